@@ -1,0 +1,164 @@
+//! Files and the file table of the one process (`fs/file.c`, `fs/file_table.c`).
+
+use crate::errno::{EBADF, EMFILE};
+use crate::fault::FaultPoint;
+use crate::io_uring::ctx::{self, IoRingCtx};
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::share::zcrx_box_release;
+use crate::platform::{AtomicWord, Kind, Order, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::prim::refcount::Refcount;
+
+/// `struct file`.
+#[derive(Debug)]
+pub struct File<P: Platform> {
+    f_count: Refcount<P>,
+    /// `f_op` together with `private_data`.
+    pub f_op: FileOps<P>,
+}
+
+/// What a file is.
+pub enum FileOps<P: Platform> {
+    /// A ring.
+    IoUring(Ptr<P, IoRingCtx<P>>),
+    /// An exported ifq, `zcrx_box_fops`.
+    ZcrxBox(Ptr<P, Ifq<P>>),
+}
+
+impl<P: Platform> std::fmt::Debug for FileOps<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FileOps::IoUring(_) => "[io_uring]",
+            FileOps::ZcrxBox(_) => "[zcrx]",
+        })
+    }
+}
+
+// An entry of the table: free, reserved, closed, or a pointer from bit 8 on.
+const FREE: u64 = 0;
+const RESERVED: u64 = 1;
+const CLOSED: u64 = 2;
+const PTR_SHIFT: u32 = 8;
+
+/// `struct files_struct`.
+///
+/// Divergence from Linux: the number of a closed descriptor is not used again, so that a test which
+/// closes twice means the same thing in every interleaving.
+#[derive(Debug)]
+pub struct Files<P: Platform> {
+    file_lock: P::Lock,
+    fds: Vec<P::Atomic>,
+    /// Files whose last reference is not gone.
+    nr_files: P::Gate,
+}
+
+impl<P: Platform> Files<P> {
+    /// A table of `size` descriptors.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        Files {
+            file_lock: P::lock("file_lock"),
+            fds: (0..size).map(|_| P::atomic("fd", FREE)).collect(),
+            nr_files: P::gate("nr_files", 0),
+        }
+    }
+
+    /// `alloc_file`: a file with one reference.
+    #[must_use]
+    pub fn alloc(&self, number: u32, f_op: FileOps<P>) -> Ptr<P, File<P>> {
+        self.nr_files.poke(Rmw::Add(1));
+        Ptr::alloc(Kind::File, number, || File { f_count: Refcount::new("f_count", 1), f_op })
+    }
+
+    /// Puts a file under a number before anything runs.
+    pub fn install_first(&self, fd: usize, file: &Ptr<P, File<P>>) {
+        self.fds[fd].poke(file.to_word() << PTR_SHIFT);
+    }
+
+    /// How many files have references.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.nr_files.poke(Rmw::Add(0))
+    }
+
+    /// `get_unused_fd_flags`: reserves the lowest free descriptor.
+    ///
+    /// # Errors
+    /// -EMFILE at the fault point or when the table is full.
+    pub async fn get_unused_fd(&self) -> Result<usize, i64> {
+        if P::fault(FaultPoint::GetUnusedFd) {
+            return Err(-EMFILE);
+        }
+        let _guard = self.file_lock.lock().await;
+        for (fd, slot) in self.fds.iter().enumerate() {
+            if slot.peek() == FREE {
+                slot.poke(RESERVED);
+                return Ok(fd);
+            }
+        }
+        Err(-EMFILE)
+    }
+
+    /// `put_unused_fd`.
+    pub async fn put_unused_fd(&self, fd: usize) {
+        let _guard = self.file_lock.lock().await;
+        self.fds[fd].poke(FREE);
+    }
+
+    /// `fd_install`: from here on others can use the number.
+    pub async fn fd_install(&self, fd: usize, file: &Ptr<P, File<P>>) {
+        self.fds[fd].store(file.to_word() << PTR_SHIFT, Order::Release).await;
+    }
+
+    /// `fget`.
+    ///
+    /// Divergence from Linux: the table entry is not looked at a second time, because memory of
+    /// files is never reused here. For the same reason a file's memory stays until the run ends, as
+    /// it does for the kernel's RCU readers.
+    pub async fn fget(&self, fd: i64) -> Option<Ptr<P, File<P>>> {
+        let slot = self.fds.get(usize::try_from(fd).ok()?)?;
+        let file: Ptr<P, File<P>> = Ptr::from_word(slot.load(Order::Acquire).await >> PTR_SHIFT)?;
+        file.f_count.inc_not_zero().await.then_some(file)
+    }
+
+    /// `close(2)`.
+    ///
+    /// # Errors
+    /// -EBADF if the descriptor is not open.
+    pub async fn close(&self, fd: i64) -> Result<(), i64> {
+        let _func = P::func("close");
+        let slot = usize::try_from(fd).ok().and_then(|fd| self.fds.get(fd)).ok_or(-EBADF)?;
+        let file = {
+            let _guard = self.file_lock.lock().await;
+            let file: Option<Ptr<P, File<P>>> = Ptr::from_word(slot.peek() >> PTR_SHIFT);
+            if file.is_some() {
+                slot.poke(CLOSED);
+            }
+            file.ok_or(-EBADF)?
+        };
+        self.fput(&file).await;
+        Ok(())
+    }
+
+    /// The descriptors that are open. Only while nothing else runs.
+    #[must_use]
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.fds.len()).filter(|fd| self.fds[*fd].peek() > CLOSED).collect()
+    }
+}
+
+impl<P: Platform> Files<P> {
+    /// `fput`. The last reference calls the file's release function.
+    ///
+    /// Divergence from Linux: the kernel runs the release as task work before the system call
+    /// returns; no step of user space lies between.
+    pub async fn fput(&self, file: &Ptr<P, File<P>>) {
+        if !file.f_count.dec_and_test().await {
+            return;
+        }
+        match &file.f_op {
+            FileOps::IoUring(ctx) => ctx::io_uring_release(ctx).await,
+            FileOps::ZcrxBox(ifq) => zcrx_box_release(ifq).await,
+        }
+        self.nr_files.poke(Rmw::Sub(1));
+    }
+}

@@ -1,0 +1,169 @@
+//! The completion queue (`io_uring/io_uring.c`): posting by the kernel, taking by user space.
+
+use crate::errno::ENOSPC;
+use crate::platform::{AtomicWord, Order, PlainWord, Platform};
+
+/// Entries of a completion queue.
+pub const CQ_ENTRIES: u64 = 16;
+const OVERFLOW_ENTRIES: u64 = 16;
+
+/// One completion as user space sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cqe {
+    /// `user_data` of the request.
+    pub user_data: u64,
+    /// `res`: bytes, or -errno.
+    pub res: i64,
+    /// `IORING_CQE_F_MORE`: the request goes on.
+    pub more: bool,
+    /// `io_uring_zcrx_cqe::off`: where in the area the data lies; only with `more`.
+    pub off: u64,
+}
+
+#[derive(Debug)]
+struct Slot<P: Platform> {
+    user_data: P::Plain,
+    res: P::Plain,
+    more: P::Plain,
+    off: P::Plain,
+}
+
+impl<P: Platform> Slot<P> {
+    fn new() -> Self {
+        Slot {
+            user_data: P::plain("cqe.user_data", 0),
+            res: P::plain("cqe.res", 0),
+            more: P::plain("cqe.flags", 0),
+            off: P::plain("cqe.off", 0),
+        }
+    }
+
+    fn write(&self, cqe: Cqe) {
+        self.user_data.set(cqe.user_data);
+        self.res.set(cqe.res.cast_unsigned());
+        self.more.set(u64::from(cqe.more));
+        self.off.set(cqe.off);
+    }
+
+    fn read(&self) -> Cqe {
+        Cqe {
+            user_data: self.user_data.get(),
+            res: self.res.get().cast_signed(),
+            more: self.more.get() != 0,
+            off: self.off.get(),
+        }
+    }
+}
+
+/// The shared ring, the kernel's cached tail and the overflow list. Posting is serialised by
+/// `uring_lock` (`IORING_SETUP_DEFER_TASKRUN`).
+#[derive(Debug)]
+pub struct Cq<P: Platform> {
+    head: P::Atomic,
+    tail: P::Atomic,
+    slots: Vec<Slot<P>>,
+    cached_cq_tail: P::Plain,
+    overflow: Vec<Slot<P>>,
+    overflow_head: P::Plain,
+    overflow_tail: P::Plain,
+}
+
+impl<P: Platform> Cq<P> {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        Cq {
+            head: P::atomic("cq.head", 0),
+            tail: P::atomic("cq.tail", 0),
+            slots: (0..CQ_ENTRIES).map(|_| Slot::new()).collect(),
+            cached_cq_tail: P::plain("cached_cq_tail", 0),
+            overflow: (0..OVERFLOW_ENTRIES).map(|_| Slot::new()).collect(),
+            overflow_head: P::plain("cq_overflow.head", 0),
+            overflow_tail: P::plain("cq_overflow.tail", 0),
+        }
+    }
+
+    fn overflown(&self) -> bool {
+        self.overflow_head.get() != self.overflow_tail.get()
+    }
+
+    /// `io_defer_get_uncommited_cqe` and filling it: `false` if there is no slot, or older
+    /// completions wait in the overflow list.
+    pub async fn post_uncommitted(&self, cqe: Cqe) -> bool {
+        if self.overflown() {
+            return false;
+        }
+        let tail = self.cached_cq_tail.get();
+        if tail - self.head.load(Order::Acquire).await >= CQ_ENTRIES {
+            return false;
+        }
+        self.slots[(tail % CQ_ENTRIES) as usize].write(cqe);
+        self.cached_cq_tail.set(tail + 1);
+        true
+    }
+
+    /// Posts a request's last completion; into the overflow list if there is no slot.
+    ///
+    /// # Errors
+    /// -ENOSPC if the overflow list is full too. Divergence from Linux: there it ends with memory.
+    pub async fn post_final(&self, cqe: Cqe) -> Result<(), i64> {
+        if self.post_uncommitted(cqe).await {
+            return Ok(());
+        }
+        let tail = self.overflow_tail.get();
+        if tail - self.overflow_head.get() >= OVERFLOW_ENTRIES {
+            return Err(-ENOSPC);
+        }
+        self.overflow[(tail % OVERFLOW_ENTRIES) as usize].write(cqe);
+        self.overflow_tail.set(tail + 1);
+        Ok(())
+    }
+
+    /// `__io_cqring_overflow_flush`.
+    pub async fn flush_overflow(&self) {
+        while self.overflown() {
+            let tail = self.cached_cq_tail.get();
+            if tail - self.head.load(Order::Acquire).await >= CQ_ENTRIES {
+                break;
+            }
+            let head = self.overflow_head.get();
+            let cqe = self.overflow[(head % OVERFLOW_ENTRIES) as usize].read();
+            self.overflow_head.set(head + 1);
+            self.slots[(tail % CQ_ENTRIES) as usize].write(cqe);
+            self.cached_cq_tail.set(tail + 1);
+        }
+        self.commit().await;
+    }
+
+    /// `io_commit_cqring`: user space can see what was posted. Nothing is done if there is nothing
+    /// new (`submit_state.cq_flush`); only the holder of `uring_lock` writes the tail.
+    pub async fn commit(&self) {
+        let tail = self.cached_cq_tail.get();
+        if tail != self.tail.peek() {
+            self.tail.store(tail, Order::Release).await;
+        }
+    }
+
+    /// `io_cqring_events`: how many completions user space has not taken.
+    pub async fn events(&self) -> u64 {
+        let tail = self.tail.load(Order::Acquire).await;
+        tail - self.head.load(Order::Relaxed).await
+    }
+
+    /// User space takes the next completion, if there is one.
+    pub async fn take(&self) -> Option<Cqe> {
+        let head = self.head.peek();
+        if self.tail.load(Order::Acquire).await == head {
+            return None;
+        }
+        let cqe = self.slots[(head % CQ_ENTRIES) as usize].read();
+        self.head.store(head + 1, Order::Release).await;
+        Some(cqe)
+    }
+}
+
+impl<P: Platform> Default for Cq<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

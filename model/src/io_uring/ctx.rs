@@ -1,0 +1,160 @@
+//! A ring's life and death (`io_uring/io_uring.c`).
+
+use crate::io_uring::cq::Cq;
+use crate::io_uring::poll::io_poll_remove_all;
+use crate::io_uring::tw::{MAX_REQS, WorkList, io_cancel_local_task_work};
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
+use crate::kernel::{Kernel, Task};
+use crate::platform::{Kind, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::prim::percpu_ref::PercpuRef;
+use crate::prim::xarray::XArray;
+use crate::work::Work;
+
+/// In [`IoRingCtx::events`]: one entry of the work list.
+pub const EVENT_WORK: u64 = 1;
+/// In [`IoRingCtx::events`]: `ref_comp` is complete.
+pub const EVENT_REF_COMP: u64 = 1 << 32;
+
+/// `struct io_ring_ctx`, set up with `DEFER_TASKRUN | SINGLE_ISSUER | CQE32`.
+pub struct IoRingCtx<P: Platform> {
+    /// Number of the ring in the test.
+    pub number: u32,
+    /// The kernel.
+    pub kernel: Ptr<P, Kernel<P>>,
+    /// The only thread that may register and enter.
+    pub submitter_task: Task,
+    /// Serialises submission, task work, registration.
+    pub uring_lock: P::Lock,
+    /// Serialises changes of `zcrx_ctxs` and mmap.
+    pub mmap_lock: P::Lock,
+    /// Requests and others who keep the ring from being freed.
+    pub refs: PercpuRef<P>,
+    /// Something to do for a waiter: [`EVENT_WORK`] for each entry of the work list, and
+    /// [`EVENT_REF_COMP`].
+    pub events: P::Gate,
+    /// The ifqs by id.
+    pub zcrx_ctxs: XArray<P, Ifq<P>>,
+    /// Local task work.
+    pub work_list: WorkList<P>,
+    /// Armed requests, under `uring_lock`.
+    pub cancel_table: Vec<P::Plain>,
+    /// Requests that are done and not yet posted, under `uring_lock`.
+    pub compl_reqs: Vec<P::Plain>,
+    /// Length of `compl_reqs`.
+    pub nr_compl: P::Plain,
+    /// Requests that exist, under `uring_lock`.
+    pub nr_req_allocated: P::Plain,
+    /// The completion queue.
+    pub cq: Cq<P>,
+}
+
+impl<P: Platform> std::fmt::Debug for IoRingCtx<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IoRingCtx").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// `io_ring_ctx_alloc`.
+#[must_use]
+pub fn io_ring_ctx_alloc<P: Platform>(
+    kernel: &Ptr<P, Kernel<P>>,
+    number: u32,
+    submitter_task: Task,
+) -> Ptr<P, IoRingCtx<P>> {
+    let words = |label| (0..MAX_REQS).map(|_| P::plain(label, 0)).collect();
+    Ptr::alloc(Kind::Ctx, number, || IoRingCtx {
+        number,
+        kernel: kernel.clone(),
+        submitter_task,
+        uring_lock: P::lock("uring_lock"),
+        mmap_lock: P::lock("mmap_lock"),
+        refs: PercpuRef::new("refs"),
+        events: P::gate("events", 0),
+        zcrx_ctxs: XArray::new("zcrx_ctxs"),
+        work_list: WorkList::new(),
+        cancel_table: words("cancel_table"),
+        compl_reqs: words("compl_reqs"),
+        nr_compl: P::plain("nr_compl", 0),
+        nr_req_allocated: P::plain("nr_req_allocated", 0),
+        cq: Cq::new(),
+    })
+}
+
+/// `percpu_ref_put(&ctx->refs)`; the last one runs `io_ring_ctx_ref_free`.
+pub async fn ctx_refs_put<P: Platform>(ctx: &IoRingCtx<P>) {
+    if ctx.refs.put().await {
+        io_ring_ctx_ref_free(ctx).await;
+    }
+}
+
+/// The RCU callback that follows `percpu_ref_kill`.
+pub async fn percpu_ref_switch_to_atomic_rcu<P: Platform>(ctx: &IoRingCtx<P>) {
+    let _func = P::func("percpu_ref_switch_to_atomic_rcu");
+    if ctx.refs.switch_to_atomic_rcu().await {
+        io_ring_ctx_ref_free(ctx).await;
+    }
+}
+
+/// `complete(&ctx->ref_comp)`.
+async fn io_ring_ctx_ref_free<P: Platform>(ctx: &IoRingCtx<P>) {
+    ctx.events.rmw(Rmw::Add(EVENT_REF_COMP)).await;
+}
+
+/// `io_uring_release`: the last reference to the ring's file is gone.
+pub async fn io_uring_release<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    let _func = P::func("io_uring_release");
+    io_ring_ctx_wait_and_kill(ctx).await;
+}
+
+async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    let _func = P::func("io_ring_ctx_wait_and_kill");
+    {
+        let _guard = ctx.uring_lock.lock().await;
+        ctx.refs.kill().await;
+        ctx.kernel.queue_work(Work::PercpuRefSwitch(ctx.clone()));
+    }
+    ctx.kernel.queue_work(Work::RingExit(ctx.clone()));
+}
+
+/// `io_ring_exit_work`.
+///
+/// Divergence from Linux: the kernel wakes up every 50 ms to look for task work that came in
+/// meanwhile; here it wakes up when there is some. Task contexts (`tctx_list`), io-wq, SQPOLL and
+/// iopoll are left out.
+pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    let _func = P::func("io_ring_exit_work");
+    {
+        let _guard = ctx.uring_lock.lock().await;
+        io_terminate_zcrx(ctx).await;
+    }
+    loop {
+        loop {
+            io_cancel_local_task_work(ctx).await;
+            if !io_uring_try_cancel_requests(ctx).await {
+                break;
+            }
+        }
+        if ctx.events.wait_until(EVENT_WORK).await >= EVENT_REF_COMP {
+            break;
+        }
+    }
+    io_ring_ctx_free(ctx).await;
+}
+
+/// `io_uring_try_cancel_requests`: whether any was found.
+async fn io_uring_try_cancel_requests<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> bool {
+    let _func = P::func("io_uring_try_cancel_requests");
+    let _guard = ctx.uring_lock.lock().await;
+    io_poll_remove_all(ctx).await
+}
+
+/// `io_ring_ctx_free`.
+async fn io_ring_ctx_free<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    let _func = P::func("io_ring_ctx_free");
+    {
+        let _guard = ctx.uring_lock.lock().await;
+        io_unregister_zcrx(ctx).await;
+    }
+    ctx.free();
+}

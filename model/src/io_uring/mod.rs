@@ -1,0 +1,10 @@
+//! `io_uring/` of the kernel, file by file, as far as sharing an ifq needs it.
+
+pub mod cq;
+pub mod ctx;
+pub mod net;
+pub mod poll;
+pub mod register;
+pub mod submit;
+pub mod tw;
+pub mod zcrx;

@@ -1,0 +1,179 @@
+//! Polling for requests that have to wait (`io_uring/poll.c`).
+
+use crate::errno::ECANCELED;
+use crate::invariant::Invariant;
+use crate::io_uring::ctx::IoRingCtx;
+use crate::io_uring::net::{IssueResult, io_recvzc};
+use crate::io_uring::submit::{Req, io_req_complete_defer, io_req_defer_failed};
+use crate::io_uring::tw::io_req_local_work_add;
+use crate::net::sock::{POLLRDHUP, sock_poll};
+use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+
+// poll_refs: who raises the low bits from zero owns the request.
+const IO_POLL_CANCEL_FLAG: u64 = 1 << 31;
+const IO_POLL_REF_MASK: u64 = (1 << 20) - 1;
+
+/// `io_poll_get_ownership`.
+///
+/// Divergence from Linux: `IO_POLL_RETRY_FLAG` is left out; it matters from 128 wake-ups that wait
+/// at the same time.
+async fn io_poll_get_ownership<P: Platform>(req: &Req<P>) -> bool {
+    req.poll_refs.rmw(Rmw::Add(1), Order::Full).await & IO_POLL_REF_MASK == 0
+}
+
+/// `__io_poll_execute`: by the owner.
+async fn io_poll_execute_owned<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
+    req.res.set(mask);
+    io_req_local_work_add(&req.ctx, req).await;
+}
+
+/// `io_poll_wake`: the socket's wait queue calls it, with the queue's lock held.
+pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
+    let _func = P::func("io_poll_wake");
+    if io_poll_get_ownership(req).await {
+        io_poll_execute_owned(req, mask).await;
+    }
+}
+
+/// `io_arm_poll_handler` for a multishot receive. Under `uring_lock`.
+pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
+    let _func = P::func("io_arm_poll_handler");
+    add_wait_queue(req).await;
+    let mask = sock_poll(&req.sock).await;
+    io_poll_req_insert(req);
+    if mask != 0 && io_poll_get_ownership(req).await {
+        io_poll_execute_owned(req, mask).await;
+    }
+}
+
+fn io_poll_req_insert<P: Platform>(req: &Ptr<P, Req<P>>) {
+    if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == 0) {
+        slot.set(req.to_word());
+    }
+}
+
+fn hash_del<P: Platform>(req: &Ptr<P, Req<P>>) {
+    let word = req.to_word();
+    if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == word) {
+        slot.set(0);
+    }
+}
+
+async fn add_wait_queue<P: Platform>(req: &Ptr<P, Req<P>>) {
+    let _guard = req.sock.wq_lock.lock().await;
+    match req.sock.waiters.iter().find(|slot| slot.get() == 0) {
+        Some(slot) => slot.set(req.to_word()),
+        None => P::violation(Invariant::I10, format_args!("more waiters than the model has room")),
+    }
+}
+
+/// `io_poll_remove_entries`.
+async fn io_poll_remove_entries<P: Platform>(req: &Ptr<P, Req<P>>) {
+    let word = req.to_word();
+    let _guard = req.sock.wq_lock.lock().await;
+    if let Some(slot) = req.sock.waiters.iter().find(|slot| slot.get() == word) {
+        slot.set(0);
+    }
+}
+
+/// What a look at the events asks for.
+enum PollAction {
+    /// `IOU_POLL_NO_ACTION`.
+    NoAction,
+    /// `IOU_POLL_REMOVE_POLL_USE_RES`.
+    RemoveUseRes,
+    /// `IOU_POLL_REQUEUE`.
+    Requeue,
+    /// An error.
+    Fail(i64),
+}
+
+/// `io_poll_check_events`: by the owner of the request, under `uring_lock`.
+async fn io_poll_check_events<P: Platform>(req: &Ptr<P, Req<P>>, cancel: bool) -> PollAction {
+    let _func = P::func("io_poll_check_events");
+    if cancel {
+        return PollAction::Fail(-ECANCELED);
+    }
+    loop {
+        let mut again = false;
+        let mut v = req.poll_refs.load(Order::Relaxed).await;
+        if v & IO_POLL_CANCEL_FLAG != 0 {
+            return PollAction::Fail(-ECANCELED);
+        }
+        if v & IO_POLL_REF_MASK != 1 {
+            req.res.set(0);
+        }
+        v &= IO_POLL_REF_MASK;
+        if req.res.get() == 0 {
+            req.res.set(sock_poll(&req.sock).await);
+        }
+        if req.res.get() != 0 {
+            if req.res.get() & POLLRDHUP != 0 && v != 1 {
+                req.poll_refs.rmw(Rmw::Sub(v - 1), Order::Relaxed).await;
+                v = 1;
+                again = true;
+            }
+            match io_recvzc(req, true).await {
+                IssueResult::Complete => return PollAction::RemoveUseRes,
+                IssueResult::Requeue => return PollAction::Requeue,
+                IssueResult::Retry => {}
+            }
+            req.res.set(0);
+        }
+        if again {
+            continue;
+        }
+        let cmpxchg = Rmw::CmpXchg { old: v, new: 0 };
+        if req.poll_refs.rmw(cmpxchg, Order::Full).await == v {
+            return PollAction::NoAction;
+        }
+    }
+}
+
+/// `io_poll_task_func`.
+pub async fn io_poll_task_func<P: Platform>(
+    ctx: &IoRingCtx<P>,
+    req: &Ptr<P, Req<P>>,
+    cancel: bool,
+) {
+    let _func = P::func("io_poll_task_func");
+    let action = io_poll_check_events(req, cancel).await;
+    match action {
+        PollAction::NoAction => return,
+        PollAction::Requeue => {
+            req.res.set(0);
+            io_req_local_work_add(ctx, req).await;
+            return;
+        }
+        PollAction::RemoveUseRes | PollAction::Fail(_) => {}
+    }
+    io_poll_remove_entries(req).await;
+    hash_del(req);
+    match action {
+        PollAction::Fail(errno) => io_req_defer_failed(req, errno),
+        _ => io_req_complete_defer(req),
+    }
+}
+
+/// `io_poll_remove_all`: whether one was found. Under `uring_lock`.
+pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>) -> bool {
+    let _func = P::func("io_poll_remove_all");
+    let mut found = false;
+    for slot in &ctx.cancel_table {
+        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) {
+            slot.set(0);
+            io_poll_cancel_req(&req).await;
+            found = true;
+        }
+    }
+    found
+}
+
+/// `io_poll_cancel_req`.
+async fn io_poll_cancel_req<P: Platform>(req: &Ptr<P, Req<P>>) {
+    let _func = P::func("io_poll_cancel_req");
+    req.poll_refs.rmw(Rmw::Or(IO_POLL_CANCEL_FLAG), Order::Relaxed).await;
+    if io_poll_get_ownership(req).await {
+        io_poll_execute_owned(req, 0).await;
+    }
+}

@@ -1,0 +1,202 @@
+//! Requests: submission, waiting, completion (`io_uring/io_uring.c`, `io_uring/wait.c`).
+
+use crate::errno::{EAGAIN, EBADF, EEXIST, ETIME};
+use crate::fs::{File, FileOps};
+use crate::invariant::Invariant;
+use crate::io_uring::cq::Cqe;
+use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx, ctx_refs_put};
+use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
+use crate::io_uring::poll::io_arm_poll_handler;
+use crate::io_uring::tw::{MAX_REQS, io_run_local_work};
+use crate::io_uring::zcrx::Ifq;
+use crate::kernel::{Kernel, Task};
+use crate::net::sock::{Sock, sock_fput};
+use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, WaitWord};
+
+/// A submission: `IORING_OP_RECV_ZC`, multishot.
+#[derive(Clone, Debug)]
+pub struct Sqe<P: Platform> {
+    /// `user_data`.
+    pub user_data: u64,
+    /// The id of the ifq in the ring.
+    pub zcrx_ifq_idx: i64,
+    /// The socket.
+    pub sock: Ptr<P, Sock<P>>,
+    /// Bytes after which the request ends; 0: none.
+    pub len: u32,
+}
+
+/// `struct io_kiocb` with `struct io_recvzc`.
+pub struct Req<P: Platform> {
+    /// The ring.
+    pub ctx: Ptr<P, IoRingCtx<P>>,
+    /// The socket; a reference to its file is held.
+    pub sock: Ptr<P, Sock<P>>,
+    /// The ifq as found at prep; no reference of its own is held.
+    pub ifq: Option<Ptr<P, Ifq<P>>>,
+    /// `user_data`.
+    pub user_data: u64,
+    /// Ownership and flags, see `poll.rs`.
+    pub poll_refs: P::Atomic,
+    /// Bytes still wanted; 0: no limit.
+    pub len: P::Plain,
+    /// `cqe.res`.
+    pub res: P::Plain,
+}
+
+impl<P: Platform> std::fmt::Debug for Req<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Req").field("user_data", &self.user_data).finish_non_exhaustive()
+    }
+}
+
+/// The ring behind a descriptor, and the reference to its file that keeps it.
+pub async fn io_uring_ctx_get_file<P: Platform>(
+    kernel: &Kernel<P>,
+    fd: i64,
+) -> Result<(Ptr<P, File<P>>, Ptr<P, IoRingCtx<P>>), i64> {
+    let file = kernel.files.fget(fd).await.ok_or(-EBADF)?;
+    if let FileOps::IoUring(ctx) = &file.f_op {
+        let ctx = ctx.clone();
+        return Ok((file, ctx));
+    }
+    kernel.files.fput(&file).await;
+    Err(-EBADF)
+}
+
+/// `io_uring_enter(fd, 1, 0, 0)`: submits one request.
+///
+/// # Errors
+/// -EBADF if `fd` is no ring, -EEXIST if the task is not the ring's submitter.
+pub async fn io_uring_enter_submit<P: Platform>(
+    kernel: &Kernel<P>,
+    task: Task,
+    fd: i64,
+    sqe: &Sqe<P>,
+) -> Result<(), i64> {
+    let _func = P::func("io_uring_enter");
+    let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
+    let ret = if ctx.submitter_task == task {
+        let _guard = ctx.uring_lock.lock().await;
+        let ret = io_submit_sqe(&ctx, sqe).await;
+        io_submit_flush_completions(&ctx).await;
+        ret
+    } else {
+        Err(-EEXIST)
+    };
+    kernel.files.fput(&file).await;
+    ret
+}
+
+/// `io_submit_sqe` and `io_queue_sqe`.
+async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) -> Result<(), i64> {
+    let _func = P::func("io_submit_sqe");
+    if ctx.nr_req_allocated.get() >= MAX_REQS as u64 {
+        return Err(-EAGAIN);
+    }
+    ctx.nr_req_allocated.set(ctx.nr_req_allocated.get() + 1);
+    ctx.refs.get().await;
+    let prep = io_recvzc_prep(ctx, sqe).await;
+    let req = Ptr::alloc(Kind::Req, ctx.number, || Req {
+        ctx: ctx.clone(),
+        sock: sqe.sock.clone(),
+        ifq: prep.as_ref().ok().cloned(),
+        user_data: sqe.user_data,
+        poll_refs: P::atomic("poll_refs", 0),
+        len: P::plain("len", u64::from(sqe.len)),
+        res: P::plain("cqe.res", 0),
+    });
+    sqe.sock.f_count.inc().await;
+    if let Err(errno) = prep {
+        io_req_defer_failed(&req, errno);
+        return Ok(());
+    }
+    match io_recvzc(&req, false).await {
+        IssueResult::Complete => io_req_complete_defer(&req),
+        IssueResult::Retry | IssueResult::Requeue => io_arm_poll_handler(&req).await,
+    }
+    Ok(())
+}
+
+/// `io_req_complete_defer`: the completion is posted by the next flush. Under `uring_lock`.
+pub fn io_req_complete_defer<P: Platform>(req: &Ptr<P, Req<P>>) {
+    let ctx = &req.ctx;
+    let nr = ctx.nr_compl.get();
+    ctx.compl_reqs[nr as usize % MAX_REQS].set(req.to_word());
+    ctx.nr_compl.set(nr + 1);
+}
+
+/// `io_req_defer_failed`.
+pub fn io_req_defer_failed<P: Platform>(req: &Ptr<P, Req<P>>, errno: i64) {
+    req.res.set(errno.cast_unsigned());
+    io_req_complete_defer(req);
+}
+
+/// `io_submit_flush_completions`: posts what is done, makes it visible, frees the requests.
+pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    let nr = ctx.nr_compl.get() as usize;
+    for slot in &ctx.compl_reqs[..nr] {
+        let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) else { continue };
+        let cqe =
+            Cqe { user_data: req.user_data, res: req.res.get().cast_signed(), more: false, off: 0 };
+        if ctx.cq.post_final(cqe).await.is_err() {
+            P::violation(Invariant::I10, format_args!("a completion is lost: overflow list full"));
+        }
+    }
+    ctx.cq.commit().await;
+    for slot in &ctx.compl_reqs[..nr] {
+        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) {
+            io_free_req(&req).await;
+        }
+    }
+    ctx.nr_compl.set(0);
+}
+
+/// `io_free_batch_list` for one request.
+///
+/// Divergence from Linux: the kernel gets and puts the ring's references in batches, through a
+/// cache of requests that the exit worker empties.
+async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
+    sock_fput(&req.sock).await;
+    let ctx = req.ctx.clone();
+    ctx.nr_req_allocated.set(ctx.nr_req_allocated.get() - 1);
+    req.free();
+    ctx_refs_put(&ctx).await;
+}
+
+/// `io_uring_enter(fd, 0, 1, IORING_ENTER_GETEVENTS)` with a timeout, and taking the completion
+/// from the mapped queue. A completion that is there already is taken without entering.
+///
+/// # Errors
+/// -EBADF, -EEXIST as for submission; -ETIME if nothing comes any more.
+pub async fn io_uring_wait_cqe<P: Platform>(
+    kernel: &Kernel<P>,
+    task: Task,
+    fd: i64,
+) -> Result<Cqe, i64> {
+    let _func = P::func("io_uring_enter");
+    let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
+    let ret = if ctx.submitter_task == task { io_cqring_wait(&ctx).await } else { Err(-EEXIST) };
+    kernel.files.fput(&file).await;
+    ret
+}
+
+async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, i64> {
+    let _func = P::func("io_cqring_wait");
+    loop {
+        if let Some(cqe) = ctx.cq.take().await {
+            return Ok(cqe);
+        }
+        {
+            let _guard = ctx.uring_lock.lock().await;
+            ctx.cq.flush_overflow().await;
+        }
+        io_run_local_work(ctx).await;
+        if ctx.cq.events().await > 0 {
+            continue;
+        }
+        if ctx.events.wait_or_quiesce(EVENT_WORK).await.is_none() {
+            return Err(-ETIME);
+        }
+    }
+}

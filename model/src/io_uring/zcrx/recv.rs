@@ -1,0 +1,174 @@
+//! Receiving: from the socket's queue into completions.
+
+use crate::errno::{EAGAIN, EFAULT, ENOMEM, ENOSPC};
+use crate::io_uring::cq::Cqe;
+use crate::io_uring::submit::Req;
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::area::{
+    NiovRef, io_zcrx_get_niov_uref, io_zcrx_return_niov, zcrx_get_free_niov,
+};
+use crate::net::page_pool::PagePool;
+use crate::net::sock::{Frag, PAGE_SIZE};
+use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+
+/// `IO_SKBS_PER_CALL_LIMIT`.
+pub const IO_SKBS_PER_CALL_LIMIT: u32 = 20;
+
+/// What `io_zcrx_recv` returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvResult {
+    /// Bytes, 0 at the end of the stream, or -errno.
+    Bytes(i64),
+    /// `IOU_REQUEUE`.
+    Requeue,
+}
+
+/// `struct io_zcrx_args` and the read descriptor.
+struct Args<'a, P: Platform> {
+    req: &'a Req<P>,
+    ifq: &'a Ptr<P, Ifq<P>>,
+    nr_skbs: u32,
+    stopped_early: bool,
+    /// `desc.count`: bytes still wanted.
+    count: u64,
+}
+
+/// `io_zcrx_recv` with `io_zcrx_tcp_recvmsg`.
+pub async fn io_zcrx_recv<P: Platform>(
+    req: &Req<P>,
+    ifq: &Ptr<P, Ifq<P>>,
+    multishot: bool,
+) -> RecvResult {
+    let _func = P::func("io_zcrx_tcp_recvmsg");
+    let sock = &req.sock;
+    let len = req.len.get();
+    let count = if len == 0 { u64::from(u32::MAX) } else { len };
+    let mut args = Args { req, ifq, nr_skbs: 0, stopped_early: false, count };
+    let _guard = sock.sk_lock.lock().await;
+    let ret = tcp_read_sock(&mut args).await;
+    if len != 0 && ret > 0 {
+        req.len.set(len - ret.cast_unsigned());
+    }
+    // Once the peer has ended, SOCK_DONE and RCV_SHUTDOWN are set together.
+    let done = sock.shut_down();
+    if ret < 0 {
+        RecvResult::Bytes(ret)
+    } else if ret == 0 {
+        RecvResult::Bytes(if done { 0 } else { -EAGAIN })
+    } else if multishot && (args.nr_skbs > IO_SKBS_PER_CALL_LIMIT || args.stopped_early || done) {
+        RecvResult::Requeue
+    } else if done {
+        RecvResult::Bytes(-EAGAIN)
+    } else {
+        RecvResult::Bytes(ret)
+    }
+}
+
+/// `tcp_read_sock`: bytes taken; if none, what the last call returned.
+async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
+    let _func = P::func("tcp_read_sock");
+    let sock = args.req.sock.clone();
+    let mut copied = 0;
+    while let Some((frag, offset)) = sock.first() {
+        let used = io_zcrx_recv_skb(args, &frag, offset).await;
+        if used <= 0 {
+            return if copied == 0 { used } else { copied };
+        }
+        copied += used;
+        sock.eat(&frag, offset, used as u32).await;
+        if args.count == 0 {
+            break;
+        }
+    }
+    copied
+}
+
+/// `io_zcrx_recv_skb` for a buffer of one fragment.
+async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, offset: u32) -> i64 {
+    let _func = P::func("io_zcrx_recv_skb");
+    let len = args.count.min(u64::from(frag.len - offset)) as u32;
+    if len == 0 {
+        return 0;
+    }
+    args.nr_skbs += 1;
+    if args.nr_skbs > IO_SKBS_PER_CALL_LIMIT + 1 {
+        return -EAGAIN;
+    }
+    let ret = match &frag.niov {
+        Some(niov) => io_zcrx_recv_frag(args, niov, offset, len).await,
+        None => io_zcrx_copy_chunk(args, frag.seq + u64::from(offset), len).await,
+    };
+    let received = u64::try_from(ret).unwrap_or(0);
+    if received < u64::from(len) {
+        args.stopped_early = true;
+    }
+    args.count -= received;
+    ret
+}
+
+/// `io_zcrx_recv_frag`: the bytes are in the area already.
+async fn io_zcrx_recv_frag<P: Platform>(
+    args: &Args<'_, P>,
+    niov: &NiovRef<P>,
+    offset: u32,
+    len: u32,
+) -> i64 {
+    let _func = P::func("io_zcrx_recv_frag");
+    let pp = Ptr::<P, PagePool<P>>::from_word(niov.pp().get());
+    if pp.is_none_or(|pp| pp.ifq.to_word() != args.ifq.to_word()) {
+        return -EFAULT;
+    }
+    if !io_zcrx_queue_cqe(args.req, niov, offset, len).await {
+        return -ENOSPC;
+    }
+    // Keeps it from being recycled before the user's reference is there.
+    niov.pp_ref_count().rmw(Rmw::Add(1), Order::Relaxed).await;
+    io_zcrx_get_niov_uref(niov).await;
+    i64::from(len)
+}
+
+/// `io_zcrx_copy_chunk`: copies, a buffer at a time.
+async fn io_zcrx_copy_chunk<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
+    let _func = P::func("io_zcrx_copy_chunk");
+    let mut copied = 0;
+    while copied < len {
+        let Some(niov) = io_alloc_fallback_niov(args.ifq).await else {
+            return if copied == 0 { -ENOMEM } else { i64::from(copied) };
+        };
+        let n = (len - copied).min(PAGE_SIZE);
+        niov.fill(args.req.sock.number, seq + u64::from(copied));
+        if !io_zcrx_queue_cqe(args.req, &niov, 0, n).await {
+            io_zcrx_return_niov(&niov).await;
+            return if copied == 0 { -ENOSPC } else { i64::from(copied) };
+        }
+        io_zcrx_get_niov_uref(&niov).await;
+        copied += n;
+    }
+    i64::from(copied)
+}
+
+/// `io_alloc_fallback_niov`.
+async fn io_alloc_fallback_niov<P: Platform>(ifq: &Ifq<P>) -> Option<NiovRef<P>> {
+    let _func = P::func("io_alloc_fallback_niov");
+    let _guard = ifq.alloc_lock.lock().await;
+    let niov = zcrx_get_free_niov(&ifq.area()?)?;
+    niov.pp_ref_count().poke(1);
+    Some(niov)
+}
+
+/// `io_zcrx_queue_cqe`.
+async fn io_zcrx_queue_cqe<P: Platform>(
+    req: &Req<P>,
+    niov: &NiovRef<P>,
+    off: u32,
+    len: u32,
+) -> bool {
+    let _func = P::func("io_zcrx_queue_cqe");
+    let cqe = Cqe {
+        user_data: req.user_data,
+        res: i64::from(len),
+        more: true,
+        off: niov.offset() + u64::from(off),
+    };
+    req.ctx.cq.post_uncommitted(cqe).await
+}

@@ -1,0 +1,96 @@
+//! Sharing: export to a file, import from it.
+
+use crate::errno::{EBADF, EFAULT, ENFILE};
+use crate::fault::FaultPoint;
+use crate::fs::{File, FileOps};
+use crate::io_uring::ctx::IoRingCtx;
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::teardown::zcrx_unregister;
+use crate::platform::{Platform, Ptr, RawLock};
+
+/// `zcrx_box_release`: the last reference to an exported file is gone.
+pub async fn zcrx_box_release<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
+    let _func = P::func("zcrx_box_release");
+    zcrx_unregister(ifq).await;
+}
+
+/// `zcrx_export`: a descriptor whose file is a user of its own.
+///
+/// # Errors
+/// -ENFILE, -EMFILE, -EFAULT at the fault points; -EMFILE when the table is full.
+pub async fn zcrx_export<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Result<usize, i64> {
+    let _func = P::func("zcrx_export");
+    ifq.refs.inc().await;
+    ifq.user_refs.inc().await;
+    if P::fault(FaultPoint::AnonInode) {
+        zcrx_unregister(ifq).await;
+        return Err(-ENFILE);
+    }
+    let files = &ifq.kernel.files;
+    let file = files.alloc(ifq.number, FileOps::ZcrxBox(ifq.clone()));
+    let fd = match files.get_unused_fd().await {
+        Ok(fd) => fd,
+        Err(errno) => {
+            files.fput(&file).await;
+            return Err(errno);
+        }
+    };
+    if P::fault(FaultPoint::CopyToUser) {
+        files.fput(&file).await;
+        files.put_unused_fd(fd).await;
+        return Err(-EFAULT);
+    }
+    files.fd_install(fd, &file).await;
+    Ok(fd)
+}
+
+/// `import_zcrx`: another id, in this ring, for the ifq behind a descriptor.
+///
+/// # Errors
+/// -EBADF if the descriptor is no exported ifq, -ENOMEM and -EFAULT at the fault points, -EBUSY when
+/// the ring has no id left.
+pub async fn import_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, fd: i64) -> Result<u32, i64> {
+    let _func = P::func("import_zcrx");
+    let file = ctx.kernel.files.fget(fd).await.ok_or(-EBADF)?;
+    let ret = import_from(ctx, &file).await;
+    ctx.kernel.files.fput(&file).await;
+    ret
+}
+
+async fn import_from<P: Platform>(
+    ctx: &Ptr<P, IoRingCtx<P>>,
+    file: &Ptr<P, File<P>>,
+) -> Result<u32, i64> {
+    let FileOps::ZcrxBox(ifq) = &file.f_op else { return Err(-EBADF) };
+    ifq.refs.inc().await;
+    ifq.user_refs.inc().await;
+    let id = {
+        let _guard = ctx.mmap_lock.lock().await;
+        ctx.zcrx_ctxs.alloc().await
+    };
+    let ret = match id {
+        Ok(id) => match publish(ctx, id, ifq).await {
+            Ok(()) => return Ok(id),
+            Err(errno) => {
+                let _guard = ctx.mmap_lock.lock().await;
+                ctx.zcrx_ctxs.erase(id).await;
+                Err(errno)
+            }
+        },
+        Err(errno) => Err(errno),
+    };
+    zcrx_unregister(ifq).await;
+    ret
+}
+
+async fn publish<P: Platform>(
+    ctx: &IoRingCtx<P>,
+    id: u32,
+    ifq: &Ptr<P, Ifq<P>>,
+) -> Result<(), i64> {
+    if P::fault(FaultPoint::CopyToUser) {
+        return Err(-EFAULT);
+    }
+    let _guard = ctx.mmap_lock.lock().await;
+    ctx.zcrx_ctxs.store(id, ifq).await
+}

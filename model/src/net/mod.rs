@@ -1,0 +1,5 @@
+//! The network stack, as far as zcrx touches it.
+
+pub mod netdev;
+pub mod page_pool;
+pub mod sock;

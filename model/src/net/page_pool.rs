@@ -1,0 +1,184 @@
+//! A page pool with a memory provider (`net/core/page_pool.c`).
+
+use crate::invariant::Invariant;
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::area::NiovRef;
+use crate::io_uring::zcrx::pp::{
+    io_pp_zc_alloc_netmems, io_pp_zc_destroy, io_pp_zc_init, io_pp_zc_release_netmem,
+};
+use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::work::Work;
+
+/// Buffers that the allocation cache holds, `PP_ALLOC_CACHE_REFILL` in the kernel (64).
+pub const ALLOC_CACHE: usize = 8;
+/// Buffers that the recycling ring holds.
+pub const PTR_RING: usize = 16;
+
+/// `struct page_pool`.
+pub struct PagePool<P: Platform> {
+    /// `mp_priv`.
+    pub ifq: Ptr<P, Ifq<P>>,
+    /// `alloc.cache`, in NAPI context only.
+    pub cache: Vec<P::Plain>,
+    /// `alloc.count`.
+    pub count: P::Plain,
+    ring_lock: P::Lock,
+    ring: Vec<P::Plain>,
+    ring_count: P::Plain,
+    /// Nothing is recycled any more. Under `ring_lock`.
+    ///
+    /// Divergence from Linux: there late buffers still go into the ring, and the release worker
+    /// empties it every second.
+    destroyed: P::Plain,
+    /// `pages_state_hold_cnt`, in NAPI context only.
+    pub hold_cnt: P::Plain,
+    /// `pages_state_release_cnt`.
+    release_cnt: P::Gate,
+}
+
+impl<P: Platform> std::fmt::Debug for PagePool<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PagePool").finish_non_exhaustive()
+    }
+}
+
+/// `page_pool_create` with `mp_ops`.
+pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PagePool<P>> {
+    let _func = P::func("page_pool_create");
+    let words = |label, n| (0..n).map(|_| P::plain(label, 0)).collect();
+    let pp = Ptr::alloc(Kind::PagePool, ifq.number, || PagePool {
+        ifq: ifq.clone(),
+        cache: words("pp.cache", ALLOC_CACHE),
+        count: P::plain("pp.alloc.count", 0),
+        ring_lock: P::lock("pp.ring"),
+        ring: words("pp.ring[]", PTR_RING),
+        ring_count: P::plain("pp.ring.count", 0),
+        destroyed: P::plain("pp.destroyed", 0),
+        hold_cnt: P::plain("hold_cnt", 0),
+        release_cnt: P::gate("release_cnt", 0),
+    });
+    io_pp_zc_init(&pp).await;
+    pp
+}
+
+/// `page_pool_alloc_netmems`: from the cache, the ring, the memory provider.
+pub async fn page_pool_alloc_netmem<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> Option<NiovRef<P>> {
+    let _func = P::func("page_pool_alloc_netmems");
+    if pp.count.get() == 0 {
+        page_pool_refill_alloc_cache(pp).await;
+    }
+    if pp.count.get() == 0 {
+        io_pp_zc_alloc_netmems(pp).await;
+    }
+    let count = pp.count.get().checked_sub(1)?;
+    pp.count.set(count);
+    NiovRef::from_word(pp.cache[count as usize].get())
+}
+
+async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
+    let _guard = pp.ring_lock.lock().await;
+    let (mut ring, mut count) = (pp.ring_count.get(), 0);
+    while ring > 0 && (count as usize) < ALLOC_CACHE {
+        ring -= 1;
+        pp.cache[count as usize].set(pp.ring[ring as usize].get());
+        count += 1;
+    }
+    pp.ring_count.set(ring);
+    pp.count.set(count);
+}
+
+/// `page_pool_unref_netmem(netmem, nr)`: the references that are left.
+pub async fn page_pool_unref_netmem<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
+    let refs = niov.pp_ref_count();
+    if refs.load(Order::Relaxed).await == nr {
+        refs.store(1, Order::Relaxed).await;
+        return 0;
+    }
+    unref_slow(niov, nr).await
+}
+
+/// `page_pool_unref_and_test`: the constant case, which does not write when the count is one.
+pub async fn page_pool_unref_and_test<P: Platform>(niov: &NiovRef<P>) -> bool {
+    niov.pp_ref_count().load(Order::Relaxed).await == 1 || unref_slow(niov, 1).await == 0
+}
+
+async fn unref_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
+    let old = niov.pp_ref_count().rmw(Rmw::Sub(nr), Order::Full).await;
+    if old < nr {
+        P::violation(Invariant::I2, format_args!("pp_ref_count of {niov:?} below zero"));
+        return old;
+    }
+    if old == nr {
+        niov.pp_ref_count().store(1, Order::Relaxed).await;
+    }
+    old - nr
+}
+
+/// `page_pool_put_unrefed_netmem`: the last reference is gone; recycle or give back.
+pub async fn page_pool_put_unrefed_netmem<P: Platform>(
+    pp: &Ptr<P, PagePool<P>>,
+    niov: &NiovRef<P>,
+) {
+    let _func = P::func("page_pool_put_unrefed_netmem");
+    {
+        let _guard = pp.ring_lock.lock().await;
+        let count = pp.ring_count.get() as usize;
+        if pp.destroyed.get() == 0 && count < PTR_RING {
+            pp.ring[count].set(niov.to_word());
+            pp.ring_count.set(count as u64 + 1);
+            return;
+        }
+    }
+    page_pool_return_netmem(pp, niov).await;
+}
+
+/// `page_pool_return_netmem`. The pool may be gone when it returns.
+async fn page_pool_return_netmem<P: Platform>(pp: &PagePool<P>, niov: &NiovRef<P>) {
+    let _func = P::func("page_pool_return_netmem");
+    io_pp_zc_release_netmem(niov).await;
+    pp.release_cnt.rmw(Rmw::Add(1)).await;
+}
+
+/// `page_pool_destroy`: at once if no buffer is out, otherwise by the release worker.
+pub async fn page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
+    let _func = P::func("page_pool_destroy");
+    page_pool_scrub(pp).await;
+    if pp.release_cnt.load().await == pp.hold_cnt.get() {
+        __page_pool_destroy(pp).await;
+    } else {
+        pp.ifq.kernel.queue_work(Work::PagePoolRelease(pp.clone()));
+    }
+}
+
+async fn page_pool_scrub<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
+    let mut drained: Vec<u64> =
+        pp.cache[..pp.count.get() as usize].iter().map(PlainWord::get).collect();
+    pp.count.set(0);
+    {
+        let _guard = pp.ring_lock.lock().await;
+        pp.destroyed.set(1);
+        drained.extend(pp.ring[..pp.ring_count.get() as usize].iter().map(PlainWord::get));
+        pp.ring_count.set(0);
+    }
+    for word in drained {
+        if let Some(niov) = NiovRef::from_word(word) {
+            page_pool_return_netmem(pp, &niov).await;
+        }
+    }
+}
+
+/// `page_pool_release_retry`.
+///
+/// Divergence from Linux: it looks every second; here it waits until all buffers are back.
+pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
+    let _func = P::func("page_pool_release_retry");
+    pp.release_cnt.wait_until(pp.hold_cnt.get()).await;
+    __page_pool_destroy(pp).await;
+}
+
+#[allow(non_snake_case, reason = "the kernel's name")]
+async fn __page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
+    let ifq = pp.ifq.clone();
+    pp.free();
+    io_pp_zc_destroy(&ifq).await;
+}

@@ -1,0 +1,239 @@
+//! A TCP connection's receive side (`net/ipv4/tcp.c`).
+
+use crate::errno::{EAGAIN, ENOSPC, EPIPE};
+use crate::io_uring::poll::io_poll_wake;
+use crate::io_uring::submit::Req;
+use crate::io_uring::tw::MAX_REQS;
+use crate::io_uring::zcrx::area::NiovRef;
+use crate::io_uring::zcrx::area::io_zcrx_return_niov;
+use crate::kernel::Kernel;
+use crate::net::netdev::napi_receive;
+use crate::net::page_pool::page_pool_unref_and_test;
+use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock};
+use crate::prim::refcount::Refcount;
+
+/// Segments that a receive queue holds.
+pub const RCVQ: u64 = 32;
+/// `POLLIN`.
+pub const POLLIN: u64 = 1;
+/// `POLLRDHUP`.
+pub const POLLRDHUP: u64 = 2;
+/// Bytes in a page, and in a niov.
+pub const PAGE_SIZE: u32 = 4096;
+
+const SHUTDOWN: u64 = 1 << 40;
+
+/// One fragment in the receive queue.
+#[derive(Clone, Debug)]
+pub struct Frag<P: Platform> {
+    /// Position in the stream of its first byte.
+    pub seq: u64,
+    /// Bytes.
+    pub len: u32,
+    /// Where the bytes are; `None`: in ordinary pages.
+    pub niov: Option<NiovRef<P>>,
+}
+
+#[derive(Debug)]
+struct Slot<P: Platform> {
+    seq: P::Plain,
+    len: P::Plain,
+    niov: P::Plain,
+}
+
+/// `struct sock` of the near end, and the peer's position.
+pub struct Sock<P: Platform> {
+    /// Number of the connection in the test.
+    pub number: u32,
+    /// References to the socket's file.
+    pub f_count: Refcount<P>,
+    /// The device queue its packets arrive on.
+    pub queue: Option<u32>,
+    /// `lock_sock`; the softirq takes the same lock.
+    ///
+    /// Divergence from Linux: the softirq does not wait, it puts packets on the backlog, which the
+    /// holder works off before it releases the lock. The order seen is the same.
+    pub sk_lock: P::Lock,
+    slots: Vec<Slot<P>>,
+    head: P::Plain,
+    tail: P::Plain,
+    /// Bytes of the first fragment that are consumed.
+    offset: P::Plain,
+    /// Bytes that can be read, and whether the peer has ended: `rcv_nxt`, `copied_seq`,
+    /// `sk_shutdown` in one word.
+    readable: P::Atomic,
+    /// `sk_wq`.
+    pub wq_lock: P::Lock,
+    /// Requests on the wait queue.
+    pub waiters: Vec<P::Plain>,
+    /// Bytes that the peer has sent.
+    write_seq: P::Plain,
+}
+
+impl<P: Platform> std::fmt::Debug for Sock<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sock").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// A connected socket with one reference.
+#[must_use]
+pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P>> {
+    Ptr::alloc(Kind::Sock, number, || Sock {
+        number,
+        f_count: Refcount::new("f_count", 1),
+        queue,
+        sk_lock: P::lock("sk_lock"),
+        slots: (0..RCVQ)
+            .map(|_| Slot {
+                seq: P::plain("skb.seq", 0),
+                len: P::plain("skb.len", 0),
+                niov: P::plain("skb.niov", 0),
+            })
+            .collect(),
+        head: P::plain("rcvq.head", 0),
+        tail: P::plain("rcvq.tail", 0),
+        offset: P::plain("copied_seq", 0),
+        readable: P::atomic("readable", 0),
+        wq_lock: P::lock("sk_wq"),
+        waiters: (0..MAX_REQS).map(|_| P::plain("waiter", 0)).collect(),
+        write_seq: P::plain("write_seq", 0),
+    })
+}
+
+/// `fput` of the socket's file; the last reference frees the socket and what is queued.
+pub async fn sock_fput<P: Platform>(sock: &Ptr<P, Sock<P>>) {
+    if !sock.f_count.dec_and_test().await {
+        return;
+    }
+    let _func = P::func("tcp_close");
+    while let Some((frag, offset)) = sock.first() {
+        sock.eat(&frag, offset, frag.len - offset).await;
+    }
+    sock.free();
+}
+
+impl<P: Platform> Sock<P> {
+    fn slot(&self, position: u64) -> &Slot<P> {
+        &self.slots[(position % RCVQ) as usize]
+    }
+
+    /// The first fragment and how much of it is consumed. Under `sk_lock`.
+    #[must_use]
+    pub fn first(&self) -> Option<(Frag<P>, u32)> {
+        let head = self.head.get();
+        if head == self.tail.get() {
+            return None;
+        }
+        let slot = self.slot(head);
+        let frag = Frag {
+            seq: slot.seq.get(),
+            len: slot.len.get() as u32,
+            niov: NiovRef::from_word(slot.niov.get()),
+        };
+        Some((frag, self.offset.get() as u32))
+    }
+
+    /// Consumes `used` bytes of the first fragment; `tcp_eat_recv_skb` when it is used up.
+    pub async fn eat(&self, frag: &Frag<P>, offset: u32, used: u32) {
+        self.readable.poke(self.readable.peek() - u64::from(used));
+        if offset + used < frag.len {
+            self.offset.set(u64::from(offset + used));
+            return;
+        }
+        self.offset.set(0);
+        self.head.set(self.head.get() + 1);
+        if let Some(niov) = &frag.niov
+            && page_pool_unref_and_test(niov).await
+        {
+            io_zcrx_return_niov(niov).await;
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.tail.get() - self.head.get() == RCVQ
+    }
+
+    fn push(&self, len: u32, niov: Option<&NiovRef<P>>) -> u64 {
+        let (tail, seq) = (self.tail.get(), self.write_seq.get());
+        let slot = self.slot(tail);
+        slot.seq.set(seq);
+        slot.len.set(u64::from(len));
+        slot.niov.set(niov.map_or(0, NiovRef::to_word));
+        self.tail.set(tail + 1);
+        self.write_seq.set(seq + u64::from(len));
+        self.readable.poke(self.readable.peek() + u64::from(len));
+        seq
+    }
+
+    /// `sk_shutdown & RCV_SHUTDOWN`. Under `sk_lock`.
+    #[must_use]
+    pub fn shut_down(&self) -> bool {
+        self.readable.peek() & SHUTDOWN != 0
+    }
+
+    /// `sk_data_ready`.
+    async fn data_ready(&self, mask: u64) {
+        let _guard = self.wq_lock.lock().await;
+        for slot in &self.waiters {
+            if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) {
+                io_poll_wake(&req, mask).await;
+            }
+        }
+    }
+}
+
+/// `tcp_poll`.
+pub async fn sock_poll<P: Platform>(sock: &Sock<P>) -> u64 {
+    let readable = sock.readable.load(Order::Acquire).await;
+    let shutdown = if readable & SHUTDOWN == 0 { 0 } else { POLLIN | POLLRDHUP };
+    let data = if readable & !SHUTDOWN == 0 { 0 } else { POLLIN };
+    shutdown | data
+}
+
+/// The peer sends `len` bytes and they arrive: over loopback in one segment of ordinary pages, or
+/// through the device queue in niovs.
+///
+/// # Errors
+/// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENOSPC if the receive
+/// queue is full. Divergence from Linux: there the data waits at the sender.
+pub async fn tcp_rcv<P: Platform>(
+    kernel: &Kernel<P>,
+    sock: &Ptr<P, Sock<P>>,
+    len: u32,
+) -> Result<(), i64> {
+    let _func = P::func("tcp_rcv_established");
+    let mut left = len;
+    while left > 0 {
+        let received = match (sock.queue, &kernel.netdev) {
+            (Some(queue), Some(netdev)) => napi_receive(netdev, queue).await.ok_or(-EAGAIN)?,
+            _ => None,
+        };
+        let chunk = if received.is_some() { left.min(PAGE_SIZE) } else { left };
+        let _guard = sock.sk_lock.lock().await;
+        if sock.shut_down() || sock.full() {
+            let errno = if sock.shut_down() { -EPIPE } else { -ENOSPC };
+            if let Some(niov) = &received
+                && page_pool_unref_and_test(niov).await
+            {
+                io_zcrx_return_niov(niov).await;
+            }
+            return Err(errno);
+        }
+        let seq = sock.push(chunk, received.as_ref());
+        if let Some(niov) = &received {
+            niov.fill(sock.number, seq);
+        }
+        sock.data_ready(POLLIN).await;
+        left -= chunk;
+    }
+    Ok(())
+}
+
+/// The peer's FIN arrives (`tcp_fin`).
+pub async fn tcp_fin<P: Platform>(sock: &Ptr<P, Sock<P>>) {
+    let _func = P::func("tcp_fin");
+    let _guard = sock.sk_lock.lock().await;
+    sock.readable.poke(sock.readable.peek() | SHUTDOWN);
+    sock.data_ready(POLLIN | POLLRDHUP).await;
+}

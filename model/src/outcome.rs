@@ -1,0 +1,64 @@
+//! What user space could see at the end of one run.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::errno;
+use crate::scenario::{Test, VarKind};
+
+/// One result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Value {
+    /// The step did not run to its end.
+    Unbound,
+    /// A number: an id, a completion's `res`, 0 for success; negative: -errno.
+    Number(i64),
+    /// An open file descriptor; its number is not compared.
+    Fd,
+}
+
+impl Value {
+    /// The value of a raw result of a step of this kind.
+    #[must_use]
+    pub fn from_raw(kind: VarKind, raw: i64) -> Self {
+        if kind == VarKind::Fd && raw >= 0 { Value::Fd } else { Value::Number(raw) }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Value::Unbound => f.write_str("-"),
+            Value::Fd => f.write_str("fd"),
+            Value::Number(n) if n < 0 => match errno::name(n) {
+                Some(name) => write!(f, "-{name}"),
+                None => write!(f, "{n}"),
+            },
+            Value::Number(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+/// The observed results, in the order of [`Test::observe`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Outcome(pub Vec<Value>);
+
+impl Outcome {
+    /// As herd7 prints a state: `c=100; x=-EBADF;`.
+    #[must_use]
+    pub fn display(&self, test: &Test) -> String {
+        let mut text = String::new();
+        for (var, value) in test.observe.iter().zip(&self.0) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&format!("{}={value};", test.vars[usize::from(*var)].name));
+        }
+        if text.is_empty() {
+            text.push_str("(nothing observed)");
+        }
+        text
+    }
+}

@@ -1,0 +1,295 @@
+//! What the kernel-shaped code runs on: the [`Platform`] trait and its primitives.
+//!
+//! Everything in this crate is generic over a `Platform`. An engine supplies one: the
+//! deterministic executor of `ifq-sim`, loom, shuttle. The contract is the same everywhere:
+//!
+//! * Each `.await` of an [`AtomicWord`], [`RawLock`] or [`WaitWord`] operation is one *scheduling
+//!   point*: before it takes effect any other thread may run. Between two awaits a thread runs
+//!   alone.
+//! * [`PlainWord`] accesses are not scheduling points; they are race-checked.
+//! * Objects are made by [`Platform::alloc`] and end with [`Platform::free`]; every word made while
+//!   an object is being made belongs to it, and touching such a word after the free is a violation
+//!   of I1.
+//! * Releasing a lock is not a scheduling point: a release is a left mover (Lipton, "Reduction",
+//!   CACM 18(12), 1975), so an interleaving just before it can always be moved behind it. There is
+//!   no `trylock` in the model, which would see the difference.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+
+use crate::fault::FaultPoint;
+use crate::invariant::Invariant;
+use crate::work::Work;
+
+/// Memory ordering of an atomic access, as the kernel writes it.
+///
+/// `Full` is the kernel's ordering for a read-modify-write that returns a value: a full barrier on
+/// both sides (`Documentation/atomic_t.txt`). A weak-memory platform must put fences around the
+/// operation; C11 `SeqCst` alone is weaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `READ_ONCE`, `WRITE_ONCE`, `atomic_read`, `atomic_set`, `*_relaxed`.
+    Relaxed,
+    /// `smp_load_acquire`, `atomic_*_acquire`.
+    Acquire,
+    /// `smp_store_release`, `atomic_*_release`.
+    Release,
+    /// `atomic_xchg`, `atomic_cmpxchg`, `atomic_*_return`, `atomic_fetch_*`.
+    Full,
+}
+
+/// A read-modify-write on one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rmw {
+    /// Wrapping addition.
+    Add(u64),
+    /// Wrapping subtraction.
+    Sub(u64),
+    /// Replace the value.
+    Xchg(u64),
+    /// Bitwise or.
+    Or(u64),
+    /// Bitwise and.
+    And(u64),
+    /// Store `new` if the value is `old`; a failed comparison writes nothing.
+    CmpXchg {
+        /// The value that must be found.
+        old: u64,
+        /// The value to store.
+        new: u64,
+    },
+    /// Add `add` unless the value is `unless` (`atomic_add_unless`).
+    AddUnless {
+        /// What to add.
+        add: u64,
+        /// The value that forbids it.
+        unless: u64,
+    },
+}
+
+impl Rmw {
+    /// The value after the operation, or `None` if nothing is written.
+    #[must_use]
+    pub fn apply(self, value: u64) -> Option<u64> {
+        match self {
+            Rmw::Add(n) => Some(value.wrapping_add(n)),
+            Rmw::Sub(n) => Some(value.wrapping_sub(n)),
+            Rmw::Xchg(n) => Some(n),
+            Rmw::Or(n) => Some(value | n),
+            Rmw::And(n) => Some(value & n),
+            Rmw::CmpXchg { old, new } => (value == old).then_some(new),
+            Rmw::AddUnless { add, unless } => (value != unless).then(|| value.wrapping_add(add)),
+        }
+    }
+}
+
+/// A 64-bit atomic word. Narrower kernel types are kept in range by the code that uses it.
+pub trait AtomicWord {
+    /// Reads the word.
+    fn load(&self, order: Order) -> impl Future<Output = u64>;
+    /// Writes the word.
+    fn store(&self, value: u64, order: Order) -> impl Future<Output = ()>;
+    /// Changes the word in one step and returns the value found.
+    fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64>;
+    /// Reads (acquire) without a scheduling point: part of the step that is running.
+    ///
+    /// Only where a lock just taken keeps every other writer out, so that a scheduling point here
+    /// would show nothing new.
+    fn peek(&self) -> u64;
+    /// Writes (release) without a scheduling point: part of the step that is running. For readers
+    /// on other threads it is as atomic as [`AtomicWord::store`]; see [`AtomicWord::peek`] for when
+    /// it may be used.
+    fn poke(&self, value: u64);
+}
+
+/// A 64-bit word of ordinary memory. Not a scheduling point; two accesses of different threads,
+/// one of them a write, must be ordered by locks or atomics, otherwise I8 is violated.
+pub trait PlainWord {
+    /// Reads the word.
+    fn get(&self) -> u64;
+    /// Writes the word.
+    fn set(&self, value: u64);
+}
+
+/// A sleeping or spinning lock. The difference does not matter to any engine.
+pub trait RawLock {
+    /// Releases the lock when dropped.
+    type Guard<'a>
+    where
+        Self: 'a;
+    /// Waits until the lock is free and takes it. Taking a lock twice in one thread is a violation
+    /// of I4.
+    fn lock(&self) -> impl Future<Output = Self::Guard<'_>>;
+    /// `lockdep_assert_held`: a violation of I4 if no thread holds the lock.
+    fn assert_held(&self);
+}
+
+/// A word that threads can wait for: completions, wait queues with one condition.
+pub trait WaitWord {
+    /// Reads the word.
+    fn load(&self) -> impl Future<Output = u64>;
+    /// Changes the word, wakes whoever waits for the new value, returns the value found.
+    fn rmw(&self, op: Rmw) -> impl Future<Output = u64>;
+    /// As [`WaitWord::rmw`], as part of the step that is running.
+    fn poke(&self, op: Rmw) -> u64;
+    /// Waits until the word is at least `min`; returns the value seen. A full acquire.
+    fn wait_until(&self, min: u64) -> impl Future<Output = u64>;
+    /// As [`WaitWord::wait_until`], but gives up when nothing else in the system can run any more
+    /// and no such wait of an earlier thread is pending. Returns `None` then.
+    ///
+    /// This is how a user's timeout is modelled: it is longer than everything the kernel still does
+    /// on its own.
+    fn wait_or_quiesce(&self, min: u64) -> impl Future<Output = Option<u64>>;
+}
+
+/// The kinds of object that the model allocates, in the kernel's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `struct io_ring_ctx`.
+    Ctx,
+    /// `struct io_zcrx_ifq`.
+    Ifq,
+    /// `struct io_zcrx_area` with its niovs.
+    Area,
+    /// `struct io_kiocb`.
+    Req,
+    /// `struct file`.
+    File,
+    /// `struct page_pool`.
+    PagePool,
+    /// A TCP connection: `struct sock` and its queues.
+    Sock,
+    /// `struct net_device`.
+    Netdev,
+    /// Memory of user space that the kernel may pin: areas and refill rings.
+    UserMem,
+    /// State of the harness itself, alive for a whole run.
+    World,
+}
+
+impl Kind {
+    /// Short name, as in `ifq0`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Ctx => "ring",
+            Kind::Ifq => "ifq",
+            Kind::Area => "area",
+            Kind::Req => "req",
+            Kind::File => "file",
+            Kind::PagePool => "pp",
+            Kind::Sock => "sock",
+            Kind::Netdev => "netdev",
+            Kind::UserMem => "mem",
+            Kind::World => "world",
+        }
+    }
+}
+
+/// A handle to an allocated object. Cloning it counts as nothing: it is a C pointer, not a
+/// reference count.
+pub trait ObjPtr<T>: Clone + Deref<Target = T> + 'static {
+    /// The pointer as a word that can stand in an [`AtomicWord`] or [`PlainWord`]. Never zero, and
+    /// below 2^32.
+    fn to_word(&self) -> u64;
+}
+
+/// The machine that the model runs on.
+pub trait Platform: Sized + 'static {
+    /// Atomic memory.
+    type Atomic: AtomicWord + fmt::Debug + 'static;
+    /// Ordinary memory.
+    type Plain: PlainWord + fmt::Debug + 'static;
+    /// Locks.
+    type Lock: RawLock + fmt::Debug + 'static;
+    /// Words to wait for.
+    type Gate: WaitWord + fmt::Debug + 'static;
+    /// Pointers to objects.
+    type Ptr<T: 'static>: ObjPtr<T>;
+    /// What [`Platform::func`] returns.
+    type Func: 'static;
+
+    /// Makes an atomic word; `label` is the kernel's field name.
+    fn atomic(label: &'static str, init: u64) -> Self::Atomic;
+    /// Makes a plain word.
+    fn plain(label: &'static str, init: u64) -> Self::Plain;
+    /// Makes a lock, free.
+    fn lock(label: &'static str) -> Self::Lock;
+    /// Makes a word to wait for.
+    fn gate(label: &'static str, init: u64) -> Self::Gate;
+
+    /// Allocates an object. `number` tells objects of one kind apart in reports (ring 0, ring 1).
+    fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> Self::Ptr<T>;
+    /// Frees an object. Freeing twice is a violation of I2.
+    fn free<T: 'static>(ptr: &Self::Ptr<T>);
+    /// The pointer that [`ObjPtr::to_word`] made into `word`, also when the object is freed by now
+    /// (touching it is the violation, not knowing its address). `None` for zero, and for a word
+    /// that is no pointer to a `T`.
+    fn from_word<T: 'static>(word: u64) -> Option<Self::Ptr<T>>;
+
+    /// Starts a thread of the kernel's own. `queue_work`, `call_rcu`.
+    fn queue_work(work: Work<Self>);
+    /// Whether this fault point fails now. The engine decides; a point that the test does not name
+    /// never fails.
+    fn fault(point: FaultPoint) -> bool;
+    /// Reports a broken invariant. The run ends at the next scheduling point; until then the
+    /// caller goes on and must not panic.
+    fn violation(invariant: Invariant, what: fmt::Arguments<'_>);
+    /// An operation of user space ended: whatever the thread saw so far is forgotten, except for
+    /// what it has written into memory. Nothing but constants may survive it in private variables.
+    fn op_boundary();
+    /// Enters a kernel function, for the trace; leaves it when dropped.
+    fn func(name: &'static str) -> Self::Func;
+    /// How many live objects of a kind there are.
+    fn live(kind: Kind) -> usize;
+}
+
+/// A C pointer to an object of the model.
+///
+/// A thin wrapper of [`Platform::Ptr`] from which the compiler can tell the platform.
+pub struct Ptr<P: Platform, T: 'static>(P::Ptr<T>);
+
+impl<P: Platform, T: 'static> Ptr<P, T> {
+    /// [`Platform::alloc`].
+    pub fn alloc(kind: Kind, number: u32, make: impl FnOnce() -> T) -> Self {
+        Ptr(P::alloc(kind, number, make))
+    }
+
+    /// [`Platform::free`].
+    pub fn free(&self) {
+        P::free(&self.0);
+    }
+
+    /// [`ObjPtr::to_word`].
+    #[must_use]
+    pub fn to_word(&self) -> u64 {
+        self.0.to_word()
+    }
+
+    /// [`Platform::from_word`].
+    #[must_use]
+    pub fn from_word(word: u64) -> Option<Self> {
+        P::from_word(word).map(Ptr)
+    }
+}
+
+impl<P: Platform, T: 'static> Clone for Ptr<P, T> {
+    fn clone(&self) -> Self {
+        Ptr(self.0.clone())
+    }
+}
+
+impl<P: Platform, T: 'static> Deref for Ptr<P, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<P: Platform, T: 'static> fmt::Debug for Ptr<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.to_word())
+    }
+}

@@ -1,0 +1,5 @@
+//! The kernel's own primitives, built on the platform's words.
+
+pub mod percpu_ref;
+pub mod refcount;
+pub mod xarray;

@@ -1,0 +1,65 @@
+//! `percpu_ref` (`lib/percpu-refcount.c`).
+
+use crate::invariant::Invariant;
+use crate::platform::{AtomicWord, Order, Platform, Rmw};
+
+const PERCPU: u64 = 1 << 40;
+const DEAD: u64 = 1 << 41;
+const COUNT: u64 = (1 << 32) - 1;
+
+/// A reference count that cannot reach zero before it is killed.
+///
+/// The kernel keeps one counter a CPU until the kill, then adds them up after an RCU grace period.
+/// Gets and puts are RCU readers, so none of them is half done when the sum is taken: one word that
+/// holds mode and sum, changed in one step, shows exactly what others can see.
+#[derive(Debug)]
+pub struct PercpuRef<P: Platform> {
+    word: P::Atomic,
+}
+
+impl<P: Platform> PercpuRef<P> {
+    /// `percpu_ref_init`: percpu mode, one reference.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        PercpuRef { word: P::atomic(name, PERCPU | 1) }
+    }
+
+    /// `percpu_ref_get`.
+    pub async fn get(&self) {
+        let old = self.word.rmw(Rmw::Add(1), Order::Relaxed).await;
+        if old & COUNT == 0 {
+            P::violation(Invariant::I2, format_args!("percpu_ref_get on a released ref"));
+        }
+    }
+
+    /// `percpu_ref_put`: `true` if the caller must run the release function.
+    #[must_use]
+    pub async fn put(&self) -> bool {
+        let old = self.word.rmw(Rmw::Sub(1), Order::Full).await;
+        if old & COUNT == 0 {
+            P::violation(Invariant::I2, format_args!("percpu_ref_put below zero"));
+        }
+        old & (PERCPU | COUNT) == 1
+    }
+
+    /// `percpu_ref_kill`, without the switch that follows in an RCU callback: the caller queues
+    /// [`crate::work::Work::PercpuRefSwitch`].
+    pub async fn kill(&self) {
+        if self.word.rmw(Rmw::Or(DEAD), Order::Full).await & DEAD != 0 {
+            P::violation(Invariant::I2, format_args!("percpu_ref_kill called more than once"));
+        }
+    }
+
+    /// `percpu_ref_switch_to_atomic_rcu` and the put of the initial reference: `true` if the caller
+    /// must run the release function.
+    #[must_use]
+    pub async fn switch_to_atomic_rcu(&self) -> bool {
+        let old = self.word.rmw(Rmw::Sub(PERCPU + 1), Order::Full).await;
+        old & COUNT == 1
+    }
+
+    /// `percpu_ref_is_dying`.
+    pub async fn is_dying(&self) -> bool {
+        self.word.load(Order::Relaxed).await & DEAD != 0
+    }
+}

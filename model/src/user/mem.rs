@@ -1,0 +1,125 @@
+//! Memory of user space that the kernel pins.
+
+use crate::invariant::Invariant;
+use crate::platform::{AtomicWord, Kind, PlainWord, Platform, Ptr};
+
+/// The memory of an area. Of a buffer's bytes only their place in a stream is kept.
+pub struct AreaMem<P: Platform> {
+    pins: P::Atomic,
+    pages: Vec<(P::Plain, P::Plain)>,
+}
+
+impl<P: Platform> std::fmt::Debug for AreaMem<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AreaMem").field("pages", &self.pages.len()).finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> AreaMem<P> {
+    /// Memory for `buffers` buffers of one page.
+    #[must_use]
+    pub fn alloc(number: u32, buffers: u32) -> Ptr<P, Self> {
+        Ptr::alloc(Kind::UserMem, number, || AreaMem {
+            pins: P::atomic("pins", 0),
+            pages: (0..buffers)
+                .map(|_| (P::plain("page.stream", 0), P::plain("page.seq", 0)))
+                .collect(),
+        })
+    }
+
+    /// Number of buffers.
+    #[must_use]
+    pub fn buffers(&self) -> u32 {
+        self.pages.len() as u32
+    }
+
+    /// Bytes of a stream from position `seq` on are written into a buffer.
+    pub fn write(&self, idx: u32, stream: u32, seq: u64) {
+        let (page_stream, page_seq) = &self.pages[idx as usize];
+        page_stream.set(u64::from(stream) + 1);
+        page_seq.set(seq);
+    }
+
+    /// Whose bytes are in a buffer: stream and position.
+    #[must_use]
+    pub fn read(&self, idx: u32) -> Option<(u32, u64)> {
+        let (page_stream, page_seq) = self.pages.get(idx as usize)?;
+        let stream = u32::try_from(page_stream.get()).ok()?.checked_sub(1)?;
+        Some((stream, page_seq.get()))
+    }
+
+    /// `io_pin_pages`. One ifq at a time pins an area of a test.
+    pub fn pin(&self) {
+        self.pins.poke(self.pins.peek() + 1);
+    }
+
+    /// `unpin_user_pages`.
+    pub fn unpin(&self) {
+        unpin::<P>(&self.pins);
+    }
+
+    /// How often it is pinned.
+    #[must_use]
+    pub fn pins(&self) -> u64 {
+        self.pins.peek()
+    }
+}
+
+fn unpin<P: Platform>(pins: &P::Atomic) {
+    match pins.peek().checked_sub(1) {
+        Some(left) => pins.poke(left),
+        None => P::violation(Invariant::I2, format_args!("memory unpinned that is not pinned")),
+    }
+}
+
+/// The memory of a refill ring: `struct zcrx_rq_hdr` and the entries.
+///
+/// Divergence from Linux: of an entry only `off` is kept.
+#[derive(Debug)]
+pub struct RqMem<P: Platform> {
+    pins: P::Atomic,
+    /// `head`: the kernel's.
+    pub head: P::Atomic,
+    /// `tail`: user space's.
+    pub tail: P::Atomic,
+    /// The entries.
+    pub rqes: Vec<P::Atomic>,
+    /// User space's lock for several producers.
+    pub producer_lock: P::Lock,
+}
+
+impl<P: Platform> RqMem<P> {
+    /// Memory for at least `entries` entries, with user space's lock.
+    #[must_use]
+    pub fn alloc(number: u32, entries: u32) -> Ptr<P, Self> {
+        Ptr::alloc(Kind::UserMem, number, || RqMem {
+            pins: P::atomic("pins", 0),
+            head: P::atomic("rq.head", 0),
+            tail: P::atomic("rq.tail", 0),
+            rqes: (0..entries.next_power_of_two()).map(|_| P::atomic("rqe.off", 0)).collect(),
+            producer_lock: P::lock("producer_lock"),
+        })
+    }
+
+    /// The `memset` of the header in `io_allocate_rbuf_ring`: nobody else knows the ring yet.
+    pub fn clear(&self) {
+        self.head.poke(0);
+        self.tail.poke(0);
+    }
+
+    /// `io_create_region`.
+    pub fn pin(&self) {
+        self.pins.poke(self.pins.peek() + 1);
+    }
+
+    /// `io_free_region`.
+    pub fn unpin(&self) {
+        unpin::<P>(&self.pins);
+    }
+
+    /// How often it is pinned.
+    #[must_use]
+    pub fn pins(&self) -> u64 {
+        self.pins.peek()
+    }
+}

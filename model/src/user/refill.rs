@@ -1,0 +1,63 @@
+//! The producer of the refill ring, as an application has it.
+//!
+//! Generic over the words only: the model runs it on its own memory, `ifq-real` on the ring that it
+//! shares with a kernel.
+
+use std::future::Future;
+
+use crate::errno::EAGAIN;
+use crate::platform::{AtomicWord, Order, Platform};
+use crate::user::mem::RqMem;
+
+/// A refill ring as its producer sees it.
+pub trait RefillRing {
+    /// The type of `head` and `tail`.
+    type Word: AtomicWord;
+    /// The kernel's index.
+    fn head(&self) -> &Self::Word;
+    /// The producer's index.
+    fn tail(&self) -> &Self::Word;
+    /// Number of entries, a power of two.
+    fn entries(&self) -> u32;
+    /// Writes an entry that the kernel does not look at yet.
+    fn write(&self, index: u32, off: u64) -> impl Future<Output = ()>;
+}
+
+/// Gives a buffer back: writes an entry and publishes it.
+///
+/// Several producers need a lock around it: a producer reads the tail, and writes it back one
+/// higher.
+///
+/// # Errors
+/// -EAGAIN if the ring is full.
+pub async fn refill_push(ring: &impl RefillRing, off: u64) -> Result<(), i64> {
+    let tail = ring.tail().load(Order::Relaxed).await as u32;
+    // Pairs with the kernel's release of head: what it has consumed may be overwritten.
+    let head = ring.head().load(Order::Acquire).await as u32;
+    if tail.wrapping_sub(head) >= ring.entries() {
+        return Err(-EAGAIN);
+    }
+    ring.write(tail & (ring.entries() - 1), off).await;
+    ring.tail().store(u64::from(tail.wrapping_add(1)), Order::Release).await;
+    Ok(())
+}
+
+impl<P: Platform> RefillRing for RqMem<P> {
+    type Word = P::Atomic;
+
+    fn head(&self) -> &P::Atomic {
+        &self.head
+    }
+
+    fn tail(&self) -> &P::Atomic {
+        &self.tail
+    }
+
+    fn entries(&self) -> u32 {
+        self.rqes.len() as u32
+    }
+
+    async fn write(&self, index: u32, off: u64) {
+        self.rqes[index as usize].store(off, Order::Relaxed).await;
+    }
+}
