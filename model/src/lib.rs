@@ -18,6 +18,7 @@ pub mod platform;
 pub mod prim;
 pub mod revision;
 pub mod scenario;
+pub mod spec;
 pub mod user;
 pub mod work;
 pub mod world;

@@ -191,7 +191,7 @@ impl Kind {
 /// reference count.
 pub trait ObjPtr<T>: Clone + Deref<Target = T> + 'static {
     /// The pointer as a word that can stand in an [`AtomicWord`] or [`PlainWord`]. Never zero, and
-    /// below 2^32.
+    /// below 2^40.
     fn to_word(&self) -> u64;
 }
 

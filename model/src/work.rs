@@ -3,7 +3,7 @@
 use crate::io_uring::ctx::{self, IoRingCtx};
 use crate::kernel::Kernel;
 use crate::net::page_pool::{PagePool, page_pool_release_retry};
-use crate::platform::{Platform, Ptr, Rmw, WaitWord};
+use crate::platform::{Platform, Ptr};
 use crate::world::{World, run_thread};
 
 /// One thread to be started.
@@ -49,13 +49,15 @@ impl<P: Platform> Work<P> {
             Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.kernel.clone(),
             Work::PagePoolRelease(pp) => pp.ifq.kernel.clone(),
         };
+        let is_page_pool = matches!(self, Work::PagePoolRelease(_));
         match self {
             Work::TestThread(world, index) => run_thread(&world, index).await,
             Work::RingExit(ctx) => ctx::io_ring_exit_work(&ctx).await,
             Work::PercpuRefSwitch(ctx) => ctx::percpu_ref_switch_to_atomic_rcu(&ctx).await,
             Work::PagePoolRelease(pp) => page_pool_release_retry(&pp).await,
         }
-        kernel.work_done.rmw(Rmw::Add(1)).await;
+        let count = if is_page_pool { &kernel.page_pools } else { &kernel.work };
+        count.done();
     }
 }
 

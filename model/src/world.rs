@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::fs::{FileOps, Files};
 use crate::invariant::Invariant;
 use crate::io_uring::ctx::io_ring_ctx_alloc;
-use crate::kernel::{Kernel, Task};
+use crate::kernel::{Kernel, Task, WorkCount};
 use crate::net::netdev::netdev_alloc;
 use crate::net::sock::{Sock, sock_alloc, sock_fput};
 use crate::outcome::{Outcome, Value};
@@ -73,8 +73,8 @@ impl<P: Platform> World<P> {
             variant: variant.clone(),
             files: Files::new(test.rings.len() + exports),
             netdev: netdev.clone(),
-            work_queued: P::gate("work_queued", 0),
-            work_done: P::gate("work_done", 0),
+            work: WorkCount::new(),
+            page_pools: WorkCount::new(),
         });
         for ring in 0..test.rings.len() {
             let ctx = io_ring_ctx_alloc(&kernel, ring as u32, Self::task(test, ring as RingId));
@@ -172,12 +172,12 @@ impl<P: Platform> World<P> {
         let files = &self.kernel.files;
         for fd in files.open() {
             let _ = files.close(fd as i64).await;
-            self.kernel.flush_work().await;
+            self.kernel.work.flush().await;
         }
         for sock in &self.socks {
             sock_fput(sock).await;
         }
-        self.kernel.flush_work().await;
+        self.kernel.page_pools.flush().await;
     }
 
     /// I3: nothing is left.
@@ -224,15 +224,15 @@ pub async fn run<P: Platform>(test: Rc<Test>, variant: Variant) -> Outcome {
         run_step(&*world, None, i, step).await;
         P::op_boundary();
     }
-    world.kernel.flush_work().await;
+    world.kernel.work.flush().await;
     for index in 0..test.threads.len() {
         world.kernel.queue_work(Work::TestThread(world.clone(), index));
     }
-    world.kernel.flush_work().await;
+    world.kernel.work.flush().await;
     let first = test.steps().count() - test.finally.len();
     for (i, step) in test.finally.iter().enumerate() {
         run_step(&*world, None, first + i, step).await;
-        world.kernel.flush_work().await;
+        world.kernel.work.flush().await;
         P::op_boundary();
     }
     let outcome = world.outcome();

@@ -4,8 +4,8 @@ use crate::errno::ENOSPC;
 use crate::platform::{AtomicWord, Order, PlainWord, Platform};
 
 /// Entries of a completion queue.
-pub const CQ_ENTRIES: u64 = 16;
-const OVERFLOW_ENTRIES: u64 = 16;
+pub const CQ_ENTRIES: u64 = 8;
+const OVERFLOW_ENTRIES: u64 = 8;
 
 /// One completion as user space sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,12 @@
+//! The deterministic platform: one OS thread, memory as a flat vector of words, every access a
+//! scheduling point that an engine decides.
+
+pub(crate) mod fingerprint;
+pub(crate) mod machine;
+pub(crate) mod platform;
+pub(crate) mod race;
+pub(crate) mod threads;
+pub(crate) mod trace;
+
+pub use platform::Det;
+pub use trace::{Change, Event, Trace};

@@ -1,0 +1,304 @@
+//! [`Platform`] on the deterministic machine.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ifq_model::fault::FaultPoint;
+use ifq_model::invariant::Invariant;
+use ifq_model::platform::{
+    AtomicWord, Kind, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
+};
+use ifq_model::work::Work;
+
+use super::machine::{Machine, with};
+use super::threads::Pending;
+
+/// The deterministic platform. Runs only inside [`crate::exec::run_once`].
+#[derive(Clone, Copy, Debug)]
+pub struct Det;
+
+/// A word of the machine's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Word(u32);
+
+/// Waits for its turn, then does `act` in one step.
+struct Turn<F> {
+    pending: Pending,
+    act: Option<F>,
+}
+
+impl<F, R> Future for Turn<F>
+where
+    F: FnOnce(&mut Machine, bool) -> R + Unpin,
+{
+    type Output = R;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<R> {
+        with(|machine| match machine.take_grant() {
+            Some(granted) => {
+                let act = self.act.take().expect("a future is not polled after it is ready");
+                Poll::Ready(act(machine, granted))
+            }
+            None => {
+                machine.wait_for(self.pending);
+                Poll::Pending
+            }
+        })
+    }
+}
+
+fn turn<F, R>(pending: Pending, act: F) -> impl Future<Output = R>
+where
+    F: FnOnce(&mut Machine, bool) -> R + Unpin,
+{
+    Turn { pending, act: Some(act) }
+}
+
+fn change(machine: &mut Machine, word: u32, op: Rmw) -> u64 {
+    let old = machine.read(word);
+    if let Some(new) = op.apply(old) {
+        machine.write(word, new);
+    }
+    old
+}
+
+impl AtomicWord for Word {
+    fn load(&self, order: Order) -> impl Future<Output = u64> {
+        let word = self.0;
+        let acquire = matches!(order, Order::Acquire | Order::Full);
+        turn(Pending::Access { word, write: false, acquire }, move |m, _| m.read(word))
+    }
+
+    fn store(&self, value: u64, _: Order) -> impl Future<Output = ()> {
+        let word = self.0;
+        let pending = Pending::Access { word, write: true, acquire: false };
+        turn(pending, move |m, _| m.write(word, value))
+    }
+
+    fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64> {
+        let word = self.0;
+        let acquire = matches!(order, Order::Acquire | Order::Full);
+        let pending = Pending::Access { word, write: true, acquire };
+        turn(pending, move |m, _| change(m, word, op))
+    }
+
+    fn peek(&self) -> u64 {
+        with(|m| m.read(self.0))
+    }
+
+    fn poke(&self, value: u64) {
+        with(|m| {
+            m.write(self.0, value);
+            m.release(self.0);
+        });
+    }
+}
+
+impl PlainWord for Word {
+    fn get(&self) -> u64 {
+        with(|m| {
+            m.plain_access(self.0, false);
+            m.read(self.0)
+        })
+    }
+
+    fn set(&self, value: u64) {
+        with(|m| {
+            m.plain_access(self.0, true);
+            m.write(self.0, value);
+        });
+    }
+}
+
+impl WaitWord for Word {
+    fn load(&self) -> impl Future<Output = u64> {
+        AtomicWord::load(self, Order::Acquire)
+    }
+
+    fn rmw(&self, op: Rmw) -> impl Future<Output = u64> {
+        AtomicWord::rmw(self, op, Order::Full)
+    }
+
+    fn poke(&self, op: Rmw) -> u64 {
+        with(|m| {
+            let old = change(m, self.0, op);
+            m.release(self.0);
+            old
+        })
+    }
+
+    fn wait_until(&self, min: u64) -> impl Future<Output = u64> {
+        let word = self.0;
+        turn(Pending::WaitUntil { word, min, quiesce: false }, move |m, _| m.read(word))
+    }
+
+    fn wait_or_quiesce(&self, min: u64) -> impl Future<Output = Option<u64>> {
+        let word = self.0;
+        turn(Pending::WaitUntil { word, min, quiesce: true }, move |m, granted| {
+            granted.then(|| m.read(word))
+        })
+    }
+}
+
+/// A lock: zero, or one more than the slot of the holder.
+#[derive(Clone, Copy, Debug)]
+pub struct Lock(u32);
+
+/// Holds a [`Lock`].
+#[derive(Debug)]
+pub struct Guard(u32);
+
+impl RawLock for Lock {
+    type Guard<'a> = Guard;
+
+    fn lock(&self) -> impl Future<Output = Guard> {
+        let word = self.0;
+        turn(Pending::Lock { word }, move |m, _| {
+            let me = u64::from(m.threads[m.current].slot) + 1;
+            if m.read(word) == me {
+                let what = format!("{} taken twice by one thread", m.word_name(word));
+                m.fail(Invariant::I4, what);
+            }
+            m.write_lock(word, me);
+            let current = m.current;
+            m.threads[current].held += 1;
+            Guard(word)
+        })
+    }
+
+    fn assert_held(&self) {
+        with(|m| {
+            if m.value(self.0) == 0 {
+                let what = format!("{} is not held where it must be", m.word_name(self.0));
+                m.fail(Invariant::I4, what);
+            }
+        });
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        with(|m| m.unlock(self.0));
+    }
+}
+
+/// A pointer to an object of the machine.
+pub struct DetPtr<T> {
+    target: Rc<T>,
+    pointer: u64,
+}
+
+impl<T> fmt::Debug for DetPtr<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.pointer)
+    }
+}
+
+impl<T> Clone for DetPtr<T> {
+    fn clone(&self) -> Self {
+        DetPtr { target: Rc::clone(&self.target), pointer: self.pointer }
+    }
+}
+
+impl<T> Deref for DetPtr<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.target
+    }
+}
+
+impl<T: 'static> ObjPtr<T> for DetPtr<T> {
+    fn to_word(&self) -> u64 {
+        self.pointer
+    }
+}
+
+/// Leaves a kernel function when dropped.
+#[derive(Debug)]
+pub struct Func(bool);
+
+impl Drop for Func {
+    fn drop(&mut self) {
+        if self.0 {
+            with(Machine::leave);
+        }
+    }
+}
+
+impl Platform for Det {
+    type Atomic = Word;
+    type Plain = Word;
+    type Lock = Lock;
+    type Gate = Word;
+    type Ptr<T: 'static> = DetPtr<T>;
+    type Func = Func;
+
+    fn atomic(label: &'static str, init: u64) -> Word {
+        Word(with(|m| m.new_word(label, init)))
+    }
+
+    fn plain(label: &'static str, init: u64) -> Word {
+        Word(with(|m| m.new_word(label, init)))
+    }
+
+    fn lock(label: &'static str) -> Lock {
+        Lock(with(|m| m.new_word(label, 0)))
+    }
+
+    fn gate(label: &'static str, init: u64) -> Word {
+        Word(with(|m| m.new_word(label, init)))
+    }
+
+    fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> DetPtr<T> {
+        let (index, outer) = with(|m| m.begin_object(kind, number));
+        let target = Rc::new(make());
+        let pointer = with(|m| m.finish_object(index, outer, target.clone()));
+        DetPtr { target, pointer }
+    }
+
+    fn free<T: 'static>(ptr: &DetPtr<T>) {
+        with(|m| m.free(ptr.pointer));
+    }
+
+    fn from_word<T: 'static>(word: u64) -> Option<DetPtr<T>> {
+        if word == 0 {
+            return None;
+        }
+        let target = with(|m| m.target(word))?.downcast().ok()?;
+        Some(DetPtr { target, pointer: word })
+    }
+
+    fn queue_work(work: Work<Self>) {
+        let slot = work.slot();
+        let tracing = with(|m| m.tracing());
+        let name = if tracing { work.name() } else { String::new() };
+        let future = Box::pin(work.run());
+        with(|m| m.spawn(slot, &|| name.clone(), future));
+    }
+
+    fn fault(point: FaultPoint) -> bool {
+        with(|m| m.choose_fault(point))
+    }
+
+    fn violation(invariant: Invariant, what: fmt::Arguments<'_>) {
+        let what = what.to_string();
+        with(|m| m.fail(invariant, what));
+    }
+
+    fn op_boundary() {
+        with(Machine::op_boundary);
+    }
+
+    fn func(name: &'static str) -> Func {
+        Func(with(|m| m.enter(name)))
+    }
+
+    fn live(kind: Kind) -> usize {
+        with(|m| m.live(kind))
+    }
+}

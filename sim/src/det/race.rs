@@ -1,0 +1,130 @@
+//! Data races by adjacency.
+//!
+//! Two conflicting plain accesses race if they can happen one right after the other, with nothing
+//! in between that orders them. In a search of all interleavings it is therefore enough to compare
+//! each step with the one before it: if some run has a race, some run of the search has it in two
+//! neighbouring steps (as for sequentially consistent executions in Boehm and Adve, "Foundations of
+//! the C++ Concurrency Memory Model", PLDI 2008, section 5). A step's own releases count: what it
+//! did before it released a word is ordered with a next step that begins by acquiring that word.
+//!
+//! The footprint of the last step is part of a state's fingerprint, so that a state which is
+//! reached by another step is searched again.
+
+use super::fingerprint::{Fingerprint, append};
+
+/// The plain accesses and the releases of one step.
+#[derive(Debug)]
+pub(crate) struct Footprint {
+    pub(crate) thread: usize,
+    /// Word, name, write; in order.
+    accesses: Vec<(u32, u64, bool)>,
+    /// Word, name, and how many accesses came before the release.
+    releases: Vec<(u32, u64, usize)>,
+}
+
+impl Footprint {
+    pub(crate) const fn new() -> Self {
+        Footprint { thread: usize::MAX, accesses: Vec::new(), releases: Vec::new() }
+    }
+
+    pub(crate) fn begin(&mut self, thread: usize) {
+        self.thread = thread;
+        self.accesses.clear();
+        self.releases.clear();
+    }
+
+    pub(crate) fn access(&mut self, word: u32, name: u64, write: bool) {
+        if !self.accesses.contains(&(word, name, write)) {
+            self.accesses.push((word, name, write));
+        }
+    }
+
+    pub(crate) fn writes(&self) -> bool {
+        self.accesses.iter().any(|(.., write)| *write)
+    }
+
+    pub(crate) fn release(&mut self, word: u32, name: u64) {
+        self.releases.push((word, name, self.accesses.len()));
+    }
+
+    /// A word on which `next`, begun by acquiring `acquired`, races with this step.
+    pub(crate) fn race(&self, next: &Footprint, acquired: Option<u32>) -> Option<u32> {
+        if self.thread == next.thread {
+            return None;
+        }
+        let ordered = acquired
+            .and_then(|word| self.releases.iter().rev().find(|(w, ..)| *w == word))
+            .map_or(0, |(.., accesses)| *accesses);
+        let conflicts = |(word, _, write): &&(u32, u64, bool)| {
+            next.accesses.iter().any(|(w, _, next_write)| w == word && (*write || *next_write))
+        };
+        self.accesses[ordered..].iter().find(conflicts).map(|(word, _, _)| *word)
+    }
+
+    /// What a state's fingerprint needs of it; 0 if it cannot race with anything.
+    pub(crate) fn fingerprint(&self, slot: u32) -> Fingerprint {
+        if self.accesses.is_empty() {
+            return 0;
+        }
+        let mut hash = append(1, u64::from(slot));
+        for (_, name, write) in &self.accesses {
+            hash = append(hash, name << 1 | u64::from(*write));
+        }
+        for (_, name, accesses) in &self.releases {
+            if *accesses > 0 {
+                hash = append(append(hash, *name), *accesses as u64);
+            }
+        }
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(thread: usize, accesses: &[(u32, bool)], release: Option<u32>) -> Footprint {
+        let mut footprint = Footprint::new();
+        footprint.begin(thread);
+        for (word, write) in accesses {
+            footprint.access(*word, u64::from(*word), *write);
+        }
+        if let Some(word) = release {
+            footprint.release(word, u64::from(word));
+        }
+        footprint
+    }
+
+    #[test]
+    fn two_writes_without_order_race() {
+        let first = step(0, &[(7, true)], None);
+        assert_eq!(first.race(&step(1, &[(7, true)], None), None), Some(7));
+        assert_eq!(first.race(&step(1, &[(7, false)], Some(3)), Some(3)), Some(7));
+    }
+
+    #[test]
+    fn two_reads_do_not_race() {
+        let first = step(0, &[(7, false)], None);
+        assert_eq!(first.race(&step(1, &[(7, false)], None), None), None);
+    }
+
+    #[test]
+    fn a_released_and_acquired_lock_orders() {
+        let first = step(0, &[(7, true)], Some(3));
+        assert_eq!(first.race(&step(1, &[(7, true)], None), Some(3)), None);
+        assert_eq!(first.race(&step(1, &[(7, true)], None), Some(4)), Some(7));
+    }
+
+    #[test]
+    fn what_follows_the_release_is_not_ordered() {
+        let mut first = step(0, &[], Some(3));
+        first.access(7, 7, true);
+        assert_eq!(first.race(&step(1, &[(7, true)], None), Some(3)), Some(7));
+    }
+
+    #[test]
+    fn a_thread_does_not_race_with_itself() {
+        let first = step(0, &[(7, true)], None);
+        assert_eq!(first.race(&step(0, &[(7, true)], None), None), None);
+    }
+}

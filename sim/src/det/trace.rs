@@ -1,0 +1,38 @@
+//! What happened in one run, step by step. Recorded only when somebody wants to read it.
+
+use serde::Serialize;
+
+/// One word that a step changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `ifq0.refs`.
+    pub word: String,
+    /// Value before.
+    pub old: u64,
+    /// Value after.
+    pub new: u64,
+}
+
+/// One step of one thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Index into [`Trace::threads`].
+    pub thread: usize,
+    /// The innermost kernel function at the step's start.
+    pub function: String,
+    /// What the step began with: `lock uring_lock`, `read ifq0.refs`.
+    pub action: String,
+    /// The words it changed, locks left out.
+    pub changes: Vec<Change>,
+    /// Objects made and freed, faults, threads started.
+    pub notes: Vec<String>,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Trace {
+    /// Names of the threads, in the order in which they started.
+    pub threads: Vec<String>,
+    /// The steps.
+    pub events: Vec<Event>,
+}

@@ -1,0 +1,255 @@
+//! The exhaustive explorer: every interleaving of a test, every allowed fault, states remembered.
+//!
+//! Depth first. Threads are futures and cannot be copied, so going back means running again from
+//! the start along the decisions that lead to the branch. A state is remembered by its 128-bit
+//! fingerprint; a run that meets a known state ends there.
+//!
+//! Divergence from the memory model: interleavings are sequentially consistent. Missing barriers
+//! are for loom.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ifq_model::fault::FaultPoint;
+use ifq_model::invariant::Violation;
+use ifq_model::outcome::Outcome;
+use ifq_model::revision::Variant;
+use ifq_model::scenario::Test;
+
+use crate::exec::run_once;
+use crate::schedule::{Point, Scheduler};
+
+/// When a search is given up. What was found until then still counts, but not as exhaustive.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Unique states.
+    pub max_states: u64,
+    /// Time on the clock.
+    pub max_time: Option<Duration>,
+}
+
+impl Default for Limits {
+    /// Fifty million states: about 1.5 GiB.
+    fn default() -> Self {
+        Limits { max_states: 50_000_000, max_time: None }
+    }
+}
+
+/// A broken invariant and the run that broke it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// What broke.
+    pub violation: Violation,
+    /// The decisions of the run, for [`crate::schedule::Replay`].
+    pub decisions: Vec<u32>,
+    /// Its number of steps.
+    pub steps: u64,
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Exploration {
+    /// The first broken invariant; the search ends with it.
+    pub counterexample: Option<Counterexample>,
+    /// What user space can see at the end.
+    pub outcomes: BTreeSet<Outcome>,
+    /// Unique states at scheduling points.
+    pub states: u64,
+    /// Steps and fault choices from one state to the next.
+    pub transitions: u64,
+    /// Runs from the start.
+    pub runs: u64,
+    /// Steps of all runs, repeated ones included.
+    pub steps: u64,
+    /// Longest run.
+    pub depth: u64,
+    /// Nothing was left out.
+    pub exhaustive: bool,
+    /// Time it took.
+    pub elapsed: Duration,
+}
+
+/// All outcomes of a test, and whether the set is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// The outcomes.
+    pub set: BTreeSet<Outcome>,
+    /// No limit ended the search, and nothing broke.
+    pub exhaustive: bool,
+}
+
+/// The outcomes that a variant of the kernel allows.
+#[must_use]
+pub fn outcomes(test: &Test, variant: &Variant, limits: &Limits) -> Outcomes {
+    let found = explore(test, variant, limits, &mut |_| {});
+    Outcomes { set: found.outcomes, exhaustive: found.exhaustive && found.counterexample.is_none() }
+}
+
+/// How far a search is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Unique states so far.
+    pub states: u64,
+    /// Decisions on the path that is searched.
+    pub depth: usize,
+    /// Time so far.
+    pub elapsed: Duration,
+}
+
+/// Fingerprints are random already.
+#[derive(Debug, Default)]
+struct FirstWord(u64);
+
+impl Hasher for FirstWord {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[..8]);
+        self.0 = u64::from_le_bytes(word);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+}
+
+/// A branch on the path that is searched: the alternatives that were not taken yet.
+#[derive(Debug)]
+enum Branch {
+    /// The index into the enabled threads that is taken, and how many there are.
+    Pick { taken: usize, of: usize },
+    /// Whether the fault point fails; it succeeds first.
+    Fault(bool),
+}
+
+#[derive(Debug, Default)]
+struct Search {
+    visited: HashSet<u128, BuildHasherDefault<FirstWord>>,
+    path: Vec<Branch>,
+    position: usize,
+    transitions: u64,
+    max_states: u64,
+    full: bool,
+}
+
+impl Search {
+    /// Turns the last branch that has one to its next alternative. `false`: none is left.
+    fn backtrack(&mut self) -> bool {
+        self.position = 0;
+        while let Some(branch) = self.path.last_mut() {
+            match branch {
+                Branch::Pick { taken, of } if *taken + 1 < *of => {
+                    *taken += 1;
+                    self.transitions += 1;
+                    return true;
+                }
+                Branch::Fault(fails @ false) => {
+                    *fails = true;
+                    self.transitions += 1;
+                    return true;
+                }
+                _ => {
+                    self.path.pop();
+                }
+            }
+        }
+        false
+    }
+}
+
+struct Explorer(Rc<RefCell<Search>>);
+
+impl Scheduler for Explorer {
+    fn wants_fingerprint(&self) -> bool {
+        let search = self.0.borrow();
+        search.position >= search.path.len()
+    }
+
+    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+        let mut search = self.0.borrow_mut();
+        let position = search.position;
+        search.position += 1;
+        if let Some(Branch::Pick { taken, .. }) = search.path.get(position) {
+            return Some(*taken);
+        }
+        if search.visited.len() as u64 >= search.max_states {
+            search.full = true;
+            return None;
+        }
+        if !search.visited.insert(point.fingerprint) {
+            return None;
+        }
+        search.transitions += 1;
+        search.path.push(Branch::Pick { taken: 0, of: point.enabled.len() });
+        Some(0)
+    }
+
+    fn fault(&mut self, _: FaultPoint) -> bool {
+        let mut search = self.0.borrow_mut();
+        let position = search.position;
+        search.position += 1;
+        if let Some(Branch::Fault(fails)) = search.path.get(position) {
+            return *fails;
+        }
+        search.path.push(Branch::Fault(false));
+        false
+    }
+}
+
+/// Searches all runs of a test on a variant of the kernel, until an invariant breaks.
+///
+/// `progress` is called now and then.
+pub fn explore(
+    test: &Test,
+    variant: &Variant,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Exploration {
+    let started = Instant::now();
+    let test = Rc::new(test.clone());
+    let search = Rc::new(RefCell::new(Search { max_states: limits.max_states, ..Search::default() }));
+    let mut found = Exploration {
+        counterexample: None,
+        outcomes: BTreeSet::new(),
+        states: 0,
+        transitions: 0,
+        runs: 0,
+        steps: 0,
+        depth: 0,
+        exhaustive: true,
+        elapsed: Duration::ZERO,
+    };
+    loop {
+        let run = run_once(&test, variant, Box::new(Explorer(search.clone())));
+        found.runs += 1;
+        found.steps += run.steps;
+        found.depth = found.depth.max(run.steps);
+        found.outcomes.extend(run.outcome);
+        if let Some(violation) = run.violation {
+            let (decisions, steps) = (run.decisions, run.steps);
+            found.counterexample = Some(Counterexample { violation, decisions, steps });
+            break;
+        }
+        let mut search = search.borrow_mut();
+        if found.runs.is_multiple_of(1024) {
+            let (states, depth) = (search.visited.len() as u64, search.path.len());
+            progress(Progress { states, depth, elapsed: started.elapsed() });
+            search.full |= limits.max_time.is_some_and(|max| started.elapsed() > max);
+        }
+        if search.full || !search.backtrack() {
+            break;
+        }
+    }
+    let search = search.borrow();
+    found.states = search.visited.len() as u64;
+    found.transitions = search.transitions;
+    found.exhaustive = !search.full && found.counterexample.is_none();
+    found.elapsed = started.elapsed();
+    found
+}

@@ -1,0 +1,120 @@
+//! Reading the tokens of one line from left to right.
+
+use std::ops::Range;
+
+use super::error::Problem;
+use super::lex::{Line, Token};
+
+#[derive(Debug, Clone)]
+pub(super) struct Cursor<'l, 't> {
+    tokens: &'l [Token<'t>],
+    /// Where the line ends, in bytes of the whole text.
+    end: usize,
+}
+
+pub(super) fn is_mark(text: &str) -> bool {
+    matches!(text, ":" | "=" | "@")
+}
+
+impl<'l, 't> Cursor<'l, 't> {
+    pub(super) fn new(line: &'l Line<'t>) -> Self {
+        Cursor { tokens: &line.tokens, end: line.end }
+    }
+
+    /// The next token, if there is one.
+    pub(super) fn peek(&self) -> Option<&'l Token<'t>> {
+        self.tokens.first()
+    }
+
+    /// Takes the next token if it is this word or mark.
+    pub(super) fn eat(&mut self, text: &str) -> bool {
+        let found = self.peek().is_some_and(|t| t.text == text);
+        if found {
+            self.tokens = &self.tokens[1..];
+        }
+        found
+    }
+
+    /// Takes a word; a mark is not one.
+    pub(super) fn word(&mut self, expected: &str) -> Result<&'l Token<'t>, Problem> {
+        match self.tokens.split_first() {
+            Some((word, rest)) if !is_mark(word.text) => {
+                self.tokens = rest;
+                Ok(word)
+            }
+            _ => Err(self.unexpected(expected)),
+        }
+    }
+
+    /// Takes this word or mark.
+    pub(super) fn exactly(&mut self, text: &str, expected: &str) -> Result<(), Problem> {
+        if self.eat(text) { Ok(()) } else { Err(self.unexpected(expected)) }
+    }
+
+    /// Takes words until a mark, `stop` or the end of the line; there must be one.
+    pub(super) fn words(
+        &mut self,
+        stop: &str,
+        expected: &str,
+    ) -> Result<Vec<&'l Token<'t>>, Problem> {
+        let mut words = vec![self.word(expected)?];
+        while self.peek().is_some_and(|t| !is_mark(t.text) && t.text != stop) {
+            words.push(self.word(expected)?);
+        }
+        Ok(words)
+    }
+
+    /// Takes a number from `min` to `max`.
+    pub(super) fn number(
+        &mut self,
+        what: &str,
+        min: u32,
+        max: u32,
+    ) -> Result<(u32, Range<usize>), Problem> {
+        let range = format!("{min} to {max}");
+        let word = self.word(&format!("{what}, a number from {range}"))?;
+        let span = word.span.clone();
+        if !word.text.bytes().all(|b| b.is_ascii_digit()) {
+            let message = format!("`{}` is not a number", word.text);
+            return Err(Problem::new(span, message, format!("{what}, a number from {range}")));
+        }
+        // Digits only, so the one thing that can fail is the size.
+        match word.text.parse() {
+            Ok(number) if (min..=max).contains(&number) => Ok((number, span)),
+            _ => {
+                let message = format!("{what} {} is out of range", word.text);
+                Err(Problem::new(span, message, range))
+            }
+        }
+    }
+
+    /// Takes `KEY=NUMBER`.
+    pub(super) fn keyed(
+        &mut self,
+        key: &str,
+        min: u32,
+        max: u32,
+        usage: &str,
+    ) -> Result<(u32, Range<usize>), Problem> {
+        let expected = format!("`{key}=N`, as in {usage}");
+        self.exactly(key, &expected)?;
+        self.exactly("=", &expected)?;
+        self.number(key, min, max)
+    }
+
+    /// The line must end here.
+    pub(super) fn finish(&self, expected: &str) -> Result<(), Problem> {
+        if self.tokens.is_empty() { Ok(()) } else { Err(self.unexpected(expected)) }
+    }
+
+    /// The error that the next token is not what it should be.
+    pub(super) fn unexpected(&self, expected: &str) -> Problem {
+        match self.peek() {
+            Some(token) => {
+                let message = format!("unexpected `{}`", token.text);
+                Problem::new(token.span.clone(), message, expected)
+            }
+            None => Problem::new(self.end..self.end, "the line ends too early", expected),
+        }
+    }
+}

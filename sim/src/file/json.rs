@@ -1,0 +1,37 @@
+//! A test as JSON.
+
+use ifq_model::scenario::Test;
+
+use super::place::Invalid;
+use super::validate::validate;
+
+/// Why a text is no test in JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// It is no JSON, or of the wrong shape; says line and column.
+    #[error(transparent)]
+    Shape(#[from] serde_json::Error),
+    /// The test means nothing; says which part.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Reads a test from JSON.
+///
+/// # Errors
+///
+/// The text is no JSON, of the wrong shape, or the test does not pass [`validate`].
+pub fn from_json(text: &str) -> Result<Test, JsonError> {
+    let test: Test = serde_json::from_str(text)?;
+    validate(&test)?;
+    Ok(test)
+}
+
+/// Writes a test as JSON, indented, with a newline at the end.
+#[must_use]
+pub fn to_json(test: &Test) -> String {
+    // The maps of a `Test` have strings as keys, and writing to memory cannot fail.
+    let mut text = serde_json::to_string_pretty(test).expect("a test is plain data");
+    text.push('\n');
+    text
+}

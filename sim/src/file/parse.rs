@@ -1,0 +1,265 @@
+//! A text as a test: lines, then sections, then the steps with all names known.
+
+use ifq_model::scenario::{Step, Test, Thread, VarId, limits};
+
+use super::cursor::{Cursor, is_mark};
+use super::error::{ParseError, Problem};
+use super::header::Header;
+use super::lex::{self, Line, Token};
+use super::place::{Place, Section};
+use super::statement::{Scope, bound, statement};
+use super::validate::validate;
+use super::words::{HEADERS, SECTIONS, VERBS, one_of, unknown};
+
+/// Reads a test from its text. `name` is what errors call the text, such as a path.
+///
+/// Takes time in proportion to the text's length, but for the look-up of names.
+///
+/// # Errors
+///
+/// The first place that is not as it should be.
+pub fn parse(name: &str, text: &str) -> Result<Test, ParseError> {
+    File::read(text).map_err(|problem| ParseError::new(name, text, problem))
+}
+
+/// What has been read so far.
+struct File<'t> {
+    header: Header<'t>,
+    /// The section that steps belong to now.
+    section: Option<Section>,
+    setup: Option<Vec<Line<'t>>>,
+    threads: Vec<Vec<Line<'t>>>,
+    finally: Option<Vec<Line<'t>>>,
+}
+
+impl<'t> File<'t> {
+    fn read(text: &'t str) -> Result<Test, Problem> {
+        let mut file = File {
+            header: Header::new(text),
+            section: None,
+            setup: None,
+            threads: Vec::new(),
+            finally: None,
+        };
+        let mut start = 0;
+        for raw in text.split_inclusive('\n') {
+            let content = raw.strip_suffix('\n').unwrap_or(raw);
+            let content = content.strip_suffix('\r').unwrap_or(content);
+            file.line(lex::line(content, start)?)?;
+            start += raw.len();
+        }
+        file.finish(text.len())
+    }
+
+    fn line(&mut self, line: Line<'t>) -> Result<(), Problem> {
+        let Some(first) = line.tokens.first() else { return Ok(()) };
+        let word = first.text;
+        if !self.header.started() && word != "test" {
+            let message = format!("the file starts with `{word}`");
+            return Err(Problem::new(first.span.clone(), message, "`test NAME`"));
+        }
+        if HEADERS.contains(&word) {
+            self.section = None;
+            self.header.line(&line)
+        } else if SECTIONS.contains(&word) {
+            self.open(&line)
+        } else {
+            self.step(line)
+        }
+    }
+
+    /// Starts a section.
+    fn open(&mut self, line: &Line<'t>) -> Result<(), Problem> {
+        let mut cursor = Cursor::new(line);
+        let word = cursor.word("a section")?;
+        let twice = || {
+            let message = format!("a second section `{}`", word.text);
+            Problem::new(word.span.clone(), message, "each section once")
+        };
+        self.section = Some(match word.text {
+            "setup" if self.setup.is_some() => return Err(twice()),
+            "finally" if self.finally.is_some() => return Err(twice()),
+            "setup" => {
+                self.setup = Some(Vec::new());
+                Section::Setup
+            }
+            "finally" => {
+                self.finally = Some(Vec::new());
+                Section::Finally
+            }
+            _ => {
+                let name = cursor.word("the thread's name")?;
+                Section::Thread(self.thread(name)?)
+            }
+        });
+        cursor.finish("the end of the line")
+    }
+
+    fn thread(&mut self, name: &Token<'t>) -> Result<usize, Problem> {
+        let number = self.threads.len();
+        if number == limits::THREADS {
+            let message = format!("more than {} threads", limits::THREADS);
+            return Err(Problem::new(name.span.clone(), message, "fewer threads"));
+        }
+        self.threads.push(Vec::new());
+        self.header.note(Place::Thread(number), name.span.clone());
+        let thread = Thread { name: name.text.to_owned(), steps: Vec::new() };
+        self.header.test.threads.push(thread);
+        Ok(number)
+    }
+
+    /// Keeps a step until all names are known.
+    fn step(&mut self, line: Line<'t>) -> Result<(), Problem> {
+        let first = &line.tokens[0];
+        let marked = line.tokens.get(1).is_some_and(|t| matches!(t.text, ":" | "="));
+        if !marked && !VERBS.iter().any(|v| v.word == first.text) {
+            let known = || {
+                let verbs = VERBS.iter().map(|v| v.word);
+                HEADERS.into_iter().chain(SECTIONS).chain(verbs)
+            };
+            let message = match first.text {
+                mark if is_mark(mark) => format!("unexpected `{mark}`"),
+                word => unknown("word", word, known()),
+            };
+            let heads = one_of(HEADERS.into_iter().chain(SECTIONS));
+            let expected = match self.section {
+                None => heads,
+                Some(_) => format!("a step, or {heads}"),
+            };
+            return Err(Problem::new(first.span.clone(), message, expected));
+        }
+        let steps = match self.section {
+            Some(Section::Setup) => self.setup.as_mut(),
+            Some(Section::Finally) => self.finally.as_mut(),
+            Some(Section::Thread(i)) => self.threads.get_mut(i),
+            None => None,
+        };
+        let Some(steps) = steps else {
+            let expected = "`setup`, `thread NAME` or `finally` before it";
+            return Err(Problem::new(first.span.clone(), "a step outside a section", expected));
+        };
+        if steps.len() == limits::STEPS {
+            let message = format!("more than {} steps in a section", limits::STEPS);
+            return Err(Problem::new(first.span.clone(), message, "fewer steps"));
+        }
+        steps.push(line);
+        Ok(())
+    }
+
+    /// Reads the steps, now that all names are known, and checks the whole.
+    fn finish(self, end: usize) -> Result<Test, Problem> {
+        let File { mut header, setup, threads, finally, .. } = self;
+        if !header.started() {
+            return Err(Problem::new(end..end, "an empty file", "`test NAME`"));
+        }
+        let setup = setup.unwrap_or_default();
+        let finally = finally.unwrap_or_default();
+        let mut scope = header.scope();
+        let lines = setup.iter().chain(threads.iter().flatten()).chain(&finally);
+        let mut bound_names = Vec::new();
+        for name in lines.filter_map(bound) {
+            let var = new_var(bound_names.len(), name)?;
+            scope.vars.entry(name.text).or_insert(var);
+            bound_names.push(name);
+        }
+        for (i, name) in bound_names.iter().enumerate() {
+            header.var(i, name);
+        }
+        let mut steps = Steps { header: &mut header, scope: &scope, bound: 0 };
+        let setup = steps.section(Section::Setup, &setup)?;
+        let mut bodies = Vec::new();
+        for (i, lines) in threads.iter().enumerate() {
+            bodies.push(steps.section(Section::Thread(i), lines)?);
+        }
+        let finally = steps.section(Section::Finally, &finally)?;
+        header.observe(&scope)?;
+        header.test.setup = setup;
+        header.test.finally = finally;
+        for (thread, steps) in header.test.threads.iter_mut().zip(bodies) {
+            thread.steps = steps;
+        }
+        match validate(&header.test) {
+            Ok(()) => Ok(header.test),
+            Err(e) => Err(Problem::new(header.span(e.place(), end), e.message(), e.expected())),
+        }
+    }
+}
+
+/// The number of the next bound name.
+fn new_var(count: usize, name: &Token<'_>) -> Result<VarId, Problem> {
+    match VarId::try_from(count) {
+        Ok(var) if count < limits::VARS => Ok(var),
+        _ => {
+            let message = format!("more than {} bound names", limits::VARS);
+            Err(Problem::new(name.span.clone(), message, "fewer names"))
+        }
+    }
+}
+
+/// Reads the steps of one section after the other.
+struct Steps<'a, 't> {
+    header: &'a mut Header<'t>,
+    scope: &'a Scope<'t>,
+    /// How many names have been bound.
+    bound: VarId,
+}
+
+impl<'t> Steps<'_, 't> {
+    fn section(&mut self, section: Section, lines: &[Line<'t>]) -> Result<Vec<Step>, Problem> {
+        let mut steps = Vec::with_capacity(lines.len());
+        for (i, line) in lines.iter().enumerate() {
+            let (mut step, parts) = statement(line, self.scope)?;
+            for (part, span) in parts {
+                self.header.note(Place::Step(section, i, part), span);
+            }
+            // A name that is bound twice gets two numbers, for `validate` to complain about.
+            if let Some(bind) = &mut step.bind {
+                *bind = self.bound;
+                self.bound += 1;
+                self.header.test.vars[usize::from(*bind)].kind = step.op.yields();
+            }
+            steps.push(step);
+        }
+        Ok(steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ifq_model::scenario::VarKind;
+
+    use super::*;
+
+    /// As short as a test can be.
+    const LEAST: &str = "test t\nrevision import-7.3\nring A\nexpect holds\n";
+
+    #[test]
+    fn the_least_test_is_read() {
+        let test = parse("t.ifq", LEAST).unwrap();
+        assert_eq!((test.name.as_str(), test.rings.as_slice()), ("t", &["A".to_owned()][..]));
+        assert!(test.steps().next().is_none());
+    }
+
+    #[test]
+    fn names_are_numbered_in_the_order_of_the_sections_and_not_of_the_lines() {
+        let text = format!("{LEAST}finally\n z = A: exit\nsetup\n y = A: exit\n");
+        let test = parse("t.ifq", &text).unwrap();
+        let names: Vec<&str> = test.vars.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(names, ["y", "z"]);
+        assert_eq!(test.vars[0].kind, VarKind::Status);
+        assert_eq!(test.observe, [0, 1]);
+    }
+
+    #[test]
+    fn line_ends_of_other_systems_are_read() {
+        let text = LEAST.replace('\n', "\r\n");
+        assert_eq!(parse("t.ifq", &text).unwrap(), parse("t.ifq", LEAST).unwrap());
+    }
+
+    #[test]
+    fn places_of_parts_are_kept() {
+        let text = format!("{LEAST}thread a\n c = A: wait\n A: flush c\n");
+        let error = parse("t.ifq", &text).unwrap_err();
+        assert_eq!((error.line(), error.column()), (7, 11));
+    }
+}

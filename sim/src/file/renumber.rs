@@ -1,0 +1,43 @@
+//! Bound names in the order of the text.
+
+use std::collections::BTreeMap;
+
+use ifq_model::scenario::{Op, Test, VarId};
+
+/// Numbers the bound names in the order of [`Test::steps`], as [`validate`] wants them; names that
+/// no step binds come last.
+///
+/// Whoever puts a test together or takes steps out of one calls this at the end.
+pub fn renumber(test: &mut Test) {
+    let bound = test.steps().filter_map(|s| s.bind);
+    let mut order: Vec<VarId> = Vec::with_capacity(test.vars.len());
+    let mut new = BTreeMap::new();
+    for old in bound.chain(0..VarId::try_from(test.vars.len()).unwrap_or(VarId::MAX)) {
+        if usize::from(old) < test.vars.len() && !new.contains_key(&old) {
+            new.insert(old, VarId::try_from(order.len()).unwrap_or(VarId::MAX));
+            order.push(old);
+        }
+    }
+    test.vars = order.iter().map(|&old| test.vars[usize::from(old)].clone()).collect();
+    // A number that names nothing stays what it is, for `validate` to find.
+    let rename = |var: &mut VarId| *var = new.get(var).copied().unwrap_or(*var);
+    let threads = test.threads.iter_mut().flat_map(|t| &mut t.steps);
+    for step in test.setup.iter_mut().chain(threads).chain(&mut test.finally) {
+        step.bind.iter_mut().for_each(rename);
+        step.after.iter_mut().for_each(rename);
+        match &mut step.op {
+            Op::Export { ifq, .. } | Op::Flush { ifq, .. } | Op::Recv { ifq, .. } => rename(ifq),
+            Op::Import { fd, .. } | Op::Close { fd } => rename(fd),
+            Op::Return { cqe, ifq, .. } => {
+                rename(cqe);
+                rename(ifq);
+            }
+            Op::Register { .. }
+            | Op::Exit { .. }
+            | Op::Wait { .. }
+            | Op::Send { .. }
+            | Op::Shutdown { .. } => {}
+        }
+    }
+    test.observe.iter_mut().for_each(rename);
+}

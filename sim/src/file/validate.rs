@@ -1,0 +1,224 @@
+//! What makes a [`Test`] mean something, wherever it comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ifq_model::revision::Defect;
+use ifq_model::scenario::{Step, Test, VarId, limits};
+
+use super::order::check_order;
+use super::place::{Invalid, Place, Section};
+use super::words::{NAME_FORM, is_name, is_reserved};
+
+/// Checks everything that a test must be and that its type does not say: names are plain and
+/// unique, indices exist, results are of the right kind and numbered in the order of
+/// [`Test::steps`], numbers are within [`limits`], a ring is driven by one thread, and no step waits
+/// for itself.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn validate(test: &Test) -> Result<(), Invalid> {
+    let checker = Checker { test };
+    checker.header()?;
+    checker.names()?;
+    checker.steps()?;
+    check_order(test)?;
+    checker.verdicts()
+}
+
+/// The lists of steps in the order of [`Test::steps`].
+pub(super) fn sections(test: &Test) -> impl Iterator<Item = (Section, &[Step])> {
+    let threads = test.threads.iter().enumerate();
+    let threads = threads.map(|(i, t)| (Section::Thread(i), t.steps.as_slice()));
+    std::iter::once((Section::Setup, test.setup.as_slice()))
+        .chain(threads)
+        .chain([(Section::Finally, test.finally.as_slice())])
+}
+
+pub(super) struct Checker<'t> {
+    pub(super) test: &'t Test,
+}
+
+impl Checker<'_> {
+    pub(super) fn fail(
+        &self,
+        place: Place,
+        message: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Result<(), Invalid> {
+        Err(Invalid::new(self.test, place, message, expected))
+    }
+
+    pub(super) fn count(
+        &self,
+        place: Place,
+        what: &str,
+        count: usize,
+        min: usize,
+        max: usize,
+    ) -> Result<(), Invalid> {
+        if (min..=max).contains(&count) {
+            return Ok(());
+        }
+        self.fail(place, format!("{count} {what}"), format!("{min} to {max}"))
+    }
+
+    pub(super) fn range(
+        &self,
+        place: Place,
+        what: &str,
+        value: u32,
+        min: u32,
+        max: u32,
+    ) -> Result<(), Invalid> {
+        if (min..=max).contains(&value) {
+            return Ok(());
+        }
+        self.fail(place, format!("{what} {value} is out of range"), format!("{min} to {max}"))
+    }
+
+    fn unique<T: PartialEq + ToString>(
+        &self,
+        items: &[T],
+        place: impl Fn(usize) -> Place,
+    ) -> Result<(), Invalid> {
+        for (i, item) in items.iter().enumerate() {
+            if items[..i].contains(item) {
+                let message = format!("`{}` is listed twice", item.to_string());
+                return self.fail(place(i), message, "each once");
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> Result<(), Invalid> {
+        let test = self.test;
+        if !is_name(&test.name) {
+            return self.fail(Place::Name, format!("`{}` is no name", test.name), NAME_FORM);
+        }
+        let about = &test.about;
+        let trimmed = about.trim_matches([' ', '\t']).len() == about.len();
+        let comment = about.starts_with('#') || about.contains(" #") || about.contains("\t#");
+        let control = about.chars().any(|c| c.is_control() && c != '\t');
+        if !trimmed || comment || control {
+            return self.fail(
+                Place::About,
+                "`about` does not fit on a line",
+                "one line without control characters, comments and spaces around it",
+            );
+        }
+        if test.revisions.is_empty() {
+            return self.fail(Place::Revisions, "no revision", "a line `revision NAME...`");
+        }
+        self.unique(&test.revisions, Place::Revision)?;
+        if let Some(i) = test.revisions.windows(2).position(|w| w[0] > w[1]) {
+            return self.fail(Place::Revision(i + 1), "revisions out of order", "oldest first");
+        }
+        if test.rings.is_empty() {
+            return self.fail(Place::Rings, "no ring", "a line `ring NAME...`");
+        }
+        self.count(Place::Rings, "rings", test.rings.len(), 1, limits::RINGS)?;
+        self.count(Place::Sockets, "sockets", test.sockets.len(), 0, limits::SOCKETS)?;
+        self.count(Place::Threads, "threads", test.threads.len(), 0, limits::THREADS)?;
+        self.count(Place::Vars, "bound names", test.vars.len(), 0, limits::VARS)?;
+        self.range(Place::Queues, "number of queues", test.queues, 0, limits::QUEUES)?;
+        for (i, socket) in test.sockets.iter().enumerate() {
+            if let Some(queue) = socket.queue {
+                self.queue(Place::SocketQueue(i), queue)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn queue(&self, place: Place, queue: u32) -> Result<(), Invalid> {
+        match self.test.queues {
+            0 => self.fail(place, "there is no network device", "a line `queues N`"),
+            n if queue >= n => {
+                let message = format!("queue {queue} is out of range");
+                self.fail(place, message, format!("0 to {}, see `queues`", n - 1))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Rings, sockets and results share one space of names; threads have their own.
+    fn names(&self) -> Result<(), Invalid> {
+        let test = self.test;
+        let rings = test.rings.iter().enumerate().map(|(i, n)| (n, Place::Ring(i), "ring"));
+        let sockets = test.sockets.iter().enumerate();
+        let sockets = sockets.map(|(i, s)| (&s.name, Place::Socket(i), "socket"));
+        let vars = test.vars.iter().enumerate();
+        let vars = vars.map(|(i, v)| (&v.name, Place::Var(i), "result"));
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, place, what) in rings.chain(sockets).chain(vars) {
+            if !is_name(name) {
+                return self.fail(place, format!("`{name}` is no name"), NAME_FORM);
+            }
+            if is_reserved(name) {
+                let message = format!("`{name}` is a word of the format");
+                return self.fail(place, message, "another name");
+            }
+            if let Some(before) = seen.insert(name, what) {
+                let message = format!("`{name}` is already the name of a {before}");
+                return self.fail(place, message, "a name that is not taken");
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (i, thread) in test.threads.iter().enumerate() {
+            if !is_name(&thread.name) {
+                let message = format!("`{}` is no name", thread.name);
+                return self.fail(Place::Thread(i), message, NAME_FORM);
+            }
+            if !seen.insert(&thread.name) {
+                let message = format!("there is already a thread `{}`", thread.name);
+                return self.fail(Place::Thread(i), message, "a name that is not taken");
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn name(&self, var: VarId) -> &str {
+        &self.test.vars[usize::from(var)].name
+    }
+
+    pub(super) fn var(&self, place: Place, var: VarId) -> Result<(), Invalid> {
+        if usize::from(var) < self.test.vars.len() {
+            return Ok(());
+        }
+        self.fail(place, format!("there is no result {var}"), "the result of a step")
+    }
+
+    /// Faults, observed results, expectations, the schedule.
+    fn verdicts(&self) -> Result<(), Invalid> {
+        let test = self.test;
+        self.unique(&test.faults, Place::Fault)?;
+        let (min, max) = if test.faults.is_empty() { (0, 0) } else { (1, limits::FAULTS) };
+        self.range(Place::MaxFaults, "number of faults", test.max_faults, min, max)?;
+        let mut seen = BTreeSet::new();
+        for (i, &var) in test.observe.iter().enumerate() {
+            self.var(Place::Observe(i), var)?;
+            if !seen.insert(var) {
+                let message = format!("`{}` is observed twice", self.name(var));
+                return self.fail(Place::Observe(i), message, "each name once");
+            }
+        }
+        if test.expect.is_empty() {
+            let expected = "a line `expect holds` or `expect violates INVARIANT`";
+            return self.fail(Place::Expects, "no expectation", expected);
+        }
+        let mut seen: BTreeSet<Vec<Defect>> = BTreeSet::new();
+        for (i, expect) in test.expect.iter().enumerate() {
+            self.unique(&expect.defects, |j| Place::ExpectDefect(i, j))?;
+            let mut defects = expect.defects.clone();
+            defects.sort_unstable();
+            if !seen.insert(defects) {
+                let message = "a second expectation for the same defects";
+                return self.fail(Place::Expect(i), message, "one for each set of defects");
+            }
+        }
+        match &test.schedule {
+            Some(schedule) => self.unique(&schedule.defects, Place::ScheduleDefect),
+            None => Ok(()),
+        }
+    }
+}

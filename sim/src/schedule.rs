@@ -1,0 +1,120 @@
+//! Who decides which thread runs next, and which fault point fails.
+
+use ifq_model::fault::FaultPoint;
+
+use crate::rng::Rng;
+
+/// A scheduling point: the threads that can run.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Indices of the threads that can run; never empty. The one that ran last comes first if it
+    /// can go on, the others follow in the order of their start.
+    pub enabled: &'a [usize],
+    /// Whether the first of them is the one that ran last.
+    pub continues: bool,
+    /// Fingerprint of the state, if [`Scheduler::wants_fingerprint`].
+    pub fingerprint: u128,
+}
+
+/// The source of all decisions of a run.
+pub trait Scheduler {
+    /// Whether the next [`Scheduler::pick`] looks at the fingerprint.
+    fn wants_fingerprint(&self) -> bool {
+        false
+    }
+    /// Which of `point.enabled` runs, as an index into it; `None` ends the run here.
+    fn pick(&mut self, point: Point<'_>) -> Option<usize>;
+    /// Whether a fault point fails. Asked only while the test allows one more fault.
+    fn fault(&mut self, point: FaultPoint) -> bool;
+}
+
+/// Every thread that can run has the same chance; a fault point fails once in eight times.
+#[derive(Clone, Debug)]
+pub struct Random {
+    rng: Rng,
+}
+
+impl Random {
+    /// Same seed, same decisions.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Random { rng: Rng::new(seed) }
+    }
+}
+
+impl Scheduler for Random {
+    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+        Some(self.rng.below(point.enabled.len() as u64) as usize)
+    }
+
+    fn fault(&mut self, _: FaultPoint) -> bool {
+        self.rng.below(8) == 0
+    }
+}
+
+/// Repeats recorded decisions. After the last one, the thread that ran last goes on, nothing fails.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    decisions: std::vec::IntoIter<u32>,
+    /// The first decision that did not fit, by position.
+    diverged: Option<usize>,
+    taken: usize,
+}
+
+impl Replay {
+    /// Of the decisions of [`crate::exec::RunResult::decisions`].
+    #[must_use]
+    pub fn new(decisions: &[u32]) -> Self {
+        Replay { decisions: decisions.to_vec().into_iter(), diverged: None, taken: 0 }
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        self.taken += 1;
+        self.decisions.next()
+    }
+}
+
+impl Scheduler for Replay {
+    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+        let Some(thread) = self.next() else { return Some(0) };
+        let found = point.enabled.iter().position(|t| *t == thread as usize);
+        if found.is_none() && self.diverged.is_none() {
+            self.diverged = Some(self.taken - 1);
+        }
+        found
+    }
+
+    fn fault(&mut self, _: FaultPoint) -> bool {
+        self.next() == Some(1)
+    }
+}
+
+/// Runs decisions read from bytes, for fuzzing: what the bytes say, as long as there are any; then
+/// each thread to its end.
+#[derive(Clone, Debug)]
+pub struct Bytes<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+}
+
+impl<'a> Bytes<'a> {
+    /// One byte a decision.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Bytes { bytes: bytes.iter() }
+    }
+}
+
+impl Scheduler for Bytes<'_> {
+    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+        // Where there is no choice no byte is spent.
+        if point.enabled.len() == 1 {
+            return Some(0);
+        }
+        let byte = self.bytes.next().copied().unwrap_or(0);
+        Some(usize::from(byte) % point.enabled.len())
+    }
+
+    fn fault(&mut self, _: FaultPoint) -> bool {
+        self.bytes.next().copied().unwrap_or(0) & 7 == 7
+    }
+}

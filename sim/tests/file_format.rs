@@ -1,0 +1,542 @@
+//! The test-file format: what is written is read back, what is wrong is named and located.
+//!
+//! Method: every error by a text in which `»` marks the place that must be named; the rest by
+//! generated tests, arbitrary texts and the library.
+
+mod generate;
+
+use std::path::PathBuf;
+
+use ifq_model::scenario::{Op, Test};
+use ifq_sim::file::{self, JsonError, LoadError, Place};
+use proptest::prelude::*;
+
+/// A header that needs a line `expect` only.
+const HEAD: &str = "test t\nrevision import-7.3\nring A B\nsocket s u@1\nqueues 2\n";
+
+/// Removes the mark and parses; the error is at the mark and holds these words.
+#[track_caller]
+fn refused(text: &str, message: &str, expected: &str) {
+    let before = text.split('»').next().unwrap();
+    let line = before.matches('\n').count() + 1;
+    let column = before.lines().last().map_or(0, |l| l.chars().count());
+    let column = if before.ends_with('\n') { 1 } else { column + 1 };
+    let text = text.replacen('»', "", 1);
+    let error = file::parse("t.ifq", &text).expect_err("the text is wrong");
+    let whole = error.to_string();
+    assert_eq!((error.line(), error.column()), (line, column), "{whole}");
+    assert!(error.message().contains(message), "message: {whole}");
+    assert!(error.expected().contains(expected), "expected: {whole}");
+    assert!(whole.starts_with(&format!("t.ifq:{line}:{column}: ")), "{whole}");
+}
+
+/// [`refused`] for steps that follow a good header.
+#[track_caller]
+fn refused_steps(steps: &str, message: &str, expected: &str) {
+    refused(&format!("{HEAD}expect holds\n{steps}\n"), message, expected);
+}
+
+/// A setup in which ring A has `ifq` and `box`, ring B has `imp`.
+const SHARED: &str = "setup\n ifq = A: register nodev buffers=1 entries=1\n \
+                      box = A: export ifq\n imp = B: import box\n";
+
+#[track_caller]
+fn refused_shared(steps: &str, message: &str, expected: &str) {
+    refused_steps(&format!("{SHARED}{steps}"), message, expected);
+}
+
+#[test]
+fn the_first_line_is_test() {
+    refused("»", "an empty file", "`test NAME`");
+    refused("# only this\n»", "an empty file", "`test NAME`");
+    refused("\n»ring A\n", "starts with `ring`", "`test NAME`");
+    refused("test»", "ends too early", "the test's name");
+    refused("test »a.b\nrevision import-7.3\nring A\nexpect holds", "`a.b` is no name", "a letter");
+}
+
+#[test]
+fn what_is_missing_is_missing_at_the_end() {
+    refused("test t\nring A\nexpect holds\n»", "no revision", "`revision NAME...`");
+    refused("test t\nrevision import-7.3\nexpect holds\n»", "no ring", "`ring NAME...`");
+    refused("test t\nrevision import-7.3\nring A\n»", "no expectation", "`expect holds`");
+}
+
+#[test]
+fn unknown_words_name_the_nearest() {
+    refused(&format!("{HEAD}»obsrve x\n"), "did you mean `observe`?", "`schedule`");
+    refused_steps("»finaly\n", "did you mean `finally`?", "`setup`");
+    refused_steps("setup\n »exepct holds\n", "did you mean `expect`?", "a step, or");
+    refused_steps("setup\n A: »regster nodev", "did you mean `register`?", "`shutdown`");
+    refused_steps("setup\n x = »qqq", "unknown verb `qqq`", "`register`, `export`");
+    refused(
+        "test t\nrevision »import-7.4\n",
+        "unknown revision `import-7.4` (did you mean `import-7.3`?)",
+        "`import-7.3`",
+    );
+    refused(&format!("{HEAD}fault »copy-user\n"), "did you mean `copy-to-user`?", "`ifq-alloc`");
+    refused(&format!("{HEAD}expect violates »I12\n"), "unknown invariant `I12`", "`I11`");
+    refused(&format!("{HEAD}expect holds with »early\n"), "unknown defect `early`", "`early-put`");
+    refused(&format!("{HEAD}expect »hold\n"), "unexpected `hold`", "`holds` or `violates");
+}
+
+#[test]
+fn unknown_names_list_the_known_ones() {
+    refused_shared("thread a\n »C: exit", "unknown ring `C`", "a ring: `A` or `B`");
+    refused_shared("thread a\n »v: send 1", "unknown socket `v`", "a socket: `s` or `u`");
+    refused_shared("thread a\n A: recv ifq »v", "unknown socket `v`", "a socket");
+    refused_shared(
+        "thread a\n close »bxo",
+        "unknown name `bxo` (did you mean `box`?)",
+        "a name: `box`, `ifq` or `imp`",
+    );
+    refused_shared("thread a\n A: exit after »zzzz", "unknown name `zzzz`", "a name");
+    refused_shared("observe »zzzz\n", "unknown name `zzzz`", "a name");
+    refused_shared("thread a\n »s: exit", "`s` is a socket", "a ring");
+    refused_shared("thread a\n »A: send 1", "`A` is a ring", "a socket");
+    refused_shared("thread a\n A: flush »A", "`A` is a ring", "a name");
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    refused(
+        "test t\nrevision import-7.3\nring A »A\nexpect holds",
+        "already the name",
+        "not taken",
+    );
+    refused_steps("ring C\nsocket »C", "already the name of a ring", "not taken");
+    refused_shared(
+        "thread a\n »box = A: wait",
+        "`box` is already the name of a result",
+        "not taken",
+    );
+    refused_shared("thread a\n »A = A: wait", "`A` is already the name of a ring", "not taken");
+    refused_steps("thread a\nthread »a", "already a thread `a`", "not taken");
+    refused_steps("ring »wait", "`wait` is a word of the format", "another name");
+    refused_steps("setup\n »after = A: wait", "`after` is a word", "another name");
+    refused_steps("ring »7up", "`7up` is no name", "a letter, then");
+    refused_steps("setup\n »= A: wait", "unexpected `=`", "a step, or");
+}
+
+#[test]
+fn a_header_or_section_stands_once() {
+    refused_steps("»queues 1", "a second line `queues`", "once");
+    refused_steps("setup\nfinally\n»setup", "a second section `setup`", "once");
+    refused_steps("finally\n»finally", "a second section `finally`", "once");
+    refused_steps("»test u", "a second line `test`", "once");
+    refused_steps("»expect violates I1", "second expectation for the same", "one for each");
+    refused_steps("fault xa-store »xa-store", "`xa-store` is listed twice", "once");
+    refused(
+        "test t\nrevision import-7.3 »import-7.3\nring A\nexpect holds",
+        "listed twice",
+        "once",
+    );
+    refused_shared("observe ifq »ifq", "`ifq` is observed twice", "once");
+    refused_shared("thread a\n A: exit after box »box", "`box` is waited for twice", "once");
+}
+
+#[test]
+fn a_step_stands_in_a_section() {
+    refused_steps("»A: exit", "a step outside a section", "`setup`, `thread NAME` or `finally`");
+    refused_steps("setup\nobserve nothing\n»A: exit", "outside a section", "before it");
+}
+
+#[test]
+fn names_are_of_the_kind_that_is_used() {
+    refused_shared("thread a\n A: recv »box s", "`box` is a file descriptor", "an ifq");
+    refused_shared("thread a\n close »ifq", "`ifq` is an ifq", "a file descriptor");
+    refused_shared("thread a\n B: import »imp", "`imp` is an ifq", "a file descriptor");
+    refused_shared("thread a\n return »ifq to ifq", "`ifq` is an ifq", "a completion");
+    refused_shared("thread a\n c = A: wait\n return c to »box", "a file descriptor", "an ifq");
+    refused_shared("thread a\n x = A: exit\n A: flush »x", "`x` is a status", "an ifq");
+}
+
+#[test]
+fn an_ifq_is_used_with_its_ring() {
+    refused_shared("thread a\n B: flush »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
+    refused_shared("thread a\n A: recv »imp s", "`imp` is an ifq of ring `B`", "ring `A` has");
+    refused_shared("thread a\n A: export »imp", "`imp` is an ifq of ring `B`", "ring `A` has");
+}
+
+#[test]
+fn a_verb_has_what_it_needs_before_it() {
+    refused_steps("setup\n »wait", "`wait` needs a ring before it", "`RING: wait`");
+    refused_steps("setup\n x = »send 1", "`send` needs a socket before it", "`SOCKET: send");
+    refused_shared("thread a\n »A: close box", "takes no ring or socket", "`close FD`");
+    refused_shared("thread a\n »A: return ifq to ifq", "takes no ring or socket", "`return CQE");
+}
+
+#[test]
+fn arguments_are_complete_and_no_more() {
+    refused_shared("thread a\n A: recv ifq»", "ends too early", "a socket, as in `RING: recv");
+    refused_shared("thread a\n A: flush»  # none", "ends too early", "an ifq, as in");
+    refused_shared("thread a\n A: exit »now", "unexpected `now`", "`after NAME...` or the end");
+    refused_shared("thread a\n A: exit after»", "ends too early", "a name to wait for");
+    refused_shared("thread a\n A: exit after box »:", "unexpected `:`", "a name or the end");
+    refused_shared("thread a\n c = A: wait\n return c »ifq", "unexpected `ifq`", "`to`, as in");
+    refused_steps("setup\n A:»", "ends too early", "a verb");
+    refused_steps("setup\n A: register »buffers=1", "unexpected `buffers`", "`nodev` or `queue=N`");
+    refused_steps("setup\n A: register nodev »entries=1", "unexpected `entries`", "`buffers=N`");
+    refused_steps("setup\n A: register nodev buffers »1", "unexpected `1`", "`buffers=N`");
+    refused_steps("setup »now", "unexpected `now`", "the end of the line");
+    refused_steps("thread»", "ends too early", "the thread's name");
+    refused_steps("thread a »b", "unexpected `b`", "the end of the line");
+    refused_steps("observe»", "ends too early", "names or `nothing`");
+    refused("test t »u", "unexpected `u`", "the end of the line");
+    refused("test t\nring»", "ends too early", "a ring's name");
+    refused("test t\nsocket s@ »@", "unexpected `@`", "queue, a number");
+    refused("test t\nsocket s »= 1", "unexpected `=`", "a socket");
+}
+
+#[test]
+fn numbers_are_numbers_in_range() {
+    let register = |args: &str| format!("setup\n A: register {args}");
+    refused_steps(&register("nodev buffers=»0 entries=1"), "buffers 0 is out of", "1 to 4096");
+    refused_steps(&register("nodev buffers=»4097 entries=1"), "4097 is out of", "1 to 4096");
+    refused_steps(&register("nodev buffers=1 entries=»65537"), "65537 is out of", "0 to 65536");
+    refused_steps(&register("nodev buffers=»x entries=1"), "`x` is not a number", "1 to 4096");
+    refused_steps(&register("nodev buffers=»-1 entries=1"), "`-1` is not a number", "1 to 4096");
+    refused_steps(&register("nodev buffers=»99999999999 entries=1"), "out of range", "1 to 4096");
+    refused_steps("setup\n s: send »65537", "65537 is out of range", "1 to 65536");
+    refused_steps("setup\n s: send »0x10", "`0x10` is not a number", "1 to 65536");
+    refused_shared("thread a\n A: recv ifq s len=»4294967296", "out of range", "0 to 4294967295");
+    refused("test t\nqueues »17", "17 is out of range", "0 to 16");
+    refused_steps("fault xa-store max »9", "9 is out of range", "1 to 8");
+    refused_steps("fault xa-store max »0", "0 is out of range", "1 to 8");
+}
+
+#[test]
+fn a_queue_exists() {
+    refused_steps(
+        "setup\n A: register queue=»2 buffers=1 entries=1",
+        "queue 2 is out of range",
+        "0 to 1, see `queues`",
+    );
+    refused_steps("socket v@»2", "queue 2 is out of range", "0 to 1");
+    let none = "test t\nrevision import-7.3\nring A\nexpect holds\n";
+    refused(&format!("{none}socket v@»0"), "no network device", "`queues N`");
+    let step = "setup\n A: register queue=»0 buffers=1 entries=1";
+    refused(&format!("{none}{step}"), "no network device", "`queues N`");
+}
+
+#[test]
+fn a_cycle_is_named() {
+    refused_steps(
+        "thread a\n A: exit after »y\n x = A: wait\nthread b\n y = B: exit after x",
+        "a cycle: `y` waits for `x` waits for `y`",
+        "do not wait for each other",
+    );
+    refused_steps(
+        "thread a\n x = A: wait after »z\nthread b\n y = B: wait after x\nthread c\n \
+         z = s: send 1 after y",
+        "a cycle: `z` waits for `y` waits for `x` waits for `z`",
+        "do not wait for each other",
+    );
+    refused_steps("thread a\n x = A: wait after »x", "`x` waits for itself", "bound before");
+    refused_steps(
+        "setup\n close »box\n ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq",
+        "`box` waits for itself",
+        "bound before",
+    );
+    // The ifqs of two rings, each imported from the other.
+    refused_steps(
+        "thread a\n i = A: import »f\n e = A: export i\nthread b\n j = B: import e\n \
+         f = B: export j",
+        "a cycle: `f` waits for `j`",
+        "do not wait for each other",
+    );
+}
+
+#[test]
+fn a_step_behind_a_cycle_is_not_blamed() {
+    refused_steps(
+        "thread a\n w = s: send 1\n A: wait after y\nthread b\n y = B: exit after »z\n \
+         z = u: send 1",
+        "`z` waits for itself",
+        "bound before",
+    );
+}
+
+#[test]
+fn a_section_uses_no_name_of_a_later_one() {
+    refused_steps(
+        "setup\n B: exit after »x\nthread a\n x = A: exit",
+        "`x` is bound later, in thread a",
+        "before the end of setup",
+    );
+    refused_steps(
+        "thread a\n A: exit after »x\nfinally\n x = B: exit",
+        "`x` is bound later, in finally",
+        "before the end of thread a",
+    );
+}
+
+#[test]
+fn a_ring_is_driven_by_one_thread() {
+    refused_shared(
+        "thread a\n A: wait\nthread b\n »A: flush ifq",
+        "ring `A` is driven by thread `a`",
+        "only `exit` it",
+    );
+    let free = format!("{HEAD}expect holds\n{SHARED}thread a\n A: wait\nthread b\n A: exit\n");
+    file::parse("t.ifq", &free).expect("exit, setup and finally are free");
+}
+
+#[test]
+fn a_schedule_is_numbers_of_a_known_version() {
+    refused(&format!("{HEAD}schedule »v2 : 0"), "unexpected `v2`", "the version `v1`");
+    refused(&format!("{HEAD}schedule v1 »0"), "unexpected `0`", "`:` and the decisions");
+    refused(&format!("{HEAD}schedule v1 : 0 »a"), "`a` is not a number", "0 to 4294967295");
+    refused(&format!("{HEAD}schedule v1 : 0 »-1"), "`-1` is not a number", "0 to 4294967295");
+    refused(&format!("{HEAD}schedule v1 : »4294967296"), "out of range", "0 to 4294967295");
+    refused(&format!("{HEAD}schedule v1 with »x : 0"), "unknown defect `x`", "`early-put`");
+    let text = format!("{HEAD}expect holds\nschedule v1 with early-put : 0 0 4294967295\n");
+    let test = file::parse("t.ifq", &text).unwrap();
+    assert_eq!(test.schedule.unwrap().decisions, [0, 0, u32::MAX]);
+}
+
+#[test]
+fn lists_have_their_limits() {
+    let names = |n: usize| (0..n).map(|i| format!(" n{i}")).collect::<String>();
+    refused(&format!("test t\nring{} »z", names(32)), "more than 32 rings", "fewer");
+    refused(&format!("test t\nsocket{} »z", names(32)), "more than 32 sockets", "fewer");
+    let threads: String = (0..32).map(|i| format!("thread t{i}\n")).collect();
+    refused_steps(&format!("{threads}thread »z"), "more than 32 threads", "fewer");
+    let steps = " A: exit\n".repeat(4096);
+    refused_steps(&format!("setup\n{steps} »A: exit"), "more than 4096 steps", "fewer");
+    let steps: String = (0..4096).map(|i| format!(" x{i} = A: exit\n")).collect();
+    let text = format!("setup\n{steps}finally\n »z = A: exit");
+    refused_steps(&text, "more than 4096 bound names", "fewer");
+}
+
+#[test]
+fn control_characters_are_refused_outside_comments() {
+    refused("test t # \u{1}\nring »\u{1}A", "control character U+0001", "printable text");
+    refused("test t\nabout ä»\u{7f}", "control character U+007F", "printable text");
+}
+
+#[test]
+fn the_diagnostic_shows_the_line() {
+    use miette::Diagnostic;
+    let error = file::parse("t.ifq", "test t\nrung A\n").unwrap_err();
+    let label = error.labels().unwrap().next().unwrap();
+    assert_eq!((label.offset(), label.len()), (7, 4));
+    let source = error.source_code().unwrap();
+    let shown = source.read_span(label.inner(), 0, 0).unwrap();
+    assert_eq!((shown.data(), shown.line(), shown.name()), (&b"rung"[..], 1, Some("t.ifq")));
+}
+
+#[test]
+fn json_errors_say_where() {
+    let test = generate::test(&[7; 64]);
+    let json = file::to_json(&test);
+    let JsonError::Shape(error) = file::from_json(&json[..json.len() / 2]).unwrap_err() else {
+        panic!("half a text has no shape");
+    };
+    assert!(error.line() > 1 && error.to_string().contains("line"), "{error}");
+
+    let text = format!("{HEAD}expect holds\n{SHARED}");
+    let mut test = file::parse("t.ifq", &text).unwrap();
+    test.setup[1].op = Op::Export { ring: 0, ifq: 9 };
+    let JsonError::Invalid(error) = file::from_json(&file::to_json(&test)).unwrap_err() else {
+        panic!("the shape is right");
+    };
+    assert_eq!(
+        error.to_string(),
+        "setup, step 2, ifq: there is no result 9; expected the result of a step"
+    );
+    assert!(matches!(error.place(), Place::Step(..)));
+}
+
+#[test]
+fn what_a_text_cannot_say_is_invalid() {
+    let text = format!("{HEAD}expect holds\n{SHARED}");
+    let good = file::parse("t.ifq", &text).unwrap();
+    let invalid = |change: fn(&mut Test)| {
+        let mut test = good.clone();
+        change(&mut test);
+        file::validate(&test).expect_err("it was changed").to_string()
+    };
+    assert!(invalid(|t| t.setup[0].bind = Some(1)).contains("bound out of order"));
+    assert!(invalid(|t| t.setup[2].bind = None).contains("`imp` is bound by no step"));
+    assert!(invalid(|t| t.vars[0].kind = t.vars[1].kind).contains("expected an ifq"));
+    assert!(invalid(|t| t.setup[2].op = Op::Exit { ring: 2 }).contains("expected a status"));
+    assert!(invalid(|t| t.setup[0].op = register(7)).contains("there is no ring 7"));
+    assert!(invalid(|t| t.about = "a\nb".to_owned()).contains("does not fit on a line"));
+    assert!(invalid(|t| t.about = "a # b".to_owned()).contains("does not fit on a line"));
+    assert!(invalid(|t| t.observe.push(7)).contains("there is no result 7"));
+    assert!(invalid(|t| t.max_faults = 1).contains("0 to 0"));
+}
+
+fn register(ring: u8) -> Op {
+    let source = ifq_model::scenario::Source::Nodev;
+    Op::Register { ring, source, buffers: 1, entries: 1 }
+}
+
+#[test]
+fn a_file_of_another_kind_is_not_loaded() {
+    assert!(matches!(file::load("a.txt"), Err(LoadError::Ending { .. })));
+    assert!(matches!(file::load("does-not-exist.ifq"), Err(LoadError::Read { .. })));
+}
+
+/// The text without comments and what they leave behind.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().map(|l| l.split(" #").next().unwrap().trim_end());
+    let lines = lines.filter(|l| !l.is_empty() && !l.trim_start().starts_with('#'));
+    lines.map(|l| format!("{l}\n")).collect()
+}
+
+fn library() -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/library");
+    let entries = std::fs::read_dir(folder).expect("the library is there");
+    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 16, "only {} files", files.len());
+    files
+}
+
+#[test]
+fn the_library_is_canonical() {
+    for path in library() {
+        let test = file::load(&path).unwrap_or_else(|e| panic!("{e}"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(file::print(&test), without_comments(&text), "{}", path.display());
+        assert_eq!(Some(test.name.as_str()), path.file_stem().and_then(|s| s.to_str()));
+        assert!(!test.about.is_empty() && text.lines().count() <= 60, "{}", path.display());
+        assert_eq!(file::from_json(&file::to_json(&test)).unwrap(), test);
+    }
+}
+
+#[test]
+fn most_of_the_library_needs_no_device() {
+    let loopback = library().iter().filter(|p| file::load(p).unwrap().queues == 0).count();
+    assert!(loopback >= 12, "only {loopback} run over loopback");
+}
+
+const WORDS: &[&str] = &[
+    "test",
+    "about",
+    "revision",
+    "import-7.3",
+    "ring",
+    "socket",
+    "queues",
+    "fault",
+    "observe",
+    "expect",
+    "schedule",
+    "setup",
+    "thread",
+    "finally",
+    "register",
+    "nodev",
+    "export",
+    "import",
+    "flush",
+    "exit",
+    "close",
+    "recv",
+    "wait",
+    "return",
+    "send",
+    "shutdown",
+    "after",
+    "with",
+    "max",
+    "holds",
+    "violates",
+    "I1",
+    "early-put",
+    "v1",
+    "A",
+    "B",
+    "s",
+    "x",
+    "y",
+    ":",
+    "=",
+    "@",
+    "to",
+    "unlocked",
+    "nothing",
+    "buffers=1",
+    "entries=1",
+    "0",
+    "7",
+    "#",
+    "\n",
+    "\n",
+    "\n",
+    " A: ",
+    "x = A: ",
+    "\nthread a\n",
+    "\nring A B\n",
+    "ä",
+    "\t",
+    "\r",
+];
+
+/// Texts that are nearly right: the words of the format in any order.
+fn word_salad() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(WORDS), 0..80).prop_map(|words| words.join(" "))
+}
+
+/// A library file with a few bytes changed.
+fn damaged() -> impl Strategy<Value = String> {
+    let texts: Vec<String> =
+        library().iter().map(|p| std::fs::read_to_string(p).unwrap()).collect();
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
+    (prop::sample::select(texts), changes).prop_map(|(text, changes)| {
+        let mut bytes = text.into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Parses, and checks what must hold whatever the text is.
+fn parse_anything(text: &str) -> Result<(), TestCaseError> {
+    match file::parse("any", text) {
+        Ok(test) => {
+            prop_assert_eq!(file::validate(&test), Ok(()));
+            let printed = file::print(&test);
+            prop_assert_eq!(file::parse("printed", &printed).unwrap(), test);
+        }
+        Err(error) => {
+            prop_assert!(error.line() <= text.matches('\n').count() + 1);
+            let line = text.split('\n').nth(error.line() - 1).unwrap();
+            prop_assert!(error.column() <= line.chars().count() + 1, "{}", error);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_is_read_back(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let test = generate::test(&bytes);
+        prop_assert_eq!(file::validate(&test), Ok(()));
+        let text = file::print(&test);
+        let again = file::parse("t.ifq", &text);
+        prop_assert!(again.is_ok(), "{}\n{}", again.unwrap_err(), text);
+        prop_assert_eq!(&again.unwrap(), &test);
+        prop_assert_eq!(file::from_json(&file::to_json(&test)).unwrap(), test);
+    }
+
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        parse_anything(&String::from_utf8_lossy(&bytes))?;
+    }
+
+    #[test]
+    fn any_words_are_parsed_or_refused(text in word_salad()) {
+        parse_anything(&text)?;
+        parse_anything(&format!("{HEAD}expect holds\n{text}"))?;
+    }
+
+    #[test]
+    fn damaged_files_are_parsed_or_refused(text in damaged()) {
+        parse_anything(&text)?;
+    }
+}
