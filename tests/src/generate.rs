@@ -1,0 +1,360 @@
+//! Tests made up from bytes, for property tests.
+//!
+//! A sequence is a list of [`Word`]s; each is read against the state that the words before it have
+//! left, as [`ifq_model::spec`] has it, so that nearly every operation applies, and some are wrong on
+//! purpose: a descriptor that is closed, a ring that is gone, entries that no kernel takes, a buffer
+//! that was given back before. Zero bytes are the tamest choice, so that shrinking bytes shrinks the
+//! sequence's meaning.
+
+mod threads;
+
+use std::collections::BTreeMap;
+
+use ifq_model::revision::Revision;
+use ifq_model::scenario::{
+    Expect, Op, RingId, Socket, SocketId, Source, Step, Test, Var, VarId, VarKind,
+};
+use ifq_model::spec::Spec;
+use proptest::prelude::*;
+
+pub use threads::{Threads, concurrent, threads};
+
+/// One operation, undecoded.
+pub type Word = [u8; 5];
+
+/// What there is before the first operation.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Number of rings.
+    pub rings: u8,
+    /// For each socket the device queue that its packets arrive on, if any.
+    pub sockets: Vec<Option<u32>>,
+    /// Receive queues of the device.
+    pub queues: u32,
+}
+
+/// One to three rings and sockets, with and without a device.
+pub fn shape() -> impl Strategy<Value = Shape> {
+    (1..=3_u8, 0..=2_u32).prop_flat_map(|(rings, queues)| {
+        let queue = prop::option::of(0..queues.max(1)).prop_map(move |q| q.filter(|_| queues > 0));
+        prop::collection::vec(queue, 1..=3).prop_map(move |sockets| Shape {
+            rings,
+            sockets,
+            queues,
+        })
+    })
+}
+
+/// Up to `max` operations.
+pub fn words(max: usize) -> impl Strategy<Value = Vec<Word>> {
+    prop::collection::vec(any::<Word>(), 0..=max)
+}
+
+/// A valid test that does the operations one after the other, in `finally`, where the background
+/// comes to rest after each. All results are observed.
+#[must_use]
+pub fn sequence(shape: &Shape, words: &[Word]) -> Test {
+    let mut maker = Maker::new(shape);
+    for word in words {
+        if let Some(step) = maker.next(word) {
+            maker.test.finally.push(step);
+        }
+    }
+    maker.finish()
+}
+
+/// Makes steps one by one.
+pub(crate) struct Maker {
+    pub(crate) test: Test,
+    pub(crate) spec: Spec,
+    /// The ring of the step that binds each result.
+    pub(crate) owners: Vec<Option<RingId>>,
+    registered: usize,
+    /// What a well-behaved application keeps to; `None`: it does as it likes, one thing at a time.
+    pub(crate) manners: Option<Manners>,
+}
+
+/// How an application avoids to give back what it does not hold, whatever becomes of its
+/// operations: all requests of a ring receive into one ifq, and each buffer goes back there once.
+#[derive(Debug, Default)]
+pub(crate) struct Manners {
+    pub(crate) sources: BTreeMap<RingId, VarId>,
+    pub(crate) returned: Vec<VarId>,
+}
+
+impl Manners {
+    fn allow(&mut self, op: &Op, test: &Test, owners: &[Option<RingId>]) -> bool {
+        match *op {
+            Op::Recv { ring, ifq, .. } => {
+                let origin = test.origin(ifq);
+                origin.is_some_and(|o| *self.sources.entry(ring).or_insert(o) == o)
+            }
+            Op::Return { cqe, ifq, .. } => {
+                let source = owners[usize::from(cqe)].and_then(|ring| self.sources.get(&ring));
+                let fine = source.copied() == test.origin(ifq) && !self.returned.contains(&cqe);
+                self.returned.push(cqe);
+                fine
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What a word can become.
+#[derive(Clone, Copy)]
+enum Kind {
+    Send,
+    Recv,
+    Wait,
+    Return,
+    Register,
+    Import,
+    Export,
+    Flush,
+    Close,
+    Exit,
+    Shutdown,
+}
+
+/// Memory for an area and a ring is made for each.
+const MAX_REGISTERED: usize = 20;
+
+impl Maker {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let sockets = (0..).zip(&shape.sockets);
+        let sockets: Vec<Socket> = sockets
+            .map(|(i, queue): (usize, _)| Socket { name: format!("s{i}"), queue: *queue })
+            .collect();
+        let revision = Revision::Import73;
+        let rings = usize::from(shape.rings);
+        Maker {
+            spec: Spec::new(rings, &sockets, shape.queues, revision),
+            test: Test {
+                name: "generated".to_owned(),
+                about: String::new(),
+                revisions: vec![revision],
+                rings: (0..rings).map(|i| format!("R{i}")).collect(),
+                sockets,
+                queues: shape.queues,
+                vars: Vec::new(),
+                setup: Vec::new(),
+                threads: Vec::new(),
+                finally: Vec::new(),
+                faults: Vec::new(),
+                max_faults: 0,
+                observe: Vec::new(),
+                expect: vec![Expect { defects: Vec::new(), violates: None }],
+                schedule: None,
+            },
+            owners: Vec::new(),
+            registered: 0,
+            manners: None,
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Test {
+        self.test.observe = (0..self.test.vars.len() as VarId).collect();
+        self.test
+    }
+
+    /// The step that a word says, done in the state; `None` if it is left out.
+    pub(crate) fn next(&mut self, word: &Word) -> Option<Step> {
+        let op = self.decode(&mut Draw::new(word))?;
+        if !self.allows(&op) {
+            return None;
+        }
+        let mut after = self.spec.clone();
+        after.step(&op, Some(self.test.vars.len() as VarId));
+        if self.differs(&op, &after) {
+            return None;
+        }
+        self.spec = after;
+        Some(self.bind(op))
+    }
+
+    /// Binds the result of an operation to a new name.
+    pub(crate) fn bind(&mut self, op: Op) -> Step {
+        let var = self.test.vars.len();
+        let kind = op.yields();
+        let prefix = match kind {
+            VarKind::Ifq => "ifq",
+            VarKind::Fd => "box",
+            VarKind::Cqe => "c",
+            VarKind::Status => "x",
+        };
+        self.registered += usize::from(matches!(op, Op::Register { .. }));
+        self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
+        self.owners.push(op.ring());
+        Step { op, bind: Some(var as VarId), after: Vec::new() }
+    }
+
+    pub(crate) fn allows(&mut self, op: &Op) -> bool {
+        self.manners.as_mut().is_none_or(|m| m.allow(op, &self.test, &self.owners))
+    }
+
+    /// Whether an operation leads where the model, by its own words or by its bounds, is not to be
+    /// compared with a kernel. `after`: the state then.
+    fn differs(&self, op: &Op, after: &Spec) -> bool {
+        // An application that gives back what it still holds may see anything in its buffers.
+        if after.misused() || after.overrun() {
+            return true;
+        }
+        match *op {
+            // The check of the application's buffers does not know that it gave this one back.
+            Op::Return { cqe, .. } => self.spec.overwritten(cqe),
+            // Several requests of a ring on one socket are woken up in another order than in the
+            // kernel; on the whole of a socket there is room for eight.
+            Op::Recv { ring, socket, .. } => {
+                after.waiting(ring, socket) > 1 || after.waiters(socket) > 8
+            }
+            // The kernel looks at requests first and moves completions out of the overflow list
+            // then.
+            Op::Wait { ring } => self.spec.overflown_with_work(ring),
+            // A packet that cannot be sent any more takes a buffer of the queue.
+            Op::Send { socket, .. } => {
+                self.spec.shut_down(socket)
+                    && self.test.sockets[usize::from(socket)].queue.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        let has = |kind| self.test.vars.iter().any(|v| v.kind == kind);
+        let mut kinds = vec![Kind::Send, Kind::Wait, Kind::Wait, Kind::Wait, Kind::Send];
+        if self.registered < MAX_REGISTERED {
+            kinds.push(Kind::Register);
+        }
+        if has(VarKind::Ifq) {
+            kinds.extend([Kind::Recv, Kind::Recv, Kind::Recv, Kind::Export, Kind::Flush]);
+            if has(VarKind::Cqe) {
+                kinds.extend([Kind::Return; 4]);
+            }
+        } else {
+            kinds.extend([Kind::Register; 2]);
+        }
+        if has(VarKind::Fd) {
+            kinds.extend([Kind::Import, Kind::Import, Kind::Close]);
+        }
+        kinds.extend([Kind::Exit, Kind::Shutdown]);
+        kinds
+    }
+
+    fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
+        let op = match draw.one_of(&self.kinds())? {
+            Kind::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            Kind::Shutdown => Op::Shutdown { socket: self.socket(draw) },
+            Kind::Wait => Op::Wait { ring: self.ring(draw) },
+            Kind::Exit => Op::Exit { ring: self.ring(draw) },
+            Kind::Register => Op::Register {
+                ring: self.ring(draw),
+                source: self.source(draw),
+                buffers: 1 + draw.below(12),
+                entries: draw.entries(),
+            },
+            Kind::Import => Op::Import { ring: self.ring(draw), fd: self.fd(draw)? },
+            Kind::Close => Op::Close { fd: self.fd(draw)? },
+            Kind::Export => {
+                let (ring, ifq) = self.ifq(draw)?;
+                Op::Export { ring, ifq }
+            }
+            Kind::Flush => {
+                let (ring, ifq) = self.ifq(draw)?;
+                Op::Flush { ring, ifq }
+            }
+            Kind::Recv => {
+                let (ring, ifq) = self.ifq(draw)?;
+                let socket = self.socket(draw);
+                let len = draw.one_of(&[0, 0, 0, 100, 4096, 6000])?;
+                Op::Recv { ring, ifq, socket, len }
+            }
+            Kind::Return => {
+                let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
+                let ifqs = self.vars(VarKind::Ifq);
+                let ifq = draw.prefer(&ifqs, |ifq| self.spec.belongs(cqe, ifq))?;
+                Op::Return { cqe, ifq, locked: draw.below(2) == 0 }
+            }
+        };
+        Some(op)
+    }
+
+    pub(crate) fn vars(&self, kind: VarKind) -> Vec<VarId> {
+        let vars = (0..).zip(&self.test.vars);
+        vars.filter(|(_, v)| v.kind == kind).map(|(id, _)| id).collect()
+    }
+
+    fn ring(&self, draw: &mut Draw<'_>) -> RingId {
+        let all: Vec<RingId> = (0..self.test.rings.len() as RingId).collect();
+        draw.prefer(&all, |r| self.spec.ring_open(r)).unwrap_or(0)
+    }
+
+    fn socket(&self, draw: &mut Draw<'_>) -> SocketId {
+        draw.below(self.test.sockets.len() as u32) as SocketId
+    }
+
+    pub(crate) fn source(&self, draw: &mut Draw<'_>) -> Source {
+        match draw.below(1 + 2 * self.test.queues) {
+            0 => Source::Nodev,
+            n => Source::Queue((n - 1) % self.test.queues),
+        }
+    }
+
+    fn fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
+        draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
+    }
+
+    /// An ifq and the ring that it means something in.
+    fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
+        let good = |ifq| {
+            let ring = self.owners[usize::from(ifq)];
+            ring.is_some_and(|ring| self.spec.ring_open(ring)) && self.spec.in_use(ifq)
+        };
+        let ifq = draw.prefer(&self.vars(VarKind::Ifq), good)?;
+        Some((self.owners[usize::from(ifq)]?, ifq))
+    }
+}
+
+/// The choices of one word.
+pub(crate) struct Draw<'w>(std::slice::Iter<'w, u8>);
+
+impl<'w> Draw<'w> {
+    pub(crate) fn new(word: &'w Word) -> Self {
+        Draw(word.iter())
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.0.next().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
+        u32::from(self.byte()) % n
+    }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        let byte = usize::from(self.byte());
+        from.get(byte % from.len().max(1)).copied()
+    }
+
+    /// Seven times out of eight one of the good ones, if there is one.
+    pub(crate) fn prefer<T: Copy>(&mut self, all: &[T], good: impl Fn(T) -> bool) -> Option<T> {
+        let byte = usize::from(self.byte());
+        let chosen: Vec<T> = all.iter().copied().filter(|x| good(*x)).collect();
+        let from = if chosen.is_empty() || byte & 7 == 7 { all } else { &chosen };
+        from.get((byte >> 3) % from.len().max(1)).copied()
+    }
+
+    /// Bytes to send: within a buffer, on its edge, over several.
+    pub(crate) fn bytes(&mut self) -> u32 {
+        [128, 4096, 5000, 1, 20000, 8192][self.below(6) as usize]
+    }
+
+    /// Entries of a refill ring, now and then such as no kernel takes.
+    pub(crate) fn entries(&mut self) -> u32 {
+        match self.byte() {
+            253 => 32768,
+            254 => 32769,
+            255 | 251 | 247 => 0,
+            byte => [4, 1, 2, 3, 8, 16][usize::from(byte) % 6],
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A kernel with rings and an ifq without a device: what the loom suites start from.
+
+use ifq_model::fs::Files;
+use ifq_model::io_uring::ctx::{IoRingCtx, io_ring_ctx_alloc};
+use ifq_model::io_uring::zcrx::Ifq;
+use ifq_model::io_uring::zcrx::area::{Area, NiovRef, io_zcrx_get_niov_uref, zcrx_get_free_niov};
+use ifq_model::io_uring::zcrx::register::{ZcrxIfqReg, io_register_zcrx};
+use ifq_model::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
+use ifq_model::kernel::{Kernel, Task, WorkCount};
+use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
+use ifq_model::revision::{Revision, Variant};
+use ifq_model::scenario::Source;
+use ifq_model::user::mem::{AreaMem, RqMem};
+
+/// A kernel whose ring 0 owns an ifq.
+pub struct Rig<P: Platform> {
+    /// The kernel.
+    pub kernel: Ptr<P, Kernel<P>>,
+    /// Ring 0.
+    pub owner: Ptr<P, IoRingCtx<P>>,
+    /// Its ifq.
+    pub ifq: Ptr<P, Ifq<P>>,
+    /// The id of the ifq in ring 0.
+    pub id: u32,
+    /// The memory of the refill ring.
+    pub rq: Ptr<P, RqMem<P>>,
+    /// The memory of the area.
+    pub mem: Ptr<P, AreaMem<P>>,
+}
+
+impl<P: Platform> std::fmt::Debug for Rig<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rig").field("ifq", &*self.ifq).finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> Rig<P> {
+    /// An area of `buffers`, a refill ring of `entries`.
+    ///
+    /// # Panics
+    /// If registration fails.
+    pub async fn new(variant: Variant, buffers: u32, entries: u32) -> Self {
+        let kernel = Ptr::<P, _>::alloc(Kind::World, 0, || Kernel {
+            variant,
+            files: Files::new(2),
+            netdev: None,
+            work: WorkCount::new(),
+            page_pools: WorkCount::new(),
+        });
+        let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);
+        let (mem, rq) = (AreaMem::alloc(0, buffers), RqMem::alloc(0, entries));
+        let reg = ZcrxIfqReg {
+            source: Source::Nodev,
+            rq_entries: entries,
+            area: mem.clone(),
+            region: rq.clone(),
+            number: 0,
+        };
+        let id = io_register_zcrx(&owner, &reg).await.expect("nothing fails here");
+        let ifq = owner.zcrx_ctxs.load(id).await.expect("it is registered");
+        Rig { kernel, owner, ifq, id, rq, mem }
+    }
+
+    /// As [`Rig::new`], with the newest revision as it is.
+    pub async fn sound(buffers: u32, entries: u32) -> Self {
+        Rig::new(Variant::sound(Revision::Import73), buffers, entries).await
+    }
+
+    /// Another ring.
+    #[must_use]
+    pub fn ring(&self, number: u32) -> Ptr<P, IoRingCtx<P>> {
+        io_ring_ctx_alloc(&self.kernel, number, Task(number))
+    }
+
+    /// Gives a buffer to user space, as a receive without a device does.
+    pub async fn hand_out(&self) -> Option<NiovRef<P>> {
+        let niov = {
+            let _guard = self.ifq.alloc_lock.lock().await;
+            zcrx_get_free_niov(&self.area().await)?
+        };
+        niov.pp_ref_count().poke(1);
+        io_zcrx_get_niov_uref(&niov).await;
+        Some(niov)
+    }
+
+    /// Takes all buffers out of the free list: their indices, ascending.
+    pub async fn drain_freelist(&self) -> Vec<u32> {
+        let area = self.area().await;
+        let _guard = self.ifq.alloc_lock.lock().await;
+        let mut free: Vec<u32> =
+            std::iter::from_fn(|| zcrx_get_free_niov(&area)).map(|niov| niov.idx).collect();
+        free.sort_unstable();
+        free
+    }
+
+    async fn area(&self) -> Ptr<P, Area<P>> {
+        let _guard = self.ifq.pp_lock.lock().await;
+        self.ifq.area().expect("it is registered")
+    }
+
+    /// Nothing is left: I3 for ifq, area, files and pinned memory.
+    ///
+    /// # Panics
+    /// If something is.
+    pub fn assert_nothing_left(&self) {
+        for kind in [Kind::Ifq, Kind::Area, Kind::PagePool] {
+            assert_eq!(P::live(kind), 0, "I3: {} is left", kind.name());
+        }
+        assert_eq!(self.mem.pins(), 0, "I3: the area's memory is pinned");
+        assert_eq!(self.rq.pins(), 0, "I3: the refill ring's memory is pinned");
+        assert!(self.kernel.files.open().is_empty(), "I3: a descriptor is open");
+    }
+}
+
+/// What `io_ring_exit_work` does to a ring's ifqs when there are no requests.
+pub async fn exit_ring<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    {
+        let _guard = ctx.uring_lock.lock().await;
+        io_terminate_zcrx(ctx).await;
+    }
+    let _guard = ctx.uring_lock.lock().await;
+    io_unregister_zcrx(ctx).await;
+}

@@ -1,0 +1,204 @@
+//! Goal: what user space publishes in the refill ring reaches the kernel exactly once, with its
+//! content, in order. Method: the producer that runs on real rings against the kernel's consumer,
+//! under loom's weak memory; broken producers must be found.
+//!
+//! Not asserted: that the producer's acquire of `head` matters. Without it the kernel's read of an
+//! entry could be overtaken by the write that reuses the slot. That is load buffering, which loom
+//! does not explore; herd7's `LB+rel+data` is the shape.
+
+use ifq_model::errno::EAGAIN;
+use ifq_model::io_uring::zcrx::rq::{ZCRX_FLUSH_BATCH, zcrx_flush_rq, zcrx_parse_rq};
+use ifq_model::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+use ifq_model::user::mem::RqMem;
+use ifq_model::user::refill::{RefillRing, refill_push};
+use ifq_tests::block_on::block_on;
+use ifq_tests::engine::Engine;
+use ifq_tests::loom_model::{loom_model, loom_violation};
+use ifq_tests::loom_platform::Loom;
+use ifq_tests::rig::Rig;
+
+type Memory = Ptr<Loom, RqMem<Loom>>;
+
+/// The entries of the refill ring that one consumer call finds: the buffers' indices.
+fn consume(rig: &Rig<Loom>) -> Vec<u32> {
+    block_on(async {
+        let _guard = rig.ifq.rq.lock.lock().await;
+        let niovs = zcrx_parse_rq(&rig.ifq, ZCRX_FLUSH_BATCH).await;
+        niovs.iter().map(|niov| niov.idx).collect()
+    })
+}
+
+/// Offsets of `count` buffers that user space holds, and which buffers they are.
+fn held(rig: &Rig<Loom>, count: u32) -> (Vec<u64>, Vec<u32>) {
+    (0..count)
+        .map(|_| block_on(rig.hand_out()).expect("the area is large enough"))
+        .map(|niov| (niov.offset(), niov.idx))
+        .unzip()
+}
+
+/// A refill ring as a producer with a wrong ordering sees it.
+struct WrongOrder {
+    memory: Memory,
+    head: Index,
+    tail: Index,
+}
+
+/// One index of the ring, its stores all relaxed.
+enum Index {
+    Head(Memory),
+    Tail(Memory),
+}
+
+impl WrongOrder {
+    fn new(memory: &Memory) -> Self {
+        WrongOrder {
+            memory: memory.clone(),
+            head: Index::Head(memory.clone()),
+            tail: Index::Tail(memory.clone()),
+        }
+    }
+}
+
+impl Index {
+    fn word(&self) -> &<Loom as Platform>::Atomic {
+        match self {
+            Index::Head(memory) => &memory.head,
+            Index::Tail(memory) => &memory.tail,
+        }
+    }
+}
+
+impl AtomicWord for Index {
+    async fn load(&self, order: Order) -> u64 {
+        self.word().load(order).await
+    }
+    async fn store(&self, value: u64, _order: Order) {
+        self.word().store(value, Order::Relaxed).await;
+    }
+    async fn rmw(&self, op: Rmw, order: Order) -> u64 {
+        self.word().rmw(op, order).await
+    }
+    fn peek(&self) -> u64 {
+        self.word().peek()
+    }
+    fn poke(&self, value: u64) {
+        self.word().poke(value);
+    }
+}
+
+impl RefillRing for WrongOrder {
+    type Word = Index;
+    fn head(&self) -> &Index {
+        &self.head
+    }
+    fn tail(&self) -> &Index {
+        &self.tail
+    }
+    fn entries(&self) -> u32 {
+        self.memory.entries()
+    }
+    async fn write(&self, index: u32, off: u64) {
+        self.memory.write(index, off).await;
+    }
+}
+
+#[test]
+fn every_entry_arrives_once_in_order_with_its_content() {
+    loom_model("refill: one producer, one consumer", || {
+        let rig = block_on(Rig::<Loom>::sound(3, 4));
+        let (offs, expected) = held(&rig, 2);
+        let memory = rig.rq.clone();
+        let producer = Loom::spawn(move || {
+            for off in offs {
+                assert_eq!(block_on(refill_push(&*memory, off)), Ok(()));
+            }
+        });
+        let mut seen = consume(&rig);
+        seen.extend(consume(&rig));
+        Loom::join(producer);
+        seen.extend(consume(&rig));
+        assert_eq!(seen, expected);
+    });
+}
+
+#[test]
+fn a_full_ring_refuses_and_a_reused_slot_carries_the_new_entry() {
+    loom_model("refill: slots are reused", || {
+        let rig = block_on(Rig::<Loom>::sound(3, 1));
+        let (offs, held) = held(&rig, 2);
+        let memory = rig.rq.clone();
+        let pushed = std::rc::Rc::new(Loom::plain("pushed", 0));
+        let count = std::rc::Rc::clone(&pushed);
+        let producer = Loom::spawn(move || {
+            assert_eq!(block_on(refill_push(&*memory, offs[0])), Ok(()));
+            match block_on(refill_push(&*memory, offs[1])) {
+                Ok(()) => count.set(2),
+                Err(errno) => {
+                    assert_eq!(errno, -EAGAIN);
+                    count.set(1);
+                }
+            }
+        });
+        let mut seen = consume(&rig);
+        seen.extend(consume(&rig));
+        Loom::join(producer);
+        seen.extend(consume(&rig));
+        let pushed = pushed.get() as usize;
+        assert_eq!(seen, held[..pushed]);
+    });
+}
+
+#[test]
+fn a_tail_published_without_release_is_found() {
+    let text = loom_violation("refill: relaxed tail", || {
+        let rig = block_on(Rig::<Loom>::sound(3, 4));
+        // The first buffer's offset is what an entry that was never written looks like.
+        let (offs, expected) = held(&rig, 2);
+        let ring = WrongOrder::new(&rig.rq);
+        let producer = Loom::spawn(move || {
+            for off in offs {
+                assert_eq!(block_on(refill_push(&ring, off)), Ok(()));
+            }
+        });
+        let mut seen = consume(&rig);
+        Loom::join(producer);
+        seen.extend(consume(&rig));
+        assert_eq!(seen, expected, "a stale entry was consumed");
+    });
+    assert!(text.contains("a stale entry was consumed"), "{text}");
+}
+
+/// Two producers give back one buffer each while the kernel flushes; afterwards every buffer is in
+/// the free list, exactly once.
+fn two_producers(locked: bool) {
+    let rig = block_on(Rig::<Loom>::sound(3, 4));
+    let (offs, _) = held(&rig, 2);
+    let producers: Vec<_> = offs
+        .into_iter()
+        .map(|off| {
+            let memory = rig.rq.clone();
+            Loom::spawn(move || {
+                block_on(async {
+                    let _guard =
+                        if locked { Some(memory.producer_lock.lock().await) } else { None };
+                    assert_eq!(refill_push(&*memory, off).await, Ok(()));
+                });
+            })
+        })
+        .collect();
+    block_on(zcrx_flush_rq(&rig.ifq));
+    producers.into_iter().for_each(Loom::join);
+    block_on(zcrx_flush_rq(&rig.ifq));
+    assert_eq!(block_on(rig.drain_freelist()), [0, 1, 2], "a returned buffer was lost");
+}
+
+#[test]
+fn two_producers_with_a_lock_lose_nothing() {
+    loom_model("refill: two producers with a lock", || two_producers(true));
+}
+
+#[test]
+fn two_producers_without_a_lock_lose_a_buffer() {
+    let text = loom_violation("refill: two producers without a lock (S1)", || two_producers(false));
+    assert!(text.contains("a returned buffer was lost"), "{text}");
+}

@@ -1,0 +1,68 @@
+//! Goal: a whole run, from set-up to the check that nothing is left, on weak memory. Method: the
+//! smallest test in which an owner leaves while its descriptor is closed; with the two workers of
+//! the exiting ring these are five threads, as many as loom has. Bounded: more than one preemption
+//! takes minutes.
+
+use std::rc::Rc;
+
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::{Op, Source, Step, Test, Thread, Var, VarId, VarKind};
+use ifq_model::world;
+use ifq_tests::block_on::block_on;
+use ifq_tests::loom_model::{loom_bounded, loom_violation};
+use ifq_tests::loom_platform::Loom;
+
+const IFQ: VarId = 0;
+const FD: VarId = 1;
+
+fn step(op: Op, bind: Option<VarId>) -> Step {
+    Step { op, bind, after: Vec::new() }
+}
+
+fn thread(name: &str, op: Op) -> Thread {
+    Thread { name: name.to_owned(), steps: vec![step(op, None)] }
+}
+
+fn exit_against_close() -> Test {
+    let register = Op::Register { ring: 0, source: Source::Nodev, buffers: 1, entries: 1 };
+    Test {
+        name: "exit-against-close".to_owned(),
+        about: "The owner exits while its exported descriptor is closed.".to_owned(),
+        revisions: vec![Revision::Import73],
+        rings: vec!["a".to_owned()],
+        sockets: Vec::new(),
+        queues: 0,
+        vars: vec![
+            Var { name: "ifq".to_owned(), kind: VarKind::Ifq },
+            Var { name: "fd".to_owned(), kind: VarKind::Fd },
+        ],
+        setup: vec![step(register, Some(IFQ)), step(Op::Export { ring: 0, ifq: IFQ }, Some(FD))],
+        threads: vec![
+            thread("owner", Op::Exit { ring: 0 }),
+            thread("closer", Op::Close { fd: FD }),
+        ],
+        finally: Vec::new(),
+        faults: Vec::new(),
+        max_faults: 0,
+        observe: Vec::new(),
+        expect: Vec::new(),
+        schedule: None,
+    }
+}
+
+fn run(defects: Vec<Defect>) {
+    let variant = Variant { revision: Revision::Import73, defects };
+    block_on(world::run::<Loom>(Rc::new(exit_against_close()), variant));
+}
+
+#[test]
+fn an_owner_exits_while_its_descriptor_is_closed() {
+    let coverage = loom_bounded("world: exit against close", 1, || run(Vec::new()));
+    assert!(coverage.iterations > 1, "the threads never met");
+}
+
+#[test]
+fn an_early_put_is_found() {
+    let text = loom_violation("world: early put", || run(vec![Defect::EarlyPut]));
+    assert!(text.starts_with("I1: ") || text.starts_with("I2: "), "{text}");
+}

@@ -1,0 +1,106 @@
+//! Goal: whatever order the threads of a small test run in, every invariant holds. Method: tests
+//! made up by proptest, each under a few random schedules of the deterministic executor; a failure is
+//! shrunk and printed as a test file that has the schedule in it.
+//!
+//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it run longer and elsewhere.
+
+use std::rc::Rc;
+
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::{Schedule, Test};
+use ifq_sim::exec::{RunResult, run_once};
+use ifq_sim::file;
+use ifq_sim::schedule::{Random, Replay};
+use ifq_tests::generate::{Threads, concurrent, threads};
+use proptest::prelude::*;
+use proptest::test_runner::{
+    Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
+};
+
+const REVISION: Revision = Revision::Import73;
+/// Schedules that each test is run under.
+const SCHEDULES: u64 = 4;
+
+fn config(cases: u32) -> Config {
+    let mut config = Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
+        config.rng_seed = RngSeed::Fixed(7_3);
+    }
+    config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(
+        "proptest-regressions/proptest_schedules.txt",
+    )));
+    config
+}
+
+fn cases() -> impl Strategy<Value = (Threads, u64)> {
+    (threads(16, 20), any::<u64>())
+}
+
+/// The test as a file that repeats the run.
+fn text(test: &Test, variant: &Variant, result: &RunResult) -> String {
+    let (defects, decisions) = (variant.defects.clone(), result.decisions.clone());
+    let schedule = Some(Schedule { defects, decisions });
+    file::print(&Test { schedule, ..test.clone() })
+}
+
+fn hold(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseError> {
+    let test = concurrent(from);
+    if let Err(invalid) = file::validate(&test) {
+        let text = file::print(&test);
+        return Err(TestCaseError::fail(format!("not a valid test: {invalid}\n{text}")));
+    }
+    let test = Rc::new(test);
+    for n in 0..SCHEDULES {
+        let result = run_once(&test, variant, Box::new(Random::new(seed.wrapping_add(n))));
+        let text = || text(&test, variant, &result);
+        if let Some(violation) = &result.violation {
+            return Err(TestCaseError::fail(format!("{violation}\n{}", text())));
+        }
+        if result.outcome.is_none() {
+            return Err(TestCaseError::fail(format!("no outcome\n{}", text())));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn random_threads_under_random_schedules_break_no_invariant() {
+    let variant = Variant::sound(REVISION);
+    let result = TestRunner::new(config(2000))
+        .run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn task_work_that_runs_on_a_dying_ring_is_found() {
+    let variant = Variant { revision: REVISION, defects: vec![Defect::DyingTwRuns] };
+    let mut config = config(20_000);
+    config.failure_persistence = None;
+    let result =
+        TestRunner::new(config).run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
+    let Err(TestError::Fail(reason, _)) = result else {
+        panic!("the planted defect was not found: {result:?}");
+    };
+    assert!(reason.to_string().contains("dying-tw-runs"), "{reason}");
+}
+
+#[test]
+fn a_schedule_repeats_its_run() {
+    let variant = Variant::sound(REVISION);
+    let config = Config { failure_persistence: None, ..config(100) };
+    let result = TestRunner::new(config).run(&cases(), |(threads, seed)| {
+        let test = Rc::new(concurrent(&threads));
+        let first = run_once(&test, &variant, Box::new(Random::new(seed)));
+        let again = run_once(&test, &variant, Box::new(Replay::new(&first.decisions)));
+        prop_assert_eq!(first, again);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}

@@ -1,0 +1,230 @@
+//! Goal: whole runs with many threads are free of violations under schedules that our own engines
+//! did not draw. Method: tests with three to five threads, random and PCT schedules with fixed
+//! seeds; the same with faults; a defect that is switched on must be found.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use ifq_model::fault::FaultPoint;
+use ifq_model::outcome::Outcome;
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
+use ifq_model::world;
+use ifq_tests::block_on::block_on;
+use ifq_tests::shuttle_model::{Campaign, Strategy};
+use ifq_tests::shuttle_platform::Shuttle;
+
+const SEED: u64 = 20_251_023;
+const ITERATIONS: usize = 500;
+
+/// Builds a [`Test`]; names of variables are made on the way.
+struct Script(Test);
+
+impl Script {
+    fn new(name: &str, rings: &[&str], sockets: &[Option<u32>], queues: u32) -> Self {
+        let socket =
+            |(i, queue): (usize, &Option<u32>)| Socket { name: format!("s{i}"), queue: *queue };
+        Script(Test {
+            name: name.to_owned(),
+            about: String::new(),
+            revisions: vec![Revision::Import73],
+            rings: rings.iter().map(|ring| (*ring).to_owned()).collect(),
+            sockets: sockets.iter().enumerate().map(socket).collect(),
+            queues,
+            vars: Vec::new(),
+            setup: Vec::new(),
+            threads: Vec::new(),
+            finally: Vec::new(),
+            faults: Vec::new(),
+            max_faults: 0,
+            observe: Vec::new(),
+            expect: Vec::new(),
+            schedule: None,
+        })
+    }
+
+    fn step(&mut self, op: Op) -> Step {
+        let var = self.0.vars.len() as VarId;
+        self.0.vars.push(Var { name: format!("v{var}"), kind: op.yields() });
+        self.0.observe.push(var);
+        Step { op, bind: Some(var), after: Vec::new() }
+    }
+
+    fn setup(&mut self, op: Op) -> VarId {
+        let step = self.step(op);
+        let var = step.bind.expect("each step binds");
+        self.0.setup.push(step);
+        var
+    }
+
+    /// A thread; an operation may use what the ones before it bound.
+    fn thread(&mut self, name: &str, ops: impl FnOnce(&mut dyn FnMut(Op) -> VarId)) {
+        let mut steps = Vec::new();
+        ops(&mut |op| {
+            let step = self.step(op);
+            let var = step.bind.expect("each step binds");
+            steps.push(step);
+            var
+        });
+        self.0.threads.push(Thread { name: name.to_owned(), steps });
+    }
+}
+
+fn register(source: Source, buffers: u32) -> Op {
+    Op::Register { ring: 0, source, buffers, entries: buffers }
+}
+
+/// Two rings receive from one ifq, each from its own connection, and give the buffers back.
+fn shared_traffic(source: Source, queues: u32) -> Test {
+    let queue = (queues > 0).then_some(0);
+    let mut script = Script::new("shared-traffic", &["a", "b"], &[queue, queue], queues);
+    let owned = script.setup(register(source, 4));
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned });
+    script.thread("owner", |run| {
+        run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0 });
+        let cqe = run(Op::Wait { ring: 0 });
+        run(Op::Return { cqe, ifq: owned, locked: true });
+        run(Op::Flush { ring: 0, ifq: owned });
+    });
+    script.thread("importer", |run| {
+        let ifq = run(Op::Import { ring: 1, fd });
+        run(Op::Recv { ring: 1, ifq, socket: 1, len: 0 });
+        let cqe = run(Op::Wait { ring: 1 });
+        run(Op::Return { cqe, ifq, locked: true });
+        let cqe = run(Op::Wait { ring: 1 });
+        run(Op::Return { cqe, ifq, locked: true });
+        run(Op::Exit { ring: 1 });
+    });
+    script.thread("peer-of-owner", |run| {
+        run(Op::Send { socket: 0, len: 3000 });
+        run(Op::Shutdown { socket: 0 });
+    });
+    script.thread("peer-of-importer", |run| {
+        run(Op::Send { socket: 1, len: 2000 });
+        run(Op::Send { socket: 1, len: 1000 });
+    });
+    script.thread("closer", |run| {
+        run(Op::Close { fd });
+    });
+    script.0
+}
+
+/// The owner leaves while others import, receive and leave.
+fn owner_leaves(source: Source, queues: u32) -> Test {
+    let queue = (queues > 0).then_some(0);
+    let mut script = Script::new("owner-leaves", &["a", "b", "c"], &[queue, queue], queues);
+    let owned = script.setup(register(source, 4));
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned });
+    script.setup(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0 });
+    script.thread("owner", |run| {
+        run(Op::Exit { ring: 0 });
+    });
+    for ring in [1, 2] {
+        script.thread(["", "first", "second"][usize::from(ring)], |run| {
+            let ifq = run(Op::Import { ring, fd });
+            run(Op::Recv { ring, ifq, socket: 1, len: 0 });
+            let cqe = run(Op::Wait { ring });
+            run(Op::Return { cqe, ifq, locked: true });
+            run(Op::Exit { ring });
+        });
+    }
+    script.thread("peer", |run| {
+        run(Op::Send { socket: 0, len: 1000 });
+        run(Op::Send { socket: 1, len: 2000 });
+    });
+    script.thread("closer", |run| {
+        run(Op::Close { fd });
+    });
+    script.0
+}
+
+/// Everything at once on registration: export, import, re-export, close.
+fn sharing_churn() -> Test {
+    let mut script = Script::new("sharing-churn", &["a", "b", "c"], &[], 0);
+    let owned = script.setup(register(Source::Nodev, 2));
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned });
+    script.thread("owner", |run| {
+        run(Op::Export { ring: 0, ifq: owned });
+        run(Op::Exit { ring: 0 });
+    });
+    script.thread("chain", |run| {
+        let ifq = run(Op::Import { ring: 1, fd });
+        let again = run(Op::Export { ring: 1, ifq });
+        run(Op::Import { ring: 1, fd: again });
+        run(Op::Close { fd: again });
+        run(Op::Exit { ring: 1 });
+    });
+    script.thread("third", |run| {
+        run(Op::Import { ring: 2, fd });
+        run(Op::Import { ring: 2, fd });
+        run(Op::Exit { ring: 2 });
+    });
+    script.thread("closer", |run| {
+        run(Op::Close { fd });
+    });
+    script.0
+}
+
+/// The body of a campaign; what it saw is collected.
+fn body(test: Test, defects: Vec<Defect>) -> (impl Fn() + Send + Sync + 'static, Outcomes) {
+    let outcomes = Outcomes::default();
+    let seen = Arc::clone(&outcomes);
+    let variant = Variant { revision: Revision::Import73, defects };
+    let run = move || {
+        let outcome = block_on(world::run::<Shuttle>(Rc::new(test.clone()), variant.clone()));
+        seen.lock().expect("no panic holds it").insert(outcome);
+    };
+    (run, outcomes)
+}
+
+type Outcomes = Arc<Mutex<BTreeSet<Outcome>>>;
+
+/// Random and PCT schedules without a violation, and more than one outcome: the threads did race.
+fn holds(test: &Test, faults: &[FaultPoint], max_faults: u32, iterations: usize) {
+    for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }] {
+        let (run, outcomes) = body(test.clone(), Vec::new());
+        let faults = faults.to_vec();
+        Campaign { strategy, seed: SEED, iterations, faults, max_faults }.run(&test.name, run);
+        let count = outcomes.lock().expect("no panic holds it").len();
+        println!("{}: {count} outcomes", test.name);
+        assert!(count > 1, "{}: the threads never raced", test.name);
+    }
+}
+
+#[test]
+fn two_rings_share_an_ifq_without_a_device() {
+    holds(&shared_traffic(Source::Nodev, 0), &[], 0, ITERATIONS);
+}
+
+#[test]
+fn two_rings_share_a_device_queue() {
+    holds(&shared_traffic(Source::Queue(0), 1), &[], 0, ITERATIONS);
+}
+
+#[test]
+fn the_owner_may_leave_first() {
+    holds(&owner_leaves(Source::Nodev, 0), &[], 0, ITERATIONS);
+    holds(&owner_leaves(Source::Queue(0), 1), &[], 0, ITERATIONS);
+}
+
+#[test]
+fn exports_and_imports_in_any_order_leave_nothing() {
+    holds(&sharing_churn(), &[], 0, ITERATIONS);
+}
+
+#[test]
+fn faults_in_any_order_leave_nothing() {
+    holds(&sharing_churn(), &FaultPoint::ALL, 2, ITERATIONS);
+    holds(&owner_leaves(Source::Queue(0), 1), &FaultPoint::ALL, 2, ITERATIONS);
+}
+
+#[test]
+fn an_early_put_is_found() {
+    for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }] {
+        let (run, _) = body(owner_leaves(Source::Nodev, 0), vec![Defect::EarlyPut]);
+        let text = Campaign::new(strategy, SEED, ITERATIONS).violation("early-put", run);
+        let text = text.expect("the defect is found");
+        assert!(text.starts_with("I1: ") || text.starts_with("I2: "), "{text}");
+    }
+}
