@@ -213,7 +213,8 @@ pub fn explore(
 ) -> Exploration {
     let started = Instant::now();
     let test = Rc::new(test.clone());
-    let search = Rc::new(RefCell::new(Search { max_states: limits.max_states, ..Search::default() }));
+    let search =
+        Rc::new(RefCell::new(Search { max_states: limits.max_states, ..Search::default() }));
     let mut found = Exploration {
         counterexample: None,
         outcomes: BTreeSet::new(),

@@ -1,5 +1,8 @@
 //! Who decides which thread runs next, and which fault point fails.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use ifq_model::fault::FaultPoint;
 
 use crate::rng::Rng;
@@ -56,8 +59,7 @@ impl Scheduler for Random {
 #[derive(Clone, Debug)]
 pub struct Replay {
     decisions: std::vec::IntoIter<u32>,
-    /// The first decision that did not fit, by position.
-    diverged: Option<usize>,
+    diverged: Rc<Cell<Option<usize>>>,
     taken: usize,
 }
 
@@ -65,7 +67,14 @@ impl Replay {
     /// Of the decisions of [`crate::exec::RunResult::decisions`].
     #[must_use]
     pub fn new(decisions: &[u32]) -> Self {
-        Replay { decisions: decisions.to_vec().into_iter(), diverged: None, taken: 0 }
+        let decisions = Vec::from(decisions).into_iter();
+        Replay { decisions, diverged: Rc::default(), taken: 0 }
+    }
+
+    /// Where to find, after the run, the position of the decision that did not fit.
+    #[must_use]
+    pub fn diverged(&self) -> Rc<Cell<Option<usize>>> {
+        self.diverged.clone()
     }
 
     fn next(&mut self) -> Option<u32> {
@@ -78,8 +87,8 @@ impl Scheduler for Replay {
     fn pick(&mut self, point: Point<'_>) -> Option<usize> {
         let Some(thread) = self.next() else { return Some(0) };
         let found = point.enabled.iter().position(|t| *t == thread as usize);
-        if found.is_none() && self.diverged.is_none() {
-            self.diverged = Some(self.taken - 1);
+        if found.is_none() {
+            self.diverged.set(Some(self.taken - 1));
         }
         found
     }

@@ -160,7 +160,8 @@ impl Machine {
 
     pub(crate) fn new_word(&mut self, label: &'static str, value: u64) -> u32 {
         let thread = &mut self.threads[self.current];
-        let name = u64::from(thread.slot) << 48 | u64::from(thread.op) << 24 | u64::from(thread.words);
+        let name =
+            u64::from(thread.slot) << 48 | u64::from(thread.op) << 24 | u64::from(thread.words);
         thread.words += 1;
         let word = self.values.len() as u32;
         self.values.push(value);
@@ -463,12 +464,12 @@ impl Machine {
             Pending::WaitUntil { quiesce: true, .. } if !self.enabled(thread) => Grant::TimedOut,
             _ => Grant::Access,
         };
-        if self.trace.is_some() {
+        if self.tracing() {
             let function = thread.functions.last().copied().unwrap_or("").to_owned();
             let action = self.describe(pending);
-            let event =
-                Event { thread: index, function, action, changes: Vec::new(), notes: Vec::new() };
-            self.trace.as_mut().expect("checked above").events.push(event);
+            let (changes, notes) = (Vec::new(), Vec::new());
+            let event = Event { thread: index, function, action, changes, notes };
+            self.trace.get_or_insert_default().events.push(event);
         }
         // A step observes that it happened, whatever it reads.
         self.observe(0x5eed);
@@ -480,9 +481,7 @@ impl Machine {
         let current = self.current;
         let ended = future.is_none();
         debug_assert!(
-            self.threads[current].slot == 0
-                || !self.starting
-                || !self.footprint.writes(),
+            self.threads[current].slot == 0 || !self.starting || !self.footprint.writes(),
             "a thread writes before its first scheduling point"
         );
         self.threads[current].future = future;

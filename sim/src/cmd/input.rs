@@ -1,0 +1,105 @@
+//! Files, revisions and defects from the command line.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::Test;
+
+use super::EXIT_USAGE;
+use crate::file;
+
+/// A test and where it came from.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its file.
+    pub path: String,
+    /// The test.
+    pub test: Test,
+}
+
+/// Parses a revision's name.
+pub fn revision() -> impl TypedValueParser<Value = Revision> {
+    PossibleValuesParser::new(Revision::ALL.map(Revision::name)).map(|name| {
+        Revision::ALL.into_iter().find(|r| r.name() == name).unwrap_or(Revision::ALL[0])
+    })
+}
+
+/// Parses a defect's id.
+pub fn defect() -> impl TypedValueParser<Value = Defect> {
+    PossibleValuesParser::new(Defect::ALL.map(Defect::name))
+        .map(|name| Defect::ALL.into_iter().find(|d| d.name() == name).unwrap_or(Defect::ALL[0]))
+}
+
+/// Reads files, and all test files of folders, sorted by name.
+///
+/// # Errors
+/// Every file that cannot be read or is wrong, one message each.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Input>, Vec<String>> {
+    let mut files = Vec::new();
+    let mut errors = Vec::new();
+    for path in paths {
+        match expand(path) {
+            Ok(found) => files.extend(found),
+            Err(error) => errors.push(format!("{}: {error}", path.display())),
+        }
+    }
+    let mut inputs = Vec::new();
+    for path in files {
+        match file::load(&path) {
+            Ok(test) => inputs.push(Input { path: path.display().to_string(), test }),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if errors.is_empty() { Ok(inputs) } else { Err(errors) }
+}
+
+/// The tests of the files that were named, or the library; complains and gives the exit code if a
+/// file is wrong.
+///
+/// # Errors
+/// The exit code.
+pub fn read_or<'a>(paths: &[PathBuf], library: &'a [Input]) -> Result<Cow<'a, [Input]>, u8> {
+    if paths.is_empty() {
+        return Ok(Cow::Borrowed(library));
+    }
+    read(paths).map(Cow::Owned).map_err(|errors| {
+        complain(&errors);
+        EXIT_USAGE
+    })
+}
+
+fn expand(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+    let is_test = |p: &PathBuf| p.extension().is_some_and(|e| e == "ifq");
+    let mut found: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(is_test).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The variants to look at: one for each revision of the test, or the one asked for.
+#[must_use]
+pub fn variants(test: &Test, revision: Option<Revision>, defects: &[Defect]) -> Vec<Variant> {
+    let mut defects = defects.to_vec();
+    defects.sort_unstable();
+    defects.dedup();
+    let wanted = |r: &&Revision| revision.is_none_or(|asked| asked == **r);
+    test.revisions
+        .iter()
+        .filter(wanted)
+        .map(|r| Variant { revision: *r, defects: defects.clone() })
+        .collect()
+}
+
+/// Prints errors, each with the command's name before it.
+pub fn complain(errors: &[impl Display]) {
+    for error in errors {
+        eprintln!("ifq: {error}");
+    }
+}

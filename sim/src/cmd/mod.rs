@@ -1,0 +1,16 @@
+//! The subcommands that need no kernel.
+
+pub mod check;
+mod counterexample;
+pub mod input;
+pub mod outcomes;
+pub mod replay;
+pub mod show;
+pub mod simulate;
+
+/// Everything is as it should be.
+pub const EXIT_OK: u8 = 0;
+/// A violation or a difference.
+pub const EXIT_DIFFERENCE: u8 = 1;
+/// Wrong use: a file that cannot be read, an option that makes no sense.
+pub const EXIT_USAGE: u8 = 2;

@@ -1,0 +1,78 @@
+//! `ifq outcomes`: everything that user space can see at the end of a test.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use ifq_model::revision::{Defect, Revision};
+use serde::Serialize;
+
+use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, input};
+use crate::explore::{Limits, explore};
+use crate::file;
+
+/// Arguments of `ifq outcomes`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = "Example:\n  ifq outcomes tests/library/box-close-races-with-import.ifq")]
+pub struct Args {
+    /// A test file
+    pub file: PathBuf,
+    /// Only this revision
+    #[arg(long, value_parser = input::revision())]
+    pub revision: Option<Revision>,
+    /// Switch a defect on (may be repeated)
+    #[arg(long = "defect", value_parser = input::defect())]
+    pub defects: Vec<Defect>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    test: &'a str,
+    revision: Revision,
+    outcomes: Vec<String>,
+    exhaustive: bool,
+    violation: Option<String>,
+}
+
+/// Runs it.
+#[must_use]
+pub fn outcomes(args: &Args) -> u8 {
+    let test = match file::load(&args.file) {
+        Ok(test) => test,
+        Err(error) => {
+            input::complain(&[error]);
+            return EXIT_USAGE;
+        }
+    };
+    let mut code = EXIT_OK;
+    for variant in input::variants(&test, args.revision, &args.defects) {
+        let found = explore(&test, &variant, &Limits::default(), &mut |_| {});
+        let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
+        let violation = found.counterexample.map(|c| c.violation.to_string());
+        if violation.is_some() || !found.exhaustive {
+            code = EXIT_DIFFERENCE;
+        }
+        let exhaustive = found.exhaustive;
+        let (test, revision) = (test.name.as_str(), variant.revision);
+        if args.json {
+            let line = Line { test, revision, outcomes, exhaustive, violation };
+            if let Ok(line) = serde_json::to_string(&line) {
+                println!("{line}");
+            }
+            continue;
+        }
+        println!("Test {test} on {revision}");
+        println!("States {}", outcomes.len());
+        for outcome in outcomes {
+            println!("{outcome}");
+        }
+        match violation {
+            Some(violation) => println!("Broken: {violation} (the set is not complete)"),
+            None if exhaustive => println!("Complete: every interleaving was searched"),
+            None => println!("Bounded: the set may not be complete"),
+        }
+    }
+    code
+}

@@ -1,0 +1,89 @@
+//! `ifq replay`: repeat the run of a counterexample.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use clap::Args as ClapArgs;
+use ifq_model::revision::Variant;
+use serde::Serialize;
+
+use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, input};
+use crate::exec::run_traced;
+use crate::file;
+use crate::report::table::{Layout, render};
+use crate::report::verdict::expected;
+use crate::schedule::Replay;
+
+/// Arguments of `ifq replay`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    ifq replay counterexamples/exits-race.import-7.3.early-put.I1.ifq\n\n\
+    Exit code 0 if the run breaks what the file says, or holds if the file says so; 1 if not.")]
+pub struct Args {
+    /// A test file with a schedule
+    pub file: PathBuf,
+    /// Show the steps of set-up, too
+    #[arg(long)]
+    pub full: bool,
+    /// The trace as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Characters in a line of the table
+    #[arg(long, default_value_t = Layout::default().width)]
+    pub width: u16,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    test: &'a str,
+    violation: Option<&'a ifq_model::invariant::Violation>,
+    as_expected: bool,
+    diverged_at: Option<usize>,
+    trace: &'a crate::det::Trace,
+}
+
+/// Runs it.
+#[must_use]
+pub fn replay(args: &Args) -> u8 {
+    let test = match file::load(&args.file) {
+        Ok(test) => Rc::new(test),
+        Err(error) => {
+            input::complain(&[error]);
+            return EXIT_USAGE;
+        }
+    };
+    let Some(schedule) = &test.schedule else {
+        let hint =
+            format!("{}: has no schedule; expected a `schedule v1` line", args.file.display());
+        input::complain(&[hint]);
+        return EXIT_USAGE;
+    };
+    let mut defects = schedule.defects.clone();
+    defects.sort_unstable();
+    let variant = Variant { revision: test.revisions[0], defects };
+    let replay = Replay::new(&schedule.decisions);
+    let diverged = replay.diverged();
+    let run = run_traced(&test, &variant, Box::new(replay));
+    let broken = run.violation.as_ref().map(|v| v.invariant);
+    let as_expected = broken == expected(&test, &variant) && diverged.get().is_none();
+    let trace = run.trace.unwrap_or_default();
+    if args.json {
+        let (violation, diverged_at) = (run.violation.as_ref(), diverged.get());
+        let report =
+            Report { test: &test.name, violation, as_expected, diverged_at, trace: &trace };
+        if let Ok(line) = serde_json::to_string(&report) {
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    } else {
+        let layout = Layout { width: args.width, full: args.full };
+        print!("{}", render(&trace, run.violation.as_ref(), layout));
+        if let Some(at) = diverged.get() {
+            println!("decision {at} of the schedule does not fit: that thread cannot run");
+        }
+        if run.violation.is_none() {
+            println!("nothing broke");
+        }
+    }
+    if as_expected { EXIT_OK } else { EXIT_DIFFERENCE }
+}
