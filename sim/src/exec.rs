@@ -1,9 +1,11 @@
 //! One run of a test on the deterministic machine.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Violation;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
@@ -32,34 +34,49 @@ pub struct RunResult {
 /// Steps after which a run is given up: far above what any test of the library needs.
 pub const MAX_STEPS: u64 = 1 << 24;
 
+/// What a run executes: makes the future of its first thread, anew for each run.
+pub(crate) struct Program<'a> {
+    pub(crate) main: &'a dyn Fn() -> Pin<Box<dyn Future<Output = Outcome>>>,
+    pub(crate) faults: &'a [FaultPoint],
+    pub(crate) max_faults: u32,
+}
+
 /// Runs a test once. The scheduler decides everything that is not determined.
 pub fn run_once(test: &Rc<Test>, variant: &Variant, scheduler: Box<dyn Scheduler>) -> RunResult {
-    run(test, variant, scheduler, false)
+    with_program(test, variant, |program| run(program, scheduler, false))
 }
 
 /// As [`run_once`], and records what happens.
 pub fn run_traced(test: &Rc<Test>, variant: &Variant, scheduler: Box<dyn Scheduler>) -> RunResult {
-    run(test, variant, scheduler, true)
+    with_program(test, variant, |program| run(program, scheduler, true))
 }
 
-fn run(
+/// A test as a program.
+pub(crate) fn with_program<R>(
     test: &Rc<Test>,
     variant: &Variant,
-    scheduler: Box<dyn Scheduler>,
-    traced: bool,
-) -> RunResult {
+    f: impl FnOnce(&Program<'_>) -> R,
+) -> R {
+    let main = || -> Pin<Box<dyn Future<Output = Outcome>>> {
+        Box::pin(world::run::<Det>(test.clone(), variant.clone()))
+    };
+    f(&Program { main: &main, faults: &test.faults, max_faults: test.max_faults })
+}
+
+pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: bool) -> RunResult {
     let outcome = Rc::new(RefCell::new(None));
     let main = {
-        let (test, variant, outcome) = (test.clone(), variant.clone(), outcome.clone());
+        let (main, outcome) = ((program.main)(), outcome.clone());
         Box::pin(async move {
-            let seen = world::run::<Det>(test, variant).await;
+            let seen = main.await;
             *outcome.borrow_mut() = Some(seen);
         })
     };
     with(|m| {
         m.begin(scheduler, traced);
-        m.faults.clone_from(&test.faults);
-        m.faults_left = test.max_faults;
+        m.faults.clear();
+        m.faults.extend_from_slice(program.faults);
+        m.faults_left = program.max_faults;
         m.spawn(0, &|| "main".to_owned(), main);
     });
     let mut enabled = Vec::new();

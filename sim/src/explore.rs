@@ -19,7 +19,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 
-use crate::exec::run_once;
+use crate::exec::{Program, run, with_program};
 use crate::schedule::{Point, Scheduler};
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
@@ -29,12 +29,15 @@ pub struct Limits {
     pub max_states: u64,
     /// Time on the clock.
     pub max_time: Option<Duration>,
+    /// End a run that meets a known state. Without it every interleaving is run to its end, which
+    /// only the smallest tests allow; it is how the remembering is checked.
+    pub remember_states: bool,
 }
 
 impl Default for Limits {
     /// Fifty million states: about 1.5 GiB.
     fn default() -> Self {
-        Limits { max_states: 50_000_000, max_time: None }
+        Limits { max_states: 50_000_000, max_time: None, remember_states: true }
     }
 }
 
@@ -135,6 +138,7 @@ struct Search {
     position: usize,
     transitions: u64,
     max_states: u64,
+    remember: bool,
     full: bool,
 }
 
@@ -182,7 +186,7 @@ impl Scheduler for Explorer {
             search.full = true;
             return None;
         }
-        if !search.visited.insert(point.fingerprint) {
+        if !search.visited.insert(point.fingerprint) && search.remember {
             return None;
         }
         search.transitions += 1;
@@ -211,10 +215,21 @@ pub fn explore(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
+    with_program(&Rc::new(test.clone()), variant, |program| search(program, limits, progress))
+}
+
+/// As [`explore`], of any program.
+pub(crate) fn search(
+    program: &Program<'_>,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Exploration {
     let started = Instant::now();
-    let test = Rc::new(test.clone());
-    let search =
-        Rc::new(RefCell::new(Search { max_states: limits.max_states, ..Search::default() }));
+    let search = Rc::new(RefCell::new(Search {
+        max_states: limits.max_states,
+        remember: limits.remember_states,
+        ..Search::default()
+    }));
     let mut found = Exploration {
         counterexample: None,
         outcomes: BTreeSet::new(),
@@ -227,7 +242,7 @@ pub fn explore(
         elapsed: Duration::ZERO,
     };
     loop {
-        let run = run_once(&test, variant, Box::new(Explorer(search.clone())));
+        let run = run(program, Box::new(Explorer(search.clone())), false);
         found.runs += 1;
         found.steps += run.steps;
         found.depth = found.depth.max(run.steps);

@@ -130,8 +130,11 @@ fn run_all(args: &Args, jobs: &[Job<'_>]) -> Vec<Done> {
 }
 
 fn run_job(args: &Args, job: &Job<'_>, bar: &ProgressBar) -> Done {
-    let limits =
-        Limits { max_states: args.max_states, max_time: args.max_time.map(Duration::from_secs) };
+    let limits = Limits {
+        max_states: args.max_states,
+        max_time: args.max_time.map(Duration::from_secs),
+        ..Limits::default()
+    };
     let name = &job.input.test.name;
     let found = explore(&job.input.test, &job.variant, &limits, &mut |p| {
         let rate = p.states as f64 / p.elapsed.as_secs_f64().max(1e-3);

@@ -182,6 +182,10 @@ impl Machine {
         }
     }
 
+    fn owner_kind(&self, word: u32) -> Option<Kind> {
+        self.objects.get(self.owners[word as usize] as usize).map(|o| o.kind)
+    }
+
     fn alive(&mut self, word: u32) -> bool {
         let owner = self.owners[word as usize];
         let alive = owner == NO_OBJECT || self.objects[owner as usize].live;
@@ -221,7 +225,8 @@ impl Machine {
         }
         self.fingerprint ^= cell(name, old) ^ cell(name, value);
         self.values[word as usize] = value;
-        if self.trace.is_some() {
+        // Of the harness's own words nobody wants to read.
+        if self.trace.is_some() && self.owner_kind(word) != Some(Kind::World) {
             let change = Change { word: self.word_name(word), old, new: value };
             if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
                 event.changes.push(change);

@@ -8,5 +8,8 @@ pub(crate) mod race;
 pub(crate) mod threads;
 pub(crate) mod trace;
 
+#[cfg(test)]
+mod tests;
+
 pub use platform::Det;
 pub use trace::{Change, Event, Trace};

@@ -114,30 +114,34 @@ impl PlainWord for Word {
     }
 }
 
-impl WaitWord for Word {
+/// A word to wait for.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate(Word);
+
+impl WaitWord for Gate {
     fn load(&self) -> impl Future<Output = u64> {
-        AtomicWord::load(self, Order::Acquire)
+        self.0.load(Order::Acquire)
     }
 
     fn rmw(&self, op: Rmw) -> impl Future<Output = u64> {
-        AtomicWord::rmw(self, op, Order::Full)
+        self.0.rmw(op, Order::Full)
     }
 
     fn poke(&self, op: Rmw) -> u64 {
         with(|m| {
-            let old = change(m, self.0, op);
-            m.release(self.0);
+            let old = change(m, self.0.0, op);
+            m.release(self.0.0);
             old
         })
     }
 
     fn wait_until(&self, min: u64) -> impl Future<Output = u64> {
-        let word = self.0;
+        let word = self.0.0;
         turn(Pending::WaitUntil { word, min, quiesce: false }, move |m, _| m.read(word))
     }
 
     fn wait_or_quiesce(&self, min: u64) -> impl Future<Output = Option<u64>> {
-        let word = self.0;
+        let word = self.0.0;
         turn(Pending::WaitUntil { word, min, quiesce: true }, move |m, granted| {
             granted.then(|| m.read(word))
         })
@@ -234,7 +238,7 @@ impl Platform for Det {
     type Atomic = Word;
     type Plain = Word;
     type Lock = Lock;
-    type Gate = Word;
+    type Gate = Gate;
     type Ptr<T: 'static> = DetPtr<T>;
     type Func = Func;
 
@@ -250,8 +254,8 @@ impl Platform for Det {
         Lock(with(|m| m.new_word(label, 0)))
     }
 
-    fn gate(label: &'static str, init: u64) -> Word {
-        Word(with(|m| m.new_word(label, init)))
+    fn gate(label: &'static str, init: u64) -> Gate {
+        Gate(Word(with(|m| m.new_word(label, init))))
     }
 
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> DetPtr<T> {

@@ -1,0 +1,395 @@
+//! The machine and the explorer on programs of a few lines whose runs can be counted by hand.
+//!
+//! Method: each program is searched completely, its outcomes and its verdict are compared with what
+//! sequential consistency allows; and once more without remembering states.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use ifq_model::fault::FaultPoint;
+use ifq_model::invariant::Invariant;
+use ifq_model::outcome::{Outcome, Value};
+use ifq_model::platform::{AtomicWord, Kind, Order, PlainWord, Platform, RawLock, Rmw, WaitWord};
+use ifq_model::prim::percpu_ref::PercpuRef;
+use ifq_model::prim::refcount::Refcount;
+
+use super::machine::with;
+use crate::det::Det;
+use crate::exec::Program;
+use crate::explore::{Exploration, Limits, search};
+
+type Main = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// Starts a thread.
+fn spawn(slot: u32, future: impl Future<Output = ()> + 'static) {
+    with(|m| m.spawn(slot, &|| format!("t{slot}"), Box::pin(future)));
+}
+
+fn numbers(values: &[u64]) -> Outcome {
+    Outcome(values.iter().map(|v| Value::Number(v.cast_signed())).collect())
+}
+
+fn explore(main: &dyn Fn() -> Main) -> Exploration {
+    explore_with(main, &[], 0)
+}
+
+/// Searches a program with and without remembering, and checks that both agree.
+fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
+    let program = Program { main, faults, max_faults };
+    let found = search(&program, &Limits::default(), &mut |_| {});
+    let plain = Limits { remember_states: false, ..Limits::default() };
+    let reference = search(&program, &plain, &mut |_| {});
+    let broken = |e: &Exploration| e.counterexample.as_ref().map(|c| c.violation.invariant);
+    assert_eq!(broken(&found), broken(&reference));
+    if broken(&found).is_none() {
+        assert_eq!(found.outcomes, reference.outcomes);
+    }
+    assert!(found.runs <= reference.runs);
+    found
+}
+
+fn violated(found: &Exploration) -> Option<Invariant> {
+    found.counterexample.as_ref().map(|c| c.violation.invariant)
+}
+
+/// Two threads on shared state of type `T`, then a look at it.
+fn two<T: 'static, A, B, R>(
+    make: fn() -> T,
+    a: fn(Rc<T>) -> A,
+    b: fn(Rc<T>) -> B,
+    result: fn(Rc<T>) -> R,
+) -> impl Fn() -> Main
+where
+    A: Future<Output = ()> + 'static,
+    B: Future<Output = ()> + 'static,
+    R: Future<Output = Vec<u64>> + 'static,
+{
+    move || {
+        Box::pin(async move {
+            let state = Rc::new(make());
+            let done = Rc::new(Det::gate("done", 0));
+            let (sa, sb) = (state.clone(), state.clone());
+            let (da, db) = (done.clone(), done.clone());
+            spawn(1, async move {
+                a(sa).await;
+                da.rmw(Rmw::Add(1)).await;
+            });
+            spawn(2, async move {
+                b(sb).await;
+                db.rmw(Rmw::Add(1)).await;
+            });
+            done.wait_until(2).await;
+            numbers(&result(state).await)
+        })
+    }
+}
+
+type Cells = [<Det as Platform>::Atomic; 4];
+
+fn cells() -> Cells {
+    [Det::atomic("x", 0), Det::atomic("y", 0), Det::atomic("r0", 0), Det::atomic("r1", 0)]
+}
+
+#[test]
+fn store_buffering_has_the_three_outcomes_of_sequential_consistency() {
+    let program = two(
+        cells,
+        |c| async move {
+            c[0].store(1, Order::Relaxed).await;
+            let r = c[1].load(Order::Relaxed).await;
+            c[2].poke(r);
+        },
+        |c| async move {
+            c[1].store(1, Order::Relaxed).await;
+            let r = c[0].load(Order::Relaxed).await;
+            c[3].poke(r);
+        },
+        |c| async move { vec![c[2].peek(), c[3].peek()] },
+    );
+    let found = explore(&program);
+    let expected: BTreeSet<Outcome> = [[0, 1], [1, 0], [1, 1]].iter().map(|v| numbers(v)).collect();
+    assert_eq!(found.outcomes, expected);
+    assert!(found.exhaustive);
+}
+
+#[test]
+fn an_increment_in_two_steps_loses_updates_and_an_atomic_one_does_not() {
+    let split = two(
+        cells,
+        |c| async move {
+            let x = c[0].load(Order::Relaxed).await;
+            c[0].store(x + 1, Order::Relaxed).await;
+        },
+        |c| async move {
+            c[0].rmw(Rmw::Add(1), Order::Relaxed).await;
+        },
+        |c| async move { vec![c[0].peek()] },
+    );
+    assert_eq!(explore(&split).outcomes, [numbers(&[1]), numbers(&[2])].into());
+    let whole = two(
+        cells,
+        |c| async move {
+            c[0].rmw(Rmw::Add(1), Order::Relaxed).await;
+        },
+        |c| async move {
+            c[0].rmw(Rmw::Add(1), Order::Relaxed).await;
+        },
+        |c| async move { vec![c[0].peek()] },
+    );
+    assert_eq!(explore(&whole).outcomes, [numbers(&[2])].into());
+}
+
+struct Guarded {
+    lock: <Det as Platform>::Lock,
+    other: <Det as Platform>::Lock,
+    flag: <Det as Platform>::Atomic,
+    data: <Det as Platform>::Plain,
+}
+
+fn guarded() -> Guarded {
+    Guarded {
+        lock: Det::lock("a"),
+        other: Det::lock("b"),
+        flag: Det::atomic("flag", 0),
+        data: Det::plain("data", 0),
+    }
+}
+
+async fn add_locked(g: Rc<Guarded>) {
+    let _guard = g.lock.lock().await;
+    g.data.set(g.data.get() + 1);
+}
+
+async fn data(g: Rc<Guarded>) -> Vec<u64> {
+    vec![g.data.get()]
+}
+
+#[test]
+fn plain_memory_under_one_lock_does_not_race() {
+    let found = explore(&two(guarded, add_locked, add_locked, data));
+    assert_eq!(violated(&found), None);
+    assert_eq!(found.outcomes, [numbers(&[2])].into());
+}
+
+#[test]
+fn plain_memory_under_two_locks_races() {
+    let found = explore(&two(
+        guarded,
+        add_locked,
+        |g| async move {
+            let _guard = g.other.lock().await;
+            g.data.set(g.data.get() + 1);
+        },
+        data,
+    ));
+    assert_eq!(violated(&found), Some(Invariant::I8));
+}
+
+#[test]
+fn a_flag_published_with_release_orders_plain_memory_and_an_early_look_races() {
+    async fn publish(g: Rc<Guarded>) {
+        let _guard = g.other.lock().await;
+        g.data.set(7);
+        g.flag.store(1, Order::Release).await;
+    }
+    let waits = two(
+        guarded,
+        publish,
+        |g| async move {
+            if g.flag.load(Order::Acquire).await == 1 {
+                assert_eq!(g.data.get(), 7);
+            }
+        },
+        data,
+    );
+    assert_eq!(violated(&explore(&waits)), None);
+    let early = two(
+        guarded,
+        publish,
+        |g| async move {
+            g.flag.load(Order::Acquire).await;
+            g.data.get();
+        },
+        data,
+    );
+    assert_eq!(violated(&explore(&early)), Some(Invariant::I8));
+}
+
+#[test]
+fn locks_in_opposite_order_deadlock_and_in_the_same_order_do_not() {
+    async fn ab(g: Rc<Guarded>) {
+        let _a = g.lock.lock().await;
+        let _b = g.other.lock().await;
+    }
+    async fn ba(g: Rc<Guarded>) {
+        let _b = g.other.lock().await;
+        let _a = g.lock.lock().await;
+    }
+    assert_eq!(violated(&explore(&two(guarded, ab, ba, data))), Some(Invariant::I4));
+    assert_eq!(violated(&explore(&two(guarded, ab, ab, data))), None);
+}
+
+#[test]
+fn a_lock_taken_twice_or_left_held_is_found() {
+    async fn nothing(_: Rc<Guarded>) {}
+    let twice = two(
+        guarded,
+        |g| async move {
+            let _one = g.lock.lock().await;
+            let _two = g.lock.lock().await;
+        },
+        nothing,
+        data,
+    );
+    assert_eq!(violated(&explore(&twice)), Some(Invariant::I4));
+    let left = two(
+        guarded,
+        |g| async move {
+            std::mem::forget(g.lock.lock().await);
+        },
+        nothing,
+        data,
+    );
+    assert_eq!(violated(&explore(&left)), Some(Invariant::I4));
+}
+
+struct Counted {
+    refs: Refcount<Det>,
+    object: <Det as Platform>::Ptr<<Det as Platform>::Atomic>,
+}
+
+fn counted(refs: u64) -> Counted {
+    Counted {
+        refs: Refcount::new("refs", refs),
+        object: Det::alloc(Kind::Ifq, 0, || Det::atomic("field", 0)),
+    }
+}
+
+async fn put(c: Rc<Counted>) {
+    c.object.load(Order::Relaxed).await;
+    if c.refs.dec_and_test().await {
+        Det::free(&c.object);
+    }
+}
+
+async fn live(_: Rc<Counted>) -> Vec<u64> {
+    vec![Det::live(Kind::Ifq) as u64]
+}
+
+#[test]
+fn the_last_of_two_puts_frees_once() {
+    let found = explore(&two(|| counted(2), put, put, live));
+    assert_eq!(violated(&found), None);
+    assert_eq!(found.outcomes, [numbers(&[0])].into());
+}
+
+#[test]
+fn a_put_too_many_passes_below_zero_or_touches_freed_memory() {
+    let found = explore(&two(|| counted(1), put, put, live));
+    assert!(matches!(violated(&found), Some(Invariant::I1 | Invariant::I2)));
+}
+
+#[test]
+fn a_use_after_free_needs_only_one_interleaving() {
+    let found = explore(&two(
+        || counted(1),
+        put,
+        |c| async move {
+            c.object.load(Order::Relaxed).await;
+        },
+        live,
+    ));
+    assert_eq!(violated(&found), Some(Invariant::I1));
+}
+
+#[test]
+fn a_double_free_and_a_rise_from_zero_are_found() {
+    async fn free(c: Rc<Counted>) {
+        c.refs.read().await;
+        Det::free(&c.object);
+    }
+    assert_eq!(violated(&explore(&two(|| counted(1), free, free, live))), Some(Invariant::I2));
+    let rise = two(|| counted(0), |c| async move { c.refs.inc().await }, |_| async {}, live);
+    assert_eq!(violated(&explore(&rise)), Some(Invariant::I2));
+}
+
+#[test]
+fn a_percpu_ref_is_released_exactly_once_after_the_kill() {
+    struct Ref {
+        refs: PercpuRef<Det>,
+        released: <Det as Platform>::Atomic,
+    }
+    let program = two(
+        || Ref { refs: PercpuRef::new("refs"), released: Det::atomic("released", 0) },
+        |r| async move {
+            r.refs.get().await;
+            if r.refs.put().await {
+                r.released.rmw(Rmw::Add(1), Order::Full).await;
+            }
+        },
+        |r| async move {
+            r.refs.get().await;
+            r.refs.kill().await;
+            if r.refs.switch_to_atomic_rcu().await {
+                r.released.rmw(Rmw::Add(1), Order::Full).await;
+            }
+            if r.refs.put().await {
+                r.released.rmw(Rmw::Add(1), Order::Full).await;
+            }
+        },
+        |r| async move { vec![r.released.peek()] },
+    );
+    let found = explore(&program);
+    // The first thread may come too late and find the ref released: that is its own mistake, and
+    // is reported as such.
+    assert_eq!(violated(&found), Some(Invariant::I2));
+}
+
+#[test]
+fn each_allowed_fault_is_taken_and_not_taken() {
+    let main = || -> Main {
+        Box::pin(async {
+            let first = Det::fault(FaultPoint::XaAlloc);
+            let second = Det::fault(FaultPoint::XaStore);
+            let other = Det::fault(FaultPoint::CopyToUser);
+            numbers(&[first.into(), second.into(), other.into()])
+        })
+    };
+    let points = [FaultPoint::XaAlloc, FaultPoint::XaStore];
+    let one = explore_with(&main, &points, 1);
+    let expected = |rows: &[[u64; 3]]| rows.iter().map(|r| numbers(r)).collect::<BTreeSet<_>>();
+    assert_eq!(one.outcomes, expected(&[[0, 0, 0], [1, 0, 0], [0, 1, 0]]));
+    let two = explore_with(&main, &points, 2);
+    assert_eq!(two.outcomes, expected(&[[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]));
+}
+
+#[test]
+fn a_quiescent_system_lets_a_timed_wait_give_up_and_only_then() {
+    struct Waits {
+        gate: <Det as Platform>::Gate,
+        result: <Det as Platform>::Atomic,
+    }
+    fn waits() -> Waits {
+        Waits { gate: Det::gate("gate", 0), result: Det::atomic("result", 9) }
+    }
+    async fn wait(w: Rc<Waits>) {
+        let woken = w.gate.wait_or_quiesce(1).await.is_some();
+        w.result.poke(woken.into());
+    }
+    async fn result(w: Rc<Waits>) -> Vec<u64> {
+        vec![w.result.peek()]
+    }
+    let raised = two(
+        waits,
+        wait,
+        |w| async move {
+            w.gate.rmw(Rmw::Add(1)).await;
+        },
+        result,
+    );
+    assert_eq!(explore(&raised).outcomes, [numbers(&[1])].into());
+    let silent = two(waits, wait, |_| async {}, result);
+    assert_eq!(explore(&silent).outcomes, [numbers(&[0])].into());
+}

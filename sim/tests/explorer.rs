@@ -1,0 +1,119 @@
+//! The explorer on whole tests: remembering states changes nothing but the time, counterexamples
+//! repeat, and runs are a function of their seed.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::Test;
+use ifq_sim::exec::{run_once, run_traced};
+use ifq_sim::explore::{Limits, explore};
+use ifq_sim::file::{load, parse};
+use ifq_sim::schedule::{Random, Replay};
+
+fn library(name: &str) -> Test {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
+    load(folder.join(name).with_extension("ifq")).unwrap()
+}
+
+fn sound() -> Variant {
+    Variant::sound(Revision::Import73)
+}
+
+fn early_put() -> Variant {
+    Variant { revision: Revision::Import73, defects: vec![Defect::EarlyPut] }
+}
+
+/// Small enough for the plain search: two packets race, then a ring is closed.
+const SMALL: &str = "test packets-race
+about A packet and the end of the stream arrive at the same time.
+revision import-7.3
+ring A
+socket s
+thread a
+    x = s: send 128
+thread b
+    y = s: shutdown
+observe x y
+expect holds
+";
+
+#[test]
+fn remembering_states_keeps_the_outcomes_of_the_plain_search() {
+    let test = parse("packets-race", SMALL).unwrap();
+    let found = explore(&test, &sound(), &Limits::default(), &mut |_| {});
+    let plain = Limits { remember_states: false, max_states: 100_000, ..Limits::default() };
+    let reference = explore(&test, &sound(), &plain, &mut |_| {});
+    assert!(found.exhaustive);
+    assert!(reference.exhaustive, "{} states", reference.states);
+    assert_eq!(found.outcomes, reference.outcomes);
+    assert_eq!(found.outcomes.len(), 2);
+    assert_eq!(found.states, reference.states);
+    assert!(found.runs < reference.runs);
+}
+
+#[test]
+fn a_search_counts_the_same_each_time() {
+    let test = library("box-close-races-with-import");
+    let first = explore(&test, &sound(), &Limits::default(), &mut |_| {});
+    let second = explore(&test, &sound(), &Limits::default(), &mut |_| {});
+    assert_eq!(first.states, second.states);
+    assert_eq!(first.transitions, second.transitions);
+    assert_eq!(first.steps, second.steps);
+    assert_eq!(first.outcomes, second.outcomes);
+}
+
+#[test]
+fn a_limit_ends_as_not_exhaustive() {
+    let limits = Limits { max_states: 50, ..Limits::default() };
+    let found = explore(&library("exits-race"), &sound(), &limits, &mut |_| {});
+    assert!(!found.exhaustive);
+    assert!(found.states <= 50);
+    assert_eq!(found.counterexample, None);
+}
+
+#[test]
+fn a_counterexample_replays_exactly() {
+    let test = library("exits-race");
+    let found = explore(&test, &early_put(), &Limits::default(), &mut |_| {});
+    let cex = found.counterexample.expect("early-put breaks I1");
+    let test = Rc::new(test);
+    let replay = || run_traced(&test, &early_put(), Box::new(Replay::new(&cex.decisions)));
+    let (first, second) = (replay(), replay());
+    assert_eq!(first, second);
+    assert_eq!(first.violation.as_ref(), Some(&cex.violation));
+    assert_eq!(first.decisions, cex.decisions);
+    assert_eq!(first.steps, cex.steps);
+}
+
+#[test]
+fn a_schedule_that_does_not_fit_is_noticed() {
+    let test = Rc::new(library("exits-race"));
+    let replay = Replay::new(&[0, 7]);
+    let diverged = replay.diverged();
+    let run = run_once(&test, &sound(), Box::new(replay));
+    assert_eq!(diverged.get(), Some(1));
+    assert_eq!(run.outcome, None);
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let test = Rc::new(library("import-races-with-owner-exit"));
+    let run = |seed| run_traced(&test, &sound(), Box::new(Random::new(seed)));
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5).decisions, run(6).decisions);
+}
+
+#[test]
+fn random_runs_stay_inside_the_explored_outcomes() {
+    for name in ["box-close-races-with-import", "register-fails-cleanly"] {
+        let test = library(name);
+        let allowed = explore(&test, &sound(), &Limits::default(), &mut |_| {}).outcomes;
+        let test = Rc::new(test);
+        for seed in 0..300 {
+            let run = run_once(&test, &sound(), Box::new(Random::new(seed)));
+            assert_eq!(run.violation, None);
+            assert!(allowed.contains(&run.outcome.expect("a run ends with an outcome")));
+        }
+    }
+}
