@@ -61,8 +61,6 @@ pub(crate) struct Machine {
     pub(crate) threads: Vec<Thread>,
     pub(crate) current: usize,
     grant: Grant,
-    /// The step that runs is its thread's first.
-    starting: bool,
     fingerprint: Fingerprint,
     pub(crate) footprint: Footprint,
     last_footprint: Footprint,
@@ -98,7 +96,6 @@ impl Machine {
             threads: Vec::new(),
             current: 0,
             grant: Grant::None,
-            starting: false,
             fingerprint: 0,
             footprint: Footprint::new(),
             last_footprint: Footprint::new(),
@@ -424,7 +421,7 @@ impl Machine {
     /// The threads that can run, the last one first; empty if none can, also not by giving up.
     ///
     /// A thread that was started runs to its first scheduling point at once, without a choice: up
-    /// to there it only reads what was there before it was started.
+    /// to there it touches only what is its own, and reads what was there before it was started.
     pub(crate) fn runnable(&self, out: &mut Vec<usize>) -> bool {
         out.clear();
         let last = self.current;
@@ -463,7 +460,6 @@ impl Machine {
         self.footprint.begin(index);
         let thread = &self.threads[index];
         let pending = thread.pending;
-        self.starting = pending == Pending::Start;
         self.grant = match pending {
             Pending::Start | Pending::Done => Grant::None,
             Pending::WaitUntil { quiesce: true, .. } if !self.enabled(thread) => Grant::TimedOut,
@@ -485,10 +481,6 @@ impl Machine {
     pub(crate) fn end_step(&mut self, acquired: Option<u32>, future: Option<ThreadFuture>) {
         let current = self.current;
         let ended = future.is_none();
-        debug_assert!(
-            self.threads[current].slot == 0 || !self.starting || !self.footprint.writes(),
-            "a thread writes before its first scheduling point"
-        );
         self.threads[current].future = future;
         if ended {
             self.threads[current].pending = Pending::Done;

@@ -39,10 +39,6 @@ impl Footprint {
         }
     }
 
-    pub(crate) fn writes(&self) -> bool {
-        self.accesses.iter().any(|(.., write)| *write)
-    }
-
     pub(crate) fn release(&mut self, word: u32, name: u64) {
         self.releases.push((word, name, self.accesses.len()));
     }

@@ -1,0 +1,161 @@
+//! The subcommands of `ifq`.
+
+pub mod allowed;
+pub mod probe;
+pub mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use ifq_sim::cmd::input::Input;
+use ifq_sim::cmd::{check, outcomes, replay, show, simulate};
+
+use crate::machine::{Failure, Machine};
+
+/// Everything is as it should be.
+pub const EXIT_OK: u8 = 0;
+/// A violation or a difference.
+pub const EXIT_DIFFERENCE: u8 = 1;
+/// Wrong use: a file that cannot be read, an option that makes no sense.
+pub const EXIT_USAGE: u8 = 2;
+/// Not run, for a reason that was printed.
+pub const EXIT_NOT_RUN: u8 = 77;
+/// Interrupted by the user, as shells count it.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// When several io_uring rings share one zcrx interface queue, what can happen?
+#[derive(Debug, Parser)]
+#[command(name = "ifq", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 as it should be, 1 a violation or a difference, \
+                          2 wrong use, 77 not run (the reason is printed)";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Search every interleaving of tests, and compare with what they expect
+    Check(check::Args),
+    /// Repeat the run of a counterexample, as a table
+    Replay(replay::Args),
+    /// Everything that user space can see at the end of a test
+    Outcomes(outcomes::Args),
+    /// Run tests many times with random schedules, from one seed
+    Sim(simulate::Args),
+    /// Show a test file in its canonical form, or as JSON
+    Show(show::Args),
+    /// Run tests on a kernel and compare what it does with what the model allows
+    Run(run::Args),
+    /// Say what a kernel can do
+    Probe(probe::Args),
+    /// The side of `run` and `probe` inside a machine
+    #[command(hide = true)]
+    Guest {
+        /// The job, JSON.
+        job: PathBuf,
+        /// Where the answer goes, JSON lines.
+        answer: PathBuf,
+        /// What a kernel adds to the arguments of its init.
+        ignored: Vec<String>,
+    },
+}
+
+/// A machine by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum On {
+    /// User-mode Linux of Debian, fetched once with apt
+    Uml,
+    /// The kernel of this host
+    Host,
+}
+
+impl On {
+    /// The machine; this very executable is what runs in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotRun`] where it cannot be.
+    #[cfg(target_os = "linux")]
+    pub fn machine(self) -> Result<Box<dyn Machine>, Failure> {
+        let ifq = std::env::current_exe()
+            .map_err(|error| Failure::NotRun(format!("where ifq itself is: {error}")))?;
+        Ok(match self {
+            On::Uml => Box::new(crate::machine::Uml::new(&ifq)?),
+            On::Host => Box::new(crate::machine::Host::new(&ifq)),
+        })
+    }
+
+    /// There is none on a system that is not Linux.
+    ///
+    /// # Errors
+    ///
+    /// Always [`Failure::NotRun`].
+    #[cfg(not(target_os = "linux"))]
+    pub fn machine(self) -> Result<Box<dyn Machine>, Failure> {
+        Err(Failure::NotRun("this system is not Linux".into()))
+    }
+}
+
+/// Runs the command that was parsed.
+#[must_use]
+pub fn main(cli: Cli) -> ExitCode {
+    let code = match cli.command {
+        Command::Check(args) => with_library(|library| check::check(&args, library)),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Outcomes(args) => outcomes::outcomes(&args),
+        Command::Sim(args) => with_library(|library| simulate::simulate(&args, library)),
+        Command::Show(args) => show::show(&args),
+        Command::Run(args) => with_library(|library| run::run(&args, library)),
+        Command::Probe(args) => probe::probe(&args),
+        Command::Guest { job, answer, .. } => guest(&job, &answer),
+    };
+    ExitCode::from(code)
+}
+
+fn with_library(command: impl FnOnce(&[Input]) -> u8) -> u8 {
+    match crate::library::tests() {
+        Ok(library) => command(&library),
+        Err(error) => {
+            eprintln!("ifq: {error}");
+            EXIT_USAGE
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn guest(job: &std::path::Path, answer: &std::path::Path) -> u8 {
+    match crate::guest::run(job, answer) {
+        Ok(()) => EXIT_OK,
+        Err(error) => {
+            eprintln!("ifq: {error}");
+            EXIT_DIFFERENCE
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn guest(_: &std::path::Path, _: &std::path::Path) -> u8 {
+    EXIT_NOT_RUN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_guest_ignores_what_its_kernel_appends() {
+        let cli = Cli::try_parse_from(["ifq", "guest", "/job", "/answer", "console=tty0"]).unwrap();
+        assert!(matches!(cli.command, Command::Guest { ignored, .. } if ignored.len() == 1));
+    }
+}

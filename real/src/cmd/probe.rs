@@ -1,0 +1,51 @@
+//! `ifq probe`: what a kernel can do.
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, On};
+use crate::job::Job;
+use crate::machine::Failure;
+
+/// The arguments of `ifq probe`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on uml --json")]
+pub struct Args {
+    /// Which kernel
+    #[arg(long, value_enum, default_value = "host")]
+    pub on: On,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks the kernel and prints what it says; the exit code.
+#[must_use]
+pub fn probe(args: &Args) -> u8 {
+    let answer = args.on.machine().and_then(|machine| machine.run(&Job::probe(), &mut |_| {}));
+    match answer {
+        Ok(reply) if args.json => match serde_json::to_string(&reply.probe) {
+            Ok(text) => {
+                println!("{text}");
+                EXIT_OK
+            }
+            Err(error) => {
+                eprintln!("ifq: {error}");
+                EXIT_NOT_RUN
+            }
+        },
+        Ok(reply) => {
+            print!("{}", reply.probe);
+            EXIT_OK
+        }
+        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
+        Err(Failure::NotRun(reason)) => {
+            if args.json {
+                println!("{}", json!({ "result": "not-run", "reason": reason }));
+            } else {
+                println!("not run: {reason}");
+            }
+            EXIT_NOT_RUN
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Observed outcomes against allowed ones.
+
+use std::collections::BTreeSet;
+
+use ifq_model::outcome::Outcome;
+use ifq_model::revision::Revision;
+use ifq_model::scenario::Test;
+use serde::Serialize;
+
+use crate::job::Report;
+
+/// What the model allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The outcomes.
+    pub set: BTreeSet<Outcome>,
+    /// Whether there is no other.
+    pub exhaustive: bool,
+}
+
+/// The result of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that was seen is allowed.
+    Agrees,
+    /// Something was seen that is not allowed, or the kernel complained, leaked or hung.
+    Differs,
+    /// Nothing can be said.
+    NotRun,
+}
+
+impl Verdict {
+    /// The word that people and programs read.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Agrees => "agrees",
+            Verdict::Differs => "differs",
+            Verdict::NotRun => "not-run",
+        }
+    }
+}
+
+/// One row of the histogram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The outcome, as [`Outcome::display`] has it.
+    pub outcome: String,
+    /// How often it was seen.
+    pub count: u64,
+    /// Whether the model allows it; `None`: that is not known.
+    pub allowed: Option<bool>,
+}
+
+/// A test's comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The result.
+    pub verdict: Verdict,
+    /// Why it is not `Agrees`; empty if it is.
+    pub reason: String,
+    /// What was seen and what is allowed, in the order of the outcomes.
+    pub rows: Vec<Row>,
+}
+
+/// Compares what a machine reported with what the model allows, or with why that is not known.
+#[must_use]
+pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
+    let (histogram, problems) = match report {
+        Report::NotRun { reason } => return without_rows(Verdict::NotRun, reason),
+        Report::Broken { reason } => return without_rows(Verdict::Differs, reason),
+        Report::Seen { histogram, problems } => (histogram, problems),
+    };
+    let rows = rows(test, histogram, allowed.as_ref().ok());
+    let outside: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.count > 0 && row.allowed == Some(false))
+        .map(|row| row.outcome.as_str())
+        .collect();
+    let (verdict, reason) = match allowed {
+        _ if !problems.is_empty() => (Verdict::Differs, problems.join("\n")),
+        Err(why) => (Verdict::NotRun, format!("the allowed outcomes are not known: {why}")),
+        Ok(_) if outside.is_empty() => (Verdict::Agrees, String::new()),
+        Ok(allowed) if allowed.exhaustive => {
+            (Verdict::Differs, format!("not allowed: {}", outside.join(" | ")))
+        }
+        Ok(_) => (
+            Verdict::NotRun,
+            format!("the model was not searched to the end; not found: {}", outside.join(" | ")),
+        ),
+    };
+    Comparison { verdict, reason, rows }
+}
+
+fn without_rows(verdict: Verdict, reason: &str) -> Comparison {
+    Comparison { verdict, reason: reason.to_string(), rows: Vec::new() }
+}
+
+fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) -> Vec<Row> {
+    let seen = histogram.iter().map(|(outcome, _)| outcome);
+    let all: BTreeSet<&Outcome> =
+        seen.chain(allowed.iter().flat_map(|allowed| &allowed.set)).collect();
+    let count = |wanted: &Outcome| {
+        histogram.iter().filter(|(outcome, _)| outcome == wanted).map(|(_, count)| count).sum()
+    };
+    all.into_iter()
+        .map(|outcome| Row {
+            outcome: outcome.display(test),
+            count: count(outcome),
+            allowed: allowed.map(|allowed| allowed.set.contains(outcome)),
+        })
+        .collect()
+}
+
+/// The revision of a test that describes a kernel best: the newest one that is not newer than the
+/// kernel, otherwise the oldest.
+#[must_use]
+pub fn revision_for(test: &Test, kernel: &str) -> Option<Revision> {
+    let version = numbers(kernel);
+    let known = |revision: &&Revision| numbers(revision.name()) <= version;
+    let newest = test.revisions.iter().filter(known).max_by_key(|r| numbers(r.name()));
+    newest.or_else(|| test.revisions.iter().min_by_key(|r| numbers(r.name()))).copied()
+}
+
+/// The first two numbers of a text: of `7.2.7` and of `import-7.2` they are 7 and 2.
+fn numbers(text: &str) -> (u32, u32) {
+    let mut parts = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use ifq_model::outcome::Value;
+
+    use super::*;
+
+    fn test() -> Test {
+        serde_json::from_value(serde_json::json!({
+            "name": "sample", "about": "Sample.", "revisions": ["import-7.3"], "rings": [],
+            "sockets": [], "queues": 0, "vars": [{"name": "x", "kind": "status"}], "setup": [],
+            "threads": [], "finally": [], "faults": [], "max_faults": 0, "observe": [0],
+            "expect": [], "schedule": null
+        }))
+        .unwrap()
+    }
+
+    fn outcome(n: i64) -> Outcome {
+        Outcome(vec![Value::Number(n)])
+    }
+
+    fn seen(numbers: &[i64], problems: &[&str]) -> Report {
+        Report::Seen {
+            histogram: numbers.iter().map(|&n| (outcome(n), 5)).collect(),
+            problems: problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn allowed(numbers: &[i64], exhaustive: bool) -> Result<Allowed, String> {
+        Ok(Allowed { set: numbers.iter().map(|&n| outcome(n)).collect(), exhaustive })
+    }
+
+    #[test]
+    fn seeing_a_part_of_what_is_allowed_agrees() {
+        let comparison = compare(&test(), &seen(&[0], &[]), &allowed(&[0, -9], true));
+        assert_eq!(comparison.verdict, Verdict::Agrees);
+        assert_eq!(comparison.reason, "");
+        let rows: Vec<_> = comparison.rows.iter().map(|r| (r.outcome.as_str(), r.count)).collect();
+        assert_eq!(rows, [("x=-EBADF;", 0), ("x=0;", 5)]);
+    }
+
+    #[test]
+    fn one_outcome_outside_differs_and_is_named() {
+        let comparison = compare(&test(), &seen(&[0, -5], &[]), &allowed(&[0], true));
+        assert_eq!(comparison.verdict, Verdict::Differs);
+        assert!(comparison.reason.contains("x=-5;"), "{}", comparison.reason);
+    }
+
+    #[test]
+    fn outside_of_a_bounded_search_nothing_can_be_said() {
+        let comparison = compare(&test(), &seen(&[1], &[]), &allowed(&[0], false));
+        assert_eq!(comparison.verdict, Verdict::NotRun);
+        let comparison = compare(&test(), &seen(&[1], &[]), &Err("no model".into()));
+        assert_eq!(comparison.verdict, Verdict::NotRun);
+        assert!(comparison.reason.contains("no model"));
+        assert_eq!(comparison.rows[0].allowed, None);
+    }
+
+    #[test]
+    fn a_problem_or_a_broken_machine_differs_whatever_the_outcomes_are() {
+        let comparison = compare(&test(), &seen(&[0], &["a leak"]), &allowed(&[0], true));
+        assert_eq!((comparison.verdict, comparison.reason.as_str()), (Verdict::Differs, "a leak"));
+        let broken = Report::Broken { reason: "panic".into() };
+        assert_eq!(compare(&test(), &broken, &allowed(&[0], true)).verdict, Verdict::Differs);
+        let not_run = Report::NotRun { reason: "no NIC".into() };
+        let comparison = compare(&test(), &not_run, &allowed(&[0], true));
+        assert_eq!((comparison.verdict, comparison.reason.as_str()), (Verdict::NotRun, "no NIC"));
+    }
+
+    #[test]
+    fn a_kernel_is_compared_with_the_newest_revision_that_it_has_reached() {
+        assert_eq!(numbers("7.2.7"), (7, 2));
+        assert_eq!(numbers("import-7.10"), (7, 10));
+        assert_eq!(numbers("6.18.44-fc"), (6, 18));
+        assert_eq!(numbers("proxy"), (0, 0));
+        assert_eq!(revision_for(&test(), "7.2.7"), Some(Revision::Import73), "the oldest there is");
+        assert_eq!(revision_for(&test(), "7.4"), Some(Revision::Import73));
+    }
+}

@@ -1,0 +1,189 @@
+//! The side that runs inside a machine: reads a job, runs it on the kernel it finds itself on,
+//! writes the answer. As process 1 of a guest it also sets the guest up and powers it off.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::mount::MountFlags;
+use rustix::system::RebootCommand;
+
+use crate::job::{Canary, Job, Line, Report};
+use crate::kmsg::Watch;
+use crate::live;
+use crate::probe::probe;
+use crate::sys;
+
+/// Time between two signs of life.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Runs the job in `job` and writes [`Line`]s to `answer`. Process 1 never comes back from this.
+///
+/// # Errors
+///
+/// For people: files that cannot be read or written.
+pub fn run(job: &Path, answer: &Path) -> Result<(), String> {
+    let is_init = std::process::id() == 1;
+    let result =
+        if is_init { set_up().and_then(|()| serve(job, answer)) } else { serve(job, answer) };
+    if is_init {
+        if let Err(error) = &result {
+            eprintln!("ifq: {error}");
+        }
+        power_off();
+    }
+    result
+}
+
+/// Mounts what the tests read and brings the loopback interface up.
+fn set_up() -> Result<(), String> {
+    rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None)
+        .map_err(|error| format!("mounting /proc: {error}"))?;
+    // The kernel may have mounted this one by itself; only a canary needs it.
+    let _ = rustix::mount::mount("dev", "/dev", "devtmpfs", MountFlags::empty(), None);
+    sys::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))
+}
+
+fn power_off() -> ! {
+    rustix::fs::sync();
+    let _ = rustix::system::reboot(RebootCommand::PowerOff);
+    std::process::exit(1)
+}
+
+/// Where the answer goes, shared with the watchdog.
+#[derive(Clone)]
+struct Answer(Arc<Mutex<File>>);
+
+impl Answer {
+    fn write(&self, line: &Line) -> Result<(), String> {
+        let mut text = serde_json::to_string(line).map_err(|error| error.to_string())?;
+        text.push('\n');
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(text.as_bytes()).map_err(|error| format!("writing the answer: {error}"))
+    }
+}
+
+fn serve(job: &Path, answer: &Path) -> Result<(), String> {
+    let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
+    let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(answer)
+        .map_err(|error| format!("opening {}: {error}", answer.display()))?;
+    let answer = Answer(Arc::new(Mutex::new(file)));
+    let probe = probe();
+    let obstacle = probe.obstacle();
+    answer.write(&Line::Ready { probe })?;
+    let mut watch = Watch::begin();
+    for at in 0..job.tests.len() {
+        let report = match &obstacle {
+            Some(reason) => Report::NotRun { reason: reason.clone() },
+            None => run_test(&job, at, &answer, &mut watch),
+        };
+        answer.write(&Line::Test { test: at, report })?;
+    }
+    answer.write(&Line::End)
+}
+
+fn run_test(job: &Job, at: usize, answer: &Answer, watch: &mut Watch) -> Report {
+    let test = &job.tests[at];
+    let quiet = Duration::from_millis(job.quiet_ms);
+    let options = live::Options { times: job.times, seed: job.seed, quiet };
+    let done = Arc::new(AtomicU32::new(0));
+    let patience = Duration::from_millis(job.patience_ms)
+        + quiet * u32::try_from(test.steps().count()).unwrap_or(u32::MAX);
+    let watchdog = Watchdog::start(at, Arc::clone(&done), answer.clone(), patience);
+    if let Some(canary) = job.canary.filter(|_| at == 0 && std::process::id() == 1) {
+        suffer(canary);
+    }
+    let ran = live::run(test, &options, &|| {
+        done.fetch_add(1, Ordering::Relaxed);
+    });
+    watchdog.stop();
+    match ran {
+        Ok(seen) => {
+            let mut problems = seen.problems;
+            problems.extend(watch.complaints());
+            Report::Seen { histogram: seen.histogram.into_iter().collect(), problems }
+        }
+        Err(reason) => Report::NotRun { reason },
+    }
+}
+
+/// Goes wrong as it was asked for. What cannot be done is noticed as a canary that sings.
+fn suffer(canary: Canary) {
+    let written = match canary {
+        Canary::Alarm => say("/dev/kmsg", "<4>WARNING: canary\n"),
+        Canary::Crash => say("/proc/sysrq-trigger", "c"),
+        Canary::Hang => loop {
+            std::thread::park();
+        },
+    };
+    if let Err(error) = written {
+        eprintln!("ifq: {canary:?}: {error}");
+    }
+}
+
+fn say(file: &str, text: &str) -> std::io::Result<()> {
+    File::options().write(true).open(file)?.write_all(text.as_bytes())
+}
+
+/// Says that a test is alive, or that it is stuck and then ends the machine: threads that hang in
+/// the kernel cannot be waited for.
+struct Watchdog {
+    over: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Watchdog {
+    fn start(test: usize, done: Arc<AtomicU32>, answer: Answer, patience: Duration) -> Self {
+        let (over, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let (mut last, mut since) = (0, Instant::now());
+            while ended.recv_timeout(BEAT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let now = done.load(Ordering::Relaxed);
+                if now != last {
+                    (last, since) = (now, Instant::now());
+                    // Without a reader there is nobody to tell, and the test goes on.
+                    let _ = answer.write(&Line::Beat { test, done: now });
+                } else if since.elapsed() > patience {
+                    let _ = answer.write(&Line::Stuck { test, done: now, tasks: tasks() });
+                    end_stuck();
+                }
+            }
+        });
+        Watchdog { over, thread }
+    }
+
+    fn stop(self) {
+        drop(self.over);
+        // A watchdog that panicked has nothing more to say.
+        let _ = self.thread.join();
+    }
+}
+
+fn end_stuck() -> ! {
+    if std::process::id() == 1 {
+        power_off()
+    }
+    std::process::exit(1)
+}
+
+/// What each thread of this process waits for in the kernel, as far as `/proc` tells.
+fn tasks() -> Vec<String> {
+    let Ok(dir) = std::fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
+    dir.flatten()
+        .map(|task| {
+            let read = |name: &str| std::fs::read_to_string(task.path().join(name));
+            let id = task.file_name().to_string_lossy().into_owned();
+            let stack = read("stack").or_else(|_| read("wchan")).unwrap_or_default();
+            format!("thread {id}: {}", stack.split_whitespace().collect::<Vec<_>>().join(" "))
+        })
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! What is asked of a machine, and what it answers, one JSON object a line.
+
+use ifq_model::outcome::Outcome;
+use ifq_model::scenario::Test;
+use serde::{Deserialize, Serialize};
+
+use crate::probe::Probe;
+
+/// Tests to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// The tests; none: only the probe is wanted.
+    pub tests: Vec<Test>,
+    /// Repetitions of each.
+    pub times: u32,
+    /// What the jitter comes from.
+    pub seed: u64,
+    /// A wait gives up after so many milliseconds without progress.
+    pub quiet_ms: u64,
+    /// A repetition may take so many milliseconds, waits not included, before its test counts as
+    /// stuck.
+    pub patience_ms: u64,
+    /// Makes the first test go wrong on purpose, to see that it is noticed.
+    pub canary: Option<Canary>,
+}
+
+/// What a machine can be made to suffer. Only a guest suffers it; a host is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Canary {
+    /// A warning appears in the kernel's log.
+    Alarm,
+    /// The test hangs.
+    Hang,
+    /// The kernel crashes.
+    Crash,
+}
+
+impl Job {
+    /// A job that only asks what the kernel can do.
+    #[must_use]
+    pub fn probe() -> Self {
+        Job::new(Vec::new())
+    }
+
+    /// A job that runs each test once.
+    #[must_use]
+    pub fn new(tests: Vec<Test>) -> Self {
+        Job { tests, times: 1, seed: 0, quiet_ms: 300, patience_ms: 30_000, canary: None }
+    }
+}
+
+/// One line of the answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "kebab-case")]
+pub enum Line {
+    /// The machine is up.
+    Ready {
+        /// What its kernel can do.
+        probe: Probe,
+    },
+    /// Sign of life.
+    Beat {
+        /// Index into [`Job::tests`].
+        test: usize,
+        /// Repetitions done.
+        done: u32,
+    },
+    /// A test has been run.
+    Test {
+        /// Index into [`Job::tests`].
+        test: usize,
+        /// What came of it.
+        report: Report,
+    },
+    /// A test hangs; nothing follows.
+    Stuck {
+        /// Index into [`Job::tests`].
+        test: usize,
+        /// Repetitions done before.
+        done: u32,
+        /// What the kernel says its tasks are doing.
+        tasks: Vec<String>,
+    },
+    /// Everything has been run.
+    End,
+}
+
+/// What came of one test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// It ran to its end.
+    Seen {
+        /// How often each outcome came up, in the order of the outcomes.
+        histogram: Vec<(Outcome, u64)>,
+        /// What was wrong apart from outcomes: leaks, wrong bytes, the kernel's own alarms.
+        problems: Vec<String>,
+    },
+    /// It could not be run.
+    NotRun {
+        /// Why.
+        reason: String,
+    },
+    /// It ran and hung, or took the machine down.
+    Broken {
+        /// What is known.
+        reason: String,
+    },
+}
+
+/// A machine's whole answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// What its kernel can do.
+    pub probe: Probe,
+    /// One for each test of the job.
+    pub reports: Vec<Report>,
+}

@@ -1,0 +1,87 @@
+//! When a wait may give up.
+//!
+//! The model's wait ends without a completion only when nothing else can run any more, and the
+//! earliest such thread gives up first. Here the same is said with time: nothing has happened for
+//! a while, and no earlier thread is waiting as well.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long nothing may happen before a wait gives up, unless told otherwise. Longer than what the
+/// kernel does on its own (an RCU grace period, one turn of `io_ring_exit_work`).
+pub const QUIET: Duration = Duration::from_millis(300);
+
+/// Watches the progress of one run.
+#[derive(Debug)]
+pub(super) struct Quiet {
+    limit: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last_progress: Instant,
+    waiting: Vec<bool>,
+}
+
+impl Quiet {
+    pub(super) fn new(limit: Duration, threads: usize) -> Self {
+        let state = State { last_progress: Instant::now(), waiting: vec![false; threads] };
+        Quiet { limit, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened: a step ended.
+    pub(super) fn progress(&self) {
+        self.state().last_progress = Instant::now();
+    }
+
+    /// A thread begins or ends to wait.
+    pub(super) fn set_waiting(&self, thread: usize, waiting: bool) {
+        let mut state = self.state();
+        state.waiting[thread] = waiting;
+    }
+
+    /// How long this thread still has to wait; `None`: it gives up now, which is progress.
+    pub(super) fn remaining(&self, thread: usize) -> Option<Duration> {
+        let mut state = self.state();
+        let quiet = state.last_progress.elapsed();
+        if quiet < self.limit {
+            return Some(self.limit - quiet);
+        }
+        if state.waiting[..thread].contains(&true) {
+            return Some(self.limit);
+        }
+        state.last_progress = Instant::now();
+        state.waiting[thread] = false;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_waiting_thread_gives_up_first_and_that_is_progress() {
+        let quiet = Quiet::new(Duration::from_millis(1), 3);
+        quiet.set_waiting(1, true);
+        quiet.set_waiting(2, true);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(quiet.remaining(2).is_some(), "thread 1 waits too");
+        assert_eq!(quiet.remaining(1), None);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(quiet.remaining(2), None, "thread 1 waits no more");
+    }
+
+    #[test]
+    fn progress_of_any_thread_starts_the_time_again() {
+        let quiet = Quiet::new(Duration::from_secs(3600), 1);
+        quiet.set_waiting(0, true);
+        quiet.progress();
+        assert!(quiet.remaining(0).is_some_and(|left| left > Duration::from_secs(3500)));
+    }
+}

@@ -1,0 +1,194 @@
+//! A TCP connection over loopback: the near end is received from through zcrx, the far end sends.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::{abi, pattern, sys};
+
+/// Longest time that bytes may need to reach the other end of loopback.
+const ARRIVAL: Duration = Duration::from_secs(2);
+/// Receive buffer in bytes, above what any test leaves unread.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    number: u8,
+    near: TcpStream,
+    far: Mutex<Far>,
+    received: Mutex<Received>,
+}
+
+#[derive(Debug)]
+struct Far {
+    stream: TcpStream,
+    sent: u64,
+}
+
+/// Which parts of the stream have come out of the kernel.
+#[derive(Debug)]
+struct Received {
+    /// Whether a single ring receives: then the parts come in order.
+    in_order: bool,
+    /// Begin and end of each part, in the order of arrival.
+    parts: Vec<(u64, u64)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connection {
+    /// Connects; `in_order` says that a single ring will receive.
+    pub(super) fn new(number: u8, in_order: bool) -> io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        // A plain test needs little; the buffer is set before the handshake so that the window
+        // can grow to it, and a smaller one (without the right to more) will do.
+        let _ = SockRef::from(&listener).set_recv_buffer_size(RECEIVE_BUFFER);
+        let far = TcpStream::connect(listener.local_addr()?)?;
+        let (near, _) = listener.accept()?;
+        far.set_nodelay(true)?;
+        far.set_write_timeout(Some(ARRIVAL))?;
+        for end in [&far, &near] {
+            // Closing resets: no port is left in TIME_WAIT over thousands of repetitions.
+            SockRef::from(end).set_linger(Some(Duration::ZERO))?;
+        }
+        Ok(Connection {
+            number,
+            near,
+            far: Mutex::new(Far { stream: far, sent: 0 }),
+            received: Mutex::new(Received { in_order, parts: Vec::new() }),
+        })
+    }
+
+    /// The near end's descriptor.
+    pub(super) fn near_fd(&self) -> RawFd {
+        self.near.as_raw_fd()
+    }
+
+    /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or
+    /// -errno.
+    pub(super) fn send(&self, len: u32) -> i64 {
+        let mut far = lock(&self.far);
+        let bytes = pattern::bytes(self.number, far.sent, len as usize);
+        match far.stream.write_all(&bytes) {
+            Ok(()) => far.sent += u64::from(len),
+            Err(error) => return negative(&error),
+        }
+        let sent = far.sent;
+        self.arrived(|info| bytes_received(info) >= sent)
+    }
+
+    /// Ends the stream and waits until the near end knows: 0 or -errno.
+    pub(super) fn shutdown(&self) -> i64 {
+        let far = lock(&self.far);
+        match far.stream.shutdown(Shutdown::Write) {
+            Ok(()) => self.arrived(|info| info[abi::TCP_INFO_STATE] == abi::TCP_CLOSE_WAIT),
+            Err(error) => negative(&error),
+        }
+    }
+
+    fn arrived(&self, is_there: impl Fn(&[u8; 256]) -> bool) -> i64 {
+        let start = Instant::now();
+        loop {
+            match sys::tcp_info(self.near.as_fd()) {
+                Ok(info) if is_there(&info) => return 0,
+                Ok(_) if start.elapsed() > ARRIVAL => return -i64::from(libc::ETIMEDOUT),
+                Ok(_) => std::thread::sleep(Duration::from_micros(100)),
+                Err(error) => return negative(&error),
+            }
+        }
+    }
+
+    /// Finds where in the stream these received bytes belong and notes that they came. `None`:
+    /// nowhere, they are not the bytes that were sent, or they came already.
+    pub(super) fn accept(&self, bytes: &[u8]) -> Option<u64> {
+        let sent = lock(&self.far).sent;
+        let mut received = lock(&self.received);
+        let position = received.place(self.number, bytes, sent)?;
+        received.parts.push((position, position + bytes.len() as u64));
+        Some(position)
+    }
+}
+
+impl Received {
+    fn place(&self, socket: u8, bytes: &[u8], sent: u64) -> Option<u64> {
+        let len = bytes.len() as u64;
+        let fits = |position: u64| {
+            position + len <= sent
+                && bytes.iter().zip(position..).all(|(byte, at)| *byte == pattern::byte(socket, at))
+        };
+        if self.in_order {
+            let next = self.parts.last().map_or(0, |part| part.1);
+            return fits(next).then_some(next);
+        }
+        // Rings take turns at the socket, and their completions are looked at in any order.
+        (0..=sent.saturating_sub(len)).find(|&position| {
+            fits(position)
+                && self.parts.iter().all(|part| position + len <= part.0 || part.1 <= position)
+        })
+    }
+}
+
+fn bytes_received(info: &[u8; 256]) -> u64 {
+    let at = abi::TCP_INFO_BYTES_RECEIVED;
+    let mut word = [0; 8];
+    word.copy_from_slice(&info[at..at + 8]);
+    u64::from_ne_bytes(word)
+}
+
+fn negative(error: &io::Error) -> i64 {
+    let errno = match (error.raw_os_error(), error.kind()) {
+        (Some(errno), _) => errno,
+        (None, io::ErrorKind::WriteZero) => libc::EAGAIN,
+        (None, _) => libc::EIO,
+    };
+    -i64::from(errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn sent_bytes_are_in_the_receive_queue_when_send_returns() {
+        let connection = Connection::new(0, true).unwrap();
+        assert_eq!(connection.send(100), 0);
+        assert_eq!(connection.send(5000), 0);
+        connection.near.set_nonblocking(true).unwrap();
+        let mut bytes = vec![0; 5100];
+        (&connection.near).read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes, pattern::bytes(0, 0, 5100));
+        assert_eq!(connection.shutdown(), 0);
+        assert_eq!((&connection.near).read(&mut bytes).unwrap(), 0, "the end of the stream");
+        assert_eq!(connection.send(1), -i64::from(libc::EPIPE));
+    }
+
+    #[test]
+    fn a_single_receiver_gets_the_stream_in_order_or_it_is_a_mismatch() {
+        let connection = Connection::new(2, true).unwrap();
+        assert_eq!(connection.send(64), 0);
+        assert_eq!(connection.accept(&pattern::bytes(2, 0, 10)), Some(0));
+        assert_eq!(connection.accept(&pattern::bytes(2, 20, 10)), None, "ten bytes are missing");
+        assert_eq!(connection.accept(&pattern::bytes(2, 10, 10)), Some(10));
+        assert_eq!(connection.accept(&pattern::bytes(2, 10, 10)), None, "they came already");
+        assert_eq!(connection.accept(&pattern::bytes(2, 20, 60)), None, "more than was sent");
+        assert_eq!(connection.accept(&pattern::bytes(1, 20, 10)), None, "another connection's");
+    }
+
+    #[test]
+    fn several_receivers_may_be_looked_at_in_any_order_but_nothing_comes_twice() {
+        let connection = Connection::new(1, false).unwrap();
+        assert_eq!(connection.send(64), 0);
+        assert_eq!(connection.accept(&pattern::bytes(1, 32, 32)), Some(32));
+        assert_eq!(connection.accept(&pattern::bytes(1, 0, 32)), Some(0));
+        assert_eq!(connection.accept(&pattern::bytes(1, 32, 32)), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a test can run on.
+
+#[cfg(target_os = "linux")]
+mod apt;
+#[cfg(target_os = "linux")]
+mod child;
+#[cfg(target_os = "linux")]
+mod elf;
+#[cfg(target_os = "linux")]
+mod host;
+#[cfg(target_os = "linux")]
+mod image;
+#[cfg(target_os = "linux")]
+mod uml;
+#[cfg(target_os = "linux")]
+mod workdir;
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::job::{Job, Line, Reply};
+
+#[cfg(target_os = "linux")]
+pub use host::Host;
+#[cfg(target_os = "linux")]
+pub use uml::Uml;
+
+/// Why a machine gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// It is not there, or did not get as far as to run anything: says nothing about the kernel.
+    #[error("{0}")]
+    NotRun(String),
+    /// The user ended it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A kernel that jobs can be sent to.
+pub trait Machine: fmt::Debug {
+    /// The name that the command line uses.
+    fn name(&self) -> &'static str;
+
+    /// Runs a job; `progress` sees each line of the answer as it comes.
+    ///
+    /// A kernel that hangs or dies after it was up is an answer: the tests concerned are
+    /// [`crate::job::Report::Broken`].
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`].
+    fn run(&self, job: &Job, progress: &mut dyn FnMut(&Line)) -> Result<Reply, Failure>;
+}

@@ -1,0 +1,273 @@
+//! What a kernel can do: asked where it can be asked, tried where it cannot.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::abi;
+
+/// The answer. Everything that could not be learnt is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Kernel release, as `uname -r`.
+    pub kernel: String,
+    /// Machine, as `uname -m`.
+    pub arch: String,
+    /// The sysctl `kernel.io_uring_disabled`.
+    pub io_uring_disabled: Option<u32>,
+    /// Whether this process has `CAP_NET_ADMIN`, which registration wants.
+    pub cap_net_admin: Option<bool>,
+    /// Whether a ring with `DEFER_TASKRUN`, `SINGLE_ISSUER` and `CQE32` can be made: 0 or -errno.
+    pub ring: Option<i64>,
+    /// `IO_URING_QUERY_OPCODES`: number of request operations.
+    pub request_ops: Option<u32>,
+    /// `IO_URING_QUERY_OPCODES`: number of register operations.
+    pub register_ops: Option<u32>,
+    /// `IO_URING_QUERY_ZCRX`: what it says, or -errno.
+    pub zcrx: Option<Zcrx>,
+    /// `IO_URING_QUERY_ZCRX_EVENT`: one bit for each event type.
+    pub events: Option<u32>,
+    /// Registration with `ZCRX_REG_NODEV` and correct arguments: 0 or -errno.
+    pub nodev: Option<i64>,
+    /// Export of such an ifq and import into another ring: 0 or -errno.
+    pub share: Option<i64>,
+    /// The largest refill ring that registration accepts, in entries.
+    pub max_rq_entries: Option<u32>,
+}
+
+/// What `IO_URING_QUERY_ZCRX` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zcrx {
+    /// `ZCRX_REG_*`.
+    pub register_flags: u64,
+    /// `IORING_ZCRX_AREA_*`.
+    pub area_flags: u64,
+    /// Number of `ZCRX_CTRL_*`.
+    pub ctrl_ops: u32,
+    /// `ZCRX_FEATURE_*`.
+    pub features: u32,
+    /// Bytes of the refill ring's header.
+    pub rq_header_size: u32,
+    /// Alignment of the entries behind it, in bytes.
+    pub rq_header_alignment: u32,
+}
+
+impl Probe {
+    /// Why no test can be run without a network device, if none can.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let kernel = &self.kernel;
+        let errno = |errno: i64| match ifq_model::errno::name(errno) {
+            Some(name) => format!("-{name}"),
+            None => errno.to_string(),
+        };
+        match (self.ring, self.nodev) {
+            (Some(ring), _) if ring < 0 => {
+                Some(format!("kernel {kernel} makes no ring: {}", errno(ring)))
+            }
+            (_, Some(nodev)) if nodev < 0 && self.cap_net_admin == Some(false) => Some(format!(
+                "registration needs CAP_NET_ADMIN, which this process does not have ({})",
+                errno(nodev)
+            )),
+            (_, Some(nodev)) if nodev < 0 => Some(format!(
+                "kernel {kernel} has no ZCRX_REG_NODEV (7.1 and later have): registration gives {}",
+                errno(nodev)
+            )),
+            (Some(_), Some(_)) => None,
+            _ => Some(format!("kernel {kernel} has no io_uring")),
+        }
+    }
+}
+
+fn named(bits: u64, names: &[&str]) -> String {
+    let mut words: Vec<String> = (0..64)
+        .filter(|bit| bits >> bit & 1 == 1)
+        .map(|bit| names.get(bit).map_or_else(|| format!("bit {bit}"), ToString::to_string))
+        .collect();
+    if words.is_empty() {
+        words.push("none".into());
+    }
+    words.join(", ")
+}
+
+fn status(value: Option<i64>) -> String {
+    match value {
+        Some(n) if n < 0 => match ifq_model::errno::name(n) {
+            Some(name) => format!("no: -{name}"),
+            None => format!("no: {n}"),
+        },
+        Some(_) => "yes".into(),
+        None => "not tried".into(),
+    }
+}
+
+fn number<T: fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "unknown".into(), |n| n.to_string())
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<24}{value}");
+        row("kernel", format!("{} ({})", self.kernel, self.arch))?;
+        row("io_uring_disabled", number(self.io_uring_disabled))?;
+        row("CAP_NET_ADMIN", number(self.cap_net_admin))?;
+        row("ring for zcrx", status(self.ring))?;
+        row("request operations", number(self.request_ops))?;
+        row("register operations", number(self.register_ops))?;
+        match &self.zcrx {
+            Some(zcrx) => {
+                row("register flags", named(zcrx.register_flags, &abi::REGISTER_FLAGS))?;
+                row("area flags", named(zcrx.area_flags, &abi::AREA_FLAGS))?;
+                let ops = (0..zcrx.ctrl_ops as usize)
+                    .map(|op| abi::CTRL_OPS.get(op).map_or("?", |name| name))
+                    .collect::<Vec<_>>();
+                row("control operations", ops.join(", "))?;
+                row("features", named(u64::from(zcrx.features), &abi::FEATURES))?;
+                let (size, align) = (zcrx.rq_header_size, zcrx.rq_header_alignment);
+                row("refill ring header", format!("{size} bytes, entries aligned to {align}"))?;
+            }
+            None => row("query of zcrx", "not answered".into())?,
+        }
+        let events = self.events.map(|bits| named(u64::from(bits), &abi::EVENTS));
+        row("events", number(events))?;
+        row("register without device", status(self.nodev))?;
+        row("export and import", status(self.share))?;
+        row("largest refill ring", number(self.max_rq_entries))?;
+        let obstacle = self.obstacle();
+        row("tests can run", obstacle.map_or("yes".into(), |why| format!("no: {why}")))
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub use ask::probe;
+
+#[cfg(target_os = "linux")]
+mod ask {
+    use super::{Probe, Zcrx};
+    use crate::abi::{self, QueryHdr, QueryOpcodes, QueryZcrx, QueryZcrxEvent};
+    use crate::ring::Ring;
+    use crate::sys::{self, PAGE, SharedMem};
+
+    /// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
+    const CAP_NET_ADMIN: u32 = 12;
+    /// One more than the largest power of two that is tried as a size of the refill ring.
+    const MAX_ENTRIES_SHIFT: u32 = 18;
+
+    /// Asks the running kernel. The calling thread owns the rings made for it, which are gone when
+    /// this returns.
+    #[must_use]
+    pub fn probe() -> Probe {
+        let uname = rustix::system::uname();
+        let mut probe = Probe {
+            kernel: uname.release().to_string_lossy().into_owned(),
+            arch: uname.machine().to_string_lossy().into_owned(),
+            io_uring_disabled: std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+                .ok()
+                .and_then(|text| text.trim().parse().ok()),
+            cap_net_admin: has_capability(CAP_NET_ADMIN),
+            ..Probe::default()
+        };
+        let mut opcodes = QueryOpcodes::default();
+        if query(abi::IO_URING_QUERY_OPCODES, &mut opcodes) {
+            probe.request_ops = Some(opcodes.nr_request_opcodes);
+            probe.register_ops = Some(opcodes.nr_register_opcodes);
+        }
+        let mut zcrx = QueryZcrx::default();
+        if query(abi::IO_URING_QUERY_ZCRX, &mut zcrx) {
+            probe.zcrx = Some(Zcrx {
+                register_flags: zcrx.register_flags,
+                area_flags: zcrx.area_flags,
+                ctrl_ops: zcrx.nr_ctrl_opcodes,
+                features: zcrx.features,
+                rq_header_size: zcrx.rq_hdr_size,
+                rq_header_alignment: zcrx.rq_hdr_alignment,
+            });
+        }
+        let mut event = QueryZcrxEvent::default();
+        if query(abi::IO_URING_QUERY_ZCRX_EVENT, &mut event) {
+            probe.events = Some(event.event_flags);
+        }
+        try_rings(&mut probe);
+        probe
+    }
+
+    fn query<T>(op: u32, answer: &mut T) -> bool {
+        let mut hdr = QueryHdr {
+            query_data: sys::address(answer),
+            query_op: op,
+            size: size_of::<T>() as u32,
+            ..QueryHdr::default()
+        };
+        let ret = sys::io_uring_register(-1, abi::IORING_REGISTER_QUERY, &mut hdr, 0);
+        ret >= 0 && hdr.result >= 0
+    }
+
+    fn try_rings(probe: &mut Probe) {
+        let (first, second) = match (Ring::new(), Ring::new()) {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(error), _) | (_, Err(error)) => {
+                probe.ring = Some(-i64::from(error.raw_os_error().unwrap_or(libc::EIO)));
+                return;
+            }
+        };
+        probe.ring = Some(0);
+        let id = register(&first, 64);
+        probe.nodev = Some(id.map_or_else(|errno| errno, |_| 0));
+        let Ok(id) = id else {
+            return;
+        };
+        probe.share = Some(match first.export(id) {
+            Ok(fd) => match sys::adopt_fd(fd) {
+                Ok(_open) => second.import(fd).map_or_else(|errno| errno, |_| 0),
+                Err(_) => -i64::from(libc::EBADF),
+            },
+            Err(errno) => errno,
+        });
+        probe.max_rq_entries = (0..MAX_ENTRIES_SHIFT)
+            .map(|shift| 1 << shift)
+            .filter(|&entries| Ring::new().is_ok_and(|ring| register(&ring, entries).is_ok()))
+            .max();
+    }
+
+    /// The pages stay pinned by the kernel as long as the ifq lives, so ours may go.
+    fn register(ring: &Ring, entries: u32) -> Result<u32, i64> {
+        let out_of_memory = |_| -i64::from(libc::ENOMEM);
+        let area = SharedMem::new(4 * PAGE).map_err(out_of_memory)?;
+        let region = SharedMem::new(PAGE + entries as usize * size_of::<abi::Rqe>())
+            .map_err(out_of_memory)?;
+        ring.register_nodev(&area, &region, entries).map(|reg| reg.id)
+    }
+
+    fn has_capability(number: u32) -> Option<bool> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        let mask = u64::from_str_radix(line.trim(), 16).ok()?;
+        Some(mask >> number & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_named_and_unknown_bits_are_shown() {
+        assert_eq!(named(0b11, &abi::REGISTER_FLAGS), "IMPORT, NODEV");
+        assert_eq!(named(0b101, &abi::FEATURES), "RX_PAGE_SIZE, bit 2");
+        assert_eq!(named(0, &abi::EVENTS), "none");
+    }
+
+    #[test]
+    fn the_obstacle_names_what_is_missing() {
+        let able = Probe { ring: Some(0), nodev: Some(0), ..Probe::default() };
+        assert_eq!(able.obstacle(), None);
+        let old = Probe { nodev: Some(-22), kernel: "6.18".into(), ..able.clone() };
+        let why = old.obstacle().unwrap();
+        assert!(why.contains("6.18") && why.contains("NODEV") && why.contains("-EINVAL"), "{why}");
+        let poor = Probe { nodev: Some(-1), cap_net_admin: Some(false), ..able.clone() };
+        assert!(poor.obstacle().unwrap().contains("CAP_NET_ADMIN"));
+        let off = Probe { ring: Some(-1), nodev: None, ..able };
+        assert!(off.obstacle().unwrap().contains("-EPERM"));
+        assert!(Probe::default().obstacle().unwrap().contains("io_uring"));
+    }
+}

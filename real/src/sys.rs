@@ -1,0 +1,246 @@
+//! The system calls that no safe wrapper has, each behind a function that is safe to call.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+
+/// Bytes of a page; every area and region is made of these.
+pub const PAGE: usize = 4096;
+
+/// A type that the kernel may overwrite with any bytes: no references, no invalid values.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, made of integers only.
+pub unsafe trait KernelArg {}
+// SAFETY: all of them are `repr(C)` structs of integers.
+unsafe impl KernelArg for crate::abi::IfqReg {}
+// SAFETY: as above.
+unsafe impl KernelArg for crate::abi::ZcrxCtrl {}
+// SAFETY: as above.
+unsafe impl KernelArg for crate::abi::QueryHdr {}
+
+/// `io_uring_register(2)` with an argument that the kernel may write. `fd` is -1 for operations
+/// that need no ring. Returns the result or -errno.
+///
+/// Addresses inside `arg` are the caller's business: the kernel checks them like any user pointer,
+/// and what it writes there must not be Rust memory that somebody else borrows.
+pub fn io_uring_register<T: KernelArg>(fd: RawFd, opcode: u32, arg: &mut T, nr_args: u32) -> i64 {
+    // SAFETY: `arg` is valid for reads and writes of a `T`, and any bytes are a valid `T`.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, fd, opcode, std::ptr::from_mut(arg), nr_args)
+    };
+    if ret < 0 { -i64::from(errno()) } else { ret }
+}
+
+/// The calling thread's `errno`, positive.
+#[must_use]
+pub fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// The address of a value as the kernel's structs hold it.
+pub fn address<T>(value: &mut T) -> u64 {
+    std::ptr::from_mut(value).expose_provenance() as u64
+}
+
+/// Anonymous shared memory that the kernel may write while we look: whole pages, zeroed, not
+/// passed on to children, unmapped when dropped.
+#[derive(Debug)]
+pub struct SharedMem {
+    ptr: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: all accesses go through atomics or volatile reads; the mapping belongs to the process.
+unsafe impl Send for SharedMem {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMem {}
+
+impl SharedMem {
+    /// Maps at least `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`.
+    pub fn new(len: usize) -> io::Result<Self> {
+        let len = len.max(1).next_multiple_of(PAGE);
+        // SAFETY: a new anonymous mapping at an address that the kernel chooses.
+        let ptr = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if ptr == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let ptr = NonNull::new(ptr.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mem = SharedMem { ptr, len };
+        // SAFETY: exactly the mapping that was just made.
+        let ret = unsafe { libc::madvise(ptr.as_ptr().cast(), len, libc::MADV_DONTFORK) };
+        if ret == 0 { Ok(mem) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Address of the first byte.
+    #[must_use]
+    pub fn addr(&self) -> u64 {
+        self.ptr.as_ptr().expose_provenance() as u64
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is mapped, which never is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The `u32` at a byte offset.
+    ///
+    /// # Panics
+    ///
+    /// If the offset is not aligned or outside.
+    #[must_use]
+    pub fn atomic_u32(&self, offset: usize) -> &std::sync::atomic::AtomicU32 {
+        assert_eq!(offset % 4, 0, "offset {offset} is not aligned");
+        assert!(offset + 4 <= self.len, "offset {offset} is outside of {} bytes", self.len);
+        // SAFETY: inside the mapping and aligned; the kernel's side uses atomic accesses too.
+        unsafe { std::sync::atomic::AtomicU32::from_ptr(self.ptr.as_ptr().add(offset).cast()) }
+    }
+
+    /// The `u64` at a byte offset.
+    ///
+    /// # Panics
+    ///
+    /// If the offset is not aligned or outside.
+    #[must_use]
+    pub fn atomic_u64(&self, offset: usize) -> &std::sync::atomic::AtomicU64 {
+        assert_eq!(offset % 8, 0, "offset {offset} is not aligned");
+        assert!(offset + 8 <= self.len, "offset {offset} is outside of {} bytes", self.len);
+        // SAFETY: inside the mapping and aligned; the kernel's side uses single accesses.
+        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.ptr.as_ptr().add(offset).cast()) }
+    }
+
+    /// A copy of some bytes, or `None` if they are not all inside.
+    #[must_use]
+    pub fn read(&self, offset: usize, len: usize) -> Option<Vec<u8>> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        let bytes = (offset..offset + len).map(|at| {
+            // SAFETY: inside the mapping; volatile, because the kernel may write at any time.
+            unsafe { self.ptr.as_ptr().add(at).read_volatile() }
+        });
+        Some(bytes.collect())
+    }
+}
+
+impl Drop for SharedMem {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; nothing borrows from it any more.
+        unsafe { libc::munmap(self.ptr.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Takes ownership of a descriptor that the kernel has just made for us.
+///
+/// # Errors
+///
+/// `EBADF` for a negative number.
+pub fn adopt_fd(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the caller has the number from the kernel and gives it to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `TCP_INFO` of a socket, as raw bytes; what the kernel does not know stays zero.
+///
+/// # Errors
+///
+/// Those of `getsockopt(2)`.
+pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<[u8; 256]> {
+    let mut info = [0u8; 256];
+    let mut len = info.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `info`.
+    let ret = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if ret == 0 { Ok(info) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Switches an interface on: `SIOCSIFFLAGS` with `IFF_UP`.
+///
+/// # Errors
+///
+/// Those of `socket(2)` and `ioctl(2)`.
+pub fn interface_up(name: &str) -> io::Result<()> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    // SAFETY: all zeroes are a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: the kernel reads and writes one `ifreq`.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `SIOCGIFFLAGS` has filled this member of the union.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
+    // SAFETY: the kernel reads one `ifreq`.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// What the kernel has logged so far, oldest first, without taking it out.
+///
+/// # Errors
+///
+/// Those of `syslog(2)`: `EPERM` without the right to read it.
+pub fn kernel_log() -> io::Result<String> {
+    // SYSLOG_ACTION_SIZE_BUFFER, SYSLOG_ACTION_READ_ALL.
+    // SAFETY: this action takes no buffer.
+    let size = unsafe { libc::klogctl(10, std::ptr::null_mut(), 0) };
+    let mut buffer = vec![0u8; usize::try_from(size).map_err(|_| io::Error::last_os_error())?];
+    // SAFETY: the kernel writes at most `size` bytes.
+    let read = unsafe { libc::klogctl(3, buffer.as_mut_ptr().cast(), size) };
+    buffer.truncate(usize::try_from(read).map_err(|_| io::Error::last_os_error())?);
+    Ok(String::from_utf8_lossy(&buffer).into_owned())
+}
+
+/// Makes a command the leader of a new process group that is killed when we die, and without
+/// address randomisation if asked.
+pub fn bind_life(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    // SAFETY: the closure only makes one async-signal-safe system call.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            }
+        });
+    }
+}

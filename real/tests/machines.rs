@@ -1,0 +1,224 @@
+//! Goal: the machines run real jobs on real kernels and report what is known to be true of them.
+//! Method: boot user-mode Linux (where apt can fetch it) and use this host; where a kernel is
+//! missing, the reason is printed and nothing is claimed.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ifq_model::outcome::{Outcome, Value};
+use ifq_model::scenario::Test;
+use ifq_real::job::{Canary, Job, Reply, Report};
+use ifq_real::machine::{Failure, Host, Machine, Uml};
+
+/// The executable under test.
+fn ifq() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_ifq"))
+}
+
+/// A machine's answer, or `None` after the reason has been printed.
+fn run_on(machine: Result<impl Machine, Failure>, job: &Job) -> Option<Reply> {
+    match machine.and_then(|machine| machine.run(job, &mut |_| {})) {
+        Ok(reply) => Some(reply),
+        Err(failure) => {
+            println!("not run: {failure}");
+            None
+        }
+    }
+}
+
+fn job(texts: &[&str], times: u32) -> Job {
+    let parse = |text: &&str| -> Test { ifq_sim::file::parse("test", text).unwrap() };
+    Job { times, seed: 1, ..Job::new(texts.iter().map(parse).collect()) }
+}
+
+/// The outcomes of a test that ran without any problem.
+fn outcomes(report: &Report) -> Vec<(Vec<i64>, u64)> {
+    let Report::Seen { histogram, problems } = report else { panic!("{report:?}") };
+    assert_eq!(*problems, Vec::<String>::new());
+    let number = |value: &Value| match value {
+        Value::Number(n) => *n,
+        other => panic!("{other:?} is no number"),
+    };
+    histogram.iter().map(|(Outcome(values), n)| (values.iter().map(number).collect(), *n)).collect()
+}
+
+const LIFE: &str = "\
+test a-life
+about A buffer goes round once: received, given back, flushed, received into again.
+revision import-7.3
+ring a
+socket s
+observe c r f d g
+
+setup
+  i = a: register nodev buffers=1 entries=8
+  s: send 100
+  a: recv i s
+  c = a: wait
+  r = return c to i
+  f = a: flush i
+  s: send 50
+  d = a: wait
+  a: exit
+  g = a: wait
+expect holds
+";
+
+const RACE: &str = "\
+test a-race
+about A box is closed while another ring imports it.
+revision import-7.3
+ring a b
+observe imp y
+
+setup
+  i = a: register nodev buffers=1 entries=1
+  box = a: export i
+thread one
+  imp = b: import box
+thread two
+  y = close box
+expect holds
+";
+
+const NEEDS_DEVICE: &str = "\
+test needs-a-device
+about A queue of a device is registered.
+revision import-7.3
+ring a
+queues 1
+observe i
+
+setup
+  i = a: register queue=0 buffers=1 entries=1
+expect holds
+";
+
+#[test]
+fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
+    let machine = Uml::new(ifq());
+    let Some(reply) = run_on(machine, &job(&[LIFE, RACE, NEEDS_DEVICE], 20)) else {
+        return;
+    };
+    assert_eq!(reply.probe.obstacle(), None);
+    assert_eq!(reply.probe.nodev, Some(0));
+    assert_eq!(reply.probe.share, Some(0));
+    assert_eq!(reply.probe.max_rq_entries, Some(32768), "IO_RQ_MAX_ENTRIES");
+    let zcrx = reply.probe.zcrx.unwrap();
+    assert_eq!(zcrx.register_flags & 3, 3, "IMPORT and NODEV");
+    assert_eq!(outcomes(&reply.reports[0]), [(vec![100, 0, 0, 50, -9], 20)]);
+    let raced = outcomes(&reply.reports[1]);
+    assert_eq!(raced.iter().map(|(_, n)| n).sum::<u64>(), 20);
+    assert!(raced.iter().all(|(o, _)| [vec![0, 0], vec![-9, 0]].contains(o)), "{raced:?}");
+    assert!(matches!(&reply.reports[2], Report::NotRun { reason } if reason.contains("device")));
+}
+
+#[test]
+fn an_alarm_a_hang_and_a_crash_of_the_guests_kernel_are_each_noticed() {
+    for (canary, sign) in [
+        (Canary::Alarm, "WARNING: canary"),
+        (Canary::Hang, "hangs after 0 repetitions"),
+        (Canary::Crash, "died in this test"),
+    ] {
+        let job = Job { canary: Some(canary), patience_ms: 1000, ..job(&[LIFE, RACE], 1) };
+        let Some(reply) = run_on(Uml::new(ifq()), &job) else {
+            return;
+        };
+        let noticed = match &reply.reports[0] {
+            Report::Seen { problems, .. } => problems.iter().any(|text| text.contains(sign)),
+            Report::Broken { reason } => reason.contains(sign),
+            Report::NotRun { .. } => false,
+        };
+        assert!(noticed, "{canary:?}: {reply:?}");
+        let goes_on = matches!(reply.reports[1], Report::Seen { .. });
+        assert_eq!(goes_on, canary == Canary::Alarm, "{canary:?}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_guest_whose_init_dies_is_not_run_and_its_console_is_shown() {
+    let machine = match Uml::new(Path::new("/bin/false")) {
+        Ok(machine) if Path::new("/bin/false").exists() => machine,
+        other => return println!("not run: {other:?}"),
+    };
+    match machine.run(&Job::probe(), &mut |_| {}) {
+        Err(Failure::NotRun(reason)) if reason.contains("console") => {
+            assert!(reason.contains("init"), "{reason}");
+        }
+        Err(Failure::NotRun(reason)) => println!("not run: {reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn command(arguments: &[&str], tmp: &Path) -> Output {
+    Command::new(ifq()).args(arguments).env("TMPDIR", tmp).output().unwrap()
+}
+
+#[test]
+fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let tmp = dir.path().join("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    let file = dir.path().join("a-life.ifq");
+    std::fs::write(&file, LIFE).unwrap();
+    let probe = command(&["probe", "--on", "host", "--json"], &tmp);
+    assert_eq!(probe.status.code(), Some(0), "{probe:?}");
+    let answer: ifq_real::probe::Probe = serde_json::from_slice(&probe.stdout).unwrap();
+    let path = file.to_str().unwrap();
+    let run = command(&["run", path, "--on", "host", "--times", "3", "--json"], &tmp);
+    let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    match answer.obstacle() {
+        Some(obstacle) => {
+            assert_eq!(run.status.code(), Some(77), "{run:?}");
+            assert_eq!(line["result"], "not-run");
+            assert_eq!(line["reason"], obstacle);
+        }
+        None => {
+            assert_eq!(run.status.code(), Some(0), "{run:?}");
+            assert_eq!(line["result"], "agrees");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    let reply = run_on(Ok(Host::new(ifq())), &Job::probe()).unwrap();
+    assert_eq!(reply.probe, answer);
+}
+
+#[test]
+fn what_user_mode_linux_does_lies_inside_what_the_model_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [("a-life.ifq", LIFE), ("a-race.ifq", RACE)] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let folder = dir.path().to_str().unwrap();
+    let run = command(&["run", folder, "--on", "uml", "--times", "20", "--json"], dir.path());
+    let lines = String::from_utf8(run.stdout).unwrap();
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        if line["result"] == "not-run" {
+            return println!("not run: {}", line["reason"]);
+        }
+        assert_eq!(line["result"], "agrees", "{line}");
+        let seen = line["histogram"].as_array().unwrap().iter();
+        assert_eq!(seen.map(|row| row["count"].as_u64().unwrap()).sum::<u64>(), 20, "{line}");
+    }
+    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(run.status.code(), Some(0));
+}
+
+#[test]
+fn wrong_use_has_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broken.ifq");
+    std::fs::write(&file, "test x\nnonsense\n").unwrap();
+    for arguments in [
+        vec!["run", "no-such-file.ifq", "--on", "host"],
+        vec!["run", file.to_str().unwrap(), "--on", "host"],
+        vec!["run", file.to_str().unwrap()],
+        vec!["probe", "--on", "the-moon"],
+    ] {
+        let output = command(&arguments, dir.path());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
