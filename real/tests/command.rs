@@ -161,3 +161,17 @@ fn the_same_seed_gives_the_same_bytes_twice_and_in_every_build() {
     let other = ifq(&["sim", "--seed", "2", "--runs", "20"]);
     assert_ne!(first.stdout, other.stdout);
 }
+
+#[test]
+fn a_reader_who_leaves_early_is_no_error() {
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ifq"))
+        .args(["sim", "--runs", "5"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ifq starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}

@@ -1,5 +1,20 @@
 //! Deterministic engines for the model of `ifq-model`, and the test-file format.
 
+/// `println!` that does not mind when the reader has gone, as in `ifq check | head`.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::tell!("{}\n", format_args!($($arg)*)) };
+}
+
+/// `print!`, in the manner of [`say!`].
+#[macro_export]
+macro_rules! tell {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($arg)*);
+    }};
+}
+
 pub mod cmd;
 pub mod det;
 pub mod exec;

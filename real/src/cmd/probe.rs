@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, On};
 use crate::job::Job;
 use crate::machine::Failure;
+use ifq_sim::{say, tell};
 
 /// The arguments of `ifq probe`.
 #[derive(Debug, ClapArgs)]
@@ -26,7 +27,7 @@ pub fn probe(args: &Args) -> u8 {
     match answer {
         Ok(reply) if args.json => match serde_json::to_string(&reply.probe) {
             Ok(text) => {
-                println!("{text}");
+                say!("{text}");
                 EXIT_OK
             }
             Err(error) => {
@@ -35,15 +36,15 @@ pub fn probe(args: &Args) -> u8 {
             }
         },
         Ok(reply) => {
-            print!("{}", reply.probe);
+            tell!("{}", reply.probe);
             EXIT_OK
         }
         Err(Failure::Interrupted) => EXIT_INTERRUPTED,
         Err(Failure::NotRun(reason)) => {
             if args.json {
-                println!("{}", json!({ "result": "not-run", "reason": reason }));
+                say!("{}", json!({ "result": "not-run", "reason": reason }));
             } else {
-                println!("not run: {reason}");
+                say!("not run: {reason}");
             }
             EXIT_NOT_RUN
         }

@@ -16,6 +16,7 @@ use super::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, On, allowe
 use crate::compare::{Comparison, Verdict, compare, revision_for};
 use crate::job::{Job, Line, Report};
 use crate::machine::Failure;
+use ifq_sim::say;
 
 /// The arguments of `ifq run`.
 #[derive(Debug, ClapArgs)]
@@ -79,7 +80,7 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
     for (input, comparison) in inputs.iter().zip(&comparisons) {
         let shown = Shown { args, input, kernel: &kernel, seed, comparison };
         if args.json {
-            println!("{}", shown.json());
+            say!("{}", shown.json());
         } else {
             shown.print();
         }
@@ -179,23 +180,23 @@ impl Shown<'_> {
     fn print(&self) {
         let Comparison { verdict, reason, rows } = self.comparison;
         let name = &self.input.test.name;
-        println!("test {} on {}, kernel {}: {}", name, self.machine(), self.kernel, verdict.name());
+        say!("test {} on {}, kernel {}: {}", name, self.machine(), self.kernel, verdict.name());
         for line in reason.lines() {
-            println!("  {line}");
+            say!("  {line}");
         }
         if !rows.is_empty() {
             let revision = self.revision().unwrap_or("no revision");
-            println!("  {:>8}  {:<8} outcome (allowed by {revision})", "seen", "allowed");
+            say!("  {:>8}  {:<8} outcome (allowed by {revision})", "seen", "allowed");
             for row in rows {
                 let allowed = match row.allowed {
                     Some(true) => "yes",
                     Some(false) => "NO",
                     None => "?",
                 };
-                println!("  {:>8}  {allowed:<8} {}", row.count, row.outcome);
+                say!("  {:>8}  {allowed:<8} {}", row.count, row.outcome);
             }
         }
-        println!(
+        say!(
             "  again: ifq run {} --on {} --times {} --seed {}",
             self.input.path,
             self.machine(),

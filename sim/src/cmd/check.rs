@@ -192,11 +192,11 @@ fn print_table(done: &[Done]) {
             Cell::new(format!("{:.2} s", row.seconds)),
         ]);
     }
-    println!("{}", table.trim_fmt());
+    say!("{}", table.trim_fmt());
     let wrong = done.iter().filter(|d| !d.row.as_expected).count();
     let bounded = done.iter().filter(|d| d.row.verdict == Verdict::Bounded).count();
     let states: u64 = done.iter().map(|d| d.row.states).sum();
-    println!(
+    say!(
         "{} verdicts, {} as expected, {wrong} not, {bounded} bounded; {states} states",
         done.len(),
         done.len() - wrong
@@ -214,10 +214,10 @@ fn report_counterexamples(args: &Args, jobs: &[Job<'_>], done: &[Done]) {
         match counterexample::save(&args.out, test, &job.variant, found) {
             Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
             Ok(path) => {
-                println!("\n{} on {}:", test.name, job.variant.revision);
+                say!("\n{} on {}:", test.name, job.variant.revision);
                 let layout = Layout::default();
-                print!("{}", counterexample::show(test, &job.variant, &found.decisions, layout));
-                println!("repeat it: ifq replay {}", path.display());
+                tell!("{}", counterexample::show(test, &job.variant, &found.decisions, layout));
+                say!("repeat it: ifq replay {}", path.display());
             }
             Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),
         }

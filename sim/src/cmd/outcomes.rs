@@ -59,19 +59,19 @@ pub fn outcomes(args: &Args) -> u8 {
         if args.json {
             let line = Line { test, revision, outcomes, exhaustive, violation };
             if let Ok(line) = serde_json::to_string(&line) {
-                println!("{line}");
+                say!("{line}");
             }
             continue;
         }
-        println!("Test {test} on {revision}");
-        println!("States {}", outcomes.len());
+        say!("Test {test} on {revision}");
+        say!("States {}", outcomes.len());
         for outcome in outcomes {
-            println!("{outcome}");
+            say!("{outcome}");
         }
         match violation {
-            Some(violation) => println!("Broken: {violation} (the set is not complete)"),
-            None if exhaustive => println!("Complete: every interleaving was searched"),
-            None => println!("Bounded: the set may not be complete"),
+            Some(violation) => say!("Broken: {violation} (the set is not complete)"),
+            None if exhaustive => say!("Complete: every interleaving was searched"),
+            None => say!("Bounded: the set may not be complete"),
         }
     }
     code

@@ -77,12 +77,12 @@ pub fn replay(args: &Args) -> u8 {
         }
     } else {
         let layout = Layout { width: args.width, full: args.full };
-        print!("{}", render(&trace, run.violation.as_ref(), layout));
+        tell!("{}", render(&trace, run.violation.as_ref(), layout));
         if let Some(at) = diverged.get() {
-            println!("decision {at} of the schedule does not fit: that thread cannot run");
+            say!("decision {at} of the schedule does not fit: that thread cannot run");
         }
         if run.violation.is_none() {
-            println!("nothing broke");
+            say!("nothing broke");
         }
     }
     if as_expected { EXIT_OK } else { EXIT_DIFFERENCE }

@@ -33,9 +33,9 @@ pub fn show(args: &Args) -> u8 {
     };
     for input in inputs {
         if args.json {
-            println!("{}", file::to_json(&input.test));
+            say!("{}", file::to_json(&input.test));
         } else {
-            print!("{}", file::print(&input.test));
+            tell!("{}", file::print(&input.test));
         }
     }
     EXIT_OK

@@ -70,7 +70,7 @@ pub fn simulate(args: &Args, library: &[Input]) -> u8 {
         Err(code) => return code,
     };
     if !args.json {
-        println!("seed {}, {} runs of each test", args.seed, args.runs);
+        say!("seed {}, {} runs of each test", args.seed, args.runs);
     }
     let mut code = EXIT_OK;
     for input in inputs.iter() {
@@ -115,7 +115,7 @@ fn campaign(args: &Args, input: &Input, variant: &Variant) -> bool {
         violation: found.as_ref().map(|f| f.violation.to_string()),
         as_expected: broken == expected(&test, variant),
     };
-    print!("{}", if args.json { json(&campaign) } else { text(&campaign) });
+    tell!("{}", if args.json { json(&campaign) } else { text(&campaign) });
     if let Some(found) = found {
         report(args, input, variant, &found);
     }
@@ -144,8 +144,8 @@ fn report(args: &Args, input: &Input, variant: &Variant, found: &Counterexample)
         Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
         Ok(path) => {
             let layout = Layout::default();
-            print!("{}", counterexample::show(&input.test, variant, &found.decisions, layout));
-            println!("repeat it: ifq replay {}", path.display());
+            tell!("{}", counterexample::show(&input.test, variant, &found.decisions, layout));
+            say!("repeat it: ifq replay {}", path.display());
         }
     }
 }
