@@ -30,6 +30,8 @@ pub struct Bound<P: Platform> {
     pub seq: P::Plain,
     /// Of a completion: the step that submitted its request.
     pub request: P::Plain,
+    /// Of a completion: 1 when its buffer was given back.
+    pub returned: P::Atomic,
 }
 
 /// Memory that user space prepared for one `register` step.
@@ -124,6 +126,7 @@ impl<P: Platform> World<P> {
             off: P::plain("result.off", 0),
             seq: P::plain("result.seq", 0),
             request: P::plain("result.request", 0),
+            returned: P::atomic("result.returned", 0),
         }
     }
 

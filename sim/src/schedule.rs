@@ -101,29 +101,30 @@ impl Scheduler for Replay {
 /// Runs decisions read from bytes, for fuzzing: what the bytes say, as long as there are any; then
 /// each thread to its end.
 #[derive(Clone, Debug)]
-pub struct Bytes<'a> {
-    bytes: std::slice::Iter<'a, u8>,
+pub struct Bytes {
+    bytes: std::vec::IntoIter<u8>,
 }
 
-impl<'a> Bytes<'a> {
+impl Bytes {
     /// One byte a decision.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Bytes { bytes: bytes.iter() }
+    pub fn new(bytes: &[u8]) -> Self {
+        let bytes = Vec::from(bytes).into_iter();
+        Bytes { bytes }
     }
 }
 
-impl Scheduler for Bytes<'_> {
+impl Scheduler for Bytes {
     fn pick(&mut self, point: Point<'_>) -> Option<usize> {
         // Where there is no choice no byte is spent.
         if point.enabled.len() == 1 {
             return Some(0);
         }
-        let byte = self.bytes.next().copied().unwrap_or(0);
+        let byte = self.bytes.next().unwrap_or(0);
         Some(usize::from(byte) % point.enabled.len())
     }
 
     fn fault(&mut self, _: FaultPoint) -> bool {
-        self.bytes.next().copied().unwrap_or(0) & 7 == 7
+        self.bytes.next().unwrap_or(0) & 7 == 7
     }
 }

@@ -10,6 +10,7 @@ mod threads;
 
 use std::collections::BTreeMap;
 
+use ifq_model::net::sock::MAX_WAITERS;
 use ifq_model::revision::Revision;
 use ifq_model::scenario::{
     Expect, Op, RingId, Socket, SocketId, Source, Step, Test, Var, VarId, VarKind,
@@ -196,63 +197,66 @@ impl Maker {
     /// compared with a kernel. `after`: the state then.
     fn differs(&self, op: &Op, after: &Spec) -> bool {
         // An application that gives back what it still holds may see anything in its buffers.
-        if after.misused() || after.overrun() {
+        let mut end = after.clone();
+        end.close_all();
+        if after.misused() || end.overrun() {
             return true;
         }
         match *op {
-            // The check of the application's buffers does not know that it gave this one back.
-            Op::Return { cqe, .. } => self.spec.overwritten(cqe),
-            // Several requests of a ring on one socket are woken up in another order than in the
-            // kernel; on the whole of a socket there is room for eight.
-            Op::Recv { ring, socket, .. } => {
-                after.waiting(ring, socket) > 1 || after.waiters(socket) > 8
-            }
-            // The kernel looks at requests first and moves completions out of the overflow list
-            // then.
-            Op::Wait { ring } => self.spec.overflown_with_work(ring),
-            // A packet that cannot be sent any more takes a buffer of the queue.
-            Op::Send { socket, .. } => {
-                self.spec.shut_down(socket)
-                    && self.test.sockets[usize::from(socket)].queue.is_some()
-            }
+            // On the whole of a socket there is room for so many.
+            Op::Recv { socket, .. } => after.waiters(socket) > MAX_WAITERS,
             _ => false,
         }
     }
 
+    /// What comes into question, the likelier the more often.
     fn kinds(&self) -> Vec<Kind> {
-        let has = |kind| self.test.vars.iter().any(|v| v.kind == kind);
-        let mut kinds = vec![Kind::Send, Kind::Wait, Kind::Wait, Kind::Wait, Kind::Send];
-        if self.registered < MAX_REGISTERED {
-            kinds.push(Kind::Register);
-        }
-        if has(VarKind::Ifq) {
-            kinds.extend([Kind::Recv, Kind::Recv, Kind::Recv, Kind::Export, Kind::Flush]);
-            if has(VarKind::Cqe) {
-                kinds.extend([Kind::Return; 4]);
-            }
-        } else {
-            kinds.extend([Kind::Register; 2]);
-        }
-        if has(VarKind::Fd) {
-            kinds.extend([Kind::Import, Kind::Import, Kind::Close]);
-        }
-        kinds.extend([Kind::Exit, Kind::Shutdown]);
-        kinds
+        let any = |kind, good: &dyn Fn(VarId) -> bool| {
+            let vars = self.vars(kind);
+            (!vars.is_empty(), vars.into_iter().any(good))
+        };
+        let (ifq, good_ifq) = any(VarKind::Ifq, &|v| self.good_ifq(v));
+        let (fd, good_fd) = any(VarKind::Fd, &|v| self.spec.fd_open(v));
+        let (cqe, held) = any(VarKind::Cqe, &|v| self.spec.holds(v));
+        let rings = || 0..self.test.rings.len() as RingId;
+        let ready = rings().any(|r| self.spec.ready(r));
+        let open = rings().filter(|r| self.spec.ring_open(*r)).count();
+        let register = self.registered < MAX_REGISTERED;
+        // What ends things comes late, so that there is time for the rest.
+        let late = self.test.vars.len() >= 30;
+        let streams = (0..self.test.sockets.len() as SocketId).filter(|s| !self.spec.shut_down(*s));
+        let shutdown = late || streams.count() > 1;
+        let often = [
+            (Kind::Send, if good_ifq { 6 } else { 1 }),
+            (Kind::Wait, if ready { 7 } else { 1 }),
+            (Kind::Return, if held { 6 } else { u8::from(cqe && ifq) }),
+            (Kind::Recv, if good_ifq { 5 } else { u8::from(ifq) }),
+            (Kind::Register, if good_ifq || open == 0 { 2 } else { 6 } * u8::from(register)),
+            (Kind::Import, if good_fd { 3 } else { u8::from(fd) }),
+            (Kind::Export, if good_ifq { 3 } else { u8::from(ifq) }),
+            (Kind::Flush, if good_ifq { 2 } else { u8::from(ifq) }),
+            (Kind::Close, u8::from(fd)),
+            (Kind::Exit, u8::from(ifq && (late || open > 1))),
+            (Kind::Shutdown, u8::from(ifq && shutdown)),
+        ];
+        often.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
 
     fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
         let op = match draw.one_of(&self.kinds())? {
             Kind::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
             Kind::Shutdown => Op::Shutdown { socket: self.socket(draw) },
-            Kind::Wait => Op::Wait { ring: self.ring(draw) },
-            Kind::Exit => Op::Exit { ring: self.ring(draw) },
+            Kind::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
+            Kind::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
             Kind::Register => Op::Register {
-                ring: self.ring(draw),
+                ring: self.ring(draw, |r| self.spec.ring_open(r)),
                 source: self.source(draw),
-                buffers: 1 + draw.below(12),
+                buffers: draw.buffers(),
                 entries: draw.entries(),
             },
-            Kind::Import => Op::Import { ring: self.ring(draw), fd: self.fd(draw)? },
+            Kind::Import => {
+                Op::Import { ring: self.ring(draw, |r| self.spec.ring_open(r)), fd: self.fd(draw)? }
+            }
             Kind::Close => Op::Close { fd: self.fd(draw)? },
             Kind::Export => {
                 let (ring, ifq) = self.ifq(draw)?;
@@ -283,13 +287,14 @@ impl Maker {
         vars.filter(|(_, v)| v.kind == kind).map(|(id, _)| id).collect()
     }
 
-    fn ring(&self, draw: &mut Draw<'_>) -> RingId {
+    fn ring(&self, draw: &mut Draw<'_>, good: impl Fn(RingId) -> bool) -> RingId {
         let all: Vec<RingId> = (0..self.test.rings.len() as RingId).collect();
-        draw.prefer(&all, |r| self.spec.ring_open(r)).unwrap_or(0)
+        draw.prefer(&all, good).unwrap_or(0)
     }
 
     fn socket(&self, draw: &mut Draw<'_>) -> SocketId {
-        draw.below(self.test.sockets.len() as u32) as SocketId
+        let all: Vec<SocketId> = (0..self.test.sockets.len() as SocketId).collect();
+        draw.prefer(&all, |s| !self.spec.shut_down(s)).unwrap_or(0)
     }
 
     pub(crate) fn source(&self, draw: &mut Draw<'_>) -> Source {
@@ -303,13 +308,14 @@ impl Maker {
         draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
     }
 
+    fn good_ifq(&self, ifq: VarId) -> bool {
+        let ring = self.owners[usize::from(ifq)];
+        ring.is_some_and(|ring| self.spec.ring_open(ring)) && self.spec.in_use(ifq)
+    }
+
     /// An ifq and the ring that it means something in.
     fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
-        let good = |ifq| {
-            let ring = self.owners[usize::from(ifq)];
-            ring.is_some_and(|ring| self.spec.ring_open(ring)) && self.spec.in_use(ifq)
-        };
-        let ifq = draw.prefer(&self.vars(VarKind::Ifq), good)?;
+        let ifq = draw.prefer(&self.vars(VarKind::Ifq), |ifq| self.good_ifq(ifq))?;
         Some((self.owners[usize::from(ifq)]?, ifq))
     }
 }
@@ -343,9 +349,17 @@ impl<'w> Draw<'w> {
         from.get((byte >> 3) % from.len().max(1)).copied()
     }
 
+    /// Buffers of an area: now and then so many that they are not what is short.
+    fn buffers(&mut self) -> u32 {
+        match self.byte() {
+            byte @ 0..160 => 1 + u32::from(byte) % 12,
+            _ => 64,
+        }
+    }
+
     /// Bytes to send: within a buffer, on its edge, over several.
     pub(crate) fn bytes(&mut self) -> u32 {
-        [128, 4096, 5000, 1, 20000, 8192][self.below(6) as usize]
+        [128, 4096, 5000, 1, 65536, 8192][self.below(6) as usize]
     }
 
     /// Entries of a refill ring, now and then such as no kernel takes.

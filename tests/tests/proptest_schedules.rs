@@ -4,10 +4,11 @@
 //!
 //! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it run longer and elsewhere.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Schedule, Test};
+use ifq_model::scenario::{Op, Schedule, Test};
 use ifq_sim::exec::{RunResult, run_once};
 use ifq_sim::file;
 use ifq_sim::schedule::{Random, Replay};
@@ -66,14 +67,21 @@ fn hold(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseErro
     Ok(())
 }
 
+/// Panics with what a failed property says: the test file is the counterexample, not its bytes.
+fn passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, _)) => panic!("{reason}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 #[test]
 fn random_threads_under_random_schedules_break_no_invariant() {
     let variant = Variant::sound(REVISION);
     let result = TestRunner::new(config(2000))
         .run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+    passed(result);
 }
 
 #[test]
@@ -100,7 +108,26 @@ fn a_schedule_repeats_its_run() {
         prop_assert_eq!(first, again);
         Ok(())
     });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+    passed(result);
+}
+
+#[test]
+fn most_tests_have_threads_that_share_something() {
+    let counted = Cell::new((0, 0, 0));
+    let config = Config { failure_persistence: None, ..config(300) };
+    let result = TestRunner::new(config).run(&cases(), |(threads, _)| {
+        let test = concurrent(&threads);
+        let (all, several, shared) = counted.get();
+        let imports = test.steps().any(|s| matches!(s.op, Op::Import { .. }));
+        counted.set((
+            all + 1,
+            several + u32::from(test.threads.len() > 1),
+            shared + u32::from(test.threads.len() > 1 && imports),
+        ));
+        Ok(())
+    });
+    passed(result);
+    let (all, several, shared) = counted.get();
+    assert!(several * 10 >= all * 7, "{several} of {all} have two threads");
+    assert!(shared * 10 >= all * 4, "{shared} of {all} share an ifq");
 }

@@ -1,13 +1,12 @@
 //! Polling for requests that have to wait (`io_uring/poll.c`).
 
 use crate::errno::ECANCELED;
-use crate::invariant::Invariant;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
 use crate::io_uring::submit::{Req, io_req_complete_defer, io_req_defer_failed};
 use crate::io_uring::tw::io_req_local_work_add;
 use crate::net::sock::{POLLRDHUP, sock_poll};
-use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, Rmw};
 
 // poll_refs: who raises the low bits from zero owns the request.
 const IO_POLL_CANCEL_FLAG: u64 = 1 << 31;
@@ -38,7 +37,7 @@ pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
 /// `io_arm_poll_handler` for a multishot receive. Under `uring_lock`.
 pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
     let _func = P::func("io_arm_poll_handler");
-    add_wait_queue(req).await;
+    req.sock.add_wait_queue(req).await;
     let mask = sock_poll(&req.sock).await;
     io_poll_req_insert(req);
     if mask != 0 && io_poll_get_ownership(req).await {
@@ -55,23 +54,6 @@ fn io_poll_req_insert<P: Platform>(req: &Ptr<P, Req<P>>) {
 fn hash_del<P: Platform>(req: &Ptr<P, Req<P>>) {
     let word = req.to_word();
     if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == word) {
-        slot.set(0);
-    }
-}
-
-async fn add_wait_queue<P: Platform>(req: &Ptr<P, Req<P>>) {
-    let _guard = req.sock.wq_lock.lock().await;
-    match req.sock.waiters.iter().find(|slot| slot.get() == 0) {
-        Some(slot) => slot.set(req.to_word()),
-        None => P::violation(Invariant::I10, format_args!("more waiters than the model has room")),
-    }
-}
-
-/// `io_poll_remove_entries`.
-async fn io_poll_remove_entries<P: Platform>(req: &Ptr<P, Req<P>>) {
-    let word = req.to_word();
-    let _guard = req.sock.wq_lock.lock().await;
-    if let Some(slot) = req.sock.waiters.iter().find(|slot| slot.get() == word) {
         slot.set(0);
     }
 }
@@ -147,7 +129,8 @@ pub async fn io_poll_task_func<P: Platform>(
         }
         PollAction::RemoveUseRes | PollAction::Fail(_) => {}
     }
-    io_poll_remove_entries(req).await;
+    // io_poll_remove_entries()
+    req.sock.remove_wait_queue(req).await;
     hash_del(req);
     match action {
         PollAction::Fail(errno) => io_req_defer_failed(req, errno),

@@ -187,11 +187,11 @@ async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, 
         if let Some(cqe) = ctx.cq.take().await {
             return Ok(cqe);
         }
+        io_run_local_work(ctx).await;
         {
             let _guard = ctx.uring_lock.lock().await;
             ctx.cq.flush_overflow().await;
         }
-        io_run_local_work(ctx).await;
         if ctx.cq.events().await > 0 {
             continue;
         }

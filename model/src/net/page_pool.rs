@@ -77,14 +77,17 @@ pub async fn page_pool_alloc_netmem<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> Op
 
 async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
     let _guard = pp.ring_lock.lock().await;
-    let (mut ring, mut count) = (pp.ring_count.get(), 0);
-    while ring > 0 && (count as usize) < ALLOC_CACHE {
-        ring -= 1;
-        pp.cache[count as usize].set(pp.ring[ring as usize].get());
-        count += 1;
+    let held = pp.ring_count.get() as usize;
+    let count = held.min(ALLOC_CACHE);
+    for (slot, item) in pp.cache.iter().zip(&pp.ring[..count]) {
+        slot.set(item.get());
     }
-    pp.ring_count.set(ring);
-    pp.count.set(count);
+    // A ring: what came first goes first.
+    for next in count..held {
+        pp.ring[next - count].set(pp.ring[next].get());
+    }
+    pp.ring_count.set((held - count) as u64);
+    pp.count.set(count as u64);
 }
 
 /// `page_pool_unref_netmem(netmem, nr)`: the references that are left.

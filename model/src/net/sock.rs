@@ -1,9 +1,9 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
 use crate::errno::{EAGAIN, ENOSPC, EPIPE};
+use crate::invariant::Invariant;
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
-use crate::io_uring::tw::MAX_REQS;
 use crate::io_uring::zcrx::area::NiovRef;
 use crate::io_uring::zcrx::area::io_zcrx_return_niov;
 use crate::kernel::Kernel;
@@ -14,6 +14,10 @@ use crate::prim::refcount::Refcount;
 
 /// Segments that a receive queue holds.
 pub const RCVQ: u64 = 32;
+/// Requests that one wait queue holds.
+///
+/// Divergence from Linux: there the number is bounded by memory.
+pub const MAX_WAITERS: usize = 32;
 /// `POLLIN`.
 pub const POLLIN: u64 = 1;
 /// `POLLRDHUP`.
@@ -64,8 +68,9 @@ pub struct Sock<P: Platform> {
     readable: P::Atomic,
     /// `sk_wq`.
     pub wq_lock: P::Lock,
-    /// Requests on the wait queue.
-    pub waiters: Vec<P::Plain>,
+    /// Requests on the wait queue, oldest first. Under `wq_lock`.
+    waiters: Vec<P::Plain>,
+    nr_waiters: P::Plain,
     /// Bytes that the peer has sent.
     write_seq: P::Plain,
 }
@@ -96,7 +101,8 @@ pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P
         offset: P::plain("copied_seq", 0),
         readable: P::atomic("readable", 0),
         wq_lock: P::lock("sk_wq"),
-        waiters: (0..MAX_REQS).map(|_| P::plain("waiter", 0)).collect(),
+        waiters: (0..MAX_WAITERS).map(|_| P::plain("waiter", 0)).collect(),
+        nr_waiters: P::plain("nr_waiters", 0),
         write_seq: P::plain("write_seq", 0),
     })
 }
@@ -172,14 +178,45 @@ impl<P: Platform> Sock<P> {
         self.readable.peek() & SHUTDOWN != 0
     }
 
-    /// `sk_data_ready`.
+    /// `sk_data_ready`: wakes the requests that wait, the newest first.
     async fn data_ready(&self, mask: u64) {
         let _guard = self.wq_lock.lock().await;
-        for slot in &self.waiters {
+        let waiters = &self.waiters[..self.nr_waiters.get() as usize];
+        for slot in waiters.iter().rev() {
             if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) {
                 io_poll_wake(&req, mask).await;
             }
         }
+    }
+
+    /// `add_wait_queue`. The kernel adds at the head of the list.
+    pub async fn add_wait_queue(&self, req: &Ptr<P, Req<P>>) {
+        let _guard = self.wq_lock.lock().await;
+        let nr = self.nr_waiters.get();
+        match self.waiters.get(nr as usize) {
+            Some(slot) => {
+                slot.set(req.to_word());
+                self.nr_waiters.set(nr + 1);
+            }
+            None => {
+                P::violation(Invariant::I10, format_args!("more waiters than the model holds"));
+            }
+        }
+    }
+
+    /// `remove_wait_queue`; nothing happens if the request is not on it.
+    pub async fn remove_wait_queue(&self, req: &Ptr<P, Req<P>>) {
+        let _guard = self.wq_lock.lock().await;
+        let nr = self.nr_waiters.get() as usize;
+        let word = req.to_word();
+        let Some(at) = self.waiters[..nr].iter().position(|slot| slot.get() == word) else {
+            return;
+        };
+        for next in at + 1..nr {
+            self.waiters[next - 1].set(self.waiters[next].get());
+        }
+        self.waiters[nr - 1].set(0);
+        self.nr_waiters.set(nr as u64 - 1);
     }
 }
 
@@ -203,6 +240,10 @@ pub async fn tcp_rcv<P: Platform>(
     len: u32,
 ) -> Result<(), i64> {
     let _func = P::func("tcp_rcv_established");
+    // The peer cannot send after its own shutdown: nothing reaches the device.
+    if sock.readable.load(Order::Relaxed).await & SHUTDOWN != 0 {
+        return Err(-EPIPE);
+    }
     let mut left = len;
     while left > 0 {
         let received = match (sock.queue, &kernel.netdev) {

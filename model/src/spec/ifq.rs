@@ -2,14 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::Buffer;
+use super::{Buffer, CACHE, RECYCLED};
 use crate::errno::EAGAIN;
 
-/// Buffers that a page pool takes from the free list or the refill ring at a time, and holds in its
-/// cache (64 in the kernel).
-const CACHE: usize = 8;
-/// Buffers that a page pool keeps for itself when they come back another way.
-const RECYCLED: usize = 16;
 /// Entries that are looked at in one go, `ZCRX_REFILL_CAP`.
 const REFILL_CAP: usize = 256;
 /// Entries that are flushed in one go, `ZCRX_FLUSH_BATCH`.
@@ -68,8 +63,6 @@ struct Niov {
     pooled: bool,
     /// Times that it was handed to user space and not given back.
     held: Vec<u64>,
-    /// What is in it.
-    filled: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -195,18 +188,8 @@ impl Ifq {
         self.put_if_unused(idx);
     }
 
-    /// Hands the buffer to user space; returns what is in it.
-    pub(super) fn hand(&mut self, idx: usize, handed: u64) -> u64 {
-        self.niovs[idx].held.push(handed);
-        self.niovs[idx].filled
-    }
-
-    pub(super) fn fill(&mut self, idx: usize, filled: u64) {
-        self.niovs[idx].filled = filled;
-    }
-
-    pub(super) fn overwritten(&self, buffer: Buffer) -> bool {
-        self.niovs[buffer.idx].filled != buffer.filled
+    pub(super) fn hand(&mut self, buffer: Buffer) {
+        self.niovs[buffer.idx].held.push(buffer.handed);
     }
 
     pub(super) fn holds(&self, buffer: Buffer) -> bool {

@@ -10,13 +10,14 @@
 //! operation from the state that the last one has left.
 
 mod ifq;
+mod look;
 mod ring;
 mod sock;
 
 use crate::errno::{EBADF, EBUSY, EEXIST, EINVAL, ENODATA, ENODEV, ENXIO, ERANGE, ETIME};
 use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
-use crate::scenario::{Op, RingId, Socket, SocketId, Source, Test, VarId};
+use crate::scenario::{Op, RingId, Socket, Source, Test, VarId};
 
 use ifq::{Entry, Ifq};
 use ring::Ring;
@@ -26,11 +27,17 @@ use sock::Stream;
 pub const IDS: usize = 16;
 /// Completions that a ring's queue holds, and as many again wait in its overflow list. In the kernel
 /// the list ends with memory.
-pub const COMPLETIONS: usize = 16;
+pub const COMPLETIONS: usize = 8;
 /// Requests that a ring may have at a time. In the kernel they end with memory.
 pub const REQUESTS: usize = 8;
 /// Fragments that a socket's receive queue holds. In the kernel it is bounded in bytes.
 pub const SEGMENTS: usize = 32;
+/// Buffers that a page pool takes from the free list or the refill ring at a time, and holds in its
+/// cache. 64 in the kernel.
+pub const CACHE: usize = 8;
+/// Buffers that a page pool keeps for itself when they come back another way. In the kernel as many
+/// as the driver asks for.
+pub const RECYCLED: usize = 16;
 /// `IO_RQ_MAX_ENTRIES`.
 pub const MAX_ENTRIES: u32 = 32768;
 
@@ -44,8 +51,6 @@ struct Buffer {
     idx: usize,
     /// Tells apart the times that it was handed to user space.
     handed: u64,
-    /// Tells apart what was in it.
-    filled: u64,
 }
 
 /// What a step has bound.
@@ -70,8 +75,8 @@ pub struct Spec {
     /// The ifq that each queue of the device is bound to.
     queues: Vec<Option<IfqNo>>,
     vars: Vec<Option<Bound>>,
-    /// Counts what `handed` and `filled` of a buffer tell apart.
-    count: u64,
+    /// How often a buffer was handed to user space.
+    handed: u64,
     misused: bool,
     overrun: bool,
 }
@@ -131,7 +136,7 @@ impl Spec {
             socks: sockets.iter().map(|s| Stream::new(s.queue)).collect(),
             queues: vec![None; queues as usize],
             vars: Vec::new(),
-            count: 0,
+            handed: 0,
             misused: false,
             overrun: false,
         }
@@ -201,11 +206,6 @@ impl Spec {
         }
     }
 
-    fn next_count(&mut self) -> u64 {
-        self.count += 1;
-        self.count
-    }
-
     fn lookup(&mut self, ring: RingId, ifq: VarId) -> Result<Option<IfqNo>, i64> {
         let id = self.var(ifq).result;
         Ok(self.open(ring)?.lookup(id))
@@ -271,7 +271,7 @@ impl Spec {
         for ifq in std::mem::take(&mut self.rings[usize::from(ring)].ids).into_iter().flatten() {
             self.drop_user(ifq);
         }
-        self.rings[usize::from(ring)].clear();
+        self.overrun |= !self.rings[usize::from(ring)].clear();
         for sock in &mut self.socks {
             sock.waiters.retain(|(other, _)| *other != ring);
         }
@@ -312,87 +312,5 @@ impl Spec {
         });
         let queues = self.queues.iter().enumerate().filter(|(_, q)| q.is_some());
         ifqs.chain(queues.map(|(i, _)| format!("queue {i} is bound"))).collect()
-    }
-}
-
-/// What the state allows next.
-impl Spec {
-    /// Whether a ring is open.
-    #[must_use]
-    pub fn ring_open(&self, ring: RingId) -> bool {
-        self.rings[usize::from(ring)].open
-    }
-
-    /// Whether the ifq that a variable goes back to still has users.
-    #[must_use]
-    pub fn in_use(&self, var: VarId) -> bool {
-        let bound = self.var(var);
-        bound.result >= 0 && bound.origin.is_some_and(|ifq| self.ifqs[ifq].users > 0)
-    }
-
-    /// Whether user space holds the buffer of a completion that it took.
-    #[must_use]
-    pub fn holds(&self, var: VarId) -> bool {
-        self.var(var).buffer.is_some_and(|buffer| self.ifqs[buffer.ifq].holds(buffer))
-    }
-
-    /// Whether the buffer of a completion that was taken holds other bytes by now.
-    #[must_use]
-    pub fn overwritten(&self, var: VarId) -> bool {
-        self.var(var).buffer.is_some_and(|buffer| self.ifqs[buffer.ifq].overwritten(buffer))
-    }
-
-    /// Whether the buffer of a completion that was taken is one of an ifq's.
-    #[must_use]
-    pub fn belongs(&self, cqe: VarId, ifq: VarId) -> bool {
-        self.var(cqe).buffer.is_some_and(|buffer| self.var(ifq).origin == Some(buffer.ifq))
-    }
-
-    /// Whether an exported descriptor is open.
-    #[must_use]
-    pub fn fd_open(&self, var: VarId) -> bool {
-        let file = usize::try_from(self.var(var).result).ok();
-        let file = file.and_then(|fd| fd.checked_sub(self.rings.len()));
-        file.and_then(|file| self.boxes.get(file)).is_some_and(Option::is_some)
-    }
-
-    /// Requests of a ring that wait for a socket.
-    #[must_use]
-    pub fn waiting(&self, ring: RingId, socket: SocketId) -> usize {
-        let waiters = &self.socks[usize::from(socket)].waiters;
-        waiters.iter().filter(|(other, _)| *other == ring).count()
-    }
-
-    /// Requests of all rings that wait for a socket.
-    #[must_use]
-    pub fn waiters(&self, socket: SocketId) -> usize {
-        self.socks[usize::from(socket)].waiters.len()
-    }
-
-    /// Whether the peer of a socket has ended its stream.
-    #[must_use]
-    pub fn shut_down(&self, socket: SocketId) -> bool {
-        self.socks[usize::from(socket)].shutdown
-    }
-
-    /// Whether the next wait has both completions to move out of the overflow list and requests to
-    /// look at.
-    #[must_use]
-    pub fn overflown_with_work(&self, ring: RingId) -> bool {
-        self.rings[usize::from(ring)].overflown_with_work()
-    }
-
-    /// Whether user space has given back a buffer that it holds through another completion. From
-    /// there on its bytes may change under its hands, and that is its own fault.
-    #[must_use]
-    pub fn misused(&self) -> bool {
-        self.misused
-    }
-
-    /// Whether a completion was lost because an overflow list was full, which the kernel knows no
-    /// bound for.
-    #[must_use]
-    pub fn overrun(&self) -> bool {
-        self.overrun
     }
 }

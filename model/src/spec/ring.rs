@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
 use super::{Buffer, COMPLETIONS, IDS, IfqNo, REQUESTS, Spec};
-use crate::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::scenario::{RingId, SocketId};
 
 /// Fragments after which a receive gives others a turn, `IO_SKBS_PER_CALL_LIMIT`; it stops at the
@@ -53,8 +53,11 @@ impl Ring {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Cancels the requests; what was posted is lost. `false` if there was no room to post.
+    pub(super) fn clear(&mut self) -> bool {
+        let room = (0..self.requests.len()).all(|_| self.post_last(-ECANCELED));
         *self = Ring { open: false, ..Ring::new() };
+        room
     }
 
     pub(super) fn free_id(&self) -> Option<usize> {
@@ -69,6 +72,10 @@ impl Ring {
         if !self.work.contains(&request) {
             self.work.push_back(request);
         }
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        !self.completions.is_empty() || !self.overflow.is_empty() || !self.work.is_empty()
     }
 
     pub(super) fn overflown_with_work(&self) -> bool {
@@ -269,8 +276,6 @@ impl Spec {
             let Some(idx) = self.ifqs[ifq].take_free() else {
                 return if copied == 0 { Err(-ENOMEM) } else { Ok(copied) };
             };
-            let filled = self.next_count();
-            self.ifqs[ifq].fill(idx, filled);
             if !self.rings[r].room() {
                 self.ifqs[ifq].give_free(idx);
                 return if copied == 0 { Err(-ENOSPC) } else { Ok(copied) };
@@ -283,9 +288,9 @@ impl Spec {
     }
 
     fn hand_over(&mut self, ring: RingId, ifq: IfqNo, idx: usize, len: u32) {
-        let handed = self.next_count();
-        let filled = self.ifqs[ifq].hand(idx, handed);
-        let buffer = Buffer { ifq, idx, handed, filled };
+        self.handed += 1;
+        let buffer = Buffer { ifq, idx, handed: self.handed };
+        self.ifqs[ifq].hand(buffer);
         let completion = Completion { res: i64::from(len), buffer: Some(buffer) };
         self.rings[usize::from(ring)].completions.push_back(completion);
     }

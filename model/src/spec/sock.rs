@@ -49,10 +49,6 @@ impl Spec {
                 Some(ifq) => Some((ifq, self.packet(ifq).ok_or(-EAGAIN)?)),
                 None => None,
             };
-            if let Some((ifq, idx)) = niov {
-                let filled = self.next_count();
-                self.ifqs[ifq].fill(idx, filled);
-            }
             let segment = Segment { len: if niov.is_some() { left.min(PAGE) } else { left }, niov };
             if self.socks[s].segments.len() == SEGMENTS {
                 self.release(segment);

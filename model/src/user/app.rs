@@ -9,7 +9,7 @@ use crate::io_uring::zcrx::area::NIOV_SHIFT;
 use crate::io_uring::zcrx::register::ZcrxIfqReg;
 use crate::kernel::Task;
 use crate::net::sock::{tcp_fin, tcp_rcv};
-use crate::platform::{PlainWord, Platform, RawLock};
+use crate::platform::{AtomicWord, PlainWord, Platform, RawLock};
 use crate::scenario::{Op, RingId, Source, Step, Test, VarId};
 use crate::user::refill::refill_push;
 use crate::world::World;
@@ -209,7 +209,10 @@ async fn give_back<P: Platform>(
     world.value(ifq, thread).await;
     let bound = &world.vars[usize::from(cqe)];
     let off = bound.off.get().checked_sub(1).ok_or(-ENODATA)?;
-    if let Some(Some(receive)) = world.receives.get(bound.request.get() as usize) {
+    // What was given back before may hold other bytes by now.
+    let held = bound.returned.peek() == 0;
+    bound.returned.poke(1);
+    if let (true, Some(Some(receive))) = (held, world.receives.get(bound.request.get() as usize)) {
         let now = buffer_of(world, receive, off);
         if now != Some((receive.socket as u32, bound.seq.get())) {
             P::violation(Invariant::I7, format_args!("a buffer was overwritten while held"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ifq_model::scenario::{Op, Test, VarId};
 
-/// Numbers the bound names in the order of [`Test::steps`], as [`validate`] wants them; names that
+/// Numbers the bound names in the order of [`Test::steps`], as [`super::validate`] wants them; names that
 /// no step binds come last.
 ///
 /// Whoever puts a test together or takes steps out of one calls this at the end.

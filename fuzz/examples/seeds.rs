@@ -1,0 +1,49 @@
+//! Writes the corpora's seeds from the test library: `cargo run -p ifq-fuzz --example seeds`.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ifq_fuzz::encode::encode;
+use ifq_sim::file::{load, to_json};
+use ifq_sim::rng::Rng;
+
+/// Library tests that are small and differ in their words.
+const PARSED: [&str; 3] =
+    ["exit-with-a-receive-in-flight", "register-fails-cleanly", "data-over-a-device-queue"];
+/// A library test that holds with the canary's defect on: it registers nothing.
+const SURVIVED: &str = "export-of-unknown-id-is-enxio";
+const SCHEDULE_LEN: usize = 32;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (world, parse) = (here.join("corpus/world"), here.join("corpus/parse"));
+    let canary = here.join("corpus/canary");
+    for folder in [&world, &parse, &canary] {
+        fs::create_dir_all(folder)?;
+    }
+    let entries = fs::read_dir(here.join("../tests/library"))?;
+    let mut paths =
+        entries.map(|e| Ok(e?.path())).collect::<Result<Vec<PathBuf>, std::io::Error>>()?;
+    paths.sort();
+    for path in &paths {
+        let test = load(path)?;
+        let mut rng = Rng::new(0);
+        let schedule: Vec<u8> = (0..SCHEDULE_LEN).map(|_| rng.below(256) as u8).collect();
+        let Some(seed) = encode(&test, &schedule) else {
+            println!("{}: some steps cannot be decoded", test.name);
+            continue;
+        };
+        println!("{}: {} bytes", test.name, seed.len());
+        fs::write(world.join(&test.name), &seed)?;
+        // The canary has to find its violation, not to begin with it.
+        if test.name == SURVIVED {
+            fs::write(canary.join(&test.name), &seed)?;
+        }
+        if PARSED.contains(&test.name.as_str()) {
+            fs::copy(path, parse.join(&test.name))?;
+            fs::write(parse.join(format!("{}-json", test.name)), to_json(&test))?;
+        }
+    }
+    Ok(())
+}

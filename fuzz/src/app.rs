@@ -1,0 +1,321 @@
+//! An application that keeps its side of the contract, one operation at a time.
+//!
+//! It knows what the sequential specification says of the operations so far. Threads do them in
+//! another order than they were decoded in, so this is a guess and steers the choice only; that each
+//! result is of the right kind and bound before it is used follows from the order of decoding.
+//!
+//! What the application must not do, whatever the kernel answers:
+//!
+//! * give a buffer back twice, or to an ifq that it did not come from. A completion is returned at
+//!   most once, and only if all receives of its ring before it were from one ifq;
+//! * produce into a refill ring without the lock that its producers share.
+//!
+//! It may give a buffer back when all users of its ifq are gone, which is a write into its own
+//! memory: nobody writes into the area then.
+
+use std::collections::BTreeSet;
+
+use ifq_model::scenario::{Op, RingId, SocketId, Source, Step, Test, Var, VarId, VarKind};
+use ifq_model::spec::Spec;
+
+use crate::draw::{Draw, Word};
+
+/// Receives on one ring, and from one socket: room for all their last completions and for all that
+/// wait, so that no bound of the model is met.
+pub const MAX_RECVS: usize = 8;
+/// Registrations in a test: each has memory of its own.
+pub const MAX_REGISTERED: usize = 6;
+/// Most buffers in an area.
+pub const MAX_BUFFERS: u32 = 8;
+
+const BUFFERS: [u32; 4] = [1, 2, 4, MAX_BUFFERS];
+const ENTRIES: [u32; 4] = [1, 2, 4, 8];
+const SENDS: [u32; 4] = [128, 4096, 5000, 12000];
+const LIMITS: [u32; 4] = [0, 128, 4096, 0];
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// [`Test::setup`].
+    Setup,
+    /// [`Test::threads`].
+    Threads,
+    /// [`Test::finally`].
+    Finally,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Register,
+    Import,
+    Export,
+    Recv,
+    Send,
+    Wait,
+    Return,
+    Flush,
+    Close,
+    Exit,
+    Shutdown,
+}
+
+impl Kind {
+    /// After it fewer operations apply.
+    fn ends(self) -> bool {
+        matches!(self, Kind::Close | Kind::Exit | Kind::Shutdown)
+    }
+}
+
+/// By [`Draw::kind`]; what does not apply is replaced by the next one that builds something up.
+const KINDS: [Kind; Draw::KINDS] = [
+    Kind::Recv,
+    Kind::Import,
+    Kind::Export,
+    Kind::Register,
+    Kind::Return,
+    Kind::Wait,
+    Kind::Send,
+    Kind::Recv,
+    Kind::Import,
+    Kind::Close,
+    Kind::Return,
+    Kind::Wait,
+    Kind::Send,
+    Kind::Shutdown,
+    Kind::Flush,
+    Kind::Exit,
+];
+
+/// A completion whose buffer may be given back.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    cqe: VarId,
+    origin: VarId,
+}
+
+/// What the application knows.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The test so far; its results are numbered in the order of decoding.
+    pub test: Test,
+    spec: Spec,
+    /// For each result the ring of its step and the `register` step it goes back to.
+    bound: Vec<(Option<RingId>, Option<VarId>)>,
+    /// For each ring the ifqs that it receives from, as their `register` steps.
+    sources: Vec<BTreeSet<VarId>>,
+    held: Vec<Held>,
+    recvs_of_ring: Vec<usize>,
+    recvs_of_socket: Vec<usize>,
+    registered: usize,
+}
+
+impl App {
+    /// Nothing has been done. `test` has rings, sockets, queues and threads, and no steps.
+    #[must_use]
+    pub fn new(test: Test) -> Self {
+        let revision = test.revisions[0];
+        App {
+            spec: Spec::new(test.rings.len(), &test.sockets, test.queues, revision),
+            bound: Vec::new(),
+            sources: vec![BTreeSet::new(); test.rings.len()],
+            held: Vec::new(),
+            recvs_of_ring: vec![0; test.rings.len()],
+            recvs_of_socket: vec![0; test.sockets.len()],
+            registered: 0,
+            test,
+        }
+    }
+
+    /// Does the operation that a word says, or the next one in the list that applies. `None`: no
+    /// operation applies.
+    pub fn next(&mut self, part: Part, word: Word) -> Option<()> {
+        let draw = Draw::new(word);
+        let (op, mut rest, spec) = (0..Draw::KINDS).find_map(|more| {
+            let kind = KINDS[(draw.kind() + more) % Draw::KINDS];
+            if more > 0 && kind.ends() {
+                return None;
+            }
+            let mut rest = draw;
+            // Now and then what will probably fail is done all the same.
+            let wild = rest.below(32) == 31;
+            let op = self.propose(kind, wild, &mut rest)?;
+            let mut spec = self.spec.clone();
+            let result = spec.step(&op, Some(self.bound.len() as VarId));
+            (wild || result >= 0).then_some((op, rest, spec))
+        })?;
+        self.spec = spec;
+        let thread = self.thread(&op, &mut rest);
+        let step = self.step(op, &mut rest);
+        match part {
+            Part::Setup => self.test.setup.push(step),
+            Part::Threads => self.test.threads[thread].steps.push(step),
+            Part::Finally => self.test.finally.push(step),
+        }
+        Some(())
+    }
+
+    /// The thread that does an operation. A ring has one that drives it.
+    fn thread(&self, op: &Op, draw: &mut Draw) -> usize {
+        let threads = self.test.threads.len();
+        match op.ring().filter(|_| !matches!(op, Op::Exit { .. })) {
+            Some(ring) => usize::from(ring) % threads,
+            None => draw.below(threads),
+        }
+    }
+
+    fn propose(&self, kind: Kind, wild: bool, draw: &mut Draw) -> Option<Op> {
+        let op = match kind {
+            Kind::Register => self.register(wild, draw)?,
+            Kind::Import => {
+                Op::Import { ring: self.ring(wild, draw)?, fd: self.descriptor(wild, draw)? }
+            }
+            Kind::Export => {
+                let (ring, ifq) = self.ifq(wild, draw)?;
+                Op::Export { ring, ifq }
+            }
+            Kind::Recv => self.recv(wild, draw)?,
+            Kind::Send => {
+                let len = draw.one_of(&SENDS)?;
+                Op::Send { socket: self.read_socket(draw)?, len }
+            }
+            Kind::Wait => Op::Wait { ring: self.receiving_ring(draw)? },
+            Kind::Return => self.give_back(wild, draw)?,
+            Kind::Flush => {
+                let (ring, ifq) = self.ifq(wild, draw)?;
+                Op::Flush { ring, ifq }
+            }
+            Kind::Close => Op::Close { fd: self.descriptor(wild, draw)? },
+            // Seldom, so that much happens before.
+            Kind::Exit | Kind::Shutdown if draw.below(2) == 1 => return None,
+            Kind::Exit => Op::Exit { ring: self.ring(wild, draw)? },
+            Kind::Shutdown => {
+                Op::Shutdown { socket: draw.one_of(&self.sockets(|s| !self.spec.shut_down(s)))? }
+            }
+        };
+        Some(op)
+    }
+
+    fn register(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
+        if self.registered == MAX_REGISTERED {
+            return None;
+        }
+        let ring = self.ring(wild, draw)?;
+        let source = match draw.below(1 + self.test.queues as usize) {
+            0 => Source::Nodev,
+            n => Source::Queue(n as u32 - 1),
+        };
+        let buffers = draw.one_of(&BUFFERS)?;
+        let entries = if wild { 0 } else { draw.one_of(&ENTRIES)? };
+        Some(Op::Register { ring, source, buffers, entries })
+    }
+
+    fn recv(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
+        let (ring, ifq) = self.ifq(wild, draw)?;
+        if self.recvs_of_ring[usize::from(ring)] == MAX_RECVS {
+            return None;
+        }
+        let room = |s| self.recvs_of_socket[usize::from(s)] < MAX_RECVS;
+        let idle = self.sockets(|s| room(s) && self.spec.waiters(s) == 0);
+        let sockets = if idle.is_empty() || wild { self.sockets(room) } else { idle };
+        let socket = draw.one_of(&sockets)?;
+        Some(Op::Recv { ring, ifq, socket, len: draw.one_of(&LIMITS)? })
+    }
+
+    fn give_back(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
+        let held: Vec<Held> =
+            self.held.iter().copied().filter(|h| wild || self.spec.holds(h.cqe)).collect();
+        let Held { cqe, origin } = draw.one_of(&held)?;
+        let ifqs = self.vars(VarKind::Ifq, |ifq| self.origin(ifq) == Some(origin));
+        Some(Op::Return { cqe, ifq: draw.one_of(&ifqs)?, locked: true })
+    }
+
+    /// Binds the result, and makes a step that may have to wait of an operation that others may be
+    /// surprised by.
+    fn step(&mut self, op: Op, draw: &mut Draw) -> Step {
+        let abrupt = matches!(op, Op::Exit { .. } | Op::Close { .. } | Op::Shutdown { .. });
+        let last = self.bound.len().checked_sub(1).filter(|_| abrupt && draw.below(2) == 1);
+        let var = self.bound.len() as VarId;
+        let kind = op.yields();
+        let prefix = match kind {
+            VarKind::Ifq => "ifq",
+            VarKind::Fd => "box",
+            VarKind::Cqe => "c",
+            VarKind::Status => "x",
+        };
+        self.remember(&op, var);
+        self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
+        Step { op, bind: Some(var), after: last.map(|last| last as VarId).into_iter().collect() }
+    }
+
+    fn remember(&mut self, op: &Op, var: VarId) {
+        let mut origin = None;
+        match *op {
+            Op::Register { .. } => {
+                origin = Some(var);
+                self.registered += 1;
+            }
+            Op::Import { fd: from, .. } | Op::Export { ifq: from, .. } => {
+                origin = self.origin(from);
+            }
+            Op::Recv { ring, ifq, socket, .. } => {
+                let source = self.origin(ifq);
+                self.sources[usize::from(ring)].extend(source);
+                self.recvs_of_ring[usize::from(ring)] += 1;
+                self.recvs_of_socket[usize::from(socket)] += 1;
+            }
+            Op::Wait { ring } => {
+                let sources = &self.sources[usize::from(ring)];
+                if let (1, Some(&origin)) = (sources.len(), sources.first()) {
+                    self.held.push(Held { cqe: var, origin });
+                }
+            }
+            Op::Return { cqe, .. } => self.held.retain(|held| held.cqe != cqe),
+            _ => {}
+        }
+        self.bound.push((op.ring(), origin));
+    }
+
+    fn origin(&self, var: VarId) -> Option<VarId> {
+        self.bound[usize::from(var)].1
+    }
+
+    fn vars(&self, kind: VarKind, good: impl Fn(VarId) -> bool) -> Vec<VarId> {
+        let vars = (0..).zip(&self.test.vars).filter(|(_, v)| v.kind == kind);
+        vars.map(|(id, _)| id).filter(|id| good(*id)).collect()
+    }
+
+    fn rings(&self, good: impl Fn(RingId) -> bool) -> Vec<RingId> {
+        (0..self.test.rings.len() as RingId).filter(|ring| good(*ring)).collect()
+    }
+
+    fn sockets(&self, good: impl Fn(SocketId) -> bool) -> Vec<SocketId> {
+        (0..self.test.sockets.len() as SocketId).filter(|socket| good(*socket)).collect()
+    }
+
+    fn ring(&self, wild: bool, draw: &mut Draw) -> Option<RingId> {
+        draw.one_of(&self.rings(|ring| wild || self.spec.ring_open(ring)))
+    }
+
+    fn receiving_ring(&self, draw: &mut Draw) -> Option<RingId> {
+        draw.one_of(&self.rings(|ring| self.recvs_of_ring[usize::from(ring)] > 0))
+    }
+
+    /// A socket, if there is one that somebody waits for.
+    fn read_socket(&self, draw: &mut Draw) -> Option<SocketId> {
+        let read = self.sockets(|s| self.spec.waiters(s) > 0);
+        if read.is_empty() { draw.one_of(&self.sockets(|_| true)) } else { draw.one_of(&read) }
+    }
+
+    fn descriptor(&self, wild: bool, draw: &mut Draw) -> Option<VarId> {
+        draw.one_of(&self.vars(VarKind::Fd, |fd| wild || self.spec.fd_open(fd)))
+    }
+
+    /// An ifq and the ring that it means something in.
+    fn ifq(&self, wild: bool, draw: &mut Draw) -> Option<(RingId, VarId)> {
+        let ring = |ifq: VarId| self.bound[usize::from(ifq)].0;
+        let open = |ifq| ring(ifq).is_some_and(|r| self.spec.ring_open(r));
+        let ifqs = self.vars(VarKind::Ifq, |ifq| wild || (open(ifq) && self.spec.in_use(ifq)));
+        let ifq = draw.one_of(&ifqs)?;
+        Some((ring(ifq)?, ifq))
+    }
+}

@@ -1,0 +1,134 @@
+//! The fuzz targets without libFuzzer: what random inputs decode to, that they hold, and that the
+//! canary does not.
+
+use std::mem::discriminant;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ifq_fuzz::decode::World;
+use ifq_fuzz::encode::encode;
+use ifq_fuzz::targets::{Failure, canary, check_round_trips, parse_bytes, run, world};
+use ifq_model::outcome::Value;
+use ifq_model::revision::{Defect, Variant};
+use ifq_model::scenario::{Schedule, Step, Test};
+use ifq_sim::exec::run_once;
+use ifq_sim::file::{load, print, validate};
+use ifq_sim::rng::Rng;
+use ifq_sim::schedule::Replay;
+
+/// Bytes of a random input: an operation list of full length, and a schedule.
+const LEN: usize = 512;
+
+fn input(seed: u64) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    (0..LEN).map(|_| rng.below(256) as u8).collect()
+}
+
+#[test]
+fn every_input_decodes_to_a_valid_test() {
+    for seed in 0..2000 {
+        let mut bytes = input(seed);
+        bytes.truncate(seed as usize % LEN);
+        let World { test, .. } = World::decode(&bytes);
+        if let Err(invalid) = validate(&test) {
+            panic!("seed {seed}: {invalid}\n{}", print(&test));
+        }
+    }
+}
+
+#[test]
+fn every_decoded_test_survives_both_formats() {
+    (0..200).for_each(|seed| check_round_trips(&World::decode(&input(seed)).test));
+}
+
+/// Also the measurement that the bounds of the decoder were chosen by.
+#[test]
+fn random_inputs_hold_and_most_of_their_operations_take_effect() {
+    const INPUTS: u64 = 2000;
+    let (mut steps, mut effective) = (0, 0);
+    for seed in 0..INPUTS {
+        let world = World::decode(&input(seed));
+        let outcomes = run(&world, &[]).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+        for value in &outcomes[0].0 {
+            steps += 1;
+            effective += u64::from(matches!(value, Value::Fd | Value::Number(0..)));
+        }
+    }
+    let percent = 100 * effective / steps;
+    println!("{} operations an input, {percent} % with an effect", steps / INPUTS);
+    assert!(steps / INPUTS > 10);
+    assert!(percent > 80, "only {percent} %");
+}
+
+#[test]
+fn the_canary_is_found_dead_within_a_hundred_inputs_and_dies_again_when_replayed() {
+    let found = (0..100).find_map(|seed| {
+        let failure = run(&World::decode(&input(seed)), &[Defect::EarlyPut]).err()?;
+        Some((seed, failure))
+    });
+    let (seed, failure) = found.expect("early-put breaks an invariant");
+    println!("seed {seed}: {}", failure.violation);
+    check_round_trips(&failure.test);
+    let Failure { test, violation } = *failure;
+    let Schedule { defects, decisions } = test.schedule.clone().expect("a schedule");
+    assert_eq!(defects, [Defect::EarlyPut]);
+    let variant = Variant { revision: test.revisions[0], defects };
+    let again = run_once(&Rc::new(test), &variant, Box::new(Replay::new(&decisions)));
+    assert_eq!(again.violation, Some(violation));
+    assert_eq!(again.decisions, decisions);
+}
+
+fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::read(path).expect("a file");
+        (path.display().to_string(), bytes)
+    };
+    paths.iter().map(read).collect()
+}
+
+#[test]
+fn the_seeds_of_world_hold_and_some_of_them_kill_the_canary() {
+    let mut killed = 0;
+    let seeds = files("corpus/world");
+    assert!(seeds.len() >= 10, "{} seeds", seeds.len());
+    for (name, bytes) in &seeds {
+        let input = World::decode(bytes);
+        println!("{name}: {} steps", input.test.steps().count());
+        world(&input);
+        killed += usize::from(run(&input, &[Defect::EarlyPut]).is_err());
+    }
+    assert!(killed > 0);
+}
+
+#[test]
+fn the_canary_survives_its_seeds() {
+    let seeds = files("corpus/canary");
+    assert!(!seeds.is_empty());
+    seeds.iter().for_each(|(_, bytes)| canary(&World::decode(bytes)));
+}
+
+#[test]
+fn the_seeds_of_parse_are_read_and_read_back() {
+    let seeds = files("corpus/parse");
+    assert!(seeds.len() >= 3, "{} seeds", seeds.len());
+    seeds.iter().for_each(|(_, bytes)| parse_bytes(bytes));
+}
+
+#[test]
+fn a_library_test_is_encoded_to_bytes_that_decode_to_its_steps() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library/exits-race.ifq");
+    let wanted = load(path).expect("a test of the library");
+    let bytes = encode(&wanted, &[1, 2, 3]).expect("all of its steps can be decoded");
+    let World { test, schedule } = World::decode(&bytes);
+    assert_eq!(schedule, [1, 2, 3]);
+    let op = |step: &Step| (discriminant(&step.op), step.op.ring());
+    let ops = |test: &Test| -> Vec<Vec<_>> {
+        let lists = [&test.setup].into_iter().chain(test.threads.iter().map(|t| &t.steps));
+        lists.map(|list| list.iter().map(op).collect()).collect()
+    };
+    assert_eq!(ops(&test), ops(&wanted));
+}

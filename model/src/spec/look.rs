@@ -1,0 +1,91 @@
+//! What the state allows next.
+
+use super::Spec;
+use crate::scenario::{RingId, SocketId, VarId};
+
+impl Spec {
+    /// Whether a ring is open.
+    #[must_use]
+    pub fn ring_open(&self, ring: RingId) -> bool {
+        self.rings[usize::from(ring)].open
+    }
+
+    /// Whether a completion is there or may come of what a ring has to look at.
+    #[must_use]
+    pub fn ready(&self, ring: RingId) -> bool {
+        self.rings[usize::from(ring)].ready()
+    }
+
+    /// Whether the ifq that a variable goes back to still has users.
+    #[must_use]
+    pub fn in_use(&self, var: VarId) -> bool {
+        let bound = self.var(var);
+        bound.result >= 0 && bound.origin.is_some_and(|ifq| self.ifqs[ifq].users > 0)
+    }
+
+    /// Whether user space holds the buffer of a completion that it took.
+    #[must_use]
+    pub fn holds(&self, var: VarId) -> bool {
+        self.var(var).buffer.is_some_and(|buffer| self.ifqs[buffer.ifq].holds(buffer))
+    }
+
+    /// Whether a completion that was taken carried a buffer that user space does not hold any more.
+    #[must_use]
+    pub fn stale(&self, var: VarId) -> bool {
+        self.var(var).buffer.is_some_and(|buffer| !self.ifqs[buffer.ifq].holds(buffer))
+    }
+
+    /// Whether the buffer of a completion that was taken is one of an ifq's.
+    #[must_use]
+    pub fn belongs(&self, cqe: VarId, ifq: VarId) -> bool {
+        self.var(cqe).buffer.is_some_and(|buffer| self.var(ifq).origin == Some(buffer.ifq))
+    }
+
+    /// Whether an exported descriptor is open.
+    #[must_use]
+    pub fn fd_open(&self, var: VarId) -> bool {
+        let file = usize::try_from(self.var(var).result).ok();
+        let file = file.and_then(|fd| fd.checked_sub(self.rings.len()));
+        file.and_then(|file| self.boxes.get(file)).is_some_and(Option::is_some)
+    }
+
+    /// Requests of a ring that wait for a socket.
+    #[must_use]
+    pub fn waiting(&self, ring: RingId, socket: SocketId) -> usize {
+        let waiters = &self.socks[usize::from(socket)].waiters;
+        waiters.iter().filter(|(other, _)| *other == ring).count()
+    }
+
+    /// Requests of all rings that wait for a socket.
+    #[must_use]
+    pub fn waiters(&self, socket: SocketId) -> usize {
+        self.socks[usize::from(socket)].waiters.len()
+    }
+
+    /// Whether the peer of a socket has ended its stream.
+    #[must_use]
+    pub fn shut_down(&self, socket: SocketId) -> bool {
+        self.socks[usize::from(socket)].shutdown
+    }
+
+    /// Whether the next wait has both completions to move out of the overflow list and requests to
+    /// look at.
+    #[must_use]
+    pub fn overflown_with_work(&self, ring: RingId) -> bool {
+        self.rings[usize::from(ring)].overflown_with_work()
+    }
+
+    /// Whether user space has given back a buffer that it holds through another completion. From
+    /// there on its bytes may change under its hands, and that is its own fault.
+    #[must_use]
+    pub fn misused(&self) -> bool {
+        self.misused
+    }
+
+    /// Whether a completion was lost because an overflow list was full, which the kernel knows no
+    /// bound for.
+    #[must_use]
+    pub fn overrun(&self) -> bool {
+        self.overrun
+    }
+}
