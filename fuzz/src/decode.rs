@@ -106,20 +106,15 @@ impl Header {
         let threads = names(self.threads, &["a", "b", "c", "d"]).into_iter();
         Test {
             name: "fuzzed".to_owned(),
-            about: String::new(),
             revisions: Revision::ALL.to_vec(),
             rings: names(self.rings, &["A", "B", "C", "D"]),
             sockets: sockets.map(|(i, name)| Socket { name, queue: queue(i) }).collect(),
             queues,
-            vars: Vec::new(),
-            setup: Vec::new(),
             threads: threads.map(|name| Thread { name, steps: Vec::new() }).collect(),
-            finally: Vec::new(),
             max_faults: if faults.is_empty() { 0 } else { u32::from(self.max_faults) },
             faults,
-            observe: Vec::new(),
             expect: vec![Expect { defects: Vec::new(), violates: None }],
-            schedule: None,
+            ..Test::default()
         }
     }
 

@@ -40,8 +40,8 @@ pub type SocketId = u8;
 /// Index into [`Test::vars`].
 pub type VarId = u16;
 
-/// A whole test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A whole test. The default is empty, and not valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
     /// The claim, as a file name: `owner-leaves-first`.
     pub name: String,

@@ -194,7 +194,7 @@ impl<P: Platform> World<P> {
         if self.kernel.files.live() != 0 {
             leak::<P>(format_args!("a file is left when everything is closed"));
         }
-        if self.regions.iter().flatten().any(|r| r.area.pins() + r.rq.pins() != 0) {
+        if self.regions.iter().flatten().any(|r| r.area.pins.count() + r.rq.pins.count() != 0) {
             leak::<P>(format_args!("memory is still pinned when everything is closed"));
         }
         if let Some(netdev) = &self.kernel.netdev

@@ -23,3 +23,10 @@ pub mod rig;
 pub mod shuttle_model;
 pub mod shuttle_platform;
 mod shuttle_sched;
+
+/// Prints what a search covered. The test harness keeps back what tests print and shows it only if
+/// they fail; what a passing test has covered is to be seen, too.
+pub(crate) fn say(what: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}

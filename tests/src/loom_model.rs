@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::panic_text;
 use crate::loom_platform;
+use crate::say;
 
 /// Scheduling points in one execution. A loop that does not end meets this limit.
 const MAX_BRANCHES: usize = 20_000;
@@ -60,7 +61,7 @@ pub fn loom_violation(name: &str, body: impl Fn() + Send + Sync + 'static) -> St
         Ok(()) => panic!("{name}: loom found no violation in {} iterations", load(&count)),
         Err(payload) => {
             let text = panic_text(&*payload);
-            println!("{name}: violation in iteration {}: {text}", load(&count));
+            say(format_args!("{name}: violation in iteration {}: {text}", load(&count)));
             text
         }
     }
@@ -69,11 +70,11 @@ pub fn loom_violation(name: &str, body: impl Fn() + Send + Sync + 'static) -> St
 fn explore(name: &str, bound: Option<usize>, body: impl Fn() + Send + Sync + 'static) -> Coverage {
     let count = Arc::new(AtomicU64::new(0));
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| check(bound, &count, body))) {
-        println!("{name}: violation in iteration {}", load(&count));
+        say(format_args!("{name}: violation in iteration {}", load(&count)));
         resume_unwind(payload);
     }
     let coverage = Coverage { iterations: load(&count), preemption_bound: bound };
-    println!("{name}: {coverage}");
+    say(format_args!("{name}: {coverage}"));
     coverage
 }
 

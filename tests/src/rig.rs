@@ -106,8 +106,8 @@ impl<P: Platform> Rig<P> {
         for kind in [Kind::Ifq, Kind::Area, Kind::PagePool] {
             assert_eq!(P::live(kind), 0, "I3: {} is left", kind.name());
         }
-        assert_eq!(self.mem.pins(), 0, "I3: the area's memory is pinned");
-        assert_eq!(self.rq.pins(), 0, "I3: the refill ring's memory is pinned");
+        assert_eq!(self.mem.pins.count(), 0, "I3: the area's memory is pinned");
+        assert_eq!(self.rq.pins.count(), 0, "I3: the refill ring's memory is pinned");
         assert!(self.kernel.files.open().is_empty(), "I3: a descriptor is open");
     }
 }

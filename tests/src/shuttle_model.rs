@@ -8,6 +8,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
 use crate::engine::panic_text;
+use crate::say;
 use crate::shuttle_platform;
 
 /// Stack of a thread in bytes.
@@ -59,7 +60,7 @@ impl Campaign {
     /// # Panics
     /// With the invariant's name where one is broken; shuttle prints the schedule that repeats it.
     pub fn run(&self, name: &str, body: impl Fn() + Send + Sync + 'static) {
-        println!("{name}: {self}");
+        say(format_args!("{name}: {self}"));
         self.check(body);
     }
 
@@ -68,7 +69,7 @@ impl Campaign {
         let text = catch_unwind(AssertUnwindSafe(|| self.check(body)))
             .err()
             .map(|payload| panic_text(&*payload));
-        println!("{name}: {self}: {}", text.as_deref().unwrap_or("no violation"));
+        say(format_args!("{name}: {self}: {}", text.as_deref().unwrap_or("no violation")));
         text
     }
 

@@ -30,8 +30,6 @@ fn exit_against_close() -> Test {
         about: "The owner exits while its exported descriptor is closed.".to_owned(),
         revisions: vec![Revision::Import73],
         rings: vec!["a".to_owned()],
-        sockets: Vec::new(),
-        queues: 0,
         vars: vec![
             Var { name: "ifq".to_owned(), kind: VarKind::Ifq },
             Var { name: "fd".to_owned(), kind: VarKind::Fd },
@@ -41,12 +39,7 @@ fn exit_against_close() -> Test {
             thread("owner", Op::Exit { ring: 0 }),
             thread("closer", Op::Close { fd: FD }),
         ],
-        finally: Vec::new(),
-        faults: Vec::new(),
-        max_faults: 0,
-        observe: Vec::new(),
-        expect: Vec::new(),
-        schedule: None,
+        ..Test::default()
     }
 }
 

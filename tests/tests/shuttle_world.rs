@@ -27,20 +27,11 @@ impl Script {
             |(i, queue): (usize, &Option<u32>)| Socket { name: format!("s{i}"), queue: *queue };
         Script(Test {
             name: name.to_owned(),
-            about: String::new(),
             revisions: vec![Revision::Import73],
             rings: rings.iter().map(|ring| (*ring).to_owned()).collect(),
             sockets: sockets.iter().enumerate().map(socket).collect(),
             queues,
-            vars: Vec::new(),
-            setup: Vec::new(),
-            threads: Vec::new(),
-            finally: Vec::new(),
-            faults: Vec::new(),
-            max_faults: 0,
-            observe: Vec::new(),
-            expect: Vec::new(),
-            schedule: None,
+            ..Test::default()
         })
     }
 

@@ -29,12 +29,6 @@ impl Spec {
         self.var(var).buffer.is_some_and(|buffer| self.ifqs[buffer.ifq].holds(buffer))
     }
 
-    /// Whether a completion that was taken carried a buffer that user space does not hold any more.
-    #[must_use]
-    pub fn stale(&self, var: VarId) -> bool {
-        self.var(var).buffer.is_some_and(|buffer| !self.ifqs[buffer.ifq].holds(buffer))
-    }
-
     /// Whether the buffer of a completion that was taken is one of an ifq's.
     #[must_use]
     pub fn belongs(&self, cqe: VarId, ifq: VarId) -> bool {
@@ -49,13 +43,6 @@ impl Spec {
         file.and_then(|file| self.boxes.get(file)).is_some_and(Option::is_some)
     }
 
-    /// Requests of a ring that wait for a socket.
-    #[must_use]
-    pub fn waiting(&self, ring: RingId, socket: SocketId) -> usize {
-        let waiters = &self.socks[usize::from(socket)].waiters;
-        waiters.iter().filter(|(other, _)| *other == ring).count()
-    }
-
     /// Requests of all rings that wait for a socket.
     #[must_use]
     pub fn waiters(&self, socket: SocketId) -> usize {
@@ -66,13 +53,6 @@ impl Spec {
     #[must_use]
     pub fn shut_down(&self, socket: SocketId) -> bool {
         self.socks[usize::from(socket)].shutdown
-    }
-
-    /// Whether the next wait has both completions to move out of the overflow list and requests to
-    /// look at.
-    #[must_use]
-    pub fn overflown_with_work(&self, ring: RingId) -> bool {
-        self.rings[usize::from(ring)].overflown_with_work()
     }
 
     /// Whether user space has given back a buffer that it holds through another completion. From

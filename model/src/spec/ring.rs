@@ -78,10 +78,6 @@ impl Ring {
         !self.completions.is_empty() || !self.overflow.is_empty() || !self.work.is_empty()
     }
 
-    pub(super) fn overflown_with_work(&self) -> bool {
-        self.completions.is_empty() && !self.overflow.is_empty() && !self.work.is_empty()
-    }
-
     /// Whether there is room for one more completion that is not a request's last one. Completions
     /// keep their order, so there is none while older ones wait.
     fn room(&self) -> bool {

@@ -3,9 +3,39 @@
 use crate::invariant::Invariant;
 use crate::platform::{AtomicWord, Kind, PlainWord, Platform, Ptr};
 
+/// How often the kernel has pinned a piece of memory.
+#[derive(Debug)]
+pub struct Pins<P: Platform>(P::Atomic);
+
+impl<P: Platform> Pins<P> {
+    fn new() -> Self {
+        Pins(P::atomic("pins", 0))
+    }
+
+    /// `pin_user_pages`. One ifq at a time pins the memory of a test.
+    pub fn pin(&self) {
+        self.0.poke(self.0.peek() + 1);
+    }
+
+    /// `unpin_user_pages`.
+    pub fn unpin(&self) {
+        match self.0.peek().checked_sub(1) {
+            Some(left) => self.0.poke(left),
+            None => P::violation(Invariant::I2, format_args!("memory unpinned that is not pinned")),
+        }
+    }
+
+    /// How often it is pinned.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.peek()
+    }
+}
+
 /// The memory of an area. Of a buffer's bytes only their place in a stream is kept.
 pub struct AreaMem<P: Platform> {
-    pins: P::Atomic,
+    /// `io_pin_pages`.
+    pub pins: Pins<P>,
     pages: Vec<(P::Plain, P::Plain)>,
 }
 
@@ -20,7 +50,7 @@ impl<P: Platform> AreaMem<P> {
     #[must_use]
     pub fn alloc(number: u32, buffers: u32) -> Ptr<P, Self> {
         Ptr::alloc(Kind::UserMem, number, || AreaMem {
-            pins: P::atomic("pins", 0),
+            pins: Pins::new(),
             pages: (0..buffers)
                 .map(|_| (P::plain("page.stream", 0), P::plain("page.seq", 0)))
                 .collect(),
@@ -47,29 +77,6 @@ impl<P: Platform> AreaMem<P> {
         let stream = u32::try_from(page_stream.get()).ok()?.checked_sub(1)?;
         Some((stream, page_seq.get()))
     }
-
-    /// `io_pin_pages`. One ifq at a time pins an area of a test.
-    pub fn pin(&self) {
-        self.pins.poke(self.pins.peek() + 1);
-    }
-
-    /// `unpin_user_pages`.
-    pub fn unpin(&self) {
-        unpin::<P>(&self.pins);
-    }
-
-    /// How often it is pinned.
-    #[must_use]
-    pub fn pins(&self) -> u64 {
-        self.pins.peek()
-    }
-}
-
-fn unpin<P: Platform>(pins: &P::Atomic) {
-    match pins.peek().checked_sub(1) {
-        Some(left) => pins.poke(left),
-        None => P::violation(Invariant::I2, format_args!("memory unpinned that is not pinned")),
-    }
 }
 
 /// The memory of a refill ring: `struct zcrx_rq_hdr` and the entries.
@@ -77,7 +84,8 @@ fn unpin<P: Platform>(pins: &P::Atomic) {
 /// Divergence from Linux: of an entry only `off` is kept.
 #[derive(Debug)]
 pub struct RqMem<P: Platform> {
-    pins: P::Atomic,
+    /// `io_create_region`.
+    pub pins: Pins<P>,
     /// `head`: the kernel's.
     pub head: P::Atomic,
     /// `tail`: user space's.
@@ -93,7 +101,7 @@ impl<P: Platform> RqMem<P> {
     #[must_use]
     pub fn alloc(number: u32, entries: u32) -> Ptr<P, Self> {
         Ptr::alloc(Kind::UserMem, number, || RqMem {
-            pins: P::atomic("pins", 0),
+            pins: Pins::new(),
             head: P::atomic("rq.head", 0),
             tail: P::atomic("rq.tail", 0),
             rqes: (0..entries.next_power_of_two()).map(|_| P::atomic("rqe.off", 0)).collect(),
@@ -105,21 +113,5 @@ impl<P: Platform> RqMem<P> {
     pub fn clear(&self) {
         self.head.poke(0);
         self.tail.poke(0);
-    }
-
-    /// `io_create_region`.
-    pub fn pin(&self) {
-        self.pins.poke(self.pins.peek() + 1);
-    }
-
-    /// `io_free_region`.
-    pub fn unpin(&self) {
-        unpin::<P>(&self.pins);
-    }
-
-    /// How often it is pinned.
-    #[must_use]
-    pub fn pins(&self) -> u64 {
-        self.pins.peek()
     }
 }

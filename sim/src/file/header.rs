@@ -32,23 +32,7 @@ pub(super) struct Header<'t> {
 
 impl<'t> Header<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        let test = Test {
-            name: String::new(),
-            about: String::new(),
-            revisions: Vec::new(),
-            rings: Vec::new(),
-            sockets: Vec::new(),
-            queues: 0,
-            vars: Vec::new(),
-            setup: Vec::new(),
-            threads: Vec::new(),
-            finally: Vec::new(),
-            faults: Vec::new(),
-            max_faults: 0,
-            observe: Vec::new(),
-            expect: Vec::new(),
-            schedule: None,
-        };
+        let test = Test::default();
         Header {
             test,
             rings: Vec::new(),

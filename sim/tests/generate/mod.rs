@@ -73,23 +73,7 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
 }
 
 fn empty() -> Test {
-    Test {
-        name: "generated-1".to_owned(),
-        about: String::new(),
-        revisions: Revision::ALL.to_vec(),
-        rings: Vec::new(),
-        sockets: Vec::new(),
-        queues: 0,
-        vars: Vec::new(),
-        setup: Vec::new(),
-        threads: Vec::new(),
-        finally: Vec::new(),
-        faults: Vec::new(),
-        max_faults: 0,
-        observe: Vec::new(),
-        expect: Vec::new(),
-        schedule: None,
-    }
+    Test { name: "generated-1".to_owned(), revisions: Revision::ALL.to_vec(), ..Test::default() }
 }
 
 impl Maker<'_> {

@@ -151,7 +151,7 @@ pub async fn io_zcrx_create_area<P: Platform>(
     if P::fault(FaultPoint::AreaAlloc) {
         return Err(-ENOMEM);
     }
-    mem.pin();
+    mem.pins.pin();
     let nr = mem.buffers();
     let area = Ptr::<P, _>::alloc(Kind::Area, ifq.number, || Area {
         ifq: ifq.clone(),
@@ -194,7 +194,7 @@ pub fn io_zcrx_free_area<P: Platform>(area: &Ptr<P, Area<P>>) {
             format_args!("area freed with {free} of {all} buffers in the free list"),
         );
     }
-    area.mem.unpin();
+    area.mem.pins.unpin();
     area.free();
 }
 

@@ -49,7 +49,7 @@ pub async fn io_register_zcrx<P: Platform>(
     }
     // io_allocate_rbuf_ring() pins the region in the kernel only after the id is reserved; the
     // memory is the same, and nothing can fail in between here.
-    reg.region.pin();
+    reg.region.pins.pin();
     let ifq = io_zcrx_ifq_alloc(&ctx.kernel, reg.number, || ZcrxRq::new(&reg.region, nr_entries));
     let id = {
         let _guard = ctx.mmap_lock.lock().await;

@@ -40,7 +40,7 @@ fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
         io_zcrx_free_area(&area);
     }
     // io_free_rbuf_ring()
-    ifq.rq.ring.unpin();
+    ifq.rq.ring.pins.unpin();
     ifq.free();
 }
 
