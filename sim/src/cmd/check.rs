@@ -9,10 +9,10 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, Table};
-use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::revision::{Defect, Variant};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::input::{self, Input};
+use super::input::{self, Input, Which};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, counterexample};
 use crate::explore::{Counterexample, Limits, explore};
 use crate::report::table::Layout;
@@ -28,12 +28,9 @@ use crate::report::verdict::{Row, Verdict, row};
 pub struct Args {
     /// Test files, or folders of them; none: the library that comes with ifq
     pub files: Vec<PathBuf>,
-    /// Only this revision
-    #[arg(long, value_parser = input::revision())]
-    pub revision: Option<Revision>,
-    /// Switch a defect on (may be repeated); without it, what the files expect is checked
-    #[arg(long = "defect", value_parser = input::defect())]
-    pub defects: Vec<Defect>,
+    /// Which kernels
+    #[command(flatten)]
+    pub which: Which,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -86,13 +83,13 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
 fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<Job<'a>> {
     let mut jobs = Vec::new();
     for input in inputs {
-        let sets: Vec<&[Defect]> = if args.defects.is_empty() {
+        let sets: Vec<&[Defect]> = if args.which.defects.is_empty() {
             input.test.expect.iter().map(|e| e.defects.as_slice()).collect()
         } else {
-            vec![&args.defects]
+            vec![&args.which.defects]
         };
         for defects in sets {
-            for variant in input::variants(&input.test, args.revision, defects) {
+            for variant in args.which.variants(&input.test, defects) {
                 jobs.push(Job { input, variant });
             }
         }
@@ -207,7 +204,7 @@ fn print_table(done: &[Done]) {
 fn report_counterexamples(args: &Args, jobs: &[Job<'_>], done: &[Done]) {
     for (job, done) in jobs.iter().zip(done) {
         let Some(found) = &done.counterexample else { continue };
-        if done.row.as_expected && args.defects.is_empty() {
+        if done.row.as_expected && args.which.defects.is_empty() {
             continue;
         }
         let test = &job.input.test;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use ifq_model::revision::{Defect, Revision, Variant};
@@ -21,15 +22,40 @@ pub struct Input {
     pub test: Test,
 }
 
+/// Which kernels to look at.
+#[derive(Clone, Debug, Args)]
+pub struct Which {
+    /// Only this revision
+    #[arg(long, value_parser = revision())]
+    pub revision: Option<Revision>,
+    /// Switch a defect on (may be repeated); without it, what the files expect is checked
+    #[arg(long = "defect", value_parser = defect())]
+    pub defects: Vec<Defect>,
+}
+
+impl Which {
+    /// The variants of a test with these defects: one for each of its revisions, or the one asked
+    /// for.
+    #[must_use]
+    pub fn variants(&self, test: &Test, defects: &[Defect]) -> Vec<Variant> {
+        let mut defects = defects.to_vec();
+        defects.sort_unstable();
+        defects.dedup();
+        let wanted = |r: &&Revision| self.revision.is_none_or(|asked| asked == **r);
+        let revisions = test.revisions.iter().filter(wanted);
+        revisions.map(|r| Variant { revision: *r, defects: defects.clone() }).collect()
+    }
+}
+
 /// Parses a revision's name.
-pub fn revision() -> impl TypedValueParser<Value = Revision> {
+fn revision() -> impl TypedValueParser<Value = Revision> {
     PossibleValuesParser::new(Revision::ALL.map(Revision::name)).map(|name| {
         Revision::ALL.into_iter().find(|r| r.name() == name).unwrap_or(Revision::ALL[0])
     })
 }
 
 /// Parses a defect's id.
-pub fn defect() -> impl TypedValueParser<Value = Defect> {
+fn defect() -> impl TypedValueParser<Value = Defect> {
     PossibleValuesParser::new(Defect::ALL.map(Defect::name))
         .map(|name| Defect::ALL.into_iter().find(|d| d.name() == name).unwrap_or(Defect::ALL[0]))
 }
@@ -81,20 +107,6 @@ fn expand(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(is_test).collect();
     found.sort();
     Ok(found)
-}
-
-/// The variants to look at: one for each revision of the test, or the one asked for.
-#[must_use]
-pub fn variants(test: &Test, revision: Option<Revision>, defects: &[Defect]) -> Vec<Variant> {
-    let mut defects = defects.to_vec();
-    defects.sort_unstable();
-    defects.dedup();
-    let wanted = |r: &&Revision| revision.is_none_or(|asked| asked == **r);
-    test.revisions
-        .iter()
-        .filter(wanted)
-        .map(|r| Variant { revision: *r, defects: defects.clone() })
-        .collect()
 }
 
 /// Prints errors, each with the command's name before it.

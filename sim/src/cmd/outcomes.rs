@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use ifq_model::revision::{Defect, Revision};
+use ifq_model::revision::Revision;
 use serde::Serialize;
 
-use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, input};
+use super::input::{self, Which};
+use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
 use crate::explore::{Limits, explore};
 use crate::file;
 
@@ -16,12 +17,9 @@ use crate::file;
 pub struct Args {
     /// A test file
     pub file: PathBuf,
-    /// Only this revision
-    #[arg(long, value_parser = input::revision())]
-    pub revision: Option<Revision>,
-    /// Switch a defect on (may be repeated)
-    #[arg(long = "defect", value_parser = input::defect())]
-    pub defects: Vec<Defect>,
+    /// Which kernels
+    #[command(flatten)]
+    pub which: Which,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -47,7 +45,7 @@ pub fn outcomes(args: &Args) -> u8 {
         }
     };
     let mut code = EXIT_OK;
-    for variant in input::variants(&test, args.revision, &args.defects) {
+    for variant in args.which.variants(&test, &args.which.defects) {
         let found = explore(&test, &variant, &Limits::default(), &mut |_| {});
         let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
         let violation = found.counterexample.map(|c| c.violation.to_string());

@@ -10,7 +10,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Revision, Variant};
 use serde::Serialize;
 
-use super::input::{self, Input};
+use super::input::{self, Input, Which};
 use super::{EXIT_DIFFERENCE, EXIT_OK, counterexample};
 use crate::exec::run_once;
 use crate::explore::Counterexample;
@@ -34,12 +34,9 @@ pub struct Args {
     /// Runs of each test
     #[arg(long, default_value_t = 1000)]
     pub runs: u64,
-    /// Only this revision
-    #[arg(long, value_parser = input::revision())]
-    pub revision: Option<Revision>,
-    /// Switch a defect on (may be repeated)
-    #[arg(long = "defect", value_parser = input::defect())]
-    pub defects: Vec<Defect>,
+    /// Which kernels
+    #[command(flatten)]
+    pub which: Which,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -74,7 +71,7 @@ pub fn simulate(args: &Args, library: &[Input]) -> u8 {
     }
     let mut code = EXIT_OK;
     for input in inputs.iter() {
-        for variant in input::variants(&input.test, args.revision, &args.defects) {
+        for variant in args.which.variants(&input.test, &args.which.defects) {
             if !campaign(args, input, &variant) {
                 code = EXIT_DIFFERENCE;
             }
