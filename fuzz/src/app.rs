@@ -8,23 +8,26 @@
 //!
 //! * give a buffer back twice, or to an ifq that it did not come from. A completion is returned at
 //!   most once, and only if all receives of its ring before it were from one ifq;
-//! * produce into a refill ring without the lock that its producers share.
+//! * produce into a refill ring without the lock that its producers share;
+//! * scribble into one.
 //!
 //! It may give a buffer back when all users of its ifq are gone, which is a write into its own
 //! memory: nobody writes into the area then.
 
 use std::collections::BTreeSet;
 
-use ifq_model::scenario::{Op, RingId, SocketId, Source, Step, Test, Var, VarId, VarKind};
+use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::scenario::{Event, Op, RingId, SocketId, Source, Step, Test, Var, VarId, VarKind};
 use ifq_model::spec::Spec;
+use ifq_sim::file::verb;
 
 use crate::draw::{Draw, Word};
 
 /// Receives on one ring, and from one socket: room for all their last completions and for all that
 /// wait, so that no bound of the model is met.
 pub const MAX_RECVS: usize = 8;
-/// Registrations in a test: each has memory of its own.
-pub const MAX_REGISTERED: usize = 6;
+/// Areas in a test: each has memory of its own.
+pub const MAX_AREAS: usize = 6;
 /// Most buffers in an area.
 pub const MAX_BUFFERS: u32 = 8;
 
@@ -48,12 +51,17 @@ pub enum Part {
 enum Kind {
     Register,
     Import,
+    Clone,
     Export,
     Recv,
     Send,
     Wait,
     Return,
     Flush,
+    AddArea,
+    Arm,
+    Mmap,
+    Unregister,
     Close,
     Exit,
     Shutdown,
@@ -62,7 +70,7 @@ enum Kind {
 impl Kind {
     /// After it fewer operations apply.
     fn ends(self) -> bool {
-        matches!(self, Kind::Close | Kind::Exit | Kind::Shutdown)
+        matches!(self, Kind::Close | Kind::Exit | Kind::Shutdown | Kind::Unregister)
     }
 }
 
@@ -84,6 +92,22 @@ const KINDS: [Kind; Draw::KINDS] = [
     Kind::Shutdown,
     Kind::Flush,
     Kind::Exit,
+    Kind::Clone,
+    Kind::Recv,
+    Kind::AddArea,
+    Kind::Register,
+    Kind::Return,
+    Kind::Wait,
+    Kind::Send,
+    Kind::Clone,
+    Kind::Arm,
+    Kind::Mmap,
+    Kind::Return,
+    Kind::Wait,
+    Kind::Send,
+    Kind::Close,
+    Kind::Exit,
+    Kind::Unregister,
 ];
 
 /// A completion whose buffer may be given back.
@@ -106,7 +130,7 @@ pub struct App {
     held: Vec<Held>,
     recvs_of_ring: Vec<usize>,
     recvs_of_socket: Vec<usize>,
-    registered: usize,
+    areas: usize,
 }
 
 impl App {
@@ -115,13 +139,13 @@ impl App {
     pub fn new(test: Test) -> Self {
         let revision = test.revisions[0];
         App {
-            spec: Spec::new(test.rings.len(), &test.sockets, test.queues, revision),
+            spec: Spec::new(&test, revision),
             bound: Vec::new(),
             sources: vec![BTreeSet::new(); test.rings.len()],
             held: Vec::new(),
             recvs_of_ring: vec![0; test.rings.len()],
             recvs_of_socket: vec![0; test.sockets.len()],
-            registered: 0,
+            areas: 0,
             test,
         }
     }
@@ -137,8 +161,9 @@ impl App {
             }
             let mut rest = draw;
             // Now and then what will probably fail is done all the same.
-            let wild = rest.below(32) == 31;
+            let wild = rest.below(16) == 15;
             let op = self.propose(kind, wild, &mut rest)?;
+            let op = if wild { unusual(op, &mut rest) } else { op };
             let mut spec = self.spec.clone();
             let result = spec.step(&op, Some(self.bound.len() as VarId));
             (wild || result >= 0).then_some((op, rest, spec))
@@ -166,12 +191,14 @@ impl App {
     fn propose(&self, kind: Kind, wild: bool, draw: &mut Draw) -> Option<Op> {
         let op = match kind {
             Kind::Register => self.register(wild, draw)?,
-            Kind::Import => {
-                Op::Import { ring: self.ring(wild, draw)?, fd: self.descriptor(wild, draw)? }
-            }
+            Kind::Import => Op::Import {
+                ring: self.ring(wild, draw)?,
+                fd: self.descriptor(wild, draw)?,
+                quirks: Quirks::NONE,
+            },
             Kind::Export => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::Export { ring, ifq }
+                Op::Export { ring, ifq, quirks: Quirks::NONE }
             }
             Kind::Recv => self.recv(wild, draw)?,
             Kind::Send => {
@@ -182,8 +209,27 @@ impl App {
             Kind::Return => self.give_back(wild, draw)?,
             Kind::Flush => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::Flush { ring, ifq }
+                Op::Flush { ring, ifq, quirks: Quirks::NONE }
             }
+            Kind::Clone => {
+                let (from, ifq) = self.ifq(wild, draw)?;
+                Op::Clone { ring: self.ring(wild, draw)?, from, ifq, quirks: Quirks::NONE }
+            }
+            Kind::AddArea if self.areas == MAX_AREAS => return None,
+            Kind::AddArea => {
+                let (ring, ifq) = self.ifq(wild, draw)?;
+                Op::AddArea { ring, ifq, buffers: draw.one_of(&BUFFERS)?, quirks: Quirks::NONE }
+            }
+            Kind::Arm => {
+                let (ring, ifq) = self.ifq(wild, draw)?;
+                Op::Arm { ring, ifq, event: draw.one_of(Event::ALL)?, quirks: Quirks::NONE }
+            }
+            Kind::Mmap => {
+                let (ring, ifq) = self.ifq(wild, draw)?;
+                Op::Mmap { ring, ifq }
+            }
+            Kind::Unregister if self.test.queues == 0 || draw.below(4) > 0 => return None,
+            Kind::Unregister => Op::UnregisterNetdev,
             Kind::Close => Op::Close { fd: self.descriptor(wild, draw)? },
             // Seldom, so that much happens before.
             Kind::Exit | Kind::Shutdown if draw.below(2) == 1 => return None,
@@ -196,7 +242,7 @@ impl App {
     }
 
     fn register(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
-        if self.registered == MAX_REGISTERED {
+        if self.areas == MAX_AREAS {
             return None;
         }
         let ring = self.ring(wild, draw)?;
@@ -206,7 +252,7 @@ impl App {
         };
         let buffers = draw.one_of(&BUFFERS)?;
         let entries = if wild { 0 } else { draw.one_of(&ENTRIES)? };
-        Some(Op::Register { ring, source, buffers, entries })
+        Some(Op::Register { ring, source, buffers, entries, quirks: Quirks::NONE })
     }
 
     fn recv(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
@@ -218,7 +264,7 @@ impl App {
         let idle = self.sockets(|s| room(s) && self.spec.waiters(s) == 0);
         let sockets = if idle.is_empty() || wild { self.sockets(room) } else { idle };
         let socket = draw.one_of(&sockets)?;
-        Some(Op::Recv { ring, ifq, socket, len: draw.one_of(&LIMITS)? })
+        Some(Op::Recv { ring, ifq, socket, len: draw.one_of(&LIMITS)?, quirks: Quirks::NONE })
     }
 
     fn give_back(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
@@ -252,9 +298,12 @@ impl App {
         match *op {
             Op::Register { .. } => {
                 origin = Some(var);
-                self.registered += 1;
+                self.areas += 1;
             }
-            Op::Import { fd: from, .. } | Op::Export { ifq: from, .. } => {
+            Op::AddArea { .. } => self.areas += 1,
+            Op::Import { fd: from, .. }
+            | Op::Export { ifq: from, .. }
+            | Op::Clone { ifq: from, .. } => {
                 origin = self.origin(from);
             }
             Op::Recv { ring, ifq, socket, .. } => {
@@ -318,4 +367,23 @@ impl App {
         let ifq = draw.one_of(&ifqs)?;
         Some((ring(ifq)?, ifq))
     }
+}
+
+/// The operation with something unusual in its argument, if it has an argument.
+fn unusual(mut op: Op, draw: &mut Draw) -> Op {
+    let fitting: Vec<Quirk> =
+        Quirk::ALL.iter().copied().filter(|quirk| quirk.fits(verb(&op))).collect();
+    let quirk: Quirks = draw.one_of(&fitting).into_iter().collect();
+    match &mut op {
+        Op::Register { quirks, .. }
+        | Op::Clone { quirks, .. }
+        | Op::Export { quirks, .. }
+        | Op::Import { quirks, .. }
+        | Op::Flush { quirks, .. }
+        | Op::AddArea { quirks, .. }
+        | Op::Arm { quirks, .. }
+        | Op::Recv { quirks, .. } => *quirks = quirk,
+        _ => {}
+    }
+    op
 }

@@ -1,6 +1,6 @@
 //! Bytes as a test and a schedule.
 //!
-//! Four bytes of header, then operations of two bytes each, then, after [`SEPARATOR`] in place of
+//! Six bytes of header, then operations of two bytes each, then, after [`SEPARATOR`] in place of
 //! an operation or after the last one that there is room for, the schedule. Bytes that are missing
 //! are zero: every input means something.
 
@@ -16,7 +16,7 @@ use crate::app::{App, Part};
 use crate::draw::Word;
 
 /// Bytes before the first operation.
-pub const HEADER: usize = 4;
+pub const HEADER: usize = 6;
 /// Most operations.
 pub const MAX_OPS: usize = 40;
 /// In place of an operation: the schedule begins behind it.
@@ -49,8 +49,10 @@ pub struct Header {
     pub threads: u8,
     /// Device queues, 0 to 3.
     pub queues: u8,
+    /// The kernel.
+    pub revision: Revision,
     /// Which fault points may fail, by position.
-    pub faults: u8,
+    pub faults: u16,
     /// At most so many of them fail, 0 to 2.
     pub max_faults: u8,
     /// Which sockets are on a device queue, by position.
@@ -64,13 +66,14 @@ pub struct Header {
 impl Header {
     /// Reads it.
     #[must_use]
-    pub fn read([counts, faults, more, parts]: [u8; HEADER]) -> Self {
+    pub fn read([counts, low, high, more, parts, revision]: [u8; HEADER]) -> Self {
         Header {
             rings: 1 + (counts & 3),
             sockets: counts >> 2 & 3,
             threads: 1 + (counts >> 4 & 3),
             queues: counts >> 6,
-            faults,
+            revision: newest(usize::from(revision)),
+            faults: u16::from_le_bytes([low, high]),
             // Half of the inputs go without faults.
             max_faults: (more & 3).saturating_sub(1),
             on_queue: more >> 2 & 7,
@@ -82,11 +85,15 @@ impl Header {
     /// Writes it; [`Header::read`] reads it back.
     #[must_use]
     pub fn write(self) -> [u8; HEADER] {
+        let [low, high] = self.faults.to_le_bytes();
+        let revision = (0..).find(|back| newest(usize::from(*back)) == self.revision);
         [
             (self.rings - 1) | self.sockets << 2 | (self.threads - 1) << 4 | self.queues << 6,
-            self.faults,
+            low,
+            high,
             if self.max_faults == 0 { 0 } else { self.max_faults + 1 } | self.on_queue << 2,
             self.setup | self.finally << 4,
+            revision.unwrap_or(0),
         ]
     }
 
@@ -102,18 +109,18 @@ impl Header {
         let faulty =
             |(i, _): &(usize, FaultPoint)| self.max_faults > 0 && self.faults >> i & 1 == 1;
         let faults: Vec<FaultPoint> =
-            FaultPoint::ALL.into_iter().enumerate().filter(faulty).map(|(_, p)| p).collect();
+            FaultPoint::ALL.iter().copied().enumerate().filter(faulty).map(|(_, p)| p).collect();
         let threads = names(self.threads, &["a", "b", "c", "d"]).into_iter();
         Test {
             name: "fuzzed".to_owned(),
-            revisions: Revision::ALL.to_vec(),
+            revisions: vec![self.revision],
             rings: names(self.rings, &["A", "B", "C", "D"]),
             sockets: sockets.map(|(i, name)| Socket { name, queue: queue(i) }).collect(),
             queues,
             threads: threads.map(|name| Thread { name, steps: Vec::new() }).collect(),
             max_faults: if faults.is_empty() { 0 } else { u32::from(self.max_faults) },
             faults,
-            expect: vec![Expect { defects: Vec::new(), violates: None }],
+            expect: vec![Expect::default()],
             ..Test::default()
         }
     }
@@ -129,6 +136,12 @@ impl Header {
             Part::Threads
         }
     }
+}
+
+/// The newest revision, or one that is so many older; then from the newest on again.
+fn newest(back: usize) -> Revision {
+    let all = Revision::ALL;
+    all[all.len() - 1 - back % all.len()]
 }
 
 impl World {
@@ -197,7 +210,8 @@ mod tests {
     fn a_header_is_read_as_it_was_written() {
         for counts in 0..=255 {
             for more in [0, 2, 3, 30, 31] {
-                let bytes = [counts, counts ^ 0x55, more, counts & 0x7f];
+                let revision = counts % Revision::ALL.len() as u8;
+                let bytes = [counts, counts ^ 0x55, !counts, more, counts & 0x7f, revision];
                 assert_eq!(Header::read(bytes).write(), bytes);
             }
         }
@@ -226,7 +240,7 @@ mod tests {
 
     #[test]
     fn parts_follow_each_other() {
-        let header = Header::read([0, 0, 0, 0x12]);
+        let header = Header::read([0, 0, 0, 0, 0x12, 0]);
         let parts: Vec<Part> = (0..4).map(|i| header.part(i, 4)).collect();
         assert_eq!(parts, [Part::Setup, Part::Setup, Part::Threads, Part::Finally]);
     }

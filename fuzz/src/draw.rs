@@ -12,15 +12,15 @@ pub struct Draw {
 
 impl Draw {
     /// Values of [`Draw::kind`].
-    pub const KINDS: usize = 16;
+    pub const KINDS: usize = 32;
 
     /// Of a word.
     #[must_use]
     pub fn new([first, second]: Word) -> Self {
-        Draw { kind: usize::from(first & 15), rest: u32::from(first >> 4) << 8 | u32::from(second) }
+        Draw { kind: usize::from(first & 31), rest: u32::from(first >> 5) << 8 | u32::from(second) }
     }
 
-    /// What is done: the low half of the first byte.
+    /// What is done: the low bits of the first byte.
     #[must_use]
     pub fn kind(&self) -> usize {
         self.kind
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(draw.kind(), 5);
         assert_eq!(draw.below(16), 6);
         assert_eq!(draw.below(16), 11);
-        assert_eq!(draw.below(16), 10);
+        assert_eq!(draw.below(8), 5);
         assert_eq!(draw.below(16), 0);
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ifq_model::scenario::{Op, Socket, Step, Test, VarId};
+use ifq_model::scenario::{Socket, Step, Test, VarId};
 
 use crate::app::{App, Part};
 use crate::decode::{Header, MAX_OPS, SEPARATOR};
 use crate::draw::{Draw, Word};
 
-/// Bytes that [`crate::decode::World::decode`] makes into a test with the same steps, apart from
-/// names, faults and what is looked at. `None` if no bytes do.
+/// Bytes that [`crate::decode::World::decode`] makes into a test with the same steps, on the newest
+/// of its revisions, apart from names, faults and what is looked at. `None` if no bytes do.
 ///
 /// The words are found by trying them, which takes up to a second for a step.
 #[must_use]
@@ -37,6 +37,7 @@ fn header(test: &Test) -> Option<Header> {
     let number = |n: usize, max: u8| u8::try_from(n).ok().filter(|n| *n <= max);
     let on_queue = |(i, socket): (usize, &Socket)| u8::from(socket.queue.is_some()) << i;
     let header = Header {
+        revision: *test.revisions.last()?,
         rings: number(test.rings.len(), 4)?,
         sockets: number(test.sockets.len(), 3)?,
         threads: number(test.threads.len().max(1), 4)?,
@@ -85,9 +86,9 @@ impl Encoder {
     fn word(&mut self, part: Part, thread: usize, step: &Step) -> Option<[u8; 2]> {
         let wanted = self.translate(step);
         let kinds = 0..Draw::KINDS as u16;
-        let words = (0..1_u16 << 12).flat_map(|rest| kinds.clone().map(move |kind| (rest, kind)));
+        let words = (0..1_u16 << 11).flat_map(|rest| kinds.clone().map(move |kind| (rest, kind)));
         for (rest, kind) in words {
-            let word: Word = [(rest >> 8 << 4 | kind) as u8, rest as u8];
+            let word: Word = [(rest >> 8 << 5 | kind) as u8, rest as u8];
             if word[0] == SEPARATOR {
                 continue;
             }
@@ -107,15 +108,7 @@ impl Encoder {
         let mut step = step.clone();
         let rename = |var: &mut VarId| *var = self.vars.get(var).copied().unwrap_or(VarId::MAX);
         step.after.iter_mut().for_each(rename);
-        match &mut step.op {
-            Op::Export { ifq, .. } | Op::Flush { ifq, .. } | Op::Recv { ifq, .. } => rename(ifq),
-            Op::Import { fd, .. } | Op::Close { fd } => rename(fd),
-            Op::Return { cqe, ifq, .. } => {
-                rename(cqe);
-                rename(ifq);
-            }
-            _ => {}
-        }
+        step.op.for_each_var(rename);
         step
     }
 }

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use ifq_model::invariant::{Invariant, Violation};
+use ifq_model::invariant::Violation;
 use ifq_model::outcome::Outcome;
-use ifq_model::revision::{Defect, Variant};
-use ifq_model::scenario::{Expect, Schedule, Test};
-use ifq_sim::exec::{RunResult, run_once};
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::Test;
+use ifq_sim::counterexample::Counterexample;
+use ifq_sim::exec::run_once;
 use ifq_sim::file::{from_json, parse, print, to_json, validate};
 use ifq_sim::schedule::Bytes;
 
@@ -30,49 +31,44 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Runs a decoded input once on each of its revisions, with some defects switched on.
+/// Runs a decoded input once on a variant of the kernel.
 ///
 /// # Errors
-/// The run that broke an invariant.
-pub fn run(world: &World, defects: &[Defect]) -> Result<Vec<Outcome>, Box<Failure>> {
+/// The run that broke an invariant, or did not end.
+///
+/// # Panics
+/// The run ends without an outcome and nothing broke: a defect of the machine.
+pub fn run(world: &World, variant: &Variant) -> Result<Outcome, Box<Failure>> {
     let test = Rc::new(world.test.clone());
-    let mut outcomes = Vec::new();
-    for &revision in &test.revisions {
-        let variant = Variant { revision, defects: defects.to_vec() };
-        let scheduler = Box::new(Bytes::new(&world.schedule));
-        let RunResult { outcome, violation, decisions, .. } = run_once(&test, &variant, scheduler);
-        // A run that neither ends nor breaks anything was given up after too many steps.
-        let endless =
-            || Violation { invariant: Invariant::I4, what: "the run does not end".to_owned() };
-        match (outcome, violation) {
-            (Some(outcome), None) => outcomes.push(outcome),
-            (_, violation) => {
-                let violation = violation.unwrap_or_else(endless);
-                return Err(Box::new(failure(&test, &variant, violation, decisions)));
-            }
-        }
-    }
-    Ok(outcomes)
+    let run = run_once(&test, variant, Box::new(Bytes::new(&world.schedule)));
+    let Some(violation) = run.broken() else {
+        return Ok(run.outcome.expect("a run that breaks nothing comes to its end"));
+    };
+    let (decisions, steps) = (run.decisions, run.steps);
+    let found = Counterexample { violation, decisions, steps };
+    let test = found.in_test(&test, variant);
+    Err(Box::new(Failure { violation: found.violation, test }))
 }
 
-fn failure(test: &Test, variant: &Variant, violation: Violation, decisions: Vec<u32>) -> Failure {
-    let mut test = test.clone();
-    let defects = variant.defects.clone();
-    test.revisions = vec![variant.revision];
-    if !defects.is_empty() {
-        let violates = Some(violation.invariant);
-        test.expect.push(Expect { defects: defects.clone(), violates });
-    }
-    test.schedule = Some(Schedule { defects, decisions });
-    Failure { violation, test }
+/// What the target `world` runs an input on: its revision, with all that is known to be wrong in it
+/// mended.
+#[must_use]
+pub fn sound(world: &World) -> Variant {
+    Variant::mended(world.test.revisions[0])
+}
+
+/// What the target `canary` runs every input on.
+#[must_use]
+pub fn ailing() -> Variant {
+    Variant::with(Revision::Import73, &[Defect::EarlyPut])
 }
 
 /// The target `world`.
 ///
 /// # Panics
-/// A sound revision breaks an invariant; the message holds the test file.
+/// A mended revision breaks an invariant; the message holds the test file.
 pub fn world(world: &World) {
-    if let Err(failure) = run(world, &[]) {
+    if let Err(failure) = run(world, &sound(world)) {
         panic!("{failure}");
     }
 }
@@ -80,9 +76,9 @@ pub fn world(world: &World) {
 /// The target `canary`: must fail for some inputs.
 ///
 /// # Panics
-/// As [`world`], with [`Defect::EarlyPut`] on.
+/// As [`world`], on [`ailing`].
 pub fn canary(world: &World) {
-    if let Err(failure) = run(world, &[Defect::EarlyPut]) {
+    if let Err(failure) = run(world, &ailing()) {
         panic!("{failure}");
     }
 }

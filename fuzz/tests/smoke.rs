@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use ifq_fuzz::decode::World;
 use ifq_fuzz::encode::encode;
-use ifq_fuzz::targets::{Failure, canary, check_round_trips, parse_bytes, run, world};
+use ifq_fuzz::targets::{
+    Failure, ailing, canary, check_round_trips, parse_bytes, run, sound, world,
+};
 use ifq_model::outcome::Value;
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::scenario::{Schedule, Step, Test};
@@ -48,8 +50,9 @@ fn random_inputs_hold_and_most_of_their_operations_take_effect() {
     let (mut steps, mut effective) = (0, 0);
     for seed in 0..INPUTS {
         let world = World::decode(&input(seed));
-        let outcomes = run(&world, &[]).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
-        for value in &outcomes[0].0 {
+        let outcome = run(&world, &sound(&world));
+        let outcome = outcome.unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+        for value in &outcome.0 {
             steps += 1;
             effective += u64::from(matches!(value, Value::Fd | Value::Number(0..)));
         }
@@ -63,16 +66,16 @@ fn random_inputs_hold_and_most_of_their_operations_take_effect() {
 #[test]
 fn the_canary_is_found_dead_within_a_hundred_inputs_and_dies_again_when_replayed() {
     let found = (0..100).find_map(|seed| {
-        let failure = run(&World::decode(&input(seed)), &[Defect::EarlyPut]).err()?;
+        let failure = run(&World::decode(&input(seed)), &ailing()).err()?;
         Some((seed, failure))
     });
     let (seed, failure) = found.expect("early-put breaks an invariant");
     println!("seed {seed}: {}", failure.violation);
     check_round_trips(&failure.test);
     let Failure { test, violation } = *failure;
-    let Schedule { defects, decisions } = test.schedule.clone().expect("a schedule");
+    let Schedule { defects, decisions, .. } = test.schedule.clone().expect("a schedule");
     assert_eq!(defects, [Defect::EarlyPut]);
-    let variant = Variant { revision: test.revisions[0], defects };
+    let variant = Variant::with(test.revisions[0], &defects);
     let again = run_once(&Rc::new(test), &variant, Box::new(Replay::new(&decisions)));
     assert_eq!(again.violation, Some(violation));
     assert_eq!(again.decisions, decisions);
@@ -99,7 +102,7 @@ fn the_seeds_of_world_hold_and_some_of_them_kill_the_canary() {
         let input = World::decode(bytes);
         println!("{name}: {} steps", input.test.steps().count());
         world(&input);
-        killed += usize::from(run(&input, &[Defect::EarlyPut]).is_err());
+        killed += usize::from(run(&input, &ailing()).is_err());
     }
     assert!(killed > 0);
 }

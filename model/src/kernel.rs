@@ -2,9 +2,9 @@
 
 use crate::fs::Files;
 use crate::net::netdev::Netdev;
-use crate::platform::{Platform, Ptr, Rmw, WaitWord};
-use crate::revision::Variant;
-use crate::work::Work;
+use crate::platform::{Kind, Platform, Ptr, Rmw, WaitWord};
+use crate::revision::{Defect, Variant};
+use crate::work::{Work, WorkKind};
 
 /// The one kernel, process and network namespace of a run.
 pub struct Kernel<P: Platform> {
@@ -14,10 +14,17 @@ pub struct Kernel<P: Platform> {
     pub files: Files<P>,
     /// The network device, if the test has one.
     pub netdev: Option<Ptr<P, Netdev<P>>>,
-    /// Work that ends by itself.
+    /// The test's own threads.
+    pub threads: WorkCount<P>,
+    /// Work of the kernel's own.
     pub work: WorkCount<P>,
     /// Page pools that wait for buffers; those may lie in a socket until it is closed.
     pub page_pools: WorkCount<P>,
+    /// System calls that run, but for those that wait by their own wish; see
+    /// [`Kernel::begin_syscall`].
+    pub syscalls: P::Gate,
+    /// Nobody raises it: what a page fault waits for that user space does not serve.
+    pub user_page: P::Gate,
 }
 
 /// How many pieces of work were queued and how many have ended.
@@ -34,6 +41,17 @@ impl<P: Platform> WorkCount<P> {
         WorkCount { queued: P::gate("work_queued", 0), done: P::gate("work_done", 0) }
     }
 
+    /// One piece is queued.
+    pub fn begin(&self) {
+        self.queued.poke(Rmw::Add(1));
+    }
+
+    /// Whether a piece has not ended. Only while nothing else runs.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        self.done.poke(Rmw::Add(0)) != self.queued()
+    }
+
     /// One piece has ended. Part of its last step: like the release of a lock, only who waits for
     /// it can tell the difference.
     pub fn done(&self) {
@@ -44,6 +62,18 @@ impl<P: Platform> WorkCount<P> {
     pub async fn flush(&self) {
         let mut queued = self.queued();
         while queued > self.done.wait_until(queued).await || queued != self.queued() {
+            queued = self.queued();
+        }
+    }
+
+    /// As [`WorkCount::flush`], but gives up when nothing else can run any more: what is left waits
+    /// for something that user space still has to do.
+    pub async fn settle(&self) {
+        let mut queued = self.queued();
+        while let Some(done) = self.done.wait_or_quiesce(queued).await {
+            if done >= queued && queued == self.queued() {
+                break;
+            }
             queued = self.queued();
         }
     }
@@ -60,13 +90,58 @@ impl<P: Platform> Default for WorkCount<P> {
 }
 
 impl<P: Platform> Kernel<P> {
+    /// A kernel of this variant that runs nothing yet.
+    #[must_use]
+    pub fn alloc(
+        variant: &Variant,
+        fds: usize,
+        netdev: Option<&Ptr<P, Netdev<P>>>,
+    ) -> Ptr<P, Self> {
+        Ptr::alloc(Kind::World, 0, || Kernel {
+            variant: variant.clone(),
+            files: Files::new(fds),
+            netdev: netdev.cloned(),
+            threads: WorkCount::new(),
+            work: WorkCount::new(),
+            page_pools: WorkCount::new(),
+            syscalls: P::gate("syscalls", 0),
+            user_page: P::gate("user_page", 0),
+        })
+    }
+
+    /// A task enters the kernel. Part of the step that is running, as [`Kernel::end_syscall`].
+    pub fn begin_syscall(&self) {
+        self.syscalls.poke(Rmw::Add(1));
+    }
+
+    /// A task leaves the kernel.
+    pub fn end_syscall(&self) {
+        self.syscalls.poke(Rmw::Sub(1));
+    }
+
+    /// Counts that a piece of work has ended.
+    pub fn work_done(&self, kind: WorkKind) {
+        match kind {
+            WorkKind::Thread => self.threads.done(),
+            WorkKind::Kernel => self.work.done(),
+            WorkKind::PagePool => self.page_pools.done(),
+        }
+    }
+
+    /// Whether a defect is there.
+    #[must_use]
+    pub fn has(&self, defect: Defect) -> bool {
+        self.variant.has(defect)
+    }
+
     /// `queue_work`, `call_rcu`.
     pub fn queue_work(&self, work: Work<P>) {
-        let count = match work {
-            Work::PagePoolRelease(_) => &self.page_pools,
-            Work::TestThread(..) | Work::RingExit(_) | Work::PercpuRefSwitch(_) => &self.work,
+        let count = match work.kind() {
+            WorkKind::Thread => &self.threads,
+            WorkKind::Kernel => &self.work,
+            WorkKind::PagePool => &self.page_pools,
         };
-        count.queued.poke(Rmw::Add(1));
+        count.begin();
         P::queue_work(work);
     }
 }

@@ -6,6 +6,7 @@
 //! `ifq-sim`, loom, shuttle, proptest, libFuzzer. Nothing in this crate starts a thread, does I/O,
 //! reads a clock or draws a random number.
 
+pub mod conform;
 pub mod errno;
 pub mod fault;
 pub mod fs;
@@ -16,9 +17,11 @@ pub mod net;
 pub mod outcome;
 pub mod platform;
 pub mod prim;
+pub mod quirk;
 pub mod revision;
 pub mod scenario;
 pub mod spec;
+pub mod uaccess;
 pub mod user;
 pub mod work;
 pub mod world;

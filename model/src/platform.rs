@@ -150,6 +150,8 @@ pub enum Kind {
     Ctx,
     /// `struct io_zcrx_ifq`.
     Ifq,
+    /// `struct io_zcrx_ifq` that is a proxy.
+    Proxy,
     /// `struct io_zcrx_area` with its niovs.
     Area,
     /// `struct io_kiocb`.
@@ -175,6 +177,7 @@ impl Kind {
         match self {
             Kind::Ctx => "ring",
             Kind::Ifq => "ifq",
+            Kind::Proxy => "proxy",
             Kind::Area => "area",
             Kind::Req => "req",
             Kind::File => "file",

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
-use crate::revision::{Defect, Revision};
+use crate::quirk::Quirks;
+use crate::revision::{Defect, Entry, Revision, Variant};
 
 /// Upper bounds of what a test may hold.
 pub mod limits {
@@ -31,6 +32,8 @@ pub mod limits {
     pub const QUEUES: u32 = 16;
     /// Faults in one run.
     pub const FAULTS: u32 = 8;
+    /// Areas of one ifq, the first one included; the kernel's own limit is `ZCRX_MAX_AREAS`, 1024.
+    pub const AREAS: usize = 8;
 }
 
 /// Index into [`Test::rings`].
@@ -49,8 +52,14 @@ pub struct Test {
     pub about: String,
     /// The revisions it is for, oldest first; not empty.
     pub revisions: Vec<Revision>,
+    /// The entries of the catalogue that it shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shows: Vec<Entry>,
     /// Rings, by name. Each is set up before the first step.
     pub rings: Vec<String>,
+    /// How rings are set up that are not set up as usual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setups: Vec<(RingId, RingSetup)>,
     /// TCP connections, by name. Each is set up before the first step.
     pub sockets: Vec<Socket>,
     /// Number of receive queues of the network device; 0: there is none.
@@ -82,6 +91,75 @@ pub struct Socket {
     pub name: String,
     /// The device queue that its packets arrive on; `None`: loopback, ordinary pages.
     pub queue: Option<u32>,
+}
+
+/// What is unusual about a ring's flags. The usual ones are `DEFER_TASKRUN | SINGLE_ISSUER | CQE32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RingSetup {
+    /// Without `IORING_SETUP_DEFER_TASKRUN`.
+    NoDefer,
+    /// Without `IORING_SETUP_CQE32`.
+    NoCqe32,
+    /// With `IORING_SETUP_CLAMP`.
+    Clamp,
+}
+
+impl RingSetup {
+    /// All of them.
+    pub const ALL: &'static [RingSetup] =
+        &[RingSetup::NoDefer, RingSetup::NoCqe32, RingSetup::Clamp];
+
+    /// The word that test files use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RingSetup::NoDefer => "no-defer",
+            RingSetup::NoCqe32 => "no-cqe32",
+            RingSetup::Clamp => "clamp",
+        }
+    }
+}
+
+/// `enum zcrx_event_type`, and one that there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// `ZCRX_EVENT_ALLOC_FAIL`.
+    AllocFail,
+    /// `ZCRX_EVENT_COPY`.
+    Copy,
+    /// A number that is no event.
+    Unknown,
+}
+
+impl Event {
+    /// All of them, by number.
+    pub const ALL: &'static [Event] = &[Event::AllocFail, Event::Copy, Event::Unknown];
+
+    /// The word that test files use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::AllocFail => "alloc-fail",
+            Event::Copy => "copy",
+            Event::Unknown => "unknown",
+        }
+    }
+}
+
+/// A word of a refill ring that user space can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RqWord {
+    /// `head`, the kernel's own.
+    Head,
+    /// `tail`.
+    Tail,
+    /// `off` of an entry, by its index in the ring.
+    Off(u32),
+    /// `__pad` of an entry, by its index in the ring.
+    Pad(u32),
 }
 
 /// What kind of value a step binds.
@@ -151,6 +229,21 @@ pub enum Op {
         buffers: u32,
         /// Entries asked for in the refill ring.
         entries: u32,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
+    },
+    /// `IORING_REGISTER_ZCRX_IFQ` with `IORING_ZCRX_IFQ_REG_CLONE`. Result: the id, or -errno.
+    Clone {
+        /// The ring that clones.
+        ring: RingId,
+        /// The source ring, whose descriptor is in `if_idx`.
+        from: RingId,
+        /// An [`VarKind::Ifq`] of the source ring, in `if_rxq`.
+        ifq: VarId,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
     },
     /// `ZCRX_CTRL_EXPORT`. Result: a file descriptor, or -errno.
     Export {
@@ -158,6 +251,9 @@ pub enum Op {
         ring: RingId,
         /// An [`VarKind::Ifq`] of this ring.
         ifq: VarId,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
     },
     /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. Result: the id, or -errno.
     Import {
@@ -165,6 +261,9 @@ pub enum Op {
         ring: RingId,
         /// A [`VarKind::Fd`].
         fd: VarId,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
     },
     /// `ZCRX_CTRL_FLUSH_RQ`. Result: 0 or -errno.
     Flush {
@@ -172,6 +271,51 @@ pub enum Op {
         ring: RingId,
         /// An [`VarKind::Ifq`] of this ring.
         ifq: VarId,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
+    },
+    /// `ZCRX_CTRL_ADD_AREA`. Result: 0 or -errno.
+    AddArea {
+        /// The ring.
+        ring: RingId,
+        /// An [`VarKind::Ifq`] of this ring.
+        ifq: VarId,
+        /// Size of the area in buffers of one page.
+        buffers: u32,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
+    },
+    /// `ZCRX_CTRL_ARM_EVENT`. Result: 0 or -errno.
+    Arm {
+        /// The ring.
+        ring: RingId,
+        /// An [`VarKind::Ifq`] of this ring.
+        ifq: VarId,
+        /// `event_type`.
+        event: Event,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
+    },
+    /// `mmap` of the refill ring's region through the ring's descriptor. Result: 0 or -errno.
+    Mmap {
+        /// The ring.
+        ring: RingId,
+        /// An [`VarKind::Ifq`] of this ring.
+        ifq: VarId,
+    },
+    /// The test's network device is unregistered (`unregister_netdevice`). Result: 0.
+    UnregisterNetdev,
+    /// User space writes a word of a refill ring, whatever the rules are. Result: 0.
+    Scribble {
+        /// An [`VarKind::Ifq`]: the ring that its registration made.
+        ifq: VarId,
+        /// Which word.
+        word: RqWord,
+        /// What is written.
+        value: u64,
     },
     /// Closes the ring's file descriptor; what follows happens in the background. Result: 0, or
     /// -EBADF if it is closed already.
@@ -195,6 +339,9 @@ pub enum Op {
         socket: SocketId,
         /// Total number of bytes after which the request ends; 0: no limit.
         len: u32,
+        /// What is unusual about the argument.
+        #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+        quirks: Quirks,
     },
     /// Waits for the ring's next completion and takes it. Result: its `res`; -ETIME if none comes;
     /// -errno of the ring (-EBADF) otherwise.
@@ -234,38 +381,87 @@ impl Op {
     pub fn ring(&self) -> Option<RingId> {
         match *self {
             Op::Register { ring, .. }
+            | Op::Clone { ring, .. }
             | Op::Export { ring, .. }
             | Op::Import { ring, .. }
             | Op::Flush { ring, .. }
+            | Op::AddArea { ring, .. }
+            | Op::Arm { ring, .. }
+            | Op::Mmap { ring, .. }
             | Op::Exit { ring }
             | Op::Recv { ring, .. }
             | Op::Wait { ring } => Some(ring),
-            Op::Close { .. } | Op::Return { .. } | Op::Send { .. } | Op::Shutdown { .. } => None,
+            Op::Close { .. }
+            | Op::Return { .. }
+            | Op::Send { .. }
+            | Op::Shutdown { .. }
+            | Op::UnregisterNetdev
+            | Op::Scribble { .. } => None,
         }
     }
 
     /// The variables that the operation reads.
     pub fn uses(&self) -> impl Iterator<Item = VarId> + use<> {
-        let (a, b) = match *self {
-            Op::Export { ifq, .. } | Op::Flush { ifq, .. } | Op::Recv { ifq, .. } => {
-                (Some(ifq), None)
+        // The operation is small: a copy with every variable handed to the closure, in order.
+        let (mut used, mut op) = (Vec::new(), *self);
+        op.for_each_var(|var| used.push(*var));
+        used.into_iter()
+    }
+
+    /// Calls a function on each variable that the operation reads, which may rename it.
+    pub fn for_each_var(&mut self, mut f: impl FnMut(&mut VarId)) {
+        match self {
+            Op::Clone { ifq, .. }
+            | Op::Export { ifq, .. }
+            | Op::Flush { ifq, .. }
+            | Op::AddArea { ifq, .. }
+            | Op::Arm { ifq, .. }
+            | Op::Mmap { ifq, .. }
+            | Op::Scribble { ifq, .. }
+            | Op::Recv { ifq, .. } => f(ifq),
+            Op::Import { fd, .. } | Op::Close { fd } => f(fd),
+            Op::Return { cqe, ifq, .. } => {
+                f(cqe);
+                f(ifq);
             }
-            Op::Import { fd, .. } | Op::Close { fd } => (Some(fd), None),
-            Op::Return { cqe, ifq, .. } => (Some(cqe), Some(ifq)),
             Op::Register { .. }
             | Op::Exit { .. }
             | Op::Wait { .. }
             | Op::Send { .. }
-            | Op::Shutdown { .. } => (None, None),
-        };
-        a.into_iter().chain(b)
+            | Op::Shutdown { .. }
+            | Op::UnregisterNetdev => {}
+        }
+    }
+
+    /// What is unusual about the argument.
+    #[must_use]
+    pub fn quirks(&self) -> Quirks {
+        match *self {
+            Op::Register { quirks, .. }
+            | Op::Clone { quirks, .. }
+            | Op::Export { quirks, .. }
+            | Op::Import { quirks, .. }
+            | Op::Flush { quirks, .. }
+            | Op::AddArea { quirks, .. }
+            | Op::Arm { quirks, .. }
+            | Op::Recv { quirks, .. } => quirks,
+            Op::Mmap { .. }
+            | Op::Exit { .. }
+            | Op::Wait { .. }
+            | Op::Close { .. }
+            | Op::Return { .. }
+            | Op::Send { .. }
+            | Op::Shutdown { .. }
+            | Op::UnregisterNetdev
+            | Op::Scribble { .. } => Quirks::NONE,
+        }
     }
 
     /// What kind of value the operation yields.
     #[must_use]
     pub fn yields(&self) -> VarKind {
         match self {
-            Op::Register { .. } | Op::Import { .. } => VarKind::Ifq,
+            Op::Register { .. } | Op::Import { .. } | Op::Clone { .. } => VarKind::Ifq,
             Op::Export { .. } => VarKind::Fd,
             Op::Wait { .. } => VarKind::Cqe,
             _ => VarKind::Status,
@@ -274,10 +470,17 @@ impl Op {
 }
 
 /// What the checker must say about a test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expect {
-    /// With these defects switched on; empty: the revision as it is.
+    /// On these revisions, oldest first; empty: on all for which no other expectation with the same
+    /// switches names the revision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
+    /// With these defects switched on besides the revision's own.
     pub defects: Vec<Defect>,
+    /// With these of the revision's own defects mended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<Defect>,
     /// `None`: everything holds. Otherwise the invariant that breaks.
     pub violates: Option<Invariant>,
 }
@@ -286,8 +489,11 @@ pub struct Expect {
 /// order. The meaning of a number is the executor's; a file that holds one names its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The defects that were on.
+    /// The defects that were switched on.
     pub defects: Vec<Defect>,
+    /// The defects that were mended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<Defect>,
     /// The decisions.
     pub decisions: Vec<u32>,
 }
@@ -302,6 +508,12 @@ impl Test {
         })
     }
 
+    /// Whether a ring is set up in this unusual way.
+    #[must_use]
+    pub fn is_set_up(&self, ring: RingId, setup: RingSetup) -> bool {
+        self.setups.contains(&(ring, setup))
+    }
+
     /// All steps: set-up, threads, the end.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.setup.iter().chain(self.threads.iter().flat_map(|t| &t.steps)).chain(&self.finally)
@@ -313,7 +525,8 @@ impl Test {
         self.steps().find(|s| s.bind == Some(var))
     }
 
-    /// The `register` step that an ifq or fd variable goes back to, through imports and exports.
+    /// The `register` step that an ifq or fd variable goes back to, through imports, exports and
+    /// clones.
     /// `None` if the variable is of another kind, is bound nowhere or goes round in a circle.
     #[must_use]
     pub fn origin(&self, var: VarId) -> Option<VarId> {
@@ -321,11 +534,40 @@ impl Test {
         for _ in 0..=self.vars.len() {
             match self.binding(var)?.op {
                 Op::Register { .. } => return Some(var),
-                Op::Export { ifq, .. } => var = ifq,
+                Op::Export { ifq, .. } | Op::Clone { ifq, .. } => var = ifq,
                 Op::Import { fd, .. } => var = fd,
                 _ => return None,
             }
         }
         None
+    }
+
+    /// What the test expects of a variant; one that it says nothing about is expected to hold.
+    #[must_use]
+    pub fn expected(&self, variant: &Variant) -> Option<Invariant> {
+        let same = |e: &&Expect| e.defects == variant.defects && e.without == variant.without;
+        let named = |e: &&Expect| e.revisions.contains(&variant.revision);
+        let mut fitting = self.expect.iter().filter(same);
+        let found =
+            fitting.clone().find(named).or_else(|| fitting.find(|e| e.revisions.is_empty()));
+        found.and_then(|e| e.violates)
+    }
+
+    /// The variants that the test says something about, in the order of its expectations; for each
+    /// in the order of the revisions.
+    #[must_use]
+    pub fn variants(&self) -> Vec<Variant> {
+        let mut variants: Vec<Variant> = Vec::new();
+        for expect in &self.expect {
+            let named = &expect.revisions;
+            for &revision in if named.is_empty() { &self.revisions } else { named } {
+                let (defects, without) = (expect.defects.clone(), expect.without.clone());
+                let variant = Variant { revision, defects, without };
+                if !variants.contains(&variant) {
+                    variants.push(variant);
+                }
+            }
+        }
+        variants
     }
 }

@@ -18,16 +18,40 @@ pub enum Work<P: Platform> {
     PagePoolRelease(Ptr<P, PagePool<P>>),
 }
 
+/// Slots from here on are the kernel's own threads; below are those of user space.
+pub const FIRST_KERNEL_SLOT: u32 = 0x100;
+
+/// Who waits for a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkKind {
+    /// A thread of the test.
+    Thread,
+    /// The kernel's own.
+    Kernel,
+    /// A page pool that waits for its buffers; they may lie in a socket until that is closed.
+    PagePool,
+}
+
 impl<P: Platform> Work<P> {
+    /// Who waits for it.
+    #[must_use]
+    pub fn kind(&self) -> WorkKind {
+        match self {
+            Work::TestThread(..) => WorkKind::Thread,
+            Work::RingExit(_) | Work::PercpuRefSwitch(_) => WorkKind::Kernel,
+            Work::PagePoolRelease(_) => WorkKind::PagePool,
+        }
+    }
+
     /// A number that no two threads of a run share, and that does not depend on the order in which
     /// they start. Zero is left to the thread that runs set-up and end.
     #[must_use]
     pub fn slot(&self) -> u32 {
         match self {
             Work::TestThread(_, index) => 1 + *index as u32,
-            Work::RingExit(ctx) => 0x100 + ctx.number * 2,
-            Work::PercpuRefSwitch(ctx) => 0x101 + ctx.number * 2,
-            Work::PagePoolRelease(pp) => 0x200 + pp.ifq.number,
+            Work::RingExit(ctx) => FIRST_KERNEL_SLOT + ctx.number * 2,
+            Work::PercpuRefSwitch(ctx) => FIRST_KERNEL_SLOT + 1 + ctx.number * 2,
+            Work::PagePoolRelease(pp) => 2 * FIRST_KERNEL_SLOT + pp.ifq.number,
         }
     }
 
@@ -49,15 +73,14 @@ impl<P: Platform> Work<P> {
             Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.kernel.clone(),
             Work::PagePoolRelease(pp) => pp.ifq.kernel.clone(),
         };
-        let is_page_pool = matches!(self, Work::PagePoolRelease(_));
+        let kind = self.kind();
         match self {
             Work::TestThread(world, index) => run_thread(&world, index).await,
             Work::RingExit(ctx) => ctx::io_ring_exit_work(&ctx).await,
             Work::PercpuRefSwitch(ctx) => ctx::percpu_ref_switch_to_atomic_rcu(&ctx).await,
             Work::PagePoolRelease(pp) => page_pool_release_retry(&pp).await,
         }
-        let count = if is_page_pool { &kernel.page_pools } else { &kernel.work };
-        count.done();
+        kernel.work_done(kind);
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::rc::Rc;
 
-use crate::fs::{FileOps, Files};
+use crate::conform::check_spec;
+use crate::fault::FaultPoint;
+use crate::fs::FileOps;
 use crate::invariant::Invariant;
-use crate::io_uring::ctx::io_ring_ctx_alloc;
-use crate::kernel::{Kernel, Task, WorkCount};
+use crate::io_uring::ctx::{RingFlags, io_uring_setup};
+use crate::kernel::{Kernel, Task};
 use crate::net::netdev::netdev_alloc;
 use crate::net::sock::{Sock, sock_alloc, sock_fput};
 use crate::outcome::{Outcome, Value};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, Rmw, WaitWord};
 use crate::revision::Variant;
-use crate::scenario::{Op, RingId, Step, Test, VarId};
-use crate::user::app::{Receive, run_step};
+use crate::scenario::{Op, RingId, RingSetup, Step, Test, VarId};
+use crate::user::app::run_step;
+use crate::user::completion::{Receive, Told, check_given_back};
 use crate::user::mem::{AreaMem, RqMem};
 use crate::work::Work;
 
@@ -26,6 +29,8 @@ pub struct Bound<P: Platform> {
     result: P::Plain,
     /// Of a completion: the buffer's offset plus one; 0: it has none.
     pub off: P::Plain,
+    /// Of a completion: the step that made the area its buffer is in.
+    pub area: P::Plain,
     /// Of a completion: the position in the stream that was found in the buffer.
     pub seq: P::Plain,
     /// Of a completion: the step that submitted its request.
@@ -34,13 +39,13 @@ pub struct Bound<P: Platform> {
     pub returned: P::Atomic,
 }
 
-/// Memory that user space prepared for one `register` step.
+/// Memory that user space prepared for one `register` or `add-area` step.
 #[derive(Debug)]
 pub struct Region<P: Platform> {
     /// For packets.
     pub area: Ptr<P, AreaMem<P>>,
     /// For the refill ring.
-    pub rq: Ptr<P, RqMem<P>>,
+    pub rq: Option<Ptr<P, RqMem<P>>>,
 }
 
 /// The state of one run.
@@ -53,12 +58,19 @@ pub struct World<P: Platform> {
     pub socks: Vec<Ptr<P, Sock<P>>>,
     /// Results, by variable.
     pub vars: Vec<Bound<P>>,
-    /// By step, for the `register` steps.
+    /// By step, for the `register` and `add-area` steps.
     pub regions: Vec<Option<Region<P>>>,
+    /// By step, for the `export` steps: the descriptor's number as the kernel wrote it into the
+    /// argument, plus one.
+    pub zcrx_fds: Vec<Option<P::Atomic>>,
+    /// By step, for the `register` steps that ask for events.
+    pub told: Vec<Option<Told<P>>>,
     /// By step, for the `recv` steps.
     pub receives: Vec<Option<Receive<P>>>,
     /// Next byte expected of each connection, if one request at a time reads from it.
     pub rx_pos: Vec<P::Plain>,
+    /// Whether system calls are counted, because a page fault may wait for user space.
+    pub counts_syscalls: bool,
 }
 
 impl<P: Platform> std::fmt::Debug for World<P> {
@@ -71,15 +83,10 @@ impl<P: Platform> World<P> {
     fn new(test: &Rc<Test>, variant: &Variant) -> Ptr<P, Self> {
         let exports = test.steps().filter(|s| matches!(s.op, Op::Export { .. })).count();
         let netdev = (test.queues > 0).then(|| netdev_alloc(test.queues));
-        let kernel = Ptr::alloc(Kind::World, 0, || Kernel {
-            variant: variant.clone(),
-            files: Files::new(test.rings.len() + exports),
-            netdev: netdev.clone(),
-            work: WorkCount::new(),
-            page_pools: WorkCount::new(),
-        });
+        let kernel = Kernel::alloc(variant, test.rings.len() + exports, netdev.as_ref());
         for ring in 0..test.rings.len() {
-            let ctx = io_ring_ctx_alloc(&kernel, ring as u32, Self::task(test, ring as RingId));
+            let (id, number) = (ring as RingId, ring as u32);
+            let ctx = io_uring_setup(&kernel, number, Self::task(test, id), ring_flags(test, id));
             let file = kernel.files.alloc(ring as u32, FileOps::IoUring(ctx));
             kernel.files.install_first(ring, &file);
         }
@@ -91,8 +98,11 @@ impl<P: Platform> World<P> {
             socks,
             vars: (0..test.vars.len()).map(|v| Self::bound(test, v as VarId)).collect(),
             regions,
+            zcrx_fds: test.steps().map(Self::zcrx_fd).collect(),
+            told: test.steps().map(Told::new).collect(),
             receives: test.steps().map(|s| Receive::new(test, s)).collect(),
             rx_pos: test.sockets.iter().map(|_| P::plain("rx_pos", 0)).collect(),
+            counts_syscalls: test.faults.contains(&FaultPoint::PageFaultWaits),
         })
     }
 
@@ -106,10 +116,17 @@ impl<P: Platform> World<P> {
         match step.op {
             Op::Register { buffers, entries, .. } => Some(Region {
                 area: AreaMem::alloc(number, buffers),
-                rq: RqMem::alloc(number, entries),
+                rq: Some(RqMem::alloc(number, entries)),
             }),
+            Op::AddArea { buffers, .. } => {
+                Some(Region { area: AreaMem::alloc(number, buffers), rq: None })
+            }
             _ => None,
         }
+    }
+
+    fn zcrx_fd(step: &Step) -> Option<P::Atomic> {
+        matches!(step.op, Op::Export { .. }).then(|| P::atomic("zcrx_fd", 0))
     }
 
     fn bound(test: &Test, var: VarId) -> Bound<P> {
@@ -124,6 +141,7 @@ impl<P: Platform> World<P> {
             set: P::plain("bound", 0),
             result: P::plain("result", 0),
             off: P::plain("result.off", 0),
+            area: P::plain("result.area", 0),
             seq: P::plain("result.seq", 0),
             request: P::plain("result.request", 0),
             returned: P::atomic("result.returned", 0),
@@ -158,34 +176,47 @@ impl<P: Platform> World<P> {
         self.test.steps().position(|s| s.bind == Some(var))
     }
 
-    fn outcome(&self) -> Outcome {
-        let value = |var: &VarId| {
-            let bound = &self.vars[usize::from(*var)];
-            if bound.set.get() == 0 {
-                return Value::Unbound;
-            }
-            let kind = self.test.vars[usize::from(*var)].kind;
-            Value::from_raw(kind, bound.result.get().cast_signed())
-        };
-        Outcome(self.test.observe.iter().map(value).collect())
+    /// The refill ring of the ifq that a variable goes back to.
+    #[must_use]
+    pub fn rq_of(&self, ifq: VarId) -> Option<&Ptr<P, RqMem<P>>> {
+        let step = self.test.origin(ifq).and_then(|var| self.step_of(var))?;
+        self.regions[step].as_ref()?.rq.as_ref()
     }
 
-    /// Closes what the test left open, one thing at a time.
+    /// What a step has bound. Only while nothing else runs.
+    #[must_use]
+    pub fn seen(&self, var: VarId) -> Value {
+        let bound = &self.vars[usize::from(var)];
+        if bound.set.get() == 0 {
+            return Value::Unbound;
+        }
+        let kind = self.test.vars[usize::from(var)].kind;
+        Value::from_raw(kind, bound.result.get().cast_signed())
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome(self.test.observe.iter().map(|var| self.seen(*var)).collect())
+    }
+
+    /// Closes what the test left open, one thing at a time, what was opened last first.
     async fn close_all(&self) {
         let files = &self.kernel.files;
-        for fd in files.open() {
+        for fd in files.open().into_iter().rev() {
             let _ = files.close(fd as i64).await;
-            self.kernel.work.flush().await;
+            self.kernel.work.settle().await;
         }
         for sock in &self.socks {
             sock_fput(sock).await;
         }
+        self.kernel.work.flush().await;
         self.kernel.page_pools.flush().await;
     }
 
     /// I3: nothing is left.
     fn check_nothing_left(&self) {
-        for kind in [Kind::Ctx, Kind::Ifq, Kind::Area, Kind::Req, Kind::PagePool, Kind::Sock] {
+        for kind in
+            [Kind::Ctx, Kind::Ifq, Kind::Proxy, Kind::Area, Kind::Req, Kind::PagePool, Kind::Sock]
+        {
             let left = P::live(kind);
             if left != 0 {
                 leak::<P>(format_args!("{left} {} left when everything is closed", kind.name()));
@@ -194,7 +225,9 @@ impl<P: Platform> World<P> {
         if self.kernel.files.live() != 0 {
             leak::<P>(format_args!("a file is left when everything is closed"));
         }
-        if self.regions.iter().flatten().any(|r| r.area.pins.count() + r.rq.pins.count() != 0) {
+        let pins =
+            |r: &Region<P>| r.area.pins.count() + r.rq.as_ref().map_or(0, |rq| rq.pins.count());
+        if self.regions.iter().flatten().any(|r| pins(r) != 0) {
             leak::<P>(format_args!("memory is still pinned when everything is closed"));
         }
         if let Some(netdev) = &self.kernel.netdev
@@ -202,7 +235,26 @@ impl<P: Platform> World<P> {
         {
             leak::<P>(format_args!("a device queue is still bound when everything is closed"));
         }
+        if self.kernel.netdev.as_ref().is_some_and(|netdev| netdev.held()) {
+            leak::<P>(format_args!("the device is still held when everything is closed"));
+        }
     }
+}
+
+/// How a test sets up a ring.
+fn ring_flags(test: &Test, ring: RingId) -> RingFlags {
+    RingFlags {
+        defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
+        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
+        clamp: test.is_set_up(ring, RingSetup::Clamp),
+    }
+}
+
+/// The number of the ifq that a `register` step makes, see [`crate::io_uring::zcrx::Ifq::number`].
+#[must_use]
+pub fn ifq_number(test: &Test, step: usize, ring: RingId) -> u32 {
+    let same = |s: &&Step| matches!(s.op, Op::Register { ring: other, .. } if other == ring);
+    u32::from(ring) + 32 * test.steps().take(step).filter(same).count() as u32
 }
 
 fn leak<P: Platform>(what: std::fmt::Arguments<'_>) {
@@ -227,17 +279,20 @@ pub async fn run<P: Platform>(test: Rc<Test>, variant: Variant) -> Outcome {
         run_step(&*world, None, i, step).await;
         P::op_boundary();
     }
-    world.kernel.work.flush().await;
+    world.kernel.work.settle().await;
     for index in 0..test.threads.len() {
         world.kernel.queue_work(Work::TestThread(world.clone(), index));
     }
-    world.kernel.work.flush().await;
+    world.kernel.threads.flush().await;
+    world.kernel.work.settle().await;
     let first = test.steps().count() - test.finally.len();
     for (i, step) in test.finally.iter().enumerate() {
         run_step(&*world, None, first + i, step).await;
-        world.kernel.work.flush().await;
+        world.kernel.work.settle().await;
         P::op_boundary();
     }
+    check_spec(&world);
+    check_given_back(&world);
     let outcome = world.outcome();
     P::op_boundary();
     world.close_all().await;

@@ -113,14 +113,21 @@ fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) ->
         .collect()
 }
 
+/// Whether a revision is that of a kernel that was released; the proposals are not.
+#[must_use]
+pub fn is_released(revision: Revision) -> bool {
+    !revision.has_proxies()
+}
+
 /// The revision of a test that describes a kernel best: the newest one that is not newer than the
-/// kernel, otherwise the oldest.
+/// kernel, otherwise the oldest. `None`: none of them was released.
 #[must_use]
 pub fn revision_for(test: &Test, kernel: &str) -> Option<Revision> {
     let version = numbers(kernel);
-    let known = |revision: &&Revision| numbers(revision.name()) <= version;
-    let newest = test.revisions.iter().filter(known).max_by_key(|r| numbers(r.name()));
-    newest.or_else(|| test.revisions.iter().min_by_key(|r| numbers(r.name()))).copied()
+    let released = || test.revisions.iter().copied().filter(|r| is_released(*r));
+    let known = |revision: &Revision| numbers(revision.name()) <= version;
+    let newest = released().filter(known).max_by_key(|r| numbers(r.name()));
+    newest.or_else(|| released().min_by_key(|r| numbers(r.name())))
 }
 
 /// The first two numbers of a text: of `7.2.7` and of `import-7.2` they are 7 and 2.
@@ -205,8 +212,12 @@ mod tests {
         assert_eq!(numbers("7.2.7"), (7, 2));
         assert_eq!(numbers("import-7.10"), (7, 10));
         assert_eq!(numbers("6.18.44-fc"), (6, 18));
-        assert_eq!(numbers("proxy"), (0, 0));
         assert_eq!(revision_for(&test(), "7.2.7"), Some(Revision::Import73), "the oldest there is");
         assert_eq!(revision_for(&test(), "7.4"), Some(Revision::Import73));
+        let all = Test { revisions: Revision::ALL.to_vec(), ..test() };
+        assert_eq!(revision_for(&all, "7.2.7"), Some(Revision::Import71));
+        assert_eq!(revision_for(&all, "6.18"), Some(Revision::Import619), "the oldest there is");
+        let proposal = Test { revisions: vec![Revision::ProxyV1], ..test() };
+        assert_eq!(revision_for(&proposal, "7.2.7"), None);
     }
 }

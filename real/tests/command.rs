@@ -23,17 +23,22 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("ifq prints UTF-8")
 }
 
+fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    stdout(output).lines().map(|l| serde_json::from_str(l).expect("a JSON object")).collect()
+}
+
 #[test]
 fn check_prints_one_json_object_a_line_with_the_promised_fields() {
-    let output = ifq(&["check", "--json", &library("import-into-the-owner")]);
+    let file = library("import-into-the-owner");
+    let output = ifq(&["check", "--revision", "import-7.3", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let lines: Vec<serde_json::Value> =
-        stdout(&output).lines().map(|l| serde_json::from_str(l).expect("a JSON object")).collect();
+    let lines = json_lines(&output);
     assert_eq!(lines.len(), 2);
     for field in [
         "test",
         "revision",
         "defects",
+        "without",
         "verdict",
         "invariant",
         "expected",
@@ -41,6 +46,7 @@ fn check_prints_one_json_object_a_line_with_the_promised_fields() {
         "transitions",
         "seconds",
         "exhaustive",
+        "cut",
     ] {
         assert!(lines.iter().all(|l| l.get(field).is_some()), "{field}");
     }
@@ -68,7 +74,8 @@ fn a_counterexample_is_written_shown_and_replays_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
     let file = library("exits-race");
-    let checked = ifq(&["check", "--defect", "early-put", "--out", &out, &file]);
+    let on = ["check", "--revision", "import-7.3", "--defect", "early-put", "--out"];
+    let checked = ifq(&[&on[..], &[&out, &file]].concat());
     assert_eq!(checked.status.code(), Some(0), "the file expects it: {}", stderr(&checked));
     let cex = folder.path().join("exits-race.import-7.3.early-put.I1.ifq").display().to_string();
     let first = ifq(&["replay", &cex]);
@@ -86,6 +93,7 @@ fn a_replay_that_does_not_break_as_the_file_says_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("short.ifq");
     let text = std::fs::read_to_string(library("exits-race")).unwrap();
+    let text = text.replace("revision import-7.1 import-7.3", "revision import-7.3");
     std::fs::write(&file, text + "schedule v1 with early-put : 0 0 0\n").unwrap();
     let output = ifq(&["replay", &file.display().to_string()]);
     assert_eq!(output.status.code(), Some(0), "runs on to the violation: {}", stdout(&output));
@@ -126,8 +134,137 @@ fn wrong_use_exits_with_2_and_says_where_and_what_was_expected() {
 }
 
 #[test]
+fn a_mended_defect_is_in_the_counterexamples_name_and_contents() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display().to_string();
+    // What else is wrong with the proposal is not mended.
+    let file = library("clone-from-itself-keeps-nothing");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let wrong = folder.path().join("wrong.ifq");
+    let head = text.split("expect").next().unwrap();
+    std::fs::write(&wrong, format!("{head}expect holds\n")).unwrap();
+    let checked = ifq(&[
+        "check",
+        "--revision",
+        "proxy-v1",
+        "--without",
+        "P2",
+        "--out",
+        &out,
+        &text_of(&wrong),
+    ]);
+    assert_eq!(checked.status.code(), Some(1), "{}", stderr(&checked));
+    let name = "clone-from-itself-keeps-nothing.proxy-v1.without-P2.I3.ifq";
+    let kept = folder.path().join(name);
+    let text = std::fs::read_to_string(&kept).unwrap();
+    assert!(text.contains("\nexpect violates I3 without P2\nschedule v1 without P2 : "), "{text}");
+    assert_eq!(ifq(&["replay", &text_of(&kept)]).status.code(), Some(0));
+    let mended =
+        ifq(&["check", "--revision", "proxy-v1", "--without", "P1", "--json", &text_of(&wrong)]);
+    assert_eq!(mended.status.code(), Some(0), "{}", stderr(&mended));
+    assert_eq!(json_lines(&mended)[0]["without"], serde_json::json!(["P1"]));
+}
+
+#[test]
+fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
+    let file = library("clone-from-itself-keeps-nothing");
+    let both = ifq(&["check", "--without", "P1", "--json", &file]);
+    assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+    assert_eq!(json_lines(&both).len(), 1, "proxy-v1 only");
+    assert!(stderr(&both).contains("proxy-fixed does not have P1"), "{}", stderr(&both));
+    let none = ifq(&["check", "--revision", "proxy-v1", "--defect", "P1", &file]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("proxy-v1 has P1 anyway"), "{}", stderr(&none));
+    assert!(stderr(&none).contains("nothing to check"), "{}", stderr(&none));
+    assert_eq!(
+        ifq(&["sim", "--defect", "P1", "--revision", "proxy-v1", &file]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn faults_everywhere_reach_further_than_those_of_the_file() {
+    let file = library("import-into-the-owner");
+    let check = |options: &[&str]| {
+        let which = ["check", "--revision", "import-7.3", "--json"];
+        let output = ifq(&[&which[..], options, &[&file]].concat());
+        let lines = json_lines(&output);
+        let plain = lines.iter().find(|l| l["defects"] == serde_json::json!([])).unwrap();
+        assert_eq!(plain["verdict"], "holds", "{}", stderr(&output));
+        plain["states"].as_u64().unwrap()
+    };
+    let (none, one, two) = (check(&[]), check(&["--faults", "1"]), check(&["--faults", "2"]));
+    assert!(none < one && one < two, "{none} {one} {two}");
+    assert_eq!(ifq(&["check", "--faults", "9", &file]).status.code(), Some(2));
+}
+
+#[test]
+fn defects_lists_the_catalogue_and_who_has_what() {
+    let lines = json_lines(&ifq(&["defects", "--json"]));
+    let named = |id: &str| lines.iter().find(|l| l["id"] == id).expect("an entry").clone();
+    assert_eq!(named("P1")["on"], serde_json::json!(["proxy-v1"]));
+    assert_eq!(named("M6")["on"], serde_json::json!(["import-6.19", "import-7.1"]));
+    assert_eq!(named("early-put")["on"], serde_json::json!([]));
+    assert_eq!((&named("P1")["defect"], &named("N1")["defect"]), (&true.into(), &false.into()));
+    let table = stdout(&ifq(&["defects"]));
+    assert_eq!(table.lines().count(), lines.len() + 1, "one line each, and the header");
+    assert!(lines.iter().all(|l| table.contains(l["about"].as_str().unwrap())));
+}
+
+/// Goal: the catalogue says what was found, how short, and that it repeats.
+/// Method: one file, so that one defect is shown and all others are not.
+#[test]
+fn the_catalogue_names_what_was_found_and_what_no_file_shows() {
+    let file = library("clone-from-itself-keeps-nothing");
+    let output = ifq(&["check", "--catalogue", "--json", &file]);
+    assert_eq!(output.status.code(), Some(1), "the others are not shown");
+    let lines = json_lines(&output);
+    let line = |id: &str| lines.iter().find(|l| l["id"] == id).expect("an entry").clone();
+    let found = line("P1");
+    assert_eq!((&found["found"], &found["invariant"]), (&"yes".into(), &"I3".into()));
+    assert_eq!((&found["exact"], &found["replays"]), (&true.into(), &true.into()));
+    assert_eq!((&found["mended"], &found["problems"]), (&"hold".into(), &serde_json::json!([])));
+    assert!(found["steps"].as_u64().unwrap() > 0);
+    assert_eq!(line("P2")["found"], "no-file");
+    assert_eq!(line("N1")["found"], "no-file");
+    let table = stdout(&ifq(&["check", "--catalogue", &file]));
+    assert!(table.contains("P2: no test file shows P2"), "{table}");
+    let (all, others) = (lines.len(), lines.len() - 1);
+    let sum = format!("{all} entries, 1 as they should be, {others} not");
+    assert!(table.contains(&sum), "{table}");
+}
+
+/// Goal: a defect that is not found, a repair that does not hold and a false alarm each fail.
+/// Method: the file says the opposite of what is true.
+#[test]
+fn the_catalogue_notices_what_is_not_as_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.ifq");
+    let text = std::fs::read_to_string(library("clone-from-itself-keeps-nothing")).unwrap();
+    let head = text.split("expect").next().unwrap().replace("shows P1", "shows P1 P2 N1");
+    let claims = "expect holds\nexpect violates I2 without P2 on proxy-v1\n";
+    std::fs::write(&file, format!("{head}{claims}")).unwrap();
+    let output = ifq(&["check", "--catalogue", "--json", &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = json_lines(&output);
+    let line = |id: &str| lines.iter().find(|l| l["id"] == id).expect("an entry").clone();
+    // It breaks, but I3.
+    assert_eq!(line("P1")["found"], "no");
+    assert!(line("P1")["problems"][0].as_str().unwrap().contains("breaks I3"), "{output:?}");
+    assert_eq!(line("P1")["mended"], "none");
+    // On proxy-v1 nothing is to break with it.
+    assert_eq!(line("P2")["found"], "no-file");
+    assert_eq!(line("N1")["found"], "false-alarm");
+}
+
+fn text_of(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
 fn outcomes_lists_every_outcome_once() {
-    let output = ifq(&["outcomes", &library("box-close-races-with-import")]);
+    let output =
+        ifq(&["outcomes", "--revision", "import-7.3", &library("box-close-races-with-import")]);
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert!(text.contains("States 2\n"), "{text}");
@@ -166,7 +303,7 @@ fn the_same_seed_gives_the_same_bytes_twice_and_in_every_build() {
 fn a_reader_who_leaves_early_is_no_error() {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_ifq"))
-        .args(["sim", "--runs", "5"])
+        .args(["sim", "--runs", "200", "--revision", "import-7.3", &library("exits-race")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

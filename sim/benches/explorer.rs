@@ -25,7 +25,7 @@ fn library(name: &str) -> Test {
 #[divan::bench(args = ["exits-race", "recv-through-the-importer"])]
 fn random_run(bencher: Bencher<'_, '_>, name: &str) {
     let test = Rc::new(library(name));
-    let variant = Variant::sound(Revision::Import73);
+    let variant = Variant::of(Revision::Import73);
     let run = || run_once(&test, &variant, Box::new(Random::new(1)));
     let steps = run().steps;
     bencher.counter(ItemsCount::new(steps)).bench_local(run);
@@ -35,7 +35,7 @@ fn random_run(bencher: Bencher<'_, '_>, name: &str) {
 #[divan::bench(args = ["exits-race", "importer-exports-again"], sample_count = 5)]
 fn exhaustive(bencher: Bencher<'_, '_>, name: &str) {
     let test = library(name);
-    let variant = Variant::sound(Revision::Import73);
+    let variant = Variant::of(Revision::Import73);
     let search = || explore(&test, &variant, &Limits::default(), &mut |_| {});
     let states = search().states;
     bencher.counter(ItemsCount::new(states)).bench_local(search);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::invariant::Violation;
+use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
@@ -27,18 +27,34 @@ pub struct RunResult {
     pub decisions: Vec<u32>,
     /// Number of steps.
     pub steps: u64,
+    /// The run was given up after so many steps; what would have come is not known.
+    pub cut: bool,
     /// What happened, if it was asked for.
     pub trace: Option<Trace>,
 }
 
+impl RunResult {
+    /// What broke; a run that was given up breaks I4.
+    #[must_use]
+    pub fn broken(&self) -> Option<Violation> {
+        let endless = || Violation {
+            invariant: Invariant::I4,
+            what: format!("no end after {} steps", self.steps),
+        };
+        self.violation.clone().or_else(|| self.cut.then(endless))
+    }
+}
+
 /// Steps after which a run is given up: far above what any test of the library needs.
-pub const MAX_STEPS: u64 = 1 << 24;
+pub const MAX_STEPS: u64 = 1 << 20;
 
 /// What a run executes: makes the future of its first thread, anew for each run.
 pub(crate) struct Program<'a> {
     pub(crate) main: &'a dyn Fn() -> Pin<Box<dyn Future<Output = Outcome>>>,
     pub(crate) faults: &'a [FaultPoint],
     pub(crate) max_faults: u32,
+    /// A run is given up after so many.
+    pub(crate) max_steps: u64,
 }
 
 /// Runs a test once. The scheduler decides everything that is not determined.
@@ -60,7 +76,8 @@ pub(crate) fn with_program<R>(
     let main = || -> Pin<Box<dyn Future<Output = Outcome>>> {
         Box::pin(world::run::<Det>(test.clone(), variant.clone()))
     };
-    f(&Program { main: &main, faults: &test.faults, max_faults: test.max_faults })
+    let (faults, max_faults) = (test.faults.as_slice(), test.max_faults);
+    f(&Program { main: &main, faults, max_faults, max_steps: MAX_STEPS })
 }
 
 pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: bool) -> RunResult {
@@ -81,16 +98,18 @@ pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: 
     });
     let mut enabled = Vec::new();
     let mut steps = 0;
-    while steps < MAX_STEPS && step(&mut enabled) {
+    while steps < program.max_steps && step(&mut enabled) {
         steps += 1;
     }
-    let (violation, decisions, ended) =
-        with(|m| (m.violation.take(), std::mem::take(&mut m.decisions), m.end()));
+    let (violation, decisions, ended, cut) = with(|m| {
+        let cut = steps == program.max_steps && m.violation.is_none() && !m.all_done();
+        (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), cut)
+    });
     let (threads, targets, trace) = ended;
     drop(threads);
     drop(targets);
     let outcome = outcome.borrow_mut().take().filter(|_| violation.is_none());
-    RunResult { outcome, violation, decisions, steps, trace }
+    RunResult { outcome, violation, decisions, steps, cut, trace }
 }
 
 /// One step; `false` if there is none any more.

@@ -1,8 +1,7 @@
 //! The exhaustive explorer: every interleaving of a test, every allowed fault, states remembered.
 //!
-//! Depth first. Threads are futures and cannot be copied, so going back means running again from
-//! the start along the decisions that lead to the branch. A state is remembered by its 128-bit
-//! fingerprint; a run that meets a known state ends there.
+//! Depth first, along a path of decisions. A state is remembered by its 128-bit fingerprint; a run
+//! that meets a known state ends there.
 //!
 //! Divergence from the memory model: interleavings are sequentially consistent. Missing barriers
 //! are for loom.
@@ -14,12 +13,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::invariant::Violation;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 
+use crate::counterexample::Counterexample;
 use crate::exec::{Program, run, with_program};
+use crate::path::Path;
 use crate::schedule::{Point, Scheduler};
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
@@ -41,17 +41,6 @@ impl Default for Limits {
     }
 }
 
-/// A broken invariant and the run that broke it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counterexample {
-    /// What broke.
-    pub violation: Violation,
-    /// The decisions of the run, for [`crate::schedule::Replay`].
-    pub decisions: Vec<u32>,
-    /// Its number of steps.
-    pub steps: u64,
-}
-
 /// What a search found.
 #[derive(Clone, Debug)]
 pub struct Exploration {
@@ -65,6 +54,8 @@ pub struct Exploration {
     pub transitions: u64,
     /// Runs from the start.
     pub runs: u64,
+    /// Runs that were given up after [`crate::exec::MAX_STEPS`].
+    pub cut: u64,
     /// Steps of all runs, repeated ones included.
     pub steps: u64,
     /// Longest run.
@@ -104,7 +95,7 @@ pub struct Progress {
 
 /// Fingerprints are random already.
 #[derive(Debug, Default)]
-struct FirstWord(u64);
+pub(crate) struct FirstWord(u64);
 
 impl Hasher for FirstWord {
     fn finish(&self) -> u64 {
@@ -122,65 +113,27 @@ impl Hasher for FirstWord {
     }
 }
 
-/// A branch on the path that is searched: the alternatives that were not taken yet.
-#[derive(Debug)]
-enum Branch {
-    /// The index into the enabled threads that is taken, and how many there are.
-    Pick { taken: usize, of: usize },
-    /// Whether the fault point fails; it succeeds first.
-    Fault(bool),
-}
-
 #[derive(Debug, Default)]
 struct Search {
     visited: HashSet<u128, BuildHasherDefault<FirstWord>>,
-    path: Vec<Branch>,
-    position: usize,
+    path: Path,
     transitions: u64,
     max_states: u64,
     remember: bool,
     full: bool,
 }
 
-impl Search {
-    /// Turns the last branch that has one to its next alternative. `false`: none is left.
-    fn backtrack(&mut self) -> bool {
-        self.position = 0;
-        while let Some(branch) = self.path.last_mut() {
-            match branch {
-                Branch::Pick { taken, of } if *taken + 1 < *of => {
-                    *taken += 1;
-                    self.transitions += 1;
-                    return true;
-                }
-                Branch::Fault(fails @ false) => {
-                    *fails = true;
-                    self.transitions += 1;
-                    return true;
-                }
-                _ => {
-                    self.path.pop();
-                }
-            }
-        }
-        false
-    }
-}
-
 struct Explorer(Rc<RefCell<Search>>);
 
 impl Scheduler for Explorer {
     fn wants_fingerprint(&self) -> bool {
-        let search = self.0.borrow();
-        search.position >= search.path.len()
+        self.0.borrow().path.at_end()
     }
 
     fn pick(&mut self, point: Point<'_>) -> Option<usize> {
         let mut search = self.0.borrow_mut();
-        let position = search.position;
-        search.position += 1;
-        if let Some(Branch::Pick { taken, .. }) = search.path.get(position) {
-            return Some(*taken);
+        if let Some(taken) = search.path.pick() {
+            return Some(taken);
         }
         if search.visited.len() as u64 >= search.max_states {
             search.full = true;
@@ -190,19 +143,12 @@ impl Scheduler for Explorer {
             return None;
         }
         search.transitions += 1;
-        search.path.push(Branch::Pick { taken: 0, of: point.enabled.len() });
+        search.path.push_pick(point.enabled.len());
         Some(0)
     }
 
     fn fault(&mut self, _: FaultPoint) -> bool {
-        let mut search = self.0.borrow_mut();
-        let position = search.position;
-        search.position += 1;
-        if let Some(Branch::Fault(fails)) = search.path.get(position) {
-            return *fails;
-        }
-        search.path.push(Branch::Fault(false));
-        false
+        self.0.borrow_mut().path.fault()
     }
 }
 
@@ -236,6 +182,7 @@ pub(crate) fn search(
         states: 0,
         transitions: 0,
         runs: 0,
+        cut: 0,
         steps: 0,
         depth: 0,
         exhaustive: true,
@@ -246,6 +193,7 @@ pub(crate) fn search(
         found.runs += 1;
         found.steps += run.steps;
         found.depth = found.depth.max(run.steps);
+        found.cut += u64::from(run.cut);
         found.outcomes.extend(run.outcome);
         if let Some(violation) = run.violation {
             let (decisions, steps) = (run.decisions, run.steps);
@@ -258,14 +206,15 @@ pub(crate) fn search(
             progress(Progress { states, depth, elapsed: started.elapsed() });
             search.full |= limits.max_time.is_some_and(|max| started.elapsed() > max);
         }
-        if search.full || !search.backtrack() {
+        if search.full || !search.path.backtrack() {
             break;
         }
+        search.transitions += 1;
     }
     let search = search.borrow();
     found.states = search.visited.len() as u64;
     found.transitions = search.transitions;
-    found.exhaustive = !search.full && found.counterexample.is_none();
+    found.exhaustive = !search.full && found.cut == 0 && found.counterexample.is_none();
     found.elapsed = started.elapsed();
     found
 }

@@ -16,10 +16,13 @@ macro_rules! tell {
 }
 
 pub mod cmd;
+pub mod counterexample;
 pub mod det;
 pub mod exec;
 pub mod explore;
 pub mod file;
+mod path;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+pub mod shortest;

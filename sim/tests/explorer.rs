@@ -17,11 +17,11 @@ fn library(name: &str) -> Test {
 }
 
 fn sound() -> Variant {
-    Variant::sound(Revision::Import73)
+    Variant::of(Revision::Import73)
 }
 
 fn early_put() -> Variant {
-    Variant { revision: Revision::Import73, defects: vec![Defect::EarlyPut] }
+    Variant::with(Revision::Import73, &[Defect::EarlyPut])
 }
 
 /// Small enough for the plain search: two packets race, then a ring is closed.

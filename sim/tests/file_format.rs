@@ -7,7 +7,11 @@ mod generate;
 
 use std::path::PathBuf;
 
-use ifq_model::scenario::{Op, Test};
+use ifq_model::fault::FaultPoint;
+use ifq_model::invariant::Invariant;
+use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::scenario::{Op, RingSetup, Step, Test};
 use ifq_sim::file::{self, JsonError, LoadError, Place};
 use proptest::prelude::*;
 
@@ -67,15 +71,22 @@ fn unknown_words_name_the_nearest() {
     refused_steps("»finaly\n", "did you mean `finally`?", "`setup`");
     refused_steps("setup\n »exepct holds\n", "did you mean `expect`?", "a step, or");
     refused_steps("setup\n A: »regster nodev", "did you mean `register`?", "`shutdown`");
-    refused_steps("setup\n x = »qqq", "unknown verb `qqq`", "`register`, `export`");
+    refused_steps("setup\n x = »qqq", "unknown verb `qqq`", "`register`, `clone`, `export`");
     refused(
         "test t\nrevision »import-7.4\n",
-        "unknown revision `import-7.4` (did you mean `import-7.3`?)",
+        "unknown revision `import-7.4` (did you mean `import-7.1`?)",
         "`import-7.3`",
     );
     refused(&format!("{HEAD}fault »copy-user\n"), "did you mean `copy-to-user`?", "`ifq-alloc`");
     refused(&format!("{HEAD}expect violates »I12\n"), "unknown invariant `I12`", "`I11`");
-    refused(&format!("{HEAD}expect holds with »early\n"), "unknown defect `early`", "`early-put`");
+    refused(&format!("{HEAD}expect holds with »early\n"), "unknown defect `early`", "`P1`");
+    refused(&format!("{HEAD}expect holds without »M9\n"), "unknown defect `M9`", "`P1`");
+    refused(&format!("{HEAD}expect holds on »import-7.4\n"), "mean `import-7.1`?", "`proxy-v1`");
+    refused("test t\nshows P1 »N7\n", "unknown entry `N7`", "`P1`");
+    refused(&format!("{HEAD}ring C with »no-cqe\n"), "did you mean `no-cqe32`?", "`no-defer`");
+    refused_shared("thread a\n A: arm ifq »coyp", "did you mean `copy`?", "`alloc-fail`");
+    refused_shared("thread a\n A: flush ifq with »rsev", "did you mean `resv`?", "`arg-fault`");
+    refused_shared("thread a\n scribble ifq »tial 1", "did you mean `tail`?", "`head`, `tail`");
     refused(&format!("{HEAD}expect »hold\n"), "unexpected `hold`", "`holds` or `violates");
 }
 
@@ -113,6 +124,8 @@ fn a_name_is_taken_once() {
     refused_steps("thread a\nthread »a", "already a thread `a`", "not taken");
     refused_steps("ring »wait", "`wait` is a word of the format", "another name");
     refused_steps("setup\n »after = A: wait", "`after` is a word", "another name");
+    refused_steps("ring »with", "`with` is a word of the format", "another name");
+    refused_steps("ring »scribble", "`scribble` is a word of the format", "another name");
     refused_steps("ring »7up", "`7up` is no name", "a letter, then");
     refused_steps("setup\n »= A: wait", "unexpected `=`", "a step, or");
 }
@@ -124,6 +137,9 @@ fn a_header_or_section_stands_once() {
     refused_steps("finally\n»finally", "a second section `finally`", "once");
     refused_steps("»test u", "a second line `test`", "once");
     refused_steps("»expect violates I1", "second expectation for the same", "one for each");
+    refused("test t\nrevision import-7.3\nshows P1 N3 »P1\n", "`P1` is listed twice", "once");
+    refused_shared("thread a\n A: flush ifq with resv »resv", "`resv` is listed twice", "once");
+    refused_steps("ring C with clamp »clamp", "`clamp` is listed twice", "once");
     refused_steps("fault xa-store »xa-store", "`xa-store` is listed twice", "once");
     refused(
         "test t\nrevision import-7.3 »import-7.3\nring A\nexpect holds",
@@ -155,6 +171,11 @@ fn an_ifq_is_used_with_its_ring() {
     refused_shared("thread a\n B: flush »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
     refused_shared("thread a\n A: recv »imp s", "`imp` is an ifq of ring `B`", "ring `A` has");
     refused_shared("thread a\n A: export »imp", "`imp` is an ifq of ring `B`", "ring `A` has");
+    refused_shared("thread a\n A: mmap »imp", "`imp` is an ifq of ring `B`", "ring `A` has");
+    refused_shared("thread a\n A: clone B »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
+    let steps = "thread a\n p = B: clone A ifq\n scribble imp tail 1\n B: flush p\n";
+    let text = format!("{HEAD}expect holds\n{SHARED}{steps}");
+    file::parse("t.ifq", &text).expect("an ifq of the source, any ifq, an ifq of one's own");
 }
 
 #[test]
@@ -174,6 +195,19 @@ fn arguments_are_complete_and_no_more() {
     refused_shared("thread a\n A: exit after box »:", "unexpected `:`", "a name or the end");
     refused_shared("thread a\n c = A: wait\n return c »ifq", "unexpected `ifq`", "`to`, as in");
     refused_steps("setup\n A:»", "ends too early", "a verb");
+    refused_shared("thread a\n B: clone A»", "ends too early", "an ifq, as in `RING: clone RING");
+    refused_shared("thread a\n B: clone »ifq ifq", "`ifq` is the result of a step", "a ring: `A`");
+    refused_shared("thread a\n A: add-area ifq»", "ends too early", "`buffers=N`, as in");
+    refused_shared("thread a\n A: arm ifq»", "ends too early", "an event, as in");
+    refused_shared("thread a\n A: mmap ifq »with resv", "unexpected `with`", "`after NAME...`");
+    refused_shared("thread a\n A: flush ifq with»", "ends too early", "what is unusual");
+    refused_shared("thread a\n »A: unregister-netdev", "takes no ring", "`unregister-netdev`");
+    refused_shared("thread a\n scribble ifq off »3", "unexpected `3`", "`off=N`, as in");
+    refused_shared("thread a\n scribble ifq tail»", "ends too early", "a value, as in `scribble");
+    refused("test t\nring A with»", "ends too early", "what is unusual about the rings");
+    refused("test t\nfault all »xa-store", "unexpected `xa-store`", "the end of the line");
+    refused("test t\nexpect holds on»", "ends too early", "a revision");
+    refused("test t\nexpect holds on import-7.3 »with", "unknown revision `with`", "`proxy-v1`");
     refused_steps("setup\n A: register »buffers=1", "unexpected `buffers`", "`nodev` or `queue=N`");
     refused_steps("setup\n A: register nodev »entries=1", "unexpected `entries`", "`buffers=N`");
     refused_steps("setup\n A: register nodev buffers »1", "unexpected `1`", "`buffers=N`");
@@ -199,6 +233,14 @@ fn numbers_are_numbers_in_range() {
     refused_steps("setup\n s: send »65537", "65537 is out of range", "1 to 65536");
     refused_steps("setup\n s: send »0x10", "`0x10` is not a number", "1 to 65536");
     refused_shared("thread a\n A: recv ifq s len=»4294967296", "out of range", "0 to 4294967295");
+    let add = "thread a\n A: add-area ifq buffers=";
+    refused_shared(&format!("{add}»0"), "buffers 0 is out of", "1 to 4096");
+    let scribble = |word: &str| format!("thread a\n scribble ifq {word}");
+    refused_shared(&scribble("off=»65536 1"), "65536 is out of range", "0 to 65535");
+    refused_shared(&scribble("tail »-1"), "not a number of 64 bits", "in decimal or as `0x`");
+    refused_shared(&scribble("tail »0x"), "not a number of 64 bits", "hexadecimal");
+    refused_shared(&scribble("tail »0x+1"), "not a number of 64 bits", "hexadecimal");
+    refused_shared(&scribble("pad=1 »18446744073709551616"), "of 64 bits", "in decimal");
     refused("test t\nqueues »17", "17 is out of range", "0 to 16");
     refused_steps("fault xa-store max »9", "9 is out of range", "1 to 8");
     refused_steps("fault xa-store max »0", "0 is out of range", "1 to 8");
@@ -216,6 +258,109 @@ fn a_queue_exists() {
     refused(&format!("{none}socket v@»0"), "no network device", "`queues N`");
     let step = "setup\n A: register queue=»0 buffers=1 entries=1";
     refused(&format!("{none}{step}"), "no network device", "`queues N`");
+}
+
+#[test]
+fn a_network_device_is_there_to_be_unregistered() {
+    let none = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n";
+    refused(&format!("{none} »unregister-netdev"), "no network device", "`queues N`");
+}
+
+#[test]
+fn a_quirk_fits_its_verb() {
+    refused_shared("thread a\n A: flush ifq with »oneshot", "nothing for `flush`", "`arg-fault`");
+    refused_shared("thread a\n A: recv ifq s with oneshot »resv", "nothing for `recv`", "`addr`");
+    refused_shared("thread a\n A: arm ifq copy with »flags", "nothing for `arm`", "`op-resv`");
+}
+
+#[test]
+fn quirks_are_a_set_and_stand_before_after() {
+    let steps = "thread a\n A: recv ifq s len=7 with addr oneshot after imp\n";
+    let test = file::parse("t.ifq", &format!("{HEAD}expect holds\n{SHARED}{steps}")).unwrap();
+    let printed = file::print_step(&test, &test.threads[0].steps[0]);
+    assert_eq!(printed, "A: recv ifq s len=7 with oneshot addr after imp");
+}
+
+#[test]
+fn rings_that_are_set_up_alike_stand_on_one_line() {
+    let text = "test t\nrevision import-7.3\nring A\nring B with clamp no-cqe32\n\
+                ring C with no-cqe32 clamp\nring D\nring E\nexpect holds\n";
+    let test = file::parse("t.ifq", text).unwrap();
+    assert_eq!(test.setups.iter().map(|(ring, _)| *ring).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    let rings: Vec<String> =
+        file::print(&test).lines().filter(|l| l.starts_with("ring")).map(str::to_owned).collect();
+    assert_eq!(rings, ["ring A", "ring B C with no-cqe32 clamp", "ring D E"]);
+}
+
+#[test]
+fn all_fault_points_are_one_word() {
+    let test = file::parse("t.ifq", &format!("{HEAD}expect holds\nfault all max 2\n")).unwrap();
+    assert_eq!(test.faults, FaultPoint::ALL);
+    assert_eq!(test.max_faults, 2);
+    assert!(file::print(&test).contains("\nfault all max 2\n"));
+}
+
+#[test]
+fn a_scribbled_value_is_decimal_or_hexadecimal() {
+    let values = ["0", "4095", "0x1000", "0xffffffffffffffff"];
+    let steps: String = values.map(|v| format!(" scribble ifq pad=65535 {v}\n")).concat();
+    let text = format!("{HEAD}expect holds\n{SHARED}thread a\n{steps}");
+    let test = file::parse("t.ifq", &text).unwrap();
+    for (step, value) in test.threads[0].steps.iter().zip(values) {
+        assert_eq!(file::print_step(&test, step), format!("scribble ifq pad=65535 {value}"));
+    }
+}
+
+#[test]
+fn an_expectation_is_for_variants_that_there_are() {
+    let head = "test t\nrevision proxy-v1 import-7.1 import-7.3\nring A\n";
+    let expect = |text: &str, message, expected| {
+        refused(&format!("{head}{text}\n"), message, expected);
+    };
+    expect("expect holds on »import-6.19", "not for `import-6.19`", "line `revision`");
+    expect("expect holds without »P1", "`import-7.1` does not have `P1`", "has");
+    expect("expect holds without M7 »P1 on proxy-v1 import-7.1", "`import-7.1` does not", "has");
+    expect("expect violates I10 with »M7", "`proxy-v1` has `M7` anyway", "lacks");
+    expect(
+        "expect holds on import-7.1\nexpect violates I1 on »import-7.1",
+        "second expectation for the same defects on `import-7.1`",
+        "one for each revision",
+    );
+    expect(
+        "expect holds on proxy-v1 import-7.1 import-7.3\n»expect violates I1",
+        "other expectations name every revision",
+        "a revision that is left",
+    );
+    expect(
+        "expect violates I10 on import-7.1\nexpect holds\nschedule v1 with »P1 : 0",
+        "`proxy-v1` has `P1` anyway",
+        "lacks",
+    );
+    let good = "expect violates I10 with M7 on import-7.3\nexpect holds on import-7.3\n\
+                expect violates I1\nexpect holds without M6 M7 on import-7.1\n\
+                expect holds without M7 on import-7.1\nexpect holds without M7 on proxy-v1\n";
+    file::parse("t.ifq", &format!("{head}{good}")).expect("every variant is there");
+    // What is left for the last one is import-7.3, which has no defects.
+    expect(&format!("{good}expect violates I1 without »M7"), "`import-7.3` does not", "has");
+}
+
+#[test]
+fn switches_and_revisions_are_stored_sorted() {
+    let text = "test t\nrevision import-7.1 import-7.3\nring A\nexpect holds\n\
+                expect violates I1 with S1 P1 on import-7.3 import-7.1\n\
+                schedule v1 with S1 P1 without M7 M6 :\n";
+    let test = file::parse("t.ifq", text).unwrap();
+    assert_eq!(test.expect[1].defects, [Defect::P1, Defect::S1]);
+    assert_eq!(test.expect[1].revisions, [Revision::Import71, Revision::Import73]);
+    let with = Variant::with(Revision::Import71, &[Defect::S1, Defect::P1]);
+    assert_eq!(test.expected(&with), Some(Invariant::I1));
+    assert_eq!(test.expected(&Variant::of(Revision::Import71)), None);
+    let printed = file::print(&test);
+    assert!(printed.ends_with("\nschedule v1 with P1 S1 without M6 M7 :\n"), "{printed}");
+    let mut unsorted = test;
+    unsorted.expect[1].defects.reverse();
+    let error = file::validate(&unsorted).unwrap_err().to_string();
+    assert!(error.contains("expect 2, defect 2: `P1` is out of order"), "{error}");
 }
 
 #[test]
@@ -288,7 +433,7 @@ fn a_schedule_is_numbers_of_a_known_version() {
     refused(&format!("{HEAD}schedule v1 : 0 »a"), "`a` is not a number", "0 to 4294967295");
     refused(&format!("{HEAD}schedule v1 : 0 »-1"), "`-1` is not a number", "0 to 4294967295");
     refused(&format!("{HEAD}schedule v1 : »4294967296"), "out of range", "0 to 4294967295");
-    refused(&format!("{HEAD}schedule v1 with »x : 0"), "unknown defect `x`", "`early-put`");
+    refused(&format!("{HEAD}schedule v1 with »x : 0"), "unknown defect `x`", "`P1`");
     let text = format!("{HEAD}expect holds\nschedule v1 with early-put : 0 0 4294967295\n");
     let test = file::parse("t.ifq", &text).unwrap();
     assert_eq!(test.schedule.unwrap().decisions, [0, 0, u32::MAX]);
@@ -336,7 +481,7 @@ fn json_errors_say_where() {
 
     let text = format!("{HEAD}expect holds\n{SHARED}");
     let mut test = file::parse("t.ifq", &text).unwrap();
-    test.setup[1].op = Op::Export { ring: 0, ifq: 9 };
+    test.setup[1].op = Op::Export { ring: 0, ifq: 9, quirks: Quirks::NONE };
     let JsonError::Invalid(error) = file::from_json(&file::to_json(&test)).unwrap_err() else {
         panic!("the shape is right");
     };
@@ -365,11 +510,20 @@ fn what_a_text_cannot_say_is_invalid() {
     assert!(invalid(|t| t.about = "a # b".to_owned()).contains("does not fit on a line"));
     assert!(invalid(|t| t.observe.push(7)).contains("there is no result 7"));
     assert!(invalid(|t| t.max_faults = 1).contains("0 to 0"));
+    assert!(invalid(|t| t.setups.push((7, RingSetup::Clamp))).contains("there is no ring 7"));
+    let unsorted = |t: &mut Test| t.setups = [1, 0].map(|r| (r, RingSetup::Clamp)).to_vec();
+    assert!(invalid(unsorted).contains("set-ups out of order"));
+    assert!(invalid(|t| t.setup.push(flush_with(Quirk::Flags))).contains("nothing for `flush`"));
+}
+
+fn flush_with(quirk: Quirk) -> Step {
+    let op = Op::Flush { ring: 0, ifq: 0, quirks: Quirks::NONE.and(quirk) };
+    Step { op, bind: None, after: Vec::new() }
 }
 
 fn register(ring: u8) -> Op {
     let source = ifq_model::scenario::Source::Nodev;
-    Op::Register { ring, source, buffers: 1, entries: 1 }
+    Op::Register { ring, source, buffers: 1, entries: 1, quirks: Quirks::NONE }
 }
 
 #[test]
@@ -417,6 +571,8 @@ const WORDS: &[&str] = &[
     "about",
     "revision",
     "import-7.3",
+    "proxy-v1",
+    "shows",
     "ring",
     "socket",
     "queues",
@@ -429,6 +585,16 @@ const WORDS: &[&str] = &[
     "finally",
     "register",
     "nodev",
+    "clone",
+    "add-area",
+    "arm",
+    "copy",
+    "mmap",
+    "unregister-netdev",
+    "scribble",
+    "tail",
+    "off=1",
+    "0x7f",
     "export",
     "import",
     "flush",
@@ -441,11 +607,18 @@ const WORDS: &[&str] = &[
     "shutdown",
     "after",
     "with",
+    "without",
+    "on",
+    "resv",
+    "no-defer",
+    "all",
     "max",
     "holds",
     "violates",
     "I1",
     "early-put",
+    "P1",
+    "N4",
     "v1",
     "A",
     "B",

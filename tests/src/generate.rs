@@ -6,22 +6,24 @@
 //! that was given back before. Zero bytes are the tamest choice, so that shrinking bytes shrinks the
 //! sequence's meaning.
 
+mod draw;
+mod ops;
 mod threads;
 
 use std::collections::BTreeMap;
 
 use ifq_model::net::sock::MAX_WAITERS;
+use ifq_model::quirk::Quirk;
 use ifq_model::revision::Revision;
-use ifq_model::scenario::{
-    Expect, Op, RingId, Socket, SocketId, Source, Step, Test, Var, VarId, VarKind,
-};
+use ifq_model::scenario::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, VarId, VarKind};
 use ifq_model::spec::Spec;
 use proptest::prelude::*;
 
+pub(crate) use draw::Draw;
 pub use threads::{Threads, concurrent, threads};
 
 /// One operation, undecoded.
-pub type Word = [u8; 5];
+pub type Word = [u8; 10];
 
 /// What there is before the first operation.
 #[derive(Clone, Debug)]
@@ -32,16 +34,28 @@ pub struct Shape {
     pub sockets: Vec<Option<u32>>,
     /// Receive queues of the device.
     pub queues: u32,
+    /// A ring that is not set up as usual.
+    pub setup: Option<(RingId, RingSetup)>,
+}
+
+impl Shape {
+    /// Receive queues of the device on a revision. Where each ifq needs one there are some more.
+    fn queues(&self, revision: Revision) -> u32 {
+        if revision.has_nodev() { self.queues } else { self.queues + 2 }
+    }
 }
 
 /// One to three rings and sockets, with and without a device.
 pub fn shape() -> impl Strategy<Value = Shape> {
-    (1..=3_u8, 0..=2_u32).prop_flat_map(|(rings, queues)| {
+    let setup = prop::sample::select(RingSetup::ALL);
+    let setup = prop::option::weighted(0.1, (any::<u8>(), setup));
+    (1..=3_u8, 0..=2_u32, setup).prop_flat_map(|(rings, queues, setup)| {
         let queue = prop::option::of(0..queues.max(1)).prop_map(move |q| q.filter(|_| queues > 0));
         prop::collection::vec(queue, 1..=3).prop_map(move |sockets| Shape {
             rings,
             sockets,
             queues,
+            setup: setup.map(|(ring, setup)| (ring % rings, setup)),
         })
     })
 }
@@ -54,8 +68,8 @@ pub fn words(max: usize) -> impl Strategy<Value = Vec<Word>> {
 /// A valid test that does the operations one after the other, in `finally`, where the background
 /// comes to rest after each. All results are observed.
 #[must_use]
-pub fn sequence(shape: &Shape, words: &[Word]) -> Test {
-    let mut maker = Maker::new(shape);
+pub fn sequence(revision: Revision, shape: &Shape, words: &[Word]) -> Test {
+    let mut maker = Maker::new(revision, shape);
     for word in words {
         if let Some(step) = maker.next(word) {
             maker.test.finally.push(step);
@@ -66,6 +80,7 @@ pub fn sequence(shape: &Shape, words: &[Word]) -> Test {
 
 /// Makes steps one by one.
 pub(crate) struct Maker {
+    revision: Revision,
     pub(crate) test: Test,
     pub(crate) spec: Spec,
     /// The ring of the step that binds each result.
@@ -76,7 +91,8 @@ pub(crate) struct Maker {
 }
 
 /// How an application avoids to give back what it does not hold, whatever becomes of its
-/// operations: all requests of a ring receive into one ifq, and each buffer goes back there once.
+/// operations: all requests of a ring receive into one ifq, each buffer goes back there once, and
+/// nothing else is written into a refill ring.
 #[derive(Debug, Default)]
 pub(crate) struct Manners {
     pub(crate) sources: BTreeMap<RingId, VarId>,
@@ -96,49 +112,32 @@ impl Manners {
                 self.returned.push(cqe);
                 fine
             }
+            Op::Scribble { .. } => false,
             _ => true,
         }
     }
 }
 
-/// What a word can become.
-#[derive(Clone, Copy)]
-enum Kind {
-    Send,
-    Recv,
-    Wait,
-    Return,
-    Register,
-    Import,
-    Export,
-    Flush,
-    Close,
-    Exit,
-    Shutdown,
-}
-
-/// Memory for an area and a ring is made for each.
-const MAX_REGISTERED: usize = 20;
-
 impl Maker {
-    pub(crate) fn new(shape: &Shape) -> Self {
+    pub(crate) fn new(revision: Revision, shape: &Shape) -> Self {
         let sockets = (0..).zip(&shape.sockets);
-        let sockets: Vec<Socket> = sockets
+        let sockets = sockets
             .map(|(i, queue): (usize, _)| Socket { name: format!("s{i}"), queue: *queue })
             .collect();
-        let revision = Revision::Import73;
-        let rings = usize::from(shape.rings);
+        let test = Test {
+            name: "generated".to_owned(),
+            revisions: vec![revision],
+            rings: (0..shape.rings).map(|i| format!("R{i}")).collect(),
+            setups: shape.setup.into_iter().collect(),
+            sockets,
+            queues: shape.queues(revision),
+            expect: vec![Expect::default()],
+            ..Test::default()
+        };
         Maker {
-            spec: Spec::new(rings, &sockets, shape.queues, revision),
-            test: Test {
-                name: "generated".to_owned(),
-                revisions: vec![revision],
-                rings: (0..rings).map(|i| format!("R{i}")).collect(),
-                sockets,
-                queues: shape.queues,
-                expect: vec![Expect { defects: Vec::new(), violates: None }],
-                ..Test::default()
-            },
+            revision,
+            spec: Spec::new(&test, revision),
+            test,
             owners: Vec::new(),
             registered: 0,
             manners: None,
@@ -157,8 +156,8 @@ impl Maker {
             return None;
         }
         let mut after = self.spec.clone();
-        after.step(&op, Some(self.test.vars.len() as VarId));
-        if self.differs(&op, &after) {
+        let result = after.step(&op, Some(self.test.vars.len() as VarId));
+        if self.differs(&op, result, &after) {
             return None;
         }
         self.spec = after;
@@ -175,7 +174,7 @@ impl Maker {
             VarKind::Cqe => "c",
             VarKind::Status => "x",
         };
-        self.registered += usize::from(matches!(op, Op::Register { .. }));
+        self.registered += usize::from(matches!(op, Op::Register { .. } | Op::AddArea { .. }));
         self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
         self.owners.push(op.ring());
         Step { op, bind: Some(var as VarId), after: Vec::new() }
@@ -186,8 +185,8 @@ impl Maker {
     }
 
     /// Whether an operation leads where the model, by its own words or by its bounds, is not to be
-    /// compared with a kernel. `after`: the state then.
-    fn differs(&self, op: &Op, after: &Spec) -> bool {
+    /// compared with a kernel. `result`: of the operation; `after`: the state then.
+    fn differs(&self, op: &Op, result: i64, after: &Spec) -> bool {
         // An application that gives back what it still holds may see anything in its buffers.
         let mut end = after.clone();
         end.close_all();
@@ -197,170 +196,14 @@ impl Maker {
         match *op {
             // On the whole of a socket there is room for so many.
             Op::Recv { socket, .. } => after.waiters(socket) > MAX_WAITERS,
+            // What a ring holds that the kernel has never seen is not specified.
+            Op::Register { quirks, .. } => result < 0 && quirks.has(Quirk::StaleRing),
             _ => false,
         }
-    }
-
-    /// What comes into question, the likelier the more often.
-    fn kinds(&self) -> Vec<Kind> {
-        let any = |kind, good: &dyn Fn(VarId) -> bool| {
-            let vars = self.vars(kind);
-            (!vars.is_empty(), vars.into_iter().any(good))
-        };
-        let (ifq, good_ifq) = any(VarKind::Ifq, &|v| self.good_ifq(v));
-        let (fd, good_fd) = any(VarKind::Fd, &|v| self.spec.fd_open(v));
-        let (cqe, held) = any(VarKind::Cqe, &|v| self.spec.holds(v));
-        let rings = || 0..self.test.rings.len() as RingId;
-        let ready = rings().any(|r| self.spec.ready(r));
-        let open = rings().filter(|r| self.spec.ring_open(*r)).count();
-        let register = self.registered < MAX_REGISTERED;
-        // What ends things comes late, so that there is time for the rest.
-        let late = self.test.vars.len() >= 30;
-        let streams = (0..self.test.sockets.len() as SocketId).filter(|s| !self.spec.shut_down(*s));
-        let shutdown = late || streams.count() > 1;
-        let often = [
-            (Kind::Send, if good_ifq { 6 } else { 1 }),
-            (Kind::Wait, if ready { 7 } else { 1 }),
-            (Kind::Return, if held { 6 } else { u8::from(cqe && ifq) }),
-            (Kind::Recv, if good_ifq { 5 } else { u8::from(ifq) }),
-            (Kind::Register, if good_ifq || open == 0 { 2 } else { 6 } * u8::from(register)),
-            (Kind::Import, if good_fd { 3 } else { u8::from(fd) }),
-            (Kind::Export, if good_ifq { 3 } else { u8::from(ifq) }),
-            (Kind::Flush, if good_ifq { 2 } else { u8::from(ifq) }),
-            (Kind::Close, u8::from(fd)),
-            (Kind::Exit, u8::from(ifq && (late || open > 1))),
-            (Kind::Shutdown, u8::from(ifq && shutdown)),
-        ];
-        often.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
-    }
-
-    fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
-        let op = match draw.one_of(&self.kinds())? {
-            Kind::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
-            Kind::Shutdown => Op::Shutdown { socket: self.socket(draw) },
-            Kind::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
-            Kind::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
-            Kind::Register => Op::Register {
-                ring: self.ring(draw, |r| self.spec.ring_open(r)),
-                source: self.source(draw),
-                buffers: draw.buffers(),
-                entries: draw.entries(),
-            },
-            Kind::Import => {
-                Op::Import { ring: self.ring(draw, |r| self.spec.ring_open(r)), fd: self.fd(draw)? }
-            }
-            Kind::Close => Op::Close { fd: self.fd(draw)? },
-            Kind::Export => {
-                let (ring, ifq) = self.ifq(draw)?;
-                Op::Export { ring, ifq }
-            }
-            Kind::Flush => {
-                let (ring, ifq) = self.ifq(draw)?;
-                Op::Flush { ring, ifq }
-            }
-            Kind::Recv => {
-                let (ring, ifq) = self.ifq(draw)?;
-                let socket = self.socket(draw);
-                let len = draw.one_of(&[0, 0, 0, 100, 4096, 6000])?;
-                Op::Recv { ring, ifq, socket, len }
-            }
-            Kind::Return => {
-                let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
-                let ifqs = self.vars(VarKind::Ifq);
-                let ifq = draw.prefer(&ifqs, |ifq| self.spec.belongs(cqe, ifq))?;
-                Op::Return { cqe, ifq, locked: draw.below(2) == 0 }
-            }
-        };
-        Some(op)
     }
 
     pub(crate) fn vars(&self, kind: VarKind) -> Vec<VarId> {
         let vars = (0..).zip(&self.test.vars);
         vars.filter(|(_, v)| v.kind == kind).map(|(id, _)| id).collect()
-    }
-
-    fn ring(&self, draw: &mut Draw<'_>, good: impl Fn(RingId) -> bool) -> RingId {
-        let all: Vec<RingId> = (0..self.test.rings.len() as RingId).collect();
-        draw.prefer(&all, good).unwrap_or(0)
-    }
-
-    fn socket(&self, draw: &mut Draw<'_>) -> SocketId {
-        let all: Vec<SocketId> = (0..self.test.sockets.len() as SocketId).collect();
-        draw.prefer(&all, |s| !self.spec.shut_down(s)).unwrap_or(0)
-    }
-
-    pub(crate) fn source(&self, draw: &mut Draw<'_>) -> Source {
-        match draw.below(1 + 2 * self.test.queues) {
-            0 => Source::Nodev,
-            n => Source::Queue((n - 1) % self.test.queues),
-        }
-    }
-
-    fn fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
-        draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
-    }
-
-    fn good_ifq(&self, ifq: VarId) -> bool {
-        let ring = self.owners[usize::from(ifq)];
-        ring.is_some_and(|ring| self.spec.ring_open(ring)) && self.spec.in_use(ifq)
-    }
-
-    /// An ifq and the ring that it means something in.
-    fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
-        let ifq = draw.prefer(&self.vars(VarKind::Ifq), |ifq| self.good_ifq(ifq))?;
-        Some((self.owners[usize::from(ifq)]?, ifq))
-    }
-}
-
-/// The choices of one word.
-pub(crate) struct Draw<'w>(std::slice::Iter<'w, u8>);
-
-impl<'w> Draw<'w> {
-    pub(crate) fn new(word: &'w Word) -> Self {
-        Draw(word.iter())
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.0.next().copied().unwrap_or(0)
-    }
-
-    pub(crate) fn below(&mut self, n: u32) -> u32 {
-        u32::from(self.byte()) % n
-    }
-
-    pub(crate) fn one_of<T: Copy>(&mut self, from: &[T]) -> Option<T> {
-        let byte = usize::from(self.byte());
-        from.get(byte % from.len().max(1)).copied()
-    }
-
-    /// Seven times out of eight one of the good ones, if there is one.
-    pub(crate) fn prefer<T: Copy>(&mut self, all: &[T], good: impl Fn(T) -> bool) -> Option<T> {
-        let byte = usize::from(self.byte());
-        let chosen: Vec<T> = all.iter().copied().filter(|x| good(*x)).collect();
-        let from = if chosen.is_empty() || byte & 7 == 7 { all } else { &chosen };
-        from.get((byte >> 3) % from.len().max(1)).copied()
-    }
-
-    /// Buffers of an area: now and then so many that they are not what is short.
-    fn buffers(&mut self) -> u32 {
-        match self.byte() {
-            byte @ 0..160 => 1 + u32::from(byte) % 12,
-            _ => 64,
-        }
-    }
-
-    /// Bytes to send: within a buffer, on its edge, over several.
-    pub(crate) fn bytes(&mut self) -> u32 {
-        [128, 4096, 5000, 1, 65536, 8192][self.below(6) as usize]
-    }
-
-    /// Entries of a refill ring, now and then such as no kernel takes.
-    pub(crate) fn entries(&mut self) -> u32 {
-        match self.byte() {
-            253 => 32768,
-            254 => 32769,
-            255 | 251 | 247 => 0,
-            byte => [4, 1, 2, 3, 8, 16][usize::from(byte) % 6],
-        }
     }
 }

@@ -1,13 +1,13 @@
 //! A kernel with rings and an ifq without a device: what the loom suites start from.
 
-use ifq_model::fs::Files;
 use ifq_model::io_uring::ctx::{IoRingCtx, io_ring_ctx_alloc};
 use ifq_model::io_uring::zcrx::Ifq;
 use ifq_model::io_uring::zcrx::area::{Area, NiovRef, io_zcrx_get_niov_uref, zcrx_get_free_niov};
 use ifq_model::io_uring::zcrx::register::{ZcrxIfqReg, io_register_zcrx};
 use ifq_model::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
-use ifq_model::kernel::{Kernel, Task, WorkCount};
+use ifq_model::kernel::{Kernel, Task};
 use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
+use ifq_model::quirk::Quirks;
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::scenario::Source;
 use ifq_model::user::mem::{AreaMem, RqMem};
@@ -40,13 +40,7 @@ impl<P: Platform> Rig<P> {
     /// # Panics
     /// If registration fails.
     pub async fn new(variant: Variant, buffers: u32, entries: u32) -> Self {
-        let kernel = Ptr::<P, _>::alloc(Kind::World, 0, || Kernel {
-            variant,
-            files: Files::new(2),
-            netdev: None,
-            work: WorkCount::new(),
-            page_pools: WorkCount::new(),
-        });
+        let kernel: Ptr<P, Kernel<P>> = Kernel::alloc(&variant, 2, None);
         let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);
         let (mem, rq) = (AreaMem::alloc(0, buffers), RqMem::alloc(0, entries));
         let reg = ZcrxIfqReg {
@@ -55,6 +49,7 @@ impl<P: Platform> Rig<P> {
             area: mem.clone(),
             region: rq.clone(),
             number: 0,
+            quirks: Quirks::NONE,
         };
         let id = io_register_zcrx(&owner, &reg).await.expect("nothing fails here");
         let ifq = owner.zcrx_ctxs.load(id).await.expect("it is registered");
@@ -63,7 +58,7 @@ impl<P: Platform> Rig<P> {
 
     /// As [`Rig::new`], with the newest revision as it is.
     pub async fn sound(buffers: u32, entries: u32) -> Self {
-        Rig::new(Variant::sound(Revision::Import73), buffers, entries).await
+        Rig::new(Variant::of(Revision::Import73), buffers, entries).await
     }
 
     /// Another ring.

@@ -21,7 +21,7 @@ type Ring = Ptr<Loom, IoRingCtx<Loom>>;
 fn exported() -> (Rig<Loom>, i64) {
     block_on(async {
         let rig = Rig::<Loom>::sound(1, 1).await;
-        let fd = zcrx_export(&rig.ifq).await.expect("nothing fails here");
+        let fd = zcrx_export(&rig.ifq, None).await.expect("nothing fails here");
         (rig, fd as i64)
     })
 }

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use ifq_model::quirk::Quirks;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::scenario::{Op, Source, Step, Test, Thread, Var, VarId, VarKind};
 use ifq_model::world;
@@ -24,7 +25,13 @@ fn thread(name: &str, op: Op) -> Thread {
 }
 
 fn exit_against_close() -> Test {
-    let register = Op::Register { ring: 0, source: Source::Nodev, buffers: 1, entries: 1 };
+    let register = Op::Register {
+        ring: 0,
+        source: Source::Nodev,
+        buffers: 1,
+        entries: 1,
+        quirks: Quirks::NONE,
+    };
     Test {
         name: "exit-against-close".to_owned(),
         about: "The owner exits while its exported descriptor is closed.".to_owned(),
@@ -34,7 +41,10 @@ fn exit_against_close() -> Test {
             Var { name: "ifq".to_owned(), kind: VarKind::Ifq },
             Var { name: "fd".to_owned(), kind: VarKind::Fd },
         ],
-        setup: vec![step(register, Some(IFQ)), step(Op::Export { ring: 0, ifq: IFQ }, Some(FD))],
+        setup: vec![
+            step(register, Some(IFQ)),
+            step(Op::Export { ring: 0, ifq: IFQ, quirks: Quirks::NONE }, Some(FD)),
+        ],
         threads: vec![
             thread("owner", Op::Exit { ring: 0 }),
             thread("closer", Op::Close { fd: FD }),
@@ -44,7 +54,7 @@ fn exit_against_close() -> Test {
 }
 
 fn run(defects: Vec<Defect>) {
-    let variant = Variant { revision: Revision::Import73, defects };
+    let variant = Variant::with(Revision::Import73, &defects);
     block_on(world::run::<Loom>(Rc::new(exit_against_close()), variant));
 }
 

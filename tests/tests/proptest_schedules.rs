@@ -18,7 +18,6 @@ use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
 
-const REVISION: Revision = Revision::Import73;
 /// Schedules that each test is run under.
 const SCHEDULES: u64 = 4;
 
@@ -42,13 +41,16 @@ fn cases() -> impl Strategy<Value = (Threads, u64)> {
 
 /// The test as a file that repeats the run.
 fn text(test: &Test, variant: &Variant, result: &RunResult) -> String {
-    let (defects, decisions) = (variant.defects.clone(), result.decisions.clone());
-    let schedule = Some(Schedule { defects, decisions });
-    file::print(&Test { schedule, ..test.clone() })
+    let schedule = Schedule {
+        defects: variant.defects.clone(),
+        without: variant.without.clone(),
+        decisions: result.decisions.clone(),
+    };
+    file::print(&Test { schedule: Some(schedule), ..test.clone() })
 }
 
 fn hold(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseError> {
-    let test = concurrent(from);
+    let test = concurrent(variant.revision, from);
     if let Err(invalid) = file::validate(&test) {
         let text = file::print(&test);
         return Err(TestCaseError::fail(format!("not a valid test: {invalid}\n{text}")));
@@ -76,17 +78,41 @@ fn passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
     }
 }
 
-#[test]
-fn random_threads_under_random_schedules_break_no_invariant() {
-    let variant = Variant::sound(REVISION);
-    let result = TestRunner::new(config(2000))
+fn no_invariant_breaks(revision: Revision) {
+    let variant = Variant::mended(revision);
+    let result = TestRunner::new(config(500))
         .run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
     passed(result);
 }
 
 #[test]
+fn random_threads_break_no_invariant_of_proxy_v1_mended() {
+    no_invariant_breaks(Revision::ProxyV1);
+}
+
+#[test]
+fn random_threads_break_no_invariant_of_proxy_fixed() {
+    no_invariant_breaks(Revision::ProxyFixed);
+}
+
+#[test]
+fn random_threads_break_no_invariant_of_import_6_19_mended() {
+    no_invariant_breaks(Revision::Import619);
+}
+
+#[test]
+fn random_threads_break_no_invariant_of_import_7_1_mended() {
+    no_invariant_breaks(Revision::Import71);
+}
+
+#[test]
+fn random_threads_break_no_invariant_of_import_7_3() {
+    no_invariant_breaks(Revision::Import73);
+}
+
+#[test]
 fn task_work_that_runs_on_a_dying_ring_is_found() {
-    let variant = Variant { revision: REVISION, defects: vec![Defect::DyingTwRuns] };
+    let variant = Variant::with(Revision::Import73, &[Defect::DyingTwRuns]);
     let mut config = config(20_000);
     config.failure_persistence = None;
     let result =
@@ -99,35 +125,43 @@ fn task_work_that_runs_on_a_dying_ring_is_found() {
 
 #[test]
 fn a_schedule_repeats_its_run() {
-    let variant = Variant::sound(REVISION);
-    let config = Config { failure_persistence: None, ..config(100) };
-    let result = TestRunner::new(config).run(&cases(), |(threads, seed)| {
-        let test = Rc::new(concurrent(&threads));
-        let first = run_once(&test, &variant, Box::new(Random::new(seed)));
-        let again = run_once(&test, &variant, Box::new(Replay::new(&first.decisions)));
-        prop_assert_eq!(first, again);
-        Ok(())
-    });
-    passed(result);
+    for revision in Revision::ALL {
+        let variant = Variant::mended(revision);
+        let config = Config { failure_persistence: None, ..config(100) };
+        let result = TestRunner::new(config).run(&cases(), |(threads, seed)| {
+            let test = Rc::new(concurrent(revision, &threads));
+            let first = run_once(&test, &variant, Box::new(Random::new(seed)));
+            let again = run_once(&test, &variant, Box::new(Replay::new(&first.decisions)));
+            prop_assert_eq!(first, again);
+            Ok(())
+        });
+        passed(result);
+    }
 }
 
 #[test]
 fn most_tests_have_threads_that_share_something() {
-    let counted = Cell::new((0, 0, 0));
-    let config = Config { failure_persistence: None, ..config(300) };
-    let result = TestRunner::new(config).run(&cases(), |(threads, _)| {
-        let test = concurrent(&threads);
+    for revision in Revision::ALL {
+        let counted = Cell::new((0, 0, 0));
+        let config = Config { failure_persistence: None, ..config(300) };
+        let result = TestRunner::new(config).run(&cases(), |(threads, _)| {
+            let test = concurrent(revision, &threads);
+            let (all, several, shared) = counted.get();
+            let sharing = if revision.has_proxies() {
+                test.steps().any(|s| matches!(s.op, Op::Clone { ring, from, .. } if ring != from))
+            } else {
+                test.steps().any(|s| matches!(s.op, Op::Import { .. }))
+            };
+            counted.set((
+                all + 1,
+                several + u32::from(test.threads.len() > 1),
+                shared + u32::from(test.threads.len() > 1 && sharing),
+            ));
+            Ok(())
+        });
+        passed(result);
         let (all, several, shared) = counted.get();
-        let imports = test.steps().any(|s| matches!(s.op, Op::Import { .. }));
-        counted.set((
-            all + 1,
-            several + u32::from(test.threads.len() > 1),
-            shared + u32::from(test.threads.len() > 1 && imports),
-        ));
-        Ok(())
-    });
-    passed(result);
-    let (all, several, shared) = counted.get();
-    assert!(several * 10 >= all * 7, "{several} of {all} have two threads");
-    assert!(shared * 10 >= all * 4, "{shared} of {all} share an ifq");
+        assert!(several * 10 >= all * 7, "{revision}: {several} of {all} have two threads");
+        assert!(shared * 10 >= all * 4, "{revision}: {shared} of {all} share an ifq");
+    }
 }

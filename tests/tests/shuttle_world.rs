@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::outcome::Outcome;
+use ifq_model::quirk::Quirks;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::scenario::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
 use ifq_model::world;
@@ -63,7 +64,7 @@ impl Script {
 }
 
 fn register(source: Source, buffers: u32) -> Op {
-    Op::Register { ring: 0, source, buffers, entries: buffers }
+    Op::Register { ring: 0, source, buffers, entries: buffers, quirks: Quirks::NONE }
 }
 
 /// Two rings receive from one ifq, each from its own connection, and give the buffers back.
@@ -71,16 +72,16 @@ fn shared_traffic(source: Source, queues: u32) -> Test {
     let queue = (queues > 0).then_some(0);
     let mut script = Script::new("shared-traffic", &["a", "b"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
-    let fd = script.setup(Op::Export { ring: 0, ifq: owned });
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
     script.thread("owner", |run| {
-        run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0 });
+        run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, quirks: Quirks::NONE });
         let cqe = run(Op::Wait { ring: 0 });
         run(Op::Return { cqe, ifq: owned, locked: true });
-        run(Op::Flush { ring: 0, ifq: owned });
+        run(Op::Flush { ring: 0, ifq: owned, quirks: Quirks::NONE });
     });
     script.thread("importer", |run| {
-        let ifq = run(Op::Import { ring: 1, fd });
-        run(Op::Recv { ring: 1, ifq, socket: 1, len: 0 });
+        let ifq = run(Op::Import { ring: 1, fd, quirks: Quirks::NONE });
+        run(Op::Recv { ring: 1, ifq, socket: 1, len: 0, quirks: Quirks::NONE });
         let cqe = run(Op::Wait { ring: 1 });
         run(Op::Return { cqe, ifq, locked: true });
         let cqe = run(Op::Wait { ring: 1 });
@@ -106,15 +107,15 @@ fn owner_leaves(source: Source, queues: u32) -> Test {
     let queue = (queues > 0).then_some(0);
     let mut script = Script::new("owner-leaves", &["a", "b", "c"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
-    let fd = script.setup(Op::Export { ring: 0, ifq: owned });
-    script.setup(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0 });
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
+    script.setup(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, quirks: Quirks::NONE });
     script.thread("owner", |run| {
         run(Op::Exit { ring: 0 });
     });
     for ring in [1, 2] {
         script.thread(["", "first", "second"][usize::from(ring)], |run| {
-            let ifq = run(Op::Import { ring, fd });
-            run(Op::Recv { ring, ifq, socket: 1, len: 0 });
+            let ifq = run(Op::Import { ring, fd, quirks: Quirks::NONE });
+            run(Op::Recv { ring, ifq, socket: 1, len: 0, quirks: Quirks::NONE });
             let cqe = run(Op::Wait { ring });
             run(Op::Return { cqe, ifq, locked: true });
             run(Op::Exit { ring });
@@ -134,21 +135,21 @@ fn owner_leaves(source: Source, queues: u32) -> Test {
 fn sharing_churn() -> Test {
     let mut script = Script::new("sharing-churn", &["a", "b", "c"], &[], 0);
     let owned = script.setup(register(Source::Nodev, 2));
-    let fd = script.setup(Op::Export { ring: 0, ifq: owned });
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
     script.thread("owner", |run| {
-        run(Op::Export { ring: 0, ifq: owned });
+        run(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
         run(Op::Exit { ring: 0 });
     });
     script.thread("chain", |run| {
-        let ifq = run(Op::Import { ring: 1, fd });
-        let again = run(Op::Export { ring: 1, ifq });
-        run(Op::Import { ring: 1, fd: again });
+        let ifq = run(Op::Import { ring: 1, fd, quirks: Quirks::NONE });
+        let again = run(Op::Export { ring: 1, ifq, quirks: Quirks::NONE });
+        run(Op::Import { ring: 1, fd: again, quirks: Quirks::NONE });
         run(Op::Close { fd: again });
         run(Op::Exit { ring: 1 });
     });
     script.thread("third", |run| {
-        run(Op::Import { ring: 2, fd });
-        run(Op::Import { ring: 2, fd });
+        run(Op::Import { ring: 2, fd, quirks: Quirks::NONE });
+        run(Op::Import { ring: 2, fd, quirks: Quirks::NONE });
         run(Op::Exit { ring: 2 });
     });
     script.thread("closer", |run| {
@@ -161,7 +162,7 @@ fn sharing_churn() -> Test {
 fn body(test: Test, defects: Vec<Defect>) -> (impl Fn() + Send + Sync + 'static, Outcomes) {
     let outcomes = Outcomes::default();
     let seen = Arc::clone(&outcomes);
-    let variant = Variant { revision: Revision::Import73, defects };
+    let variant = Variant::with(Revision::Import73, &defects);
     let run = move || {
         let outcome = block_on(world::run::<Shuttle>(Rc::new(test.clone()), variant.clone()));
         seen.lock().expect("no panic holds it").insert(outcome);

@@ -1,14 +1,19 @@
 //! A ring's life and death (`io_uring/io_uring.c`).
 
+use crate::invariant::Invariant;
 use crate::io_uring::cq::Cq;
 use crate::io_uring::poll::io_poll_remove_all;
 use crate::io_uring::tw::{MAX_REQS, WorkList, io_cancel_local_task_work};
-use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::shutdown::{
+    check_stuck, io_shutdown_zcrx_ifqs, io_unregister_zcrx_ifqs,
+};
 use crate::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
+use crate::io_uring::zcrx::{Ifq, NO_RXQ};
 use crate::kernel::{Kernel, Task};
-use crate::platform::{Kind, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::prim::percpu_ref::PercpuRef;
 use crate::prim::xarray::XArray;
+use crate::revision::Defect;
 use crate::work::Work;
 
 /// In [`IoRingCtx::events`]: one entry of the work list.
@@ -16,10 +21,33 @@ pub const EVENT_WORK: u64 = 1;
 /// In [`IoRingCtx::events`]: `ref_comp` is complete.
 pub const EVENT_REF_COMP: u64 = 1 << 32;
 
-/// `struct io_ring_ctx`, set up with `DEFER_TASKRUN | SINGLE_ISSUER | CQE32`.
+/// The flags of a ring that are asked for, besides `SINGLE_ISSUER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingFlags {
+    /// `IORING_SETUP_DEFER_TASKRUN`.
+    pub defer_taskrun: bool,
+    /// `IORING_SETUP_CQE32`.
+    pub cqe32: bool,
+    /// `IORING_SETUP_CLAMP`.
+    pub clamp: bool,
+}
+
+impl Default for RingFlags {
+    /// `DEFER_TASKRUN | CQE32`.
+    fn default() -> Self {
+        RingFlags { defer_taskrun: true, cqe32: true, clamp: false }
+    }
+}
+
+/// `struct io_ring_ctx`.
+///
+/// Divergence from Linux: a ring without `DEFER_TASKRUN` or `CQE32` can do everything here that needs
+/// no ifq, in the same way; it can have none.
 pub struct IoRingCtx<P: Platform> {
     /// Number of the ring in the test.
     pub number: u32,
+    /// `flags`.
+    pub setup: RingFlags,
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
     /// The only thread that may register and enter.
@@ -55,16 +83,28 @@ impl<P: Platform> std::fmt::Debug for IoRingCtx<P> {
     }
 }
 
-/// `io_ring_ctx_alloc`.
+/// `io_uring_setup` with the usual flags.
 #[must_use]
 pub fn io_ring_ctx_alloc<P: Platform>(
     kernel: &Ptr<P, Kernel<P>>,
     number: u32,
     submitter_task: Task,
 ) -> Ptr<P, IoRingCtx<P>> {
+    io_uring_setup(kernel, number, submitter_task, RingFlags::default())
+}
+
+/// `io_uring_setup` and `io_ring_ctx_alloc`.
+#[must_use]
+pub fn io_uring_setup<P: Platform>(
+    kernel: &Ptr<P, Kernel<P>>,
+    number: u32,
+    submitter_task: Task,
+    setup: RingFlags,
+) -> Ptr<P, IoRingCtx<P>> {
     let words = |label| (0..MAX_REQS).map(|_| P::plain(label, 0)).collect();
     Ptr::alloc(Kind::Ctx, number, || IoRingCtx {
         number,
+        setup,
         kernel: kernel.clone(),
         submitter_task,
         uring_lock: P::lock("uring_lock"),
@@ -120,26 +160,79 @@ async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 /// `io_ring_exit_work`.
 ///
 /// Divergence from Linux: the kernel wakes up every 50 ms to look for task work that came in
-/// meanwhile; here it wakes up when there is some. Task contexts (`tctx_list`), io-wq, SQPOLL and
-/// iopoll are left out.
+/// meanwhile; here it wakes up when there is some. Where the loop itself tears ifqs down (proposal),
+/// its timeout is an event that happens when nothing else can. Task contexts (`tctx_list`), io-wq,
+/// SQPOLL and iopoll are left out.
 pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_exit_work");
-    {
+    let proxies = ctx.kernel.variant.revision.has_proxies();
+    if !proxies && !ctx.kernel.has(Defect::M2) {
         let _guard = ctx.uring_lock.lock().await;
         io_terminate_zcrx(ctx).await;
     }
+    let mut polled = false;
     loop {
+        if proxies {
+            let _guard = ctx.uring_lock.lock().await;
+            io_shutdown_zcrx_ifqs(ctx, polled).await;
+        }
         loop {
             io_cancel_local_task_work(ctx).await;
             if !io_uring_try_cancel_requests(ctx).await {
                 break;
             }
         }
-        if ctx.events.wait_until(EVENT_WORK).await >= EVENT_REF_COMP {
+        let seen = if proxies {
+            wait_or_poll(ctx, &mut polled).await
+        } else {
+            check_queues_closed(ctx).await;
+            ctx.events.wait_until(EVENT_WORK).await
+        };
+        if seen >= EVENT_REF_COMP {
             break;
         }
     }
     io_ring_ctx_free(ctx).await;
+}
+
+/// `wait_for_completion_interruptible_timeout(&ctx->ref_comp, interval)`: the events that ended it;
+/// none if it was the timeout. A second timeout in a row finds what the first one found, so the loop
+/// is not gone round again.
+async fn wait_or_poll<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, polled: &mut bool) -> u64 {
+    if !*polled {
+        let seen = ctx.events.wait_or_quiesce(EVENT_WORK).await;
+        *polled = seen.is_none();
+        return seen.unwrap_or(0);
+    }
+    *polled = false;
+    if let Some(seen) = ctx.events.wait_or_quiesce(EVENT_WORK).await {
+        return seen;
+    }
+    check_stuck(ctx).await;
+    ctx.events.wait_until(EVENT_WORK).await
+}
+
+/// I5: a queue that only this ring uses is closed before the ring waits for its requests.
+async fn check_queues_closed<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
+    if !ctx.kernel.has(Defect::M2) {
+        return;
+    }
+    let _guard = ctx.uring_lock.lock().await;
+    let in_flight = ctx.nr_req_allocated.get();
+    let open = ctx.zcrx_ctxs.find(0).filter(|(_, ifq)| ifq.if_rxq.get() != NO_RXQ);
+    if let (Some((_, ifq)), true) = (open, in_flight > 0)
+        && ifq.user_refs.read().await == 1
+    {
+        P::violation(
+            Invariant::I5,
+            format_args!(
+                "ring {} was the last user of queue {}, which stays bound until {in_flight} \
+                 requests are gone",
+                ctx.number,
+                ifq.if_rxq.get()
+            ),
+        );
+    }
 }
 
 /// `io_uring_try_cancel_requests`: whether any was found.
@@ -154,7 +247,11 @@ async fn io_ring_ctx_free<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_ctx_free");
     {
         let _guard = ctx.uring_lock.lock().await;
-        io_unregister_zcrx(ctx).await;
+        if ctx.kernel.variant.revision.has_proxies() {
+            io_unregister_zcrx_ifqs(ctx).await;
+        } else {
+            io_unregister_zcrx(ctx).await;
+        }
     }
     ctx.free();
 }

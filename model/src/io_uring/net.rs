@@ -6,6 +6,7 @@ use crate::io_uring::submit::{Req, Sqe};
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::recv::{RecvResult, io_zcrx_recv};
 use crate::platform::{PlainWord, Platform, Ptr};
+use crate::quirk::Quirk;
 
 /// What an issue asks its caller to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +23,23 @@ pub enum IssueResult {
 /// requests of the ring live.
 ///
 /// # Errors
-/// -EINVAL if the ring has no ifq with this id.
+/// -EINVAL if the ring has no ifq with this id, or for fields that must be zero.
 pub async fn io_recvzc_prep<P: Platform>(
     ctx: &IoRingCtx<P>,
     sqe: &Sqe<P>,
 ) -> Result<Ptr<P, Ifq<P>>, i64> {
     let _func = P::func("io_recvzc_prep");
+    if sqe.quirks.has(Quirk::Addr) {
+        return Err(-EINVAL);
+    }
     let id = u32::try_from(sqe.zcrx_ifq_idx).map_err(|_| -EINVAL)?;
-    ctx.zcrx_ctxs.load(id).await.ok_or(-EINVAL)
+    let ifq = ctx.zcrx_ctxs.load(id).await.ok_or(-EINVAL)?;
+    // One hop: the source of a proxy is no proxy.
+    let ifq = ifq.proxy.clone().unwrap_or(ifq);
+    if sqe.quirks.has(Quirk::MsgFlags) || sqe.quirks.has(Quirk::Oneshot) {
+        return Err(-EINVAL);
+    }
+    Ok(ifq)
 }
 
 /// `io_recvzc`.

@@ -1,6 +1,7 @@
 //! Polling for requests that have to wait (`io_uring/poll.c`).
 
 use crate::errno::ECANCELED;
+use crate::invariant::Invariant;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
 use crate::io_uring::submit::{Req, io_req_complete_defer, io_req_defer_failed};
@@ -135,6 +136,25 @@ pub async fn io_poll_task_func<P: Platform>(
     match action {
         PollAction::Fail(errno) => io_req_defer_failed(req, errno),
         _ => io_req_complete_defer(req),
+    }
+}
+
+/// I10: a request waits for its socket, bytes wait in it, and no look at it is due. By the ring's own
+/// task, when nothing else can run.
+pub fn check_stalled<P: Platform>(ctx: &IoRingCtx<P>) {
+    for slot in &ctx.cancel_table {
+        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get())
+            && req.poll_refs.peek() == 0
+            && req.sock.has_data()
+        {
+            P::violation(
+                Invariant::I10,
+                format_args!(
+                    "ring {}: bytes wait in sock{} and nobody will look",
+                    ctx.number, req.sock.number
+                ),
+            );
+        }
     }
 }
 

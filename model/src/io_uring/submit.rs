@@ -6,12 +6,13 @@ use crate::invariant::Invariant;
 use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx, ctx_refs_put};
 use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
-use crate::io_uring::poll::io_arm_poll_handler;
+use crate::io_uring::poll::{check_stalled, io_arm_poll_handler};
 use crate::io_uring::tw::{MAX_REQS, io_run_local_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
 use crate::net::sock::{Sock, sock_fput};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, WaitWord};
+use crate::quirk::Quirks;
 
 /// A submission: `IORING_OP_RECV_ZC`, multishot.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Sqe<P: Platform> {
     pub sock: Ptr<P, Sock<P>>,
     /// Bytes after which the request ends; 0: none.
     pub len: u32,
+    /// What is unusual about it.
+    pub quirks: Quirks,
 }
 
 /// `struct io_kiocb` with `struct io_recvzc`.
@@ -196,6 +199,7 @@ async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, 
             continue;
         }
         if ctx.events.wait_or_quiesce(EVENT_WORK).await.is_none() {
+            check_stalled(ctx);
             return Err(-ETIME);
         }
     }

@@ -1,8 +1,10 @@
 //! Local task work (`io_uring/tw.c`).
 
+use crate::invariant::Invariant;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx};
 use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
+use crate::io_uring::zcrx::events::zcrx_notif_tw;
 use crate::platform::{PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::revision::Defect;
 
@@ -10,6 +12,14 @@ use crate::revision::Defect;
 ///
 /// Divergence from Linux: there the number is bounded by memory.
 pub const MAX_REQS: usize = 8;
+/// Events that wait in the work list; an event waits once until it is armed again.
+///
+/// Divergence from Linux: there the number is bounded by memory.
+const MAX_NOTIFS: usize = 8;
+
+// An entry: a request, or from bit 63 down this mark, the event's number, its `user_data`.
+const NOTIF: u64 = 1 << 63;
+const NOTIF_TYPE_SHIFT: u32 = 56;
 
 /// `ctx->work_list`.
 ///
@@ -29,14 +39,14 @@ impl<P: Platform> WorkList<P> {
     pub fn new() -> Self {
         WorkList {
             lock: P::lock("work_list"),
-            items: (0..MAX_REQS).map(|_| P::plain("work_list[]", 0)).collect(),
+            items: (0..MAX_REQS + MAX_NOTIFS).map(|_| P::plain("work_list[]", 0)).collect(),
             head: P::plain("work_list.head", 0),
             tail: P::plain("work_list.tail", 0),
         }
     }
 
     fn slot(&self, position: u64) -> &P::Plain {
-        &self.items[position as usize % MAX_REQS]
+        &self.items[position as usize % (MAX_REQS + MAX_NOTIFS)]
     }
 }
 
@@ -49,16 +59,29 @@ impl<P: Platform> Default for WorkList<P> {
 /// `io_req_local_work_add`: queues a request whose owner of `poll_refs` the caller is, and wakes
 /// whoever waits for the ring.
 pub async fn io_req_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, req: &Ptr<P, Req<P>>) {
+    push(ctx, req.to_word()).await;
+}
+
+/// `io_req_local_work_add` for an event.
+pub async fn io_notif_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, event: u32, user_data: u64) {
+    push(ctx, NOTIF | u64::from(event) << NOTIF_TYPE_SHIFT | user_data).await;
+}
+
+async fn push<P: Platform>(ctx: &IoRingCtx<P>, entry: u64) {
     let _func = P::func("io_req_local_work_add");
     let list = &ctx.work_list;
     let _guard = list.lock.lock().await;
     let tail = list.tail.get();
-    list.slot(tail).set(req.to_word());
+    if tail - list.head.get() == list.items.len() as u64 {
+        P::violation(Invariant::I10, format_args!("more events than the model's work list holds"));
+        return;
+    }
+    list.slot(tail).set(entry);
     list.tail.set(tail + 1);
     ctx.events.poke(Rmw::Add(EVENT_WORK));
 }
 
-async fn pop<P: Platform>(ctx: &IoRingCtx<P>) -> Option<Ptr<P, Req<P>>> {
+async fn pop<P: Platform>(ctx: &IoRingCtx<P>) -> Option<u64> {
     let list = &ctx.work_list;
     let _guard = list.lock.lock().await;
     let head = list.head.get();
@@ -67,7 +90,17 @@ async fn pop<P: Platform>(ctx: &IoRingCtx<P>) -> Option<Ptr<P, Req<P>>> {
     }
     list.head.set(head + 1);
     ctx.events.poke(Rmw::Sub(EVENT_WORK));
-    Ptr::from_word(list.slot(head).get())
+    Some(list.slot(head).get())
+}
+
+/// `io_task_work.func` of an entry.
+async fn run_entry<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: bool) {
+    if entry & NOTIF != 0 {
+        let event = (entry & !NOTIF) >> NOTIF_TYPE_SHIFT;
+        zcrx_notif_tw(ctx, event as u32, entry & ((1 << NOTIF_TYPE_SHIFT) - 1)).await;
+    } else if let Some(req) = Ptr::<P, Req<P>>::from_word(entry) {
+        io_poll_task_func(ctx, &req, cancel).await;
+    }
 }
 
 /// `io_run_local_work`, by the task that submits. Takes `uring_lock`. Returns how many were run.
@@ -77,8 +110,8 @@ pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> usize
     // io_should_terminate_tw(); constant while the lock is held.
     let cancel = ctx.refs.is_dying().await;
     let mut ran = 0;
-    while let Some(req) = pop(ctx).await {
-        io_poll_task_func(ctx, &req, cancel).await;
+    while let Some(entry) = pop(ctx).await {
+        run_entry(ctx, entry, cancel).await;
         ran += 1;
     }
     io_submit_flush_completions(ctx).await;
@@ -90,8 +123,8 @@ pub async fn io_cancel_local_task_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) 
     let _func = P::func("io_cancel_local_task_work");
     let cancel = !ctx.kernel.variant.has(Defect::DyingTwRuns);
     let _guard = ctx.uring_lock.lock().await;
-    while let Some(req) = pop(ctx).await {
-        io_poll_task_func(ctx, &req, cancel).await;
+    while let Some(entry) = pop(ctx).await {
+        run_entry(ctx, entry, cancel).await;
     }
     io_submit_flush_completions(ctx).await;
 }

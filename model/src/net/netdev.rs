@@ -1,10 +1,12 @@
-//! A network device with receive queues (`net/core/netdev_rx_queue.c`).
+//! A network device with receive queues (`net/core/netdev_rx_queue.c`, `net/core/dev.c`).
 
-use crate::errno::{EEXIST, ENOMEM, ERANGE};
+use crate::errno::{EAGAIN, EEXIST, ENODEV, ENOMEM, ERANGE};
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::area::NiovRef;
+use crate::io_uring::zcrx::pp::io_pp_uninstall;
+use crate::kernel::WorkCount;
 use crate::net::page_pool::{
     PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy,
 };
@@ -17,6 +19,8 @@ pub struct Rxq<P: Platform> {
     mp_priv: P::Plain,
     /// Serialises the softirq that polls the queue; held while the queue is stopped.
     napi: P::Lock,
+    /// Whether the queue takes packets. Under `napi`.
+    running: P::Plain,
     /// The queue's page pool with a memory provider; 0: ordinary pages. Under `napi`.
     pp: P::Plain,
 }
@@ -24,8 +28,16 @@ pub struct Rxq<P: Platform> {
 /// `struct net_device`.
 #[derive(Debug)]
 pub struct Netdev<P: Platform> {
+    /// `rtnl_mutex`.
+    rtnl: P::Lock,
     /// `netdev_lock`.
     pub lock: P::Lock,
+    /// `IFF_UP`. Under the netdev lock.
+    up: P::Plain,
+    /// `NETREG_REGISTERED`. Under the netdev lock.
+    registered: P::Plain,
+    /// References: taken and given back.
+    refs: WorkCount<P>,
     queues: Vec<Rxq<P>>,
 }
 
@@ -33,21 +45,35 @@ pub struct Netdev<P: Platform> {
 #[must_use]
 pub fn netdev_alloc<P: Platform>(queues: u32) -> Ptr<P, Netdev<P>> {
     Ptr::alloc(Kind::Netdev, 0, || Netdev {
+        rtnl: P::lock("rtnl"),
         lock: P::lock("netdev_lock"),
+        up: P::plain("up", 1),
+        registered: P::plain("reg_state", 1),
+        refs: WorkCount::new(),
         queues: (0..queues)
             .map(|_| Rxq {
                 mp_priv: P::plain("mp_priv", 0),
                 napi: P::lock("napi"),
+                running: P::plain("rxq.running", 1),
                 pp: P::plain("rxq.pp", 0),
             })
             .collect(),
     })
 }
 
-/// `netif_mp_open_rxq`: binds the queue to the ifq and restarts it. Under the netdev lock.
+/// `netdev_get_by_index_lock`: the netdev lock, unless the device is being unregistered.
+pub async fn netdev_get_by_index_lock<P: Platform>(
+    netdev: &Netdev<P>,
+) -> Option<<P::Lock as RawLock>::Guard<'_>> {
+    let guard = netdev.lock.lock().await;
+    (netdev.registered.get() != 0).then_some(guard)
+}
+
+/// `netif_mp_open_rxq`: binds the queue to the ifq and restarts it. Under the netdev lock. A device
+/// that is down makes the page pool only to see that it can.
 ///
 /// # Errors
-/// -ERANGE if there is no such queue, -EEXIST if it is bound already, -ENOMEM at the fault point.
+/// -ERANGE if there is no such queue, -EEXIST if it is bound already, -ENOMEM at the fault points.
 pub async fn netif_mp_open_rxq<P: Platform>(
     netdev: &Netdev<P>,
     rxq_idx: u32,
@@ -63,14 +89,22 @@ pub async fn netif_mp_open_rxq<P: Platform>(
         return Err(-ENOMEM);
     }
     rxq.mp_priv.set(ifq.to_word());
+    if P::fault(FaultPoint::PpInit) {
+        rxq.mp_priv.set(0);
+        return Err(-ENOMEM);
+    }
     let pp = page_pool_create(ifq).await;
+    if netdev.up.get() == 0 {
+        page_pool_destroy(&pp).await;
+        return Ok(());
+    }
     let _napi = rxq.napi.lock().await;
     rxq.pp.set(pp.to_word());
     Ok(())
 }
 
 /// `netif_mp_close_rxq`: unbinds the queue and restarts it on ordinary pages; its page pool is
-/// destroyed. Under the netdev lock.
+/// destroyed. Under the netdev lock. Nothing happens if the device has unbound it already.
 pub async fn netif_mp_close_rxq<P: Platform>(
     netdev: &Netdev<P>,
     rxq_idx: u32,
@@ -79,38 +113,116 @@ pub async fn netif_mp_close_rxq<P: Platform>(
     let _func = P::func("netif_mp_close_rxq");
     netdev.lock.assert_held();
     let Some(rxq) = netdev.queues.get(rxq_idx as usize) else { return };
+    if netdev.registered.get() == 0 && rxq.mp_priv.get() == 0 {
+        return;
+    }
     if rxq.mp_priv.get() != ifq.to_word() {
         P::violation(Invariant::I5, format_args!("closing a queue that another ifq is bound to"));
         return;
     }
     rxq.mp_priv.set(0);
-    let pp = {
-        let _napi = rxq.napi.lock().await;
-        let pp = Ptr::<P, PagePool<P>>::from_word(rxq.pp.get());
-        rxq.pp.set(0);
-        pp
-    };
-    if let Some(pp) = pp {
-        page_pool_destroy(&pp).await;
+    rxq.stop(false).await;
+}
+
+impl<P: Platform> Rxq<P> {
+    /// Takes the page pool away and destroys it. `down`: the queue takes no more packets.
+    async fn stop(&self, down: bool) {
+        let pp = {
+            let _napi = self.napi.lock().await;
+            if down {
+                self.running.set(0);
+            }
+            let pp = Ptr::<P, PagePool<P>>::from_word(self.pp.get());
+            self.pp.set(0);
+            pp
+        };
+        if let Some(pp) = pp {
+            page_pool_destroy(&pp).await;
+        }
     }
 }
 
-/// The softirq takes a buffer for one packet of a queue. `None`: the page pool is empty and the
-/// packet is dropped. `Some(None)`: the queue has ordinary pages.
+/// `unregister_netdevice` and `netdev_run_todo`: the device is closed, its queues are unbound, and
+/// everyone who holds it has let go. Nothing happens the second time.
+///
+/// Divergence from Linux: the device's memory stays; sockets lose their route, not their data.
+pub async fn unregister_netdevice<P: Platform>(netdev: &Netdev<P>) {
+    let _func = P::func("unregister_netdevice_many");
+    {
+        let _rtnl = netdev.rtnl.lock().await;
+        if netdev.registered.get() == 0 {
+            return;
+        }
+        dev_close(netdev).await;
+        {
+            let _guard = netdev.lock.lock().await;
+            netdev.registered.set(0);
+        }
+        // synchronize_net()
+        let _guard = netdev.lock.lock().await;
+        dev_memory_provider_uninstall(netdev).await;
+    }
+    // netdev_wait_allrefs_any()
+    netdev.refs.flush().await;
+}
+
+/// `netif_close_many` for one device.
+async fn dev_close<P: Platform>(netdev: &Netdev<P>) {
+    let _func = P::func("__dev_close_many");
+    let _guard = netdev.lock.lock().await;
+    netdev.up.set(0);
+    for rxq in &netdev.queues {
+        rxq.stop(true).await;
+    }
+}
+
+async fn dev_memory_provider_uninstall<P: Platform>(netdev: &Netdev<P>) {
+    let _func = P::func("dev_memory_provider_uninstall");
+    for rxq in &netdev.queues {
+        if let Some(ifq) = Ptr::<P, Ifq<P>>::from_word(rxq.mp_priv.get()) {
+            io_pp_uninstall(&ifq).await;
+            rxq.mp_priv.set(0);
+        }
+    }
+}
+
+/// The softirq takes a buffer for one packet of a queue. `None`: the queue has ordinary pages.
+///
+/// # Errors
+/// -ENODEV if the device is down, -EAGAIN if the page pool is empty; the packet is dropped.
 pub async fn napi_receive<P: Platform>(
     netdev: &Netdev<P>,
     queue: u32,
-) -> Option<Option<NiovRef<P>>> {
+) -> Result<Option<NiovRef<P>>, i64> {
     let _func = P::func("napi_poll");
-    let rxq = netdev.queues.get(queue as usize)?;
+    let rxq = netdev.queues.get(queue as usize).ok_or(-ENODEV)?;
     let _napi = rxq.napi.lock().await;
+    if rxq.running.get() == 0 {
+        return Err(-ENODEV);
+    }
     match Ptr::<P, PagePool<P>>::from_word(rxq.pp.get()) {
-        None => Some(None),
-        Some(pp) => page_pool_alloc_netmem(&pp).await.map(Some),
+        None => Ok(None),
+        Some(pp) => page_pool_alloc_netmem(&pp).await.map(Some).ok_or(-EAGAIN),
     }
 }
 
 impl<P: Platform> Netdev<P> {
+    /// `netdev_hold`.
+    pub fn hold(&self) {
+        self.refs.begin();
+    }
+
+    /// `netdev_put`.
+    pub fn put(&self) {
+        self.refs.done();
+    }
+
+    /// Whether someone holds it. Only while nothing else runs.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.refs.pending()
+    }
+
     /// The queues that are bound. Only while nothing else runs.
     #[must_use]
     pub fn bound(&self) -> Vec<usize> {

@@ -183,5 +183,6 @@ pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 async fn __page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let ifq = pp.ifq.clone();
     pp.free();
-    io_pp_zc_destroy(&ifq).await;
+    // On the heap, as the ifq that this may free closes its queue, which destroys a pool.
+    Box::pin(io_pp_zc_destroy(&ifq)).await;
 }

@@ -1,6 +1,6 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
-use crate::errno::{EAGAIN, ENOSPC, EPIPE};
+use crate::errno::{ENOSPC, EPIPE};
 use crate::invariant::Invariant;
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
@@ -178,6 +178,12 @@ impl<P: Platform> Sock<P> {
         self.readable.peek() & SHUTDOWN != 0
     }
 
+    /// Whether bytes wait. Only while nothing else runs.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        self.readable.peek() & !SHUTDOWN != 0
+    }
+
     /// `sk_data_ready`: wakes the requests that wait, the newest first.
     async fn data_ready(&self, mask: u64) {
         let _guard = self.wq_lock.lock().await;
@@ -232,8 +238,9 @@ pub async fn sock_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 /// through the device queue in niovs.
 ///
 /// # Errors
-/// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENOSPC if the receive
-/// queue is full. Divergence from Linux: there the data waits at the sender.
+/// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is
+/// gone, -ENOSPC if the receive queue is full. Divergence from Linux: there the data waits at the
+/// sender.
 pub async fn tcp_rcv<P: Platform>(
     kernel: &Kernel<P>,
     sock: &Ptr<P, Sock<P>>,
@@ -247,7 +254,7 @@ pub async fn tcp_rcv<P: Platform>(
     let mut left = len;
     while left > 0 {
         let received = match (sock.queue, &kernel.netdev) {
-            (Some(queue), Some(netdev)) => napi_receive(netdev, queue).await.ok_or(-EAGAIN)?,
+            (Some(queue), Some(netdev)) => napi_receive(netdev, queue).await?,
             _ => None,
         };
         let chunk = if received.is_some() { left.min(PAGE_SIZE) } else { left };

@@ -35,6 +35,16 @@ impl<P: Platform> Refcount<P> {
         }
     }
 
+    /// `refcount_dec`: the caller knows that it is not the last one.
+    pub async fn dec(&self) {
+        if self.word.rmw(Rmw::Sub(1), Order::Release).await <= 1 {
+            P::violation(
+                Invariant::I2,
+                format_args!("refcount_t: decrement hit 0; leaking memory: {}", self.name),
+            );
+        }
+    }
+
     /// `refcount_inc_not_zero`: whether a reference was taken.
     pub async fn inc_not_zero(&self) -> bool {
         self.word.rmw(Rmw::AddUnless { add: 1, unless: 0 }, Order::Relaxed).await != 0

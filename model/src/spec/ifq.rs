@@ -1,58 +1,14 @@
-//! An ifq: its buffers, its refill ring, and the page pool of its queue.
+//! An ifq: its areas, and the page pool of its queue.
 
 use std::collections::VecDeque;
 
-use super::{Buffer, CACHE, RECYCLED};
-use crate::errno::EAGAIN;
+use super::rq::{Entry, RefillRing};
+use super::{At, Buffer, CACHE, RECYCLED};
+use crate::revision::Revision;
+use crate::scenario::{Event, RingId};
 
-/// Entries that are looked at in one go, `ZCRX_REFILL_CAP`.
-const REFILL_CAP: usize = 256;
 /// Entries that are flushed in one go, `ZCRX_FLUSH_BATCH`.
-const FLUSH_BATCH: usize = 32;
-
-/// An entry of a refill ring.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) buffer: Buffer,
-    /// Whether the buffer is one of the ifq that the ring belongs to.
-    pub(super) own: bool,
-}
-
-/// A refill ring. Its memory is the application's and outlives the ifq.
-#[derive(Clone, Debug)]
-pub(super) struct RefillRing {
-    entries: VecDeque<Entry>,
-    size: usize,
-    /// How many of the entries the kernel knows of.
-    seen: usize,
-}
-
-impl RefillRing {
-    pub(super) fn push(&mut self, entry: Entry) -> Result<(), i64> {
-        if self.entries.len() >= self.size {
-            return Err(-EAGAIN);
-        }
-        self.entries.push_back(entry);
-        Ok(())
-    }
-
-    fn look(&mut self) -> usize {
-        self.seen = self.entries.len();
-        self.seen
-    }
-
-    fn pop(&mut self) -> Option<Entry> {
-        self.seen = self.seen.saturating_sub(1);
-        self.entries.pop_front()
-    }
-
-    /// The entries that one refill may look at, in order: those the kernel knows of, then those
-    /// that are new, each up to the cap.
-    fn budget(&self) -> usize {
-        let known = self.seen.min(REFILL_CAP);
-        known + (self.entries.len() - known).min(REFILL_CAP)
-    }
-}
+const FLUSH_BATCH: u32 = 32;
 
 /// One buffer.
 #[derive(Clone, Debug, Default)]
@@ -65,193 +21,235 @@ struct Niov {
     held: Vec<u64>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct PagePool {
-    queue: usize,
-    cache: Vec<usize>,
-    recycled: VecDeque<usize>,
-}
-
-/// One `io_zcrx_ifq`.
 #[derive(Clone, Debug)]
-pub(super) struct Ifq {
-    /// Ids in rings and exported files; with none left it is only waiting for its buffers.
-    pub(super) users: usize,
-    pub(super) rq: RefillRing,
+struct Area {
     niovs: Vec<Niov>,
     /// The last one returned is the first one taken.
     free: Vec<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct PagePool {
+    queue: usize,
+    cache: Vec<At>,
+    recycled: VecDeque<At>,
+}
+
+/// One `io_zcrx_ifq`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ifq {
+    /// Ids in rings and exported files; with none left it is only waiting for its buffers.
+    pub(super) users: usize,
+    /// The kernel has allocated the region.
+    pub(super) kernel_region: bool,
+    /// It was registered with a device.
+    pub(super) device: bool,
+    /// The ring that hears of events, as long as it lives.
+    pub(super) master: Option<RingId>,
+    pub(super) fired: Vec<Event>,
+    pub(super) rq: RefillRing,
+    areas: Vec<Area>,
     pool: Option<PagePool>,
 }
 
 impl Ifq {
     pub(super) fn new(buffers: u32, entries: u32) -> Self {
-        let size = entries.next_power_of_two() as usize;
-        Ifq {
-            users: 0,
-            rq: RefillRing { entries: VecDeque::new(), size, seen: 0 },
-            niovs: vec![Niov::default(); buffers as usize],
-            free: (0..buffers as usize).collect(),
-            pool: None,
-        }
+        let mut ifq = Ifq { rq: RefillRing::new(entries), ..Ifq::default() };
+        ifq.add_area(buffers);
+        ifq
+    }
+
+    pub(super) fn add_area(&mut self, buffers: u32) {
+        let niovs = vec![Niov::default(); buffers as usize];
+        self.areas.push(Area { niovs, free: (0..buffers as usize).collect() });
+    }
+
+    pub(super) fn areas(&self) -> usize {
+        self.areas.len()
     }
 
     pub(super) fn open_queue(&mut self, queue: usize) {
+        self.device = true;
         self.pool = Some(PagePool { queue, ..PagePool::default() });
     }
 
-    /// Returns the queue that was open. What the pool has goes to the free list.
+    /// Returns the queue that was open. What the pool has goes to the free lists.
     pub(super) fn close_queue(&mut self) -> Option<usize> {
         let pool = self.pool.take()?;
-        for idx in pool.cache.into_iter().rev().chain(pool.recycled) {
-            self.put(idx);
+        for at in pool.cache.into_iter().rev().chain(pool.recycled) {
+            self.put(at);
         }
         Some(pool.queue)
     }
 
+    fn niov(&mut self, at: At) -> &mut Niov {
+        &mut self.areas[at.area].niovs[at.idx]
+    }
+
     /// Takes back all that user space holds.
     pub(super) fn scrub(&mut self) {
-        for idx in 0..self.niovs.len() {
-            let niov = &mut self.niovs[idx];
-            if !niov.held.is_empty() {
-                niov.held.clear();
-                self.put_if_unused(idx);
+        for area in 0..self.areas.len() {
+            for idx in 0..self.areas[area].niovs.len() {
+                let at = At { area, idx };
+                if !std::mem::take(&mut self.niov(at).held).is_empty() {
+                    self.put_if_unused(at);
+                }
             }
         }
     }
 
-    fn put_if_unused(&mut self, idx: usize) {
-        if !self.niovs[idx].queued && self.niovs[idx].held.is_empty() {
-            self.put(idx);
+    fn unused(&mut self, at: At) -> bool {
+        let niov = self.niov(at);
+        !niov.queued && niov.held.is_empty()
+    }
+
+    fn put_if_unused(&mut self, at: At) {
+        if self.unused(at) {
+            self.put(at);
         }
     }
 
     /// Nobody holds the buffer any more.
-    fn put(&mut self, idx: usize) {
+    fn put(&mut self, at: At) {
+        let pooled = self.niov(at).pooled;
         match &mut self.pool {
-            Some(pool) if self.niovs[idx].pooled && pool.recycled.len() < RECYCLED => {
-                pool.recycled.push_back(idx);
-            }
+            Some(pool) if pooled && pool.recycled.len() < RECYCLED => pool.recycled.push_back(at),
             _ => {
-                self.niovs[idx].pooled = false;
-                self.free.push(idx);
+                self.niov(at).pooled = false;
+                self.areas[at.area].free.push(at.idx);
             }
         }
     }
 
-    /// A buffer for bytes that have to be copied.
-    pub(super) fn take_free(&mut self) -> Option<usize> {
-        self.free.pop()
+    /// A buffer for bytes that have to be copied: from the first area that has one.
+    pub(super) fn take_free(&mut self) -> Option<At> {
+        let mut areas = self.areas.iter_mut().enumerate();
+        areas.find_map(|(area, list)| list.free.pop().map(|idx| At { area, idx }))
     }
 
     /// A buffer that [`Ifq::take_free`] gave is not needed.
-    pub(super) fn give_free(&mut self, idx: usize) {
-        self.put(idx);
+    pub(super) fn give_free(&mut self, at: At) {
+        self.put(at);
     }
 
     /// The device puts a packet into a buffer; `None` if there is none. The flag says that user
     /// space has given back what it holds.
-    pub(super) fn packet(&mut self) -> (Option<usize>, bool) {
+    pub(super) fn packet(&mut self, revision: Revision) -> (Option<At>, bool) {
         let mut misused = false;
         if self.pool.as_ref().is_some_and(|pool| pool.cache.is_empty()) {
             let mut cache = self.recycle();
             if cache.is_empty() {
-                (cache, misused) = self.refill();
+                (cache, misused) = self.refill(revision);
             }
             if cache.is_empty() {
-                let at = self.free.len() - self.free.len().min(CACHE);
-                cache.extend(self.free.drain(at..).rev());
+                cache = std::iter::from_fn(|| self.take_free()).take(CACHE).collect();
             }
-            for &idx in &cache {
-                self.niovs[idx].pooled = true;
+            for &at in &cache {
+                self.niov(at).pooled = true;
             }
             if let Some(pool) = &mut self.pool {
                 pool.cache = cache;
             }
         }
-        let idx = self.pool.as_mut().and_then(|pool| pool.cache.pop());
-        if let Some(idx) = idx {
-            self.niovs[idx].queued = true;
+        let at = self.pool.as_mut().and_then(|pool| pool.cache.pop());
+        if let Some(at) = at {
+            self.niov(at).queued = true;
         }
-        (idx, misused)
+        (at, misused)
     }
 
-    fn recycle(&mut self) -> Vec<usize> {
+    fn recycle(&mut self) -> Vec<At> {
         let Some(pool) = &mut self.pool else { return Vec::new() };
         let n = pool.recycled.len().min(CACHE);
         pool.recycled.drain(..n).collect()
     }
 
     /// The packet in a buffer is gone from the socket.
-    pub(super) fn packet_done(&mut self, idx: usize) {
-        self.niovs[idx].queued = false;
-        self.put_if_unused(idx);
+    pub(super) fn packet_done(&mut self, at: At) {
+        self.niov(at).queued = false;
+        self.put_if_unused(at);
     }
 
     pub(super) fn hand(&mut self, buffer: Buffer) {
-        self.niovs[buffer.idx].held.push(buffer.handed);
+        self.niov(buffer.at).held.push(buffer.handed);
     }
 
     pub(super) fn holds(&self, buffer: Buffer) -> bool {
-        self.niovs[buffer.idx].held.contains(&buffer.handed)
+        self.areas[buffer.at.area].niovs[buffer.at.idx].held.contains(&buffer.handed)
     }
 
-    /// User space gives back what `entries`, all for one buffer, say; nothing happens unless it
-    /// holds the buffer so many times. Whether it did, and whether another holding was taken for it.
-    fn take_back(&mut self, entries: &[Entry]) -> (bool, bool) {
-        let Some(first) = entries.first() else { return (false, false) };
-        let held = &mut self.niovs[first.buffer.idx].held;
+    /// The buffer that an entry names, if there is such a one (`io_parse_rqe`).
+    fn parse(&self, entry: &Entry) -> Option<At> {
+        entry.names().filter(|at| self.areas.get(at.area).is_some_and(|a| at.idx < a.niovs.len()))
+    }
+
+    /// User space gives a buffer back so many times; nothing happens unless it holds it so often.
+    /// Whether it did, and whether another holding was taken for one of these.
+    fn take_back(&mut self, at: At, entries: &[Entry]) -> (bool, bool) {
+        let held = &mut self.niov(at).held;
         if held.len() < entries.len() {
             return (false, false);
         }
         let mut misused = false;
         for entry in entries {
-            let found = held.iter().position(|h| entry.own && *h == entry.buffer.handed);
+            let found = held.iter().position(|h| entry.handed == Some(*h));
             misused |= found.is_none();
             held.remove(found.unwrap_or(0));
         }
         (true, misused)
     }
 
-    /// Buffers for the page pool's cache out of the refill ring. Entries for the same buffer that
-    /// follow each other count as one.
-    fn refill(&mut self) -> (Vec<usize>, bool) {
+    /// Buffers for the page pool's cache out of the refill ring.
+    fn refill(&mut self, revision: Revision) -> (Vec<At>, bool) {
         let (mut cache, mut misused) = (Vec::new(), false);
-        let mut run: Vec<Entry> = Vec::new();
-        let known = self.rq.seen.min(REFILL_CAP);
-        for n in 0..self.rq.budget() {
-            if cache.len() == CACHE - 1 {
-                break;
-            }
-            if n == known {
-                self.rq.look();
-            }
-            let Some(entry) = self.rq.pop() else { break };
-            if entry.buffer.idx >= self.niovs.len() {
-                continue;
-            }
-            if run.first().is_some_and(|first| first.buffer.idx != entry.buffer.idx) {
-                misused |= self.refill_one(&run, &mut cache);
-                run.clear();
-            }
-            run.push(entry);
+        if revision.has_refill_iter() {
+            misused = self.refill_in_runs(&mut cache);
+            self.rq.publish();
+            return (cache, misused);
         }
-        misused |= self.refill_one(&run, &mut cache);
+        let entries = self.rq.look().min(CACHE as u32);
+        for _ in 0..entries {
+            let entry = self.rq.pop();
+            if let Some(at) = self.parse(&entry) {
+                misused |= self.refill_one(at, &[entry], &mut cache);
+            }
+        }
+        if entries > 0 {
+            self.rq.publish();
+        }
         (cache, misused)
     }
 
-    fn refill_one(&mut self, run: &[Entry], cache: &mut Vec<usize>) -> bool {
-        let (taken, misused) = self.take_back(run);
-        if let Some(idx) = run.first().map(|first| first.buffer.idx)
-            && taken
-            && self.niovs[idx].held.is_empty()
-            && !self.niovs[idx].queued
+    /// Entries for the same buffer that follow each other count as one.
+    fn refill_in_runs(&mut self, cache: &mut Vec<At>) -> bool {
+        let mut misused = false;
+        let (mut run, mut of) = (Vec::new(), At::default());
+        self.rq.start();
+        while cache.len() < CACHE - 1
+            && let Some(entry) = self.rq.next()
         {
-            if self.niovs[idx].pooled {
-                cache.push(idx);
+            let Some(at) = self.parse(&entry) else { continue };
+            if !run.is_empty() && at != of {
+                misused |= self.refill_one(of, &run, cache);
+                run.clear();
+            }
+            run.push(entry);
+            of = at;
+        }
+        misused | self.refill_one(of, &run, cache)
+    }
+
+    fn refill_one(&mut self, at: At, run: &[Entry], cache: &mut Vec<At>) -> bool {
+        if run.is_empty() {
+            return false;
+        }
+        let (taken, misused) = self.take_back(at, run);
+        if taken && self.unused(at) {
+            if self.niov(at).pooled {
+                cache.push(at);
             } else {
                 // It held copied bytes and never was the pool's.
-                self.put(idx);
+                self.put(at);
             }
         }
         misused
@@ -264,20 +262,20 @@ impl Ifq {
         loop {
             let mut batch = Vec::new();
             for _ in 0..self.rq.look().min(FLUSH_BATCH) {
-                match self.rq.pop() {
-                    Some(entry) if entry.buffer.idx < self.niovs.len() => batch.push(entry),
-                    _ => break,
-                }
+                let entry = self.rq.pop();
+                let Some(at) = self.parse(&entry) else { break };
+                batch.push((at, entry));
             }
-            for entry in &batch {
-                let (taken, wrong) = self.take_back(std::slice::from_ref(entry));
+            self.rq.publish();
+            for &(at, entry) in &batch {
+                let (taken, wrong) = self.take_back(at, &[entry]);
                 misused |= wrong;
                 if taken {
-                    self.put_if_unused(entry.buffer.idx);
+                    self.put_if_unused(at);
                 }
             }
             total += batch.len();
-            if batch.len() < FLUSH_BATCH || total >= self.rq.size {
+            if batch.len() < FLUSH_BATCH as usize || total >= self.rq.size() {
                 return misused;
             }
         }
@@ -287,7 +285,7 @@ impl Ifq {
     pub(super) fn left(&self) -> impl Iterator<Item = String> {
         let users = (self.users > 0).then(|| format!("{} users", self.users));
         let queue = self.pool.as_ref().map(|pool| format!("queue {} open", pool.queue));
-        let out = self.niovs.len() - self.free.len();
+        let out: usize = self.areas.iter().map(|a| a.niovs.len() - a.free.len()).sum();
         let out = (out > 0).then(|| format!("{out} buffers not in the free list"));
         users.into_iter().chain(queue).chain(out)
     }

@@ -1,7 +1,7 @@
 //! What the state allows next.
 
 use super::Spec;
-use crate::scenario::{RingId, SocketId, VarId};
+use crate::scenario::{Event, RingId, SocketId, VarId};
 
 impl Spec {
     /// Whether a ring is open.
@@ -21,6 +21,13 @@ impl Spec {
     pub fn in_use(&self, var: VarId) -> bool {
         let bound = self.var(var);
         bound.result >= 0 && bound.origin.is_some_and(|ifq| self.ifqs[ifq].users > 0)
+    }
+
+    /// An event of the ifq that a variable goes back to that has fired and was not armed again.
+    #[must_use]
+    pub fn fired(&self, var: VarId) -> Option<Event> {
+        let ifq = self.var(var).origin?;
+        self.ifqs[ifq].fired.last().copied()
     }
 
     /// Whether user space holds the buffer of a completion that it took.

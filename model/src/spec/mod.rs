@@ -9,19 +9,24 @@
 //! [`run`] answers for a whole test. [`Spec`] goes step by step, for those who make up the next
 //! operation from the state that the last one has left.
 
+mod check;
 mod ifq;
 mod look;
 mod ring;
+mod rq;
+mod share;
 mod sock;
 
-use crate::errno::{EBADF, EBUSY, EEXIST, EINVAL, ENODATA, ENODEV, ENXIO, ERANGE, ETIME};
+use crate::errno::{EBADF, ENODATA, ETIME};
 use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
-use crate::scenario::{Op, RingId, Socket, Source, Test, VarId};
+use crate::scenario::{Op, RingId, RingSetup, Test, VarId};
 
-use ifq::{Entry, Ifq};
+use ifq::Ifq;
 use ring::Ring;
 use sock::Stream;
+
+pub use check::MAX_ENTRIES;
 
 /// Ids that a ring has for its ifqs. The kernel has 2^31.
 pub const IDS: usize = 16;
@@ -38,17 +43,22 @@ pub const CACHE: usize = 8;
 /// Buffers that a page pool keeps for itself when they come back another way. In the kernel as many
 /// as the driver asks for.
 pub const RECYCLED: usize = 16;
-/// `IO_RQ_MAX_ENTRIES`.
-pub const MAX_ENTRIES: u32 = 32768;
 
 /// An ifq, by the order of the `register` steps, failed ones included.
 type IfqNo = usize;
+
+/// A buffer of an ifq.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct At {
+    area: usize,
+    idx: usize,
+}
 
 /// A buffer as a completion names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Buffer {
     ifq: IfqNo,
-    idx: usize,
+    at: At,
     /// Tells apart the times that it was handed to user space.
     handed: u64,
 }
@@ -67,6 +77,7 @@ struct Bound {
 #[derive(Clone, Debug)]
 pub struct Spec {
     revision: Revision,
+    setups: Vec<(RingId, RingSetup)>,
     rings: Vec<Ring>,
     ifqs: Vec<Ifq>,
     /// Exported files, by the order of their export; `None`: closed.
@@ -74,6 +85,7 @@ pub struct Spec {
     socks: Vec<Stream>,
     /// The ifq that each queue of the device is bound to.
     queues: Vec<Option<IfqNo>>,
+    device_gone: bool,
     vars: Vec<Option<Bound>>,
     /// How often a buffer was handed to user space.
     handed: u64,
@@ -104,8 +116,9 @@ impl Answer {
     }
 }
 
-/// What a valid test with at most one thread must return when no fault point fails. `None` if it
-/// has more threads.
+/// What a valid test with at most one thread must return on a revision whose own defects are mended,
+/// when no fault point fails. `None` if it has more threads, if the application gives back a buffer
+/// that it still holds, or if more completions wait than the model has room for.
 ///
 /// In a thread, unlike in `finally`, the exit of a ring goes on in the background: there the answer
 /// is the one in which each exit has ended before the next step begins.
@@ -114,27 +127,29 @@ pub fn run(test: &Test, revision: Revision) -> Option<Answer> {
     if test.threads.len() > 1 {
         return None;
     }
-    let mut spec = Spec::new(test.rings.len(), &test.sockets, test.queues, revision);
+    let mut spec = Spec::new(test, revision);
     let mut results = Vec::new();
     for step in test.steps() {
         let result = spec.step(&step.op, step.bind);
         results.extend(step.bind.map(|var| (var, result)));
     }
     spec.close_all();
-    Some(Answer { results, left: spec.left() })
+    (!spec.misused && !spec.overrun).then(|| Answer { results, left: spec.left() })
 }
 
 impl Spec {
-    /// Rings and sockets are open, nothing is registered, nothing was sent.
+    /// The rings and sockets of a test are open, nothing is registered, nothing was sent.
     #[must_use]
-    pub fn new(rings: usize, sockets: &[Socket], queues: u32, revision: Revision) -> Self {
+    pub fn new(test: &Test, revision: Revision) -> Self {
         Spec {
             revision,
-            rings: vec![Ring::new(); rings],
+            setups: test.setups.clone(),
+            rings: vec![Ring::new(); test.rings.len()],
             ifqs: Vec::new(),
             boxes: Vec::new(),
-            socks: sockets.iter().map(|s| Stream::new(s.queue)).collect(),
-            queues: vec![None; queues as usize],
+            socks: test.sockets.iter().map(|s| Stream::new(s.queue)).collect(),
+            queues: vec![None; test.queues as usize],
+            device_gone: false,
             vars: Vec::new(),
             handed: 0,
             misused: false,
@@ -144,9 +159,7 @@ impl Spec {
 
     /// Does one operation and all that follows from it; returns its result, -errno on failure.
     pub fn step(&mut self, op: &Op, bind: Option<VarId>) -> i64 {
-        // One revision so far; the next one decides here what it does differently.
-        let Revision::Import73 = self.revision;
-        let mut bound = Bound::default();
+        let mut bound = Bound { origin: self.origin(op), ..Bound::default() };
         bound.result = self.operation(op, &mut bound).unwrap_or_else(|errno| errno);
         if let Some(var) = bind {
             let var = usize::from(var);
@@ -158,34 +171,56 @@ impl Spec {
         bound.result
     }
 
+    /// The ifq that the result of an operation goes back to, whether it succeeds or not.
+    fn origin(&mut self, op: &Op) -> Option<IfqNo> {
+        match *op {
+            Op::Register { buffers, entries, .. } => {
+                self.ifqs.push(Ifq::new(buffers, entries));
+                Some(self.ifqs.len() - 1)
+            }
+            Op::Clone { ifq: var, .. }
+            | Op::Export { ifq: var, .. }
+            | Op::Import { fd: var, .. } => self.var(var).origin,
+            _ => None,
+        }
+    }
+
     fn operation(&mut self, op: &Op, bound: &mut Bound) -> Result<i64, i64> {
         match *op {
-            Op::Register { ring, source, buffers, entries } => {
-                bound.origin = Some(self.ifqs.len());
-                self.ifqs.push(Ifq::new(buffers, entries));
-                self.register(ring, source, entries)
+            Op::Register { ring, source, entries, quirks, .. } => {
+                self.register(ring, source, entries, quirks)
             }
-            Op::Import { ring, fd } => {
-                bound.origin = self.var(fd).origin;
-                self.import(ring, self.var(fd).result)
+            Op::Clone { ring, from, ifq, quirks } => {
+                self.clone_ifq(ring, from, self.var(ifq).result, quirks)
             }
-            Op::Export { ring, ifq } => {
-                bound.origin = self.var(ifq).origin;
-                let found = self.lookup(ring, ifq)?.ok_or(-ENXIO)?;
-                self.ifqs[found].users += 1;
-                self.boxes.push(Some(found));
-                Ok((self.rings.len() + self.boxes.len() - 1) as i64)
+            Op::Import { ring, fd, quirks } => self.import(ring, self.var(fd).result, quirks),
+            Op::Export { ring, ifq, quirks } => {
+                let found = self.ctrl(ring, ifq, quirks)?;
+                self.export(found, quirks)
             }
-            Op::Flush { ring, ifq } => {
-                let found = self.lookup(ring, ifq)?.ok_or(-ENXIO)?;
-                self.misused |= self.ifqs[found].flush();
+            Op::Flush { ring, ifq, quirks } => {
+                let found = self.ctrl(ring, ifq, quirks)?;
+                self.flush(found, quirks)
+            }
+            Op::AddArea { ring, ifq, buffers, quirks } => {
+                let found = self.ctrl(ring, ifq, quirks)?;
+                self.add_area(found, buffers, quirks)
+            }
+            Op::Arm { ring, ifq, event, quirks } => {
+                let found = self.ctrl(ring, ifq, quirks)?;
+                self.arm(found, event, quirks)
+            }
+            Op::Mmap { ring, ifq } => self.mmap(ring, self.var(ifq).result),
+            Op::UnregisterNetdev => Ok(self.unregister_netdev()),
+            Op::Scribble { ifq, word, value } => {
+                let target = self.var(ifq).origin.ok_or(-ENODATA)?;
+                self.ifqs[target].rq.scribble(word, value);
                 Ok(0)
             }
             Op::Exit { ring } => self.exit(ring),
             Op::Close { fd } => self.close(self.var(fd).result),
-            Op::Recv { ring, ifq, socket, len } => {
-                let id = self.var(ifq).result;
-                self.recv(ring, id, socket, len)
+            Op::Recv { ring, ifq, socket, len, quirks } => {
+                self.recv(ring, self.var(ifq).result, socket, len, quirks)
             }
             Op::Wait { ring } => {
                 let cqe = self.wait(ring)?.ok_or(-ETIME)?;
@@ -195,20 +230,11 @@ impl Spec {
             Op::Return { cqe, ifq, .. } => {
                 let buffer = self.var(cqe).buffer.ok_or(-ENODATA)?;
                 let target = self.var(ifq).origin.ok_or(-ENODATA)?;
-                self.ifqs[target].rq.push(Entry { buffer, own: buffer.ifq == target }).map(|()| 0)
+                self.ifqs[target].rq.push(buffer, buffer.ifq == target).map(|()| 0)
             }
             Op::Send { socket, len } => self.send(socket, len).map(|()| 0),
-            Op::Shutdown { socket } => {
-                self.socks[usize::from(socket)].shutdown = true;
-                self.wake(socket);
-                Ok(0)
-            }
+            Op::Shutdown { socket } => self.shutdown(socket).map(|()| 0),
         }
-    }
-
-    fn lookup(&mut self, ring: RingId, ifq: VarId) -> Result<Option<IfqNo>, i64> {
-        let id = self.var(ifq).result;
-        Ok(self.open(ring)?.lookup(id))
     }
 
     fn var(&self, var: VarId) -> Bound {
@@ -218,99 +244,5 @@ impl Spec {
     fn open(&mut self, ring: RingId) -> Result<&mut Ring, i64> {
         let ring = self.rings.get_mut(usize::from(ring)).ok_or(-EBADF)?;
         if ring.open { Ok(ring) } else { Err(-EBADF) }
-    }
-
-    /// The ifq was made by the caller; it is used by nobody unless this succeeds.
-    fn register(&mut self, ring: RingId, source: Source, entries: u32) -> Result<i64, i64> {
-        let new = self.ifqs.len() - 1;
-        let table = self.open(ring)?;
-        if entries == 0 || entries > MAX_ENTRIES {
-            return Err(-EINVAL);
-        }
-        let id = table.free_id().ok_or(-EBUSY)?;
-        if let Source::Queue(queue) = source {
-            if self.queues.is_empty() {
-                return Err(-ENODEV);
-            }
-            let bound = self.queues.get_mut(queue as usize).ok_or(-ERANGE)?;
-            if bound.is_some() {
-                return Err(-EEXIST);
-            }
-            *bound = Some(new);
-            self.ifqs[new].open_queue(queue as usize);
-        }
-        self.ifqs[new].users = 1;
-        self.open(ring)?.ids[id] = Some(new);
-        Ok(id as i64)
-    }
-
-    fn import(&mut self, ring: RingId, fd: i64) -> Result<i64, i64> {
-        self.open(ring)?;
-        let found = self.box_file(fd).and_then(|file| *file).ok_or(-EBADF)?;
-        let table = self.open(ring)?;
-        let id = table.free_id().ok_or(-EBUSY)?;
-        table.ids[id] = Some(found);
-        self.ifqs[found].users += 1;
-        Ok(id as i64)
-    }
-
-    fn box_file(&mut self, fd: i64) -> Option<&mut Option<IfqNo>> {
-        let rings = self.rings.len();
-        self.boxes.get_mut(usize::try_from(fd).ok()?.checked_sub(rings)?)
-    }
-
-    fn close(&mut self, fd: i64) -> Result<i64, i64> {
-        let ifq = self.box_file(fd).and_then(Option::take).ok_or(-EBADF)?;
-        self.drop_user(ifq);
-        Ok(0)
-    }
-
-    /// The ring's ids stop being users, its requests are cancelled, its completions are lost.
-    fn exit(&mut self, ring: RingId) -> Result<i64, i64> {
-        self.open(ring)?.open = false;
-        for ifq in std::mem::take(&mut self.rings[usize::from(ring)].ids).into_iter().flatten() {
-            self.drop_user(ifq);
-        }
-        self.overrun |= !self.rings[usize::from(ring)].clear();
-        for sock in &mut self.socks {
-            sock.waiters.retain(|(other, _)| *other != ring);
-        }
-        Ok(0)
-    }
-
-    /// The last user's end closes the device queue and takes back what user space holds.
-    fn drop_user(&mut self, ifq: IfqNo) {
-        self.ifqs[ifq].users -= 1;
-        if self.ifqs[ifq].users == 0 {
-            if let Some(queue) = self.ifqs[ifq].close_queue() {
-                self.queues[queue] = None;
-            }
-            self.ifqs[ifq].scrub();
-        }
-    }
-
-    /// Closes all that is open, sockets last.
-    pub fn close_all(&mut self) {
-        for ring in 0..self.rings.len() {
-            let _ = self.exit(ring as RingId);
-        }
-        for fd in self.rings.len()..self.rings.len() + self.boxes.len() {
-            let _ = self.close(fd as i64);
-        }
-        for socket in 0..self.socks.len() {
-            while let Some(segment) = self.socks[socket].segments.pop_front() {
-                self.release(segment);
-            }
-        }
-    }
-
-    /// What is not free, in words. Empty after [`Spec::close_all`].
-    #[must_use]
-    pub fn left(&self) -> Vec<String> {
-        let ifqs = self.ifqs.iter().enumerate().flat_map(|(i, ifq)| {
-            ifq.left().map(move |what| format!("ifq of register step {i}: {what}"))
-        });
-        let queues = self.queues.iter().enumerate().filter(|(_, q)| q.is_some());
-        ifqs.chain(queues.map(|(i, _)| format!("queue {i} is bound"))).collect()
     }
 }

@@ -3,13 +3,17 @@
 use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
-use super::{Buffer, COMPLETIONS, IDS, IfqNo, REQUESTS, Spec};
+use super::{At, Buffer, COMPLETIONS, IDS, IfqNo, REQUESTS, Spec};
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
-use crate::scenario::{RingId, SocketId};
+use crate::quirk::Quirks;
+use crate::revision::Revision;
+use crate::scenario::{Event, RingId, SocketId};
 
 /// Fragments after which a receive gives others a turn, `IO_SKBS_PER_CALL_LIMIT`; it stops at the
 /// second one beyond.
 const FRAGMENTS: u32 = 20;
+/// Pieces of work that one go runs, `IO_LOCAL_TW_DEFAULT_MAX`.
+const WORK: usize = 20;
 
 /// A completion.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,15 @@ struct Request {
     len: u32,
 }
 
+/// Something to do when the application waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// To look at the socket of the request with this number.
+    Request(u64),
+    /// To post that an event has fired.
+    Event(Event),
+}
+
 /// A ring.
 #[derive(Clone, Debug)]
 pub(super) struct Ring {
@@ -34,8 +47,7 @@ pub(super) struct Ring {
     pub(super) ids: Vec<Option<IfqNo>>,
     requests: Vec<Request>,
     submitted: u64,
-    /// Requests to look at when the application waits.
-    work: VecDeque<u64>,
+    work: VecDeque<Work>,
     completions: VecDeque<Completion>,
     overflow: VecDeque<Completion>,
 }
@@ -53,9 +65,11 @@ impl Ring {
         }
     }
 
-    /// Cancels the requests; what was posted is lost. `false` if there was no room to post.
+    /// Runs what is left of the work and cancels the requests; what was posted is lost. `false` if
+    /// there was no room to post.
     pub(super) fn clear(&mut self) -> bool {
-        let room = (0..self.requests.len()).all(|_| self.post_last(-ECANCELED));
+        let events = self.work.iter().filter(|work| matches!(work, Work::Event(_))).count();
+        let room = (0..events + self.requests.len()).all(|_| self.post_late(-ECANCELED));
         *self = Ring { open: false, ..Ring::new() };
         room
     }
@@ -68,29 +82,33 @@ impl Ring {
         self.ids.get(usize::try_from(id).ok()?).copied().flatten()
     }
 
-    pub(super) fn queue_work(&mut self, request: u64) {
-        if !self.work.contains(&request) {
-            self.work.push_back(request);
+    pub(super) fn queue_request(&mut self, number: u64) {
+        if !self.work.contains(&Work::Request(number)) {
+            self.work.push_back(Work::Request(number));
         }
+    }
+
+    pub(super) fn queue_event(&mut self, event: Event) {
+        self.work.push_back(Work::Event(event));
     }
 
     pub(super) fn ready(&self) -> bool {
         !self.completions.is_empty() || !self.overflow.is_empty() || !self.work.is_empty()
     }
 
-    /// Whether there is room for one more completion that is not a request's last one. Completions
-    /// keep their order, so there is none while older ones wait.
+    /// Whether the queue has room for one more completion. Completions keep their order, so there
+    /// is none while older ones wait.
     fn room(&self) -> bool {
         self.overflow.is_empty() && self.completions.len() < COMPLETIONS
     }
 
-    /// Posts a request's last completion; `false` if it is lost.
-    fn post_last(&mut self, res: i64) -> bool {
-        let last = Completion { res, buffer: None };
+    /// Posts a completion without a buffer, which waits if there is no room; `false` if it is lost.
+    fn post_late(&mut self, res: i64) -> bool {
+        let completion = Completion { res, buffer: None };
         if self.room() {
-            self.completions.push_back(last);
+            self.completions.push_back(completion);
         } else if self.overflow.len() < COMPLETIONS {
-            self.overflow.push_back(last);
+            self.overflow.push_back(completion);
         } else {
             return false;
         }
@@ -132,6 +150,7 @@ impl Spec {
         id: i64,
         socket: SocketId,
         len: u32,
+        quirks: Quirks,
     ) -> Result<i64, i64> {
         let table = self.open(ring)?;
         if table.requests.len() == REQUESTS {
@@ -139,19 +158,19 @@ impl Spec {
         }
         table.submitted += 1;
         let number = table.submitted;
-        let Some(ifq) = table.lookup(id) else {
-            self.overrun |= !self.open(ring)?.post_last(-EINVAL);
+        let Some(ifq) = table.lookup(id).filter(|_| quirks.is_empty()) else {
+            self.overrun |= !self.open(ring)?.post_late(-EINVAL);
             return Ok(0);
         };
         let mut request = Request { number, ifq, socket, len };
         match self.receive(ring, &mut request, false) {
-            Turn::Done(res) => self.overrun |= !self.open(ring)?.post_last(res),
+            Turn::Done(res) => self.overrun |= !self.open(ring)?.post_late(res),
             Turn::Wait | Turn::Again => {
                 self.rings[usize::from(ring)].requests.push(request);
                 let sock = &mut self.socks[usize::from(socket)];
                 sock.waiters.push_front((ring, number));
                 if sock.shutdown || !sock.segments.is_empty() {
-                    self.rings[usize::from(ring)].queue_work(number);
+                    self.rings[usize::from(ring)].queue_request(number);
                 }
             }
         }
@@ -161,37 +180,58 @@ impl Spec {
     /// The next completion. What has come in for waiting requests is received only now, and only
     /// if no completion is there; completions that found no room follow after that.
     pub(super) fn wait(&mut self, ring: RingId) -> Result<Option<Completion>, i64> {
-        if self.open(ring)?.completions.is_empty() {
-            self.run_work(ring);
+        let mut most = WORK;
+        while self.open(ring)?.completions.is_empty() {
+            let idle = self.open(ring)?.work.is_empty();
+            self.run_work(ring, most);
             self.open(ring)?.flush_overflow();
+            // Asleep, it is woken for as many as it waits for.
+            most = 1;
+            if idle {
+                break;
+            }
         }
         Ok(self.open(ring)?.completions.pop_front())
     }
 
-    /// Last completions are posted together, after all the others.
-    fn run_work(&mut self, ring: RingId) {
+    /// One go through the work. Last completions are posted together, after all the others.
+    fn run_work(&mut self, ring: RingId, most: usize) {
         let r = usize::from(ring);
+        // Up to 7.1 the list is taken as it is, and what comes in meanwhile waits for the next go.
+        let listed = self.rings[r].work.len();
+        let most = if self.revision == Revision::Import73 { most } else { most.min(listed) };
         let mut done = Vec::new();
-        while let Some(number) = self.rings[r].work.pop_front() {
-            let found = self.rings[r].requests.iter().position(|q| q.number == number);
-            let Some(at) = found else { continue };
-            let mut request = self.rings[r].requests[at].clone();
-            match self.receive(ring, &mut request, true) {
-                Turn::Done(res) => {
-                    done.push(res);
-                    self.rings[r].requests.remove(at);
-                    let sock = &mut self.socks[usize::from(request.socket)];
-                    sock.waiters.retain(|waiter| *waiter != (ring, number));
-                    continue;
+        for _ in 0..most {
+            let Some(work) = self.rings[r].work.pop_front() else { break };
+            match work {
+                Work::Request(number) => done.extend(self.run_request(ring, number)),
+                Work::Event(event) => {
+                    self.overrun |= !self.rings[r].post_late(event as i64);
                 }
-                Turn::Wait => {}
-                Turn::Again => self.rings[r].work.push_back(number),
             }
-            self.rings[r].requests[at] = request;
         }
         for res in done {
-            self.overrun |= !self.rings[r].post_last(res);
+            self.overrun |= !self.rings[r].post_late(res);
         }
+    }
+
+    /// A request looks at its socket. Returns its result if it ends.
+    fn run_request(&mut self, ring: RingId, number: u64) -> Option<i64> {
+        let r = usize::from(ring);
+        let at = self.rings[r].requests.iter().position(|q| q.number == number)?;
+        let mut request = self.rings[r].requests[at].clone();
+        match self.receive(ring, &mut request, true) {
+            Turn::Done(res) => {
+                self.rings[r].requests.remove(at);
+                let sock = &mut self.socks[usize::from(request.socket)];
+                sock.waiters.retain(|waiter| *waiter != (ring, number));
+                return Some(res);
+            }
+            Turn::Wait => {}
+            Turn::Again => self.rings[r].queue_request(number),
+        }
+        self.rings[r].requests[at] = request;
+        None
     }
 
     /// Receives what the socket has. `woken`: not the first look.
@@ -256,36 +296,43 @@ impl Spec {
         segment: Segment,
         want: u32,
     ) -> Result<u32, i64> {
-        let r = usize::from(ring);
-        if let Some((owner, idx)) = segment.niov {
-            if owner != ifq {
-                return Err(-EFAULT);
+        let Some((owner, at)) = segment.niov else {
+            let copied = self.copy(ring, ifq, want);
+            if copied.is_ok() {
+                self.notify(ifq, Event::Copy);
             }
-            if !self.rings[r].room() {
-                return Err(-ENOSPC);
-            }
-            self.hand_over(ring, ifq, idx, want);
-            return Ok(want);
+            return copied;
+        };
+        if owner != ifq {
+            return Err(-EFAULT);
         }
+        if !self.rings[usize::from(ring)].room() {
+            return Err(-ENOSPC);
+        }
+        self.hand_over(ring, ifq, at, want);
+        Ok(want)
+    }
+
+    fn copy(&mut self, ring: RingId, ifq: IfqNo, want: u32) -> Result<u32, i64> {
         let mut copied = 0;
         while copied < want {
-            let Some(idx) = self.ifqs[ifq].take_free() else {
+            let Some(at) = self.ifqs[ifq].take_free() else {
                 return if copied == 0 { Err(-ENOMEM) } else { Ok(copied) };
             };
-            if !self.rings[r].room() {
-                self.ifqs[ifq].give_free(idx);
+            if !self.rings[usize::from(ring)].room() {
+                self.ifqs[ifq].give_free(at);
                 return if copied == 0 { Err(-ENOSPC) } else { Ok(copied) };
             }
             let n = PAGE.min(want - copied);
-            self.hand_over(ring, ifq, idx, n);
+            self.hand_over(ring, ifq, at, n);
             copied += n;
         }
         Ok(copied)
     }
 
-    fn hand_over(&mut self, ring: RingId, ifq: IfqNo, idx: usize, len: u32) {
+    fn hand_over(&mut self, ring: RingId, ifq: IfqNo, at: At, len: u32) {
         self.handed += 1;
-        let buffer = Buffer { ifq, idx, handed: self.handed };
+        let buffer = Buffer { ifq, at, handed: self.handed };
         self.ifqs[ifq].hand(buffer);
         let completion = Completion { res: i64::from(len), buffer: Some(buffer) };
         self.rings[usize::from(ring)].completions.push_back(completion);

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::{IfqNo, SEGMENTS, Spec};
-use crate::errno::{EAGAIN, ENOSPC, EPIPE};
-use crate::scenario::{RingId, SocketId};
+use super::{At, IfqNo, SEGMENTS, Spec};
+use crate::errno::{EAGAIN, ENODEV, ENOSPC, EPIPE};
+use crate::scenario::{Event, RingId, SocketId};
 
 /// Bytes in a buffer.
 pub(super) const PAGE: u32 = 4096;
@@ -15,7 +15,7 @@ pub(super) struct Segment {
     /// Bytes that are not received yet.
     pub(super) len: u32,
     /// The buffer that a device has put it into; `None`: ordinary pages.
-    pub(super) niov: Option<(IfqNo, usize)>,
+    pub(super) niov: Option<(IfqNo, At)>,
 }
 
 /// A connection.
@@ -43,6 +43,9 @@ impl Spec {
         if self.socks[s].shutdown {
             return Err(-EPIPE);
         }
+        if self.cut_off(socket) {
+            return Err(-ENODEV);
+        }
         let mut left = len;
         while left > 0 {
             let niov = match self.bound_to(socket) {
@@ -61,28 +64,46 @@ impl Spec {
         Ok(())
     }
 
+    /// The peer's end of the stream arrives like data does.
+    pub(super) fn shutdown(&mut self, socket: SocketId) -> Result<(), i64> {
+        if self.cut_off(socket) {
+            return Err(-ENODEV);
+        }
+        self.socks[usize::from(socket)].shutdown = true;
+        self.wake(socket);
+        Ok(())
+    }
+
+    /// The device that the socket's packets arrive on is gone.
+    fn cut_off(&self, socket: SocketId) -> bool {
+        self.device_gone && self.socks[usize::from(socket)].queue.is_some()
+    }
+
     fn bound_to(&self, socket: SocketId) -> Option<IfqNo> {
         let queue = self.socks[usize::from(socket)].queue?;
         *self.queues.get(queue as usize)?
     }
 
-    fn packet(&mut self, ifq: IfqNo) -> Option<usize> {
-        let (idx, misused) = self.ifqs[ifq].packet();
+    fn packet(&mut self, ifq: IfqNo) -> Option<At> {
+        let (at, misused) = self.ifqs[ifq].packet(self.revision);
         self.misused |= misused;
-        idx
+        if at.is_none() {
+            self.notify(ifq, Event::AllocFail);
+        }
+        at
     }
 
     /// A fragment leaves the receive queue.
     pub(super) fn release(&mut self, segment: Segment) {
-        if let Some((ifq, idx)) = segment.niov {
-            self.ifqs[ifq].packet_done(idx);
+        if let Some((ifq, at)) = segment.niov {
+            self.ifqs[ifq].packet_done(at);
         }
     }
 
     /// Requests that wait for the socket become work of their rings.
     pub(super) fn wake(&mut self, socket: SocketId) {
         for &(ring, request) in &self.socks[usize::from(socket)].waiters {
-            self.rings[usize::from(ring)].queue_work(request);
+            self.rings[usize::from(ring)].queue_request(request);
         }
     }
 }

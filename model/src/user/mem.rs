@@ -1,7 +1,9 @@
 //! Memory of user space that the kernel pins.
 
 use crate::invariant::Invariant;
-use crate::platform::{AtomicWord, Kind, PlainWord, Platform, Ptr};
+use crate::io_uring::zcrx::register::IO_RQ_MAX_ENTRIES;
+use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr};
+use crate::scenario::RqWord;
 
 /// How often the kernel has pinned a piece of memory.
 #[derive(Debug)]
@@ -36,6 +38,9 @@ impl<P: Platform> Pins<P> {
 pub struct AreaMem<P: Platform> {
     /// `io_pin_pages`.
     pub pins: Pins<P>,
+    /// `rq_area_token` as the kernel wrote it into the structure that names the memory, plus one; 0:
+    /// it did not.
+    token: P::Atomic,
     pages: Vec<(P::Plain, P::Plain)>,
 }
 
@@ -51,6 +56,7 @@ impl<P: Platform> AreaMem<P> {
     pub fn alloc(number: u32, buffers: u32) -> Ptr<P, Self> {
         Ptr::alloc(Kind::UserMem, number, || AreaMem {
             pins: Pins::new(),
+            token: P::atomic("rq_area_token", 0),
             pages: (0..buffers)
                 .map(|_| (P::plain("page.stream", 0), P::plain("page.seq", 0)))
                 .collect(),
@@ -61,6 +67,17 @@ impl<P: Platform> AreaMem<P> {
     #[must_use]
     pub fn buffers(&self) -> u32 {
         self.pages.len() as u32
+    }
+
+    /// The kernel tells which offsets mean this memory.
+    pub fn set_token(&self, token: u64) {
+        self.token.poke(token + 1);
+    }
+
+    /// Which offsets mean this memory, if the kernel has told.
+    #[must_use]
+    pub fn token(&self) -> Option<u64> {
+        self.token.peek().checked_sub(1)
     }
 
     /// Bytes of a stream from position `seq` on are written into a buffer.
@@ -81,7 +98,7 @@ impl<P: Platform> AreaMem<P> {
 
 /// The memory of a refill ring: `struct zcrx_rq_hdr` and the entries.
 ///
-/// Divergence from Linux: of an entry only `off` is kept.
+/// Divergence from Linux: of an entry only `off` and `__pad` are kept.
 #[derive(Debug)]
 pub struct RqMem<P: Platform> {
     /// `io_create_region`.
@@ -90,23 +107,51 @@ pub struct RqMem<P: Platform> {
     pub head: P::Atomic,
     /// `tail`: user space's.
     pub tail: P::Atomic,
-    /// The entries.
+    /// `off` of the entries.
     pub rqes: Vec<P::Atomic>,
+    /// `__pad` of the entries.
+    pub pads: Vec<P::Atomic>,
     /// User space's lock for several producers.
     pub producer_lock: P::Lock,
+    /// Buffers that user space has given back; it must find as many entries published.
+    pub given_back: P::Atomic,
 }
 
 impl<P: Platform> RqMem<P> {
-    /// Memory for at least `entries` entries, with user space's lock.
+    /// Memory for at least `entries` entries, or for as many as the kernel takes, with user space's
+    /// lock.
     #[must_use]
     pub fn alloc(number: u32, entries: u32) -> Ptr<P, Self> {
+        let entries = entries.clamp(1, IO_RQ_MAX_ENTRIES).next_power_of_two();
         Ptr::alloc(Kind::UserMem, number, || RqMem {
             pins: Pins::new(),
             head: P::atomic("rq.head", 0),
             tail: P::atomic("rq.tail", 0),
-            rqes: (0..entries.next_power_of_two()).map(|_| P::atomic("rqe.off", 0)).collect(),
+            rqes: (0..entries).map(|_| P::atomic("rqe.off", 0)).collect(),
+            pads: (0..entries).map(|_| P::atomic("rqe.__pad", 0)).collect(),
             producer_lock: P::lock("producer_lock"),
+            given_back: P::atomic("given_back", 0),
         })
+    }
+
+    /// Writes a word, whatever the rules are; past the last entry nothing is written.
+    pub async fn scribble(&self, word: RqWord, value: u64) {
+        let (word, value) = match word {
+            RqWord::Head => (Some(&self.head), value & u64::from(u32::MAX)),
+            RqWord::Tail => (Some(&self.tail), value & u64::from(u32::MAX)),
+            RqWord::Off(index) => (self.rqes.get(index as usize), value),
+            RqWord::Pad(index) => (self.pads.get(index as usize), value & u64::from(u32::MAX)),
+        };
+        if let Some(word) = word {
+            word.store(value, Order::Relaxed).await;
+        }
+    }
+
+    /// An earlier ring in the same memory has left its indices, and an entry for buffer 0 that nobody
+    /// has read.
+    pub fn make_stale(&self) {
+        self.tail.poke(1);
+        self.rqes[0].poke(0);
     }
 
     /// The `memset` of the header in `io_allocate_rbuf_ring`: nobody else knows the ring yet.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ifq_sim::cmd::input::Input;
-use ifq_sim::cmd::{check, outcomes, replay, show, simulate};
+use ifq_sim::cmd::{check, defects, outcomes, replay, show, simulate};
 
 use crate::machine::{Failure, Machine};
 
@@ -47,6 +47,8 @@ pub enum Command {
     Outcomes(outcomes::Args),
     /// Run tests many times with random schedules, from one seed
     Sim(simulate::Args),
+    /// The catalogue: every known defect, and what only looks like one
+    Defects(defects::Args),
     /// Show a test file in its canonical form, or as JSON
     Show(show::Args),
     /// Run tests on a kernel and compare what it does with what the model allows
@@ -109,6 +111,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Outcomes(args) => outcomes::outcomes(&args),
         Command::Sim(args) => with_library(|library| simulate::simulate(&args, library)),
+        Command::Defects(args) => defects::defects(&args),
         Command::Show(args) => show::show(&args),
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Probe(args) => probe::probe(&args),

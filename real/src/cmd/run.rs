@@ -15,7 +15,8 @@ use serde_json::json;
 use super::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, On, allowed};
 use crate::compare::{Comparison, Verdict, compare, revision_for};
 use crate::job::{Job, Line, Report};
-use crate::machine::Failure;
+use crate::machine::{Failure, Machine};
+use crate::supported::unsupported;
 use ifq_sim::say;
 
 /// The arguments of `ifq run`.
@@ -56,26 +57,15 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         Ok(inputs) => inputs,
         Err(code) => return code,
     };
-    let tests = inputs.iter().map(|input| input.test.clone()).collect();
+    let tests: Vec<Test> = inputs.iter().map(|input| input.test.clone()).collect();
     let seed = args.seed.unwrap_or_else(clock_seed);
-    let job = Job { times: args.times, seed, quiet_ms: args.quiet_ms, ..Job::new(tests) };
     let progress = Progress::new();
-    let answer = args
-        .on
-        .machine()
-        .and_then(|machine| machine.run(&job, &mut |line| progress.machine(&job, line)));
-    let (kernel, reports) = match answer {
-        Ok(reply) => (reply.probe.kernel, reply.reports),
-        Err(Failure::Interrupted) => {
-            progress.clear();
-            eprintln!("ifq: interrupted");
-            return EXIT_INTERRUPTED;
-        }
-        Err(Failure::NotRun(reason)) => {
-            ("unknown".into(), vec![Report::NotRun { reason }; job.tests.len()])
-        }
+    let Ok((kernel, reports)) = reports(args, &tests, seed, &progress) else {
+        progress.clear();
+        eprintln!("ifq: interrupted");
+        return EXIT_INTERRUPTED;
     };
-    let comparisons = compare_all(args, &job.tests, &reports, &kernel, &progress);
+    let comparisons = compare_all(args, &tests, &reports, &kernel, &progress);
     progress.clear();
     for (input, comparison) in inputs.iter().zip(&comparisons) {
         let shown = Shown { args, input, kernel: &kernel, seed, comparison };
@@ -86,6 +76,42 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         }
     }
     exit_code(&comparisons.iter().map(|comparison| comparison.verdict).collect::<Vec<_>>())
+}
+
+struct Interrupted;
+
+/// The kernel's name and one report for each test. What cannot be run is not sent to the machine;
+/// if that is everything, the machine is not started.
+fn reports(
+    args: &Args,
+    tests: &[Test],
+    seed: u64,
+    progress: &Progress,
+) -> Result<(String, Vec<Report>), Interrupted> {
+    let obstacles: Vec<Option<String>> = tests.iter().map(unsupported).collect();
+    let able = tests.iter().zip(&obstacles).filter(|(_, obstacle)| obstacle.is_none());
+    let able: Vec<Test> = able.map(|(test, _)| test.clone()).collect();
+    let job = Job { times: args.times, seed, quiet_ms: args.quiet_ms, ..Job::new(able) };
+    let (kernel, ran) = if job.tests.is_empty() {
+        ("unknown".to_owned(), Vec::new())
+    } else {
+        let ask =
+            |machine: Box<dyn Machine>| machine.run(&job, &mut |line| progress.machine(&job, line));
+        match args.on.machine().and_then(ask) {
+            Ok(reply) => (reply.probe.kernel, reply.reports),
+            Err(Failure::Interrupted) => return Err(Interrupted),
+            Err(Failure::NotRun(reason)) => {
+                ("unknown".into(), vec![Report::NotRun { reason }; job.tests.len()])
+            }
+        }
+    };
+    let mut ran = ran.into_iter();
+    let silent = || Report::NotRun { reason: "the machine has not answered".into() };
+    let report = |obstacle: Option<String>| match obstacle {
+        Some(reason) => Report::NotRun { reason },
+        None => ran.next().unwrap_or_else(silent),
+    };
+    Ok((kernel, obstacles.into_iter().map(report).collect()))
 }
 
 /// Asks the model about each test that ran, several at a time, and compares.
@@ -100,7 +126,7 @@ fn compare_all(
     let one = |test: &Test, report: &Report| {
         let allowed = match (report, revision_for(test, kernel)) {
             (Report::Seen { .. }, Some(revision)) => {
-                allowed::allowed(test, &Variant::sound(revision), time)
+                allowed::allowed(test, &Variant::of(revision), time)
             }
             _ => Err("there was nothing to compare".into()),
         };

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ifq_model::outcome::Outcome;
-use ifq_model::scenario::{Op, Source, Test};
+use ifq_model::scenario::Test;
+
+use crate::supported::unsupported;
 
 pub use quiet::QUIET;
 
@@ -39,20 +41,6 @@ pub struct Seen {
 const PROBLEMS: usize = 8;
 /// How long a closed ring may take to let go of its memory.
 const SETTLE: Duration = Duration::from_secs(5);
-
-/// Why this test cannot run without a network device, if it cannot.
-///
-/// Faults are no obstacle: they *may* happen, and here none does.
-#[must_use]
-pub fn unsupported(test: &Test) -> Option<String> {
-    let needs_queue =
-        test.steps().any(|step| matches!(step.op, Op::Register { source: Source::Queue(_), .. }))
-            || test.sockets.iter().any(|socket| socket.queue.is_some());
-    if needs_queue {
-        return Some("it needs a network device's receive queue, and there is none here".into());
-    }
-    None
-}
 
 /// Runs a test `options.times` times; `beat` is called after each repetition.
 ///

@@ -1,21 +1,22 @@
 //! `ifq check`: search every interleaving of the tests, and compare with what they expect.
 
-use std::io::{IsTerminal, Write};
+use std::borrow::Cow;
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, Table};
-use ifq_model::revision::{Defect, Variant};
-use indicatif::{ProgressBar, ProgressStyle};
+use ifq_model::fault::FaultPoint;
+use ifq_model::revision::Variant;
+use ifq_model::scenario::{Test, limits};
 
 use super::input::{self, Input, Which};
-use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, counterexample};
-use crate::explore::{Counterexample, Limits, explore};
-use crate::report::table::Layout;
+use super::pool::{Bar, run_all};
+use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, catalogue, counterexample};
+use crate::counterexample::Counterexample;
+use crate::explore::{Limits, explore};
 use crate::report::verdict::{Row, Verdict, row};
 
 /// Arguments of `ifq check`.
@@ -24,6 +25,9 @@ use crate::report::verdict::{Row, Verdict, row};
     ifq check                                       the whole library, as each file expects it\n  \
     ifq check tests/library/exits-race.ifq          one file\n  \
     ifq check --defect early-put exits-race.ifq     with a defect: prints the counterexample\n  \
+    ifq check --revision proxy-v1 --without P1      with one of the revision's defects mended\n  \
+    ifq check --faults 2                            whatever can fail may fail, up to twice a run\n  \
+    ifq check --catalogue                           each known defect is found, and only those\n  \
     ifq check --json | jq 'select(.as_expected|not)'")]
 pub struct Args {
     /// Test files, or folders of them; none: the library that comes with ifq
@@ -31,6 +35,15 @@ pub struct Args {
     /// Which kernels
     #[command(flatten)]
     pub which: Which,
+    /// For each entry of the catalogue: is the defect found by the tests that show it, with which
+    /// shortest counterexample, and does its repair hold; is a non-defect left alone
+    #[arg(long, conflicts_with_all = ["faults", "revision", "defects", "without"])]
+    pub catalogue: bool,
+    /// Every fault point may fail, at most N of them in one run, whatever the files say; what they
+    /// expect to hold must still hold
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::FAULTS)))]
+    pub faults: Option<u32>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -48,8 +61,19 @@ pub struct Args {
     pub out: PathBuf,
 }
 
+impl Args {
+    /// When a search is given up.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            max_states: self.max_states,
+            max_time: self.max_time.map(Duration::from_secs),
+            ..Limits::default()
+        }
+    }
+}
+
 struct Job<'a> {
-    input: &'a Input,
+    test: Cow<'a, Test>,
     variant: Variant,
 }
 
@@ -65,12 +89,15 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         Ok(inputs) => inputs,
         Err(code) => return code,
     };
+    if args.catalogue {
+        return catalogue::check(args, &inputs);
+    }
     let jobs = jobs(args, &inputs);
     if jobs.is_empty() {
-        input::complain(&["nothing to check: no test file has this revision"]);
+        input::complain(&["nothing to check: no test file has such a variant"]);
         return EXIT_USAGE;
     }
-    let done = run_all(args, &jobs);
+    let done = run_all(&jobs, args.jobs, |job, bar| run_job(args, job, bar));
     if args.json {
         print_json(&done);
     } else {
@@ -81,76 +108,50 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
 }
 
 fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<Job<'a>> {
-    let mut jobs = Vec::new();
-    for input in inputs {
-        let sets: Vec<&[Defect]> = if args.which.defects.is_empty() {
-            input.test.expect.iter().map(|e| e.defects.as_slice()).collect()
-        } else {
-            vec![&args.which.defects]
-        };
-        for defects in sets {
-            for variant in args.which.variants(&input.test, defects) {
-                jobs.push(Job { input, variant });
+    let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
+    for Input { test, .. } in inputs {
+        for variant in variants(args, test) {
+            match variant {
+                Ok(variant) => jobs.push(Job { test: with_faults(args, test), variant }),
+                Err(reason) => skipped.push(reason),
             }
         }
     }
+    input::note_skipped(&skipped);
     jobs
 }
 
-/// Searches all, several at a time; the results are in the order of the jobs.
-fn run_all(args: &Args, jobs: &[Job<'_>]) -> Vec<Done> {
-    let threads = args
-        .jobs
-        .or_else(|| std::thread::available_parallelism().ok().map(Into::into))
-        .unwrap_or(1)
-        .clamp(1, jobs.len());
-    let bar = progress_bar(jobs.len());
-    let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<Done>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(index) else { break };
-                    let done = run_job(args, job, &bar);
-                    bar.inc(1);
-                    if let Ok(mut slot) = results[index].lock() {
-                        *slot = Some(done);
-                    }
-                }
-            });
-        }
-    });
-    bar.finish_and_clear();
-    results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect()
-}
-
-fn run_job(args: &Args, job: &Job<'_>, bar: &ProgressBar) -> Done {
-    let limits = Limits {
-        max_states: args.max_states,
-        max_time: args.max_time.map(Duration::from_secs),
-        ..Limits::default()
+/// What is checked of a test, and why other things are not.
+fn variants(args: &Args, test: &Test) -> Vec<Result<Variant, String>> {
+    let variants = if args.which.switches() {
+        args.which.variants(test)
+    } else {
+        test.variants().into_iter().filter(|v| args.which.has(v.revision)).map(Ok).collect()
     };
-    let name = &job.input.test.name;
-    let found = explore(&job.input.test, &job.variant, &limits, &mut |p| {
-        let rate = p.states as f64 / p.elapsed.as_secs_f64().max(1e-3);
-        bar.set_message(format!("{name}: {} states, {rate:.0}/s, depth {}", p.states, p.depth));
-    });
-    Done { row: row(&job.input.test, &job.variant, &found), counterexample: found.counterexample }
+    let broken = |variant: &Variant| test.expected(variant).is_some();
+    let tell = |variant: Result<Variant, String>| match variant {
+        Ok(variant) if args.faults.is_some() && args.files.is_empty() && broken(&variant) => {
+            Err("with more faults than its file says, what is to break may break otherwise".into())
+        }
+        variant => variant,
+    };
+    variants.into_iter().map(tell).collect()
 }
 
-/// Shown on a terminal from the third second on.
-fn progress_bar(jobs: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// The test, with every fault if that was asked for.
+fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
+    match args.faults {
+        None => Cow::Borrowed(test),
+        Some(max_faults) => {
+            Cow::Owned(Test { faults: FaultPoint::ALL.to_vec(), max_faults, ..test.clone() })
+        }
     }
-    let bar = ProgressBar::new(jobs as u64);
-    if let Ok(style) = ProgressStyle::with_template("{elapsed} {pos}/{len} tests  {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_secs(2));
-    bar
+}
+
+fn run_job(args: &Args, job: &Job<'_>, bar: &Bar) -> Done {
+    let progress = &mut |at| bar.show(&job.test.name, at);
+    let found = explore(&job.test, &job.variant, &args.limits(), progress);
+    Done { row: row(&job.test, &job.variant, &found), counterexample: found.counterexample }
 }
 
 fn print_json(done: &[Done]) {
@@ -165,7 +166,7 @@ fn print_json(done: &[Done]) {
 fn print_table(done: &[Done]) {
     let mut table = Table::new();
     table.load_preset(NOTHING);
-    let header = ["test", "revision", "defects", "verdict", "expected", "states", "time"];
+    let header = ["test", "revision", "switches", "verdict", "expected", "states", "time"];
     table.set_header(header);
     for index in 5..7 {
         if let Some(column) = table.column_mut(index) {
@@ -173,17 +174,12 @@ fn print_table(done: &[Done]) {
         }
     }
     for Done { row, .. } in done {
-        let defects: Vec<&str> = row.defects.iter().map(|d| d.name()).collect();
-        let verdict = match row.invariant {
-            Some(invariant) => format!("violates {invariant}"),
-            None => row.verdict.name().to_owned(),
-        };
         let colour = if row.as_expected { Color::Green } else { Color::Red };
         table.add_row(vec![
             Cell::new(&row.test),
             Cell::new(row.revision.name()),
-            Cell::new(if defects.is_empty() { "-".to_owned() } else { defects.join(" ") }),
-            Cell::new(verdict).fg(colour),
+            Cell::new(row.switches()),
+            Cell::new(row.says()).fg(colour),
             Cell::new(&row.expected),
             Cell::new(row.states),
             Cell::new(format!("{:.2} s", row.seconds)),
@@ -200,20 +196,18 @@ fn print_table(done: &[Done]) {
     );
 }
 
-/// Writes and shows what nobody expected, and what was asked for with `--defect`.
+/// Writes and shows what nobody expected, and what was asked for with a switch.
 fn report_counterexamples(args: &Args, jobs: &[Job<'_>], done: &[Done]) {
     for (job, done) in jobs.iter().zip(done) {
         let Some(found) = &done.counterexample else { continue };
-        if done.row.as_expected && args.which.defects.is_empty() {
+        if done.row.as_expected && !args.which.switches() {
             continue;
         }
-        let test = &job.input.test;
-        match counterexample::save(&args.out, test, &job.variant, found) {
+        match counterexample::save(&args.out, &job.test, &job.variant, found) {
             Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
             Ok(path) => {
-                say!("\n{} on {}:", test.name, job.variant.revision);
-                let layout = Layout::default();
-                tell!("{}", counterexample::show(test, &job.variant, &found.decisions, layout));
+                say!("\n{} on {}:", job.test.name, job.variant);
+                tell!("{}", counterexample::show(&job.test, &job.variant, found));
                 say!("repeat it: ifq replay {}", path.display());
             }
             Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),

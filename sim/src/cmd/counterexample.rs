@@ -4,28 +4,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ifq_model::revision::Variant;
-use ifq_model::scenario::{Schedule, Test};
+use ifq_model::scenario::Test;
 
+use crate::counterexample::Counterexample;
 use crate::exec::run_traced;
-use crate::explore::Counterexample;
 use crate::file;
 use crate::report::table::{Layout, render};
 use crate::schedule::Replay;
 
-/// The test with the schedule of the counterexample in it.
-pub(super) fn test_of(test: &Test, variant: &Variant, found: &Counterexample) -> Test {
-    let mut test = test.clone();
-    test.revisions = vec![variant.revision];
-    let decisions = found.decisions.clone();
-    test.schedule = Some(Schedule { defects: variant.defects.clone(), decisions });
-    let expect = ifq_model::scenario::Expect {
-        defects: variant.defects.clone(),
-        violates: Some(found.violation.invariant),
-    };
-    test.expect.retain(|e| e.defects != variant.defects);
-    test.expect.push(expect);
-    test
-}
+/// The table of a longer run would not be read, and not fit into memory either.
+pub(super) const LONGEST_TABLE: u64 = 100_000;
 
 /// Writes it into a folder and returns its path.
 pub(super) fn save(
@@ -37,16 +25,22 @@ pub(super) fn save(
     std::fs::create_dir_all(folder)?;
     let mut name = format!("{}.{}", test.name, variant.revision);
     for defect in &variant.defects {
-        name.push('.');
-        name.push_str(defect.name());
+        name = format!("{name}.{defect}");
+    }
+    for defect in &variant.without {
+        name = format!("{name}.without-{defect}");
     }
     let path = folder.join(format!("{name}.{}.ifq", found.violation.invariant));
-    std::fs::write(&path, file::print(&test_of(test, variant, found)))?;
+    std::fs::write(&path, file::print(&found.in_test(test, variant)))?;
     Ok(path)
 }
 
 /// The table of the run.
-pub(super) fn show(test: &Test, variant: &Variant, decisions: &[u32], layout: Layout) -> String {
-    let run = run_traced(&Rc::new(test.clone()), variant, Box::new(Replay::new(decisions)));
-    render(&run.trace.unwrap_or_default(), run.violation.as_ref(), layout)
+pub(super) fn show(test: &Test, variant: &Variant, found: &Counterexample) -> String {
+    if found.steps > LONGEST_TABLE {
+        return format!("{} in a run of {} steps\n", found.violation, found.steps);
+    }
+    let replay = Replay::new(&found.decisions);
+    let run = run_traced(&Rc::new(test.clone()), variant, Box::new(replay));
+    render(&run.trace.unwrap_or_default(), run.violation.as_ref(), Layout::default())
 }

@@ -1,6 +1,7 @@
 //! Files, revisions and defects from the command line.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -28,22 +29,56 @@ pub struct Which {
     /// Only this revision
     #[arg(long, value_parser = revision())]
     pub revision: Option<Revision>,
-    /// Switch a defect on (may be repeated); without it, what the files expect is checked
-    #[arg(long = "defect", value_parser = defect())]
+    /// Switch a defect on (may be repeated); without such a switch, what the files expect is checked
+    #[arg(long = "defect", value_name = "ID", value_parser = defect())]
     pub defects: Vec<Defect>,
+    /// Mend one of the revision's own defects (may be repeated)
+    #[arg(long, value_name = "ID", value_parser = defect())]
+    pub without: Vec<Defect>,
 }
 
 impl Which {
-    /// The variants of a test with these defects: one for each of its revisions, or the one asked
-    /// for.
+    /// Whether a defect is switched on or mended by hand.
     #[must_use]
-    pub fn variants(&self, test: &Test, defects: &[Defect]) -> Vec<Variant> {
-        let mut defects = defects.to_vec();
-        defects.sort_unstable();
-        defects.dedup();
-        let wanted = |r: &&Revision| self.revision.is_none_or(|asked| asked == **r);
-        let revisions = test.revisions.iter().filter(wanted);
-        revisions.map(|r| Variant { revision: *r, defects: defects.clone() }).collect()
+    pub fn switches(&self) -> bool {
+        !self.defects.is_empty() || !self.without.is_empty()
+    }
+
+    /// Whether a revision was asked for.
+    #[must_use]
+    pub fn has(&self, revision: Revision) -> bool {
+        self.revision.is_none_or(|asked| asked == revision)
+    }
+
+    /// The variants of a test with the switches that were given, if any: one for each of its
+    /// revisions, or for the one asked for. Where a switch changes nothing there is a reason instead
+    /// of a variant.
+    #[must_use]
+    pub fn variants(&self, test: &Test) -> Vec<Result<Variant, String>> {
+        let revisions = test.revisions.iter().filter(|r| self.has(**r));
+        revisions.map(|revision| self.variant(*revision)).collect()
+    }
+
+    fn variant(&self, revision: Revision) -> Result<Variant, String> {
+        let own = revision.defects();
+        if let Some(defect) = self.defects.iter().find(|d| own.contains(d)) {
+            return Err(format!("{revision} has {defect} anyway"));
+        }
+        if let Some(defect) = self.without.iter().find(|d| !own.contains(d)) {
+            return Err(format!("{revision} does not have {defect}"));
+        }
+        Ok(Variant::with(revision, &self.defects).without(&self.without))
+    }
+}
+
+/// Says, once for each reason, what was left out.
+pub(super) fn note_skipped(reasons: &[String]) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in reasons {
+        *counts.entry(reason).or_default() += 1;
+    }
+    for (reason, count) in counts {
+        eprintln!("ifq: skipped {count} of what was asked for: {reason}");
     }
 }
 
@@ -56,8 +91,8 @@ fn revision() -> impl TypedValueParser<Value = Revision> {
 
 /// Parses a defect's id.
 fn defect() -> impl TypedValueParser<Value = Defect> {
-    PossibleValuesParser::new(Defect::ALL.map(Defect::name))
-        .map(|name| Defect::ALL.into_iter().find(|d| d.name() == name).unwrap_or(Defect::ALL[0]))
+    PossibleValuesParser::new(Defect::ALL.iter().map(|d| d.name()))
+        .map(|name| *Defect::ALL.iter().find(|d| d.name() == name).unwrap_or(&Defect::ALL[0]))
 }
 
 /// Reads files, and all test files of folders, sorted by name.

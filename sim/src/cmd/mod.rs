@@ -1,9 +1,12 @@
 //! The subcommands that need no kernel.
 
+mod catalogue;
 pub mod check;
 mod counterexample;
+pub mod defects;
 pub mod input;
 pub mod outcomes;
+mod pool;
 pub mod replay;
 pub mod show;
 pub mod simulate;

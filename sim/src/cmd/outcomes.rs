@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use ifq_model::revision::Revision;
+use ifq_model::revision::{Defect, Revision, Variant};
 use serde::Serialize;
 
 use super::input::{self, Which};
@@ -29,6 +29,8 @@ pub struct Args {
 struct Line<'a> {
     test: &'a str,
     revision: Revision,
+    defects: Vec<Defect>,
+    without: Vec<Defect>,
     outcomes: Vec<String>,
     exhaustive: bool,
     violation: Option<String>,
@@ -44,8 +46,15 @@ pub fn outcomes(args: &Args) -> u8 {
             return EXIT_USAGE;
         }
     };
+    let (variants, skipped): (Vec<_>, Vec<_>) =
+        args.which.variants(&test).into_iter().partition(Result::is_ok);
+    input::note_skipped(&skipped.into_iter().filter_map(Result::err).collect::<Vec<_>>());
+    if variants.is_empty() {
+        input::complain(&["nothing to search: the test has no such variant"]);
+        return EXIT_USAGE;
+    }
     let mut code = EXIT_OK;
-    for variant in args.which.variants(&test, &args.which.defects) {
+    for variant in variants.into_iter().flatten() {
         let found = explore(&test, &variant, &Limits::default(), &mut |_| {});
         let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
         let violation = found.counterexample.map(|c| c.violation.to_string());
@@ -53,15 +62,16 @@ pub fn outcomes(args: &Args) -> u8 {
             code = EXIT_DIFFERENCE;
         }
         let exhaustive = found.exhaustive;
-        let (test, revision) = (test.name.as_str(), variant.revision);
+        let test = test.name.as_str();
         if args.json {
-            let line = Line { test, revision, outcomes, exhaustive, violation };
+            let Variant { revision, defects, without } = variant;
+            let line = Line { test, revision, defects, without, outcomes, exhaustive, violation };
             if let Ok(line) = serde_json::to_string(&line) {
                 say!("{line}");
             }
             continue;
         }
-        say!("Test {test} on {revision}");
+        say!("Test {test} on {variant}");
         say!("States {}", outcomes.len());
         for outcome in outcomes {
             say!("{outcome}");

@@ -6,13 +6,14 @@ use std::rc::Rc;
 
 use clap::Args as ClapArgs;
 use ifq_model::revision::Variant;
+use ifq_model::scenario::{Schedule, Test};
 use serde::Serialize;
 
+use super::counterexample::LONGEST_TABLE;
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, input};
-use crate::exec::run_traced;
+use crate::exec::{RunResult, run_once, run_traced};
 use crate::file;
 use crate::report::table::{Layout, render};
-use crate::report::verdict::expected;
 use crate::schedule::Replay;
 
 /// Arguments of `ifq replay`.
@@ -59,17 +60,14 @@ pub fn replay(args: &Args) -> u8 {
         input::complain(&[hint]);
         return EXIT_USAGE;
     };
-    let mut defects = schedule.defects.clone();
-    defects.sort_unstable();
-    let variant = Variant { revision: test.revisions[0], defects };
-    let replay = Replay::new(&schedule.decisions);
-    let diverged = replay.diverged();
-    let run = run_traced(&test, &variant, Box::new(replay));
-    let broken = run.violation.as_ref().map(|v| v.invariant);
-    let as_expected = broken == expected(&test, &variant) && diverged.get().is_none();
+    let variant = Variant::with(test.revisions[0], &schedule.defects).without(&schedule.without);
+    let (run, diverged_at) = repeat(&test, &variant, schedule);
+    let broken = run.broken();
+    let as_expected =
+        broken.as_ref().map(|v| v.invariant) == test.expected(&variant) && diverged_at.is_none();
     let trace = run.trace.unwrap_or_default();
     if args.json {
-        let (violation, diverged_at) = (run.violation.as_ref(), diverged.get());
+        let violation = broken.as_ref();
         let report =
             Report { test: &test.name, violation, as_expected, diverged_at, trace: &trace };
         if let Ok(line) = serde_json::to_string(&report) {
@@ -77,13 +75,29 @@ pub fn replay(args: &Args) -> u8 {
         }
     } else {
         let layout = Layout { width: args.width, full: args.full };
-        tell!("{}", render(&trace, run.violation.as_ref(), layout));
-        if let Some(at) = diverged.get() {
+        if run.steps <= LONGEST_TABLE {
+            tell!("{}", render(&trace, broken.as_ref(), layout));
+        } else if let Some(broken) = &broken {
+            say!("{broken} in a run of {} steps", run.steps);
+        }
+        if let Some(at) = diverged_at {
             say!("decision {at} of the schedule does not fit: that thread cannot run");
         }
-        if run.violation.is_none() {
+        if broken.is_none() {
             say!("nothing broke");
         }
     }
     if as_expected { EXIT_OK } else { EXIT_DIFFERENCE }
+}
+
+/// The run, with its trace if that can be shown, and the decision that did not fit.
+fn repeat(test: &Rc<Test>, variant: &Variant, schedule: &Schedule) -> (RunResult, Option<usize>) {
+    let replay = Replay::new(&schedule.decisions);
+    let diverged = replay.diverged();
+    let run = run_once(test, variant, Box::new(replay));
+    if run.steps > LONGEST_TABLE {
+        return (run, diverged.get());
+    }
+    let run = run_traced(test, variant, Box::new(Replay::new(&schedule.decisions)));
+    (run, diverged.get())
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::platform::Kind;
+use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::race::Footprint;
@@ -25,6 +26,8 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
 }
 
 const NO_OBJECT: u32 = u32::MAX;
+/// [`Kind::World`] is the last one.
+const KINDS: usize = Kind::World as usize + 1;
 // A pointer: slot, operation and number in the operation of the thread that made the object.
 const SLOT_BITS: u32 = 12;
 const OP_BITS: u32 = 12;
@@ -56,7 +59,7 @@ pub(crate) struct Machine {
     owners: Vec<u32>,
     labels: Vec<&'static str>,
     objects: Vec<Object>,
-    live: [u32; 10],
+    live: [u32; KINDS],
     making: u32,
     pub(crate) threads: Vec<Thread>,
     pub(crate) current: usize,
@@ -91,7 +94,7 @@ impl Machine {
             owners: Vec::new(),
             labels: Vec::new(),
             objects: Vec::new(),
-            live: [0; 10],
+            live: [0; KINDS],
             making: NO_OBJECT,
             threads: Vec::new(),
             current: 0,
@@ -115,7 +118,7 @@ impl Machine {
         self.names.clear();
         self.owners.clear();
         self.labels.clear();
-        self.live = [0; 10];
+        self.live = [0; KINDS];
         self.making = NO_OBJECT;
         self.current = 0;
         self.fingerprint = 0;
@@ -438,7 +441,15 @@ impl Machine {
         if out.is_empty() {
             let gives_up =
                 |t: &Thread| matches!(t.pending, Pending::WaitUntil { quiesce: true, .. });
-            out.extend(self.threads.iter().position(gives_up));
+            // The kernel's timeouts are shorter than those of user space, and the thread that
+            // runs set-up and end waits longest.
+            let patience = |t: &usize| match self.threads[*t].slot {
+                0 => 2,
+                slot if slot < FIRST_KERNEL_SLOT => 1,
+                _ => 0,
+            };
+            let waiting = (0..self.threads.len()).filter(|t| gives_up(&self.threads[*t]));
+            out.extend(waiting.min_by_key(patience));
         }
         continues
     }

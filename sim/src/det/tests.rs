@@ -3,6 +3,8 @@
 //! Method: each program is searched completely, its outcomes and its verdict are compared with what
 //! sequential consistency allows; and once more without remembering states.
 
+mod length;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +19,7 @@ use ifq_model::prim::refcount::Refcount;
 
 use super::machine::with;
 use crate::det::Det;
-use crate::exec::Program;
+use crate::exec::{MAX_STEPS, Program};
 use crate::explore::{Exploration, Limits, search};
 
 type Main = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -37,7 +39,7 @@ fn explore(main: &dyn Fn() -> Main) -> Exploration {
 
 /// Searches a program with and without remembering, and checks that both agree.
 fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
-    let program = Program { main, faults, max_faults };
+    let program = Program { main, faults, max_faults, max_steps: MAX_STEPS };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, ..Limits::default() };
     let reference = search(&program, &plain, &mut |_| {});

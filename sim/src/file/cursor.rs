@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::error::Problem;
 use super::lex::{Line, Token};
+use super::words::{one_of, unknown};
 
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'l, 't> {
@@ -51,14 +52,14 @@ impl<'l, 't> Cursor<'l, 't> {
         if self.eat(text) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
-    /// Takes words until a mark, `stop` or the end of the line; there must be one.
+    /// Takes words until a mark, one of `stops` or the end of the line; there must be one.
     pub(super) fn words(
         &mut self,
-        stop: &str,
+        stops: &[&str],
         expected: &str,
     ) -> Result<Vec<&'l Token<'t>>, Problem> {
         let mut words = vec![self.word(expected)?];
-        while self.peek().is_some_and(|t| !is_mark(t.text) && t.text != stop) {
+        while self.peek().is_some_and(|t| !is_mark(t.text) && !stops.contains(&t.text)) {
             words.push(self.word(expected)?);
         }
         Ok(words)
@@ -86,6 +87,22 @@ impl<'l, 't> Cursor<'l, 't> {
                 Err(Problem::new(span, message, range))
             }
         }
+    }
+
+    /// Takes a number of 64 bits, in decimal or, after `0x`, in hexadecimal.
+    pub(super) fn value(&mut self, what: &str) -> Result<u64, Problem> {
+        let expected = format!("{what}, in decimal or as `0x` and hexadecimal digits");
+        let word = self.word(&expected)?;
+        let parsed = match word.text.strip_prefix("0x") {
+            Some(digits) if digits.starts_with('+') => None,
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None if word.text.starts_with('+') => None,
+            None => word.text.parse().ok(),
+        };
+        parsed.ok_or_else(|| {
+            let message = format!("`{}` is not a number of 64 bits", word.text);
+            Problem::new(word.span.clone(), message, expected)
+        })
     }
 
     /// Takes `KEY=NUMBER`.
@@ -117,4 +134,18 @@ impl<'l, 't> Cursor<'l, 't> {
             None => Problem::new(self.end..self.end, "the line ends too early", expected),
         }
     }
+}
+
+/// The value whose name a word is.
+pub(super) fn pick<T: Copy>(
+    what: &str,
+    word: &Token<'_>,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, Problem> {
+    let names = || all.iter().map(|&v| name(v));
+    all.iter().copied().find(|&v| name(v) == word.text).ok_or_else(|| {
+        let message = unknown(what, word.text, names());
+        Problem::new(word.span.clone(), message, one_of(names()))
+    })
 }

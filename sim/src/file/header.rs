@@ -1,21 +1,17 @@
-//! Header lines: everything but sections and steps.
+//! Header lines: everything but sections and steps. What a file claims is in `claims`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use ifq_model::fault::FaultPoint;
-use ifq_model::invariant::Invariant;
-use ifq_model::revision::{Defect, Revision};
-use ifq_model::scenario::{
-    Expect, RingId, Schedule, Socket, SocketId, Test, Var, VarId, VarKind, limits,
-};
+use ifq_model::revision::{Entry, Revision};
+use ifq_model::scenario::{RingId, RingSetup, Socket, SocketId, Test, Var, VarId, VarKind, limits};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, pick};
 use super::error::Problem;
 use super::lex::{Line, Token};
 use super::place::{Part, Place};
 use super::statement::Scope;
-use super::words::{SCHEDULE_VERSION, one_of, unknown};
+use super::words::{one_of, unknown};
 
 /// The test so far, and where its parts stand.
 pub(super) struct Header<'t> {
@@ -104,7 +100,8 @@ impl<'t> Header<'t> {
                 return Ok(());
             }
             "revision" => self.revisions(&mut cursor)?,
-            "ring" => self.ring_names(&mut cursor)?,
+            "shows" => self.shows(&mut cursor)?,
+            "ring" => self.rings(&mut cursor)?,
             "socket" => self.socket_names(&mut cursor)?,
             "queues" => {
                 let (queues, span) = cursor.number("number of queues", 0, limits::QUEUES)?;
@@ -113,7 +110,7 @@ impl<'t> Header<'t> {
             }
             "fault" => self.faults(&mut cursor)?,
             "observe" => {
-                let names = cursor.words("", "names or `nothing`")?;
+                let names = cursor.words(&[], "names or `nothing`")?;
                 self.observe = Some(names.into_iter().cloned().collect());
             }
             "expect" => self.expect(&mut cursor, word)?,
@@ -123,7 +120,7 @@ impl<'t> Header<'t> {
     }
 
     fn revisions(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
-        for word in cursor.words("", "a revision")? {
+        for word in cursor.words(&[], "a revision")? {
             self.note(Place::Revision(self.test.revisions.len()), word.span.clone());
             let revision = pick("revision", word, &Revision::ALL, |r| r.name())?;
             self.test.revisions.push(revision);
@@ -131,12 +128,38 @@ impl<'t> Header<'t> {
         Ok(())
     }
 
-    fn ring_names(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
-        for word in cursor.words("", "a ring's name")? {
+    fn shows(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
+        for word in cursor.words(&[], "an id of the catalogue")? {
+            self.note(Place::Show(self.test.shows.len()), word.span.clone());
+            self.test.shows.push(pick("entry", word, &Entry::all(), Entry::name)?);
+        }
+        Ok(())
+    }
+
+    /// `NAME... [with SETUP...]`.
+    fn rings(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
+        let first = self.rings.len();
+        for word in cursor.words(&["with"], "a ring's name")? {
             room("rings", self.rings.len(), limits::RINGS, word)?;
             self.note(Place::Ring(self.rings.len()), word.span.clone());
             self.rings.push(word.text);
             self.test.rings.push(word.text.to_owned());
+        }
+        if !cursor.eat("with") {
+            return Ok(());
+        }
+        let words = cursor.words(&[], "what is unusual about the rings")?;
+        let mut setups = Vec::new();
+        for word in words {
+            setups.push((pick("set-up", word, RingSetup::ALL, RingSetup::name)?, word));
+        }
+        setups.sort_by_key(|(setup, _)| *setup as u8);
+        for ring in first..self.rings.len() {
+            for (setup, word) in &setups {
+                self.note(Place::Setup(self.test.setups.len()), word.span.clone());
+                // There are at most `limits::RINGS`.
+                self.test.setups.push((ring as RingId, *setup));
+            }
         }
         Ok(())
     }
@@ -159,72 +182,6 @@ impl<'t> Header<'t> {
                 return Ok(());
             }
         }
-    }
-
-    fn faults(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
-        for word in cursor.words("max", "a fault point")? {
-            self.note(Place::Fault(self.test.faults.len()), word.span.clone());
-            let point = pick("fault point", word, &FaultPoint::ALL, |p| p.name())?;
-            self.test.faults.push(point);
-        }
-        self.test.max_faults = 1;
-        if cursor.eat("max") {
-            let (max, span) = cursor.number("number of faults", 1, limits::FAULTS)?;
-            self.note(Place::MaxFaults, span);
-            self.test.max_faults = max;
-        }
-        Ok(())
-    }
-
-    fn expect(&mut self, cursor: &mut Cursor<'_, 't>, head: &Token<'t>) -> Result<(), Problem> {
-        let i = self.test.expect.len();
-        self.note(Place::Expect(i), head.span.clone());
-        let violates = if cursor.eat("holds") {
-            None
-        } else {
-            cursor.exactly("violates", "`holds` or `violates INVARIANT`")?;
-            let word = cursor.word("an invariant")?;
-            let names = Invariant::ALL.map(|i| i.to_string());
-            let found = names.iter().position(|n| n == word.text);
-            let Some(found) = found else {
-                let names = || names.iter().map(String::as_str);
-                let message = unknown("invariant", word.text, names());
-                return Err(Problem::new(word.span.clone(), message, one_of(names())));
-            };
-            Some(Invariant::ALL[found])
-        };
-        let defects = self.with(cursor, |j| Place::ExpectDefect(i, j))?;
-        self.test.expect.push(Expect { defects, violates });
-        Ok(())
-    }
-
-    /// `with DEFECT...`, if it stands there.
-    fn with(
-        &mut self,
-        cursor: &mut Cursor<'_, 't>,
-        place: impl Fn(usize) -> Place,
-    ) -> Result<Vec<Defect>, Problem> {
-        let mut defects = Vec::new();
-        if cursor.eat("with") {
-            for word in cursor.words("", "a defect")? {
-                self.note(place(defects.len()), word.span.clone());
-                defects.push(pick("defect", word, &Defect::ALL, |d| d.name())?);
-            }
-        }
-        Ok(defects)
-    }
-
-    fn schedule(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
-        let version = format!("the version `{SCHEDULE_VERSION}`");
-        cursor.exactly(SCHEDULE_VERSION, &version)?;
-        let defects = self.with(cursor, Place::ScheduleDefect)?;
-        cursor.exactly(":", "`:` and the decisions")?;
-        let mut decisions = Vec::new();
-        while cursor.peek().is_some() {
-            decisions.push(cursor.number("decision", 0, u32::MAX)?.0);
-        }
-        self.test.schedule = Some(Schedule { defects, decisions });
-        Ok(())
     }
 
     /// Finds the observed names, now that all are known.
@@ -250,20 +207,6 @@ impl<'t> Header<'t> {
         }
         Ok(())
     }
-}
-
-/// The value whose name a word is.
-fn pick<T: Copy>(
-    what: &str,
-    word: &Token<'_>,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
-) -> Result<T, Problem> {
-    let names = || all.iter().map(|&v| name(v));
-    all.iter().copied().find(|&v| name(v) == word.text).ok_or_else(|| {
-        let message = unknown(what, word.text, names());
-        Problem::new(word.span.clone(), message, one_of(names()))
-    })
 }
 
 /// Whether a list may grow.

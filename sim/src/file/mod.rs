@@ -3,12 +3,14 @@
 //! A file is a list of lines. `#` starts a comment at the start of a line or after white space;
 //! blank lines and indentation mean nothing. The first line is `test NAME`; the other header lines
 //! and the sections `setup`, `thread NAME` and `finally` may come in any order. A step is
-//! `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [after NAME...]`.
+//! `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [with QUIRK...] [after NAME...]`.
 //!
 //! Three things guard each other: [`parse`] only makes tests that pass [`validate`]; [`print()`] of a
 //! test that passes it parses to the same test; whoever makes a test in another way calls
 //! [`validate`].
 
+mod arguments;
+mod claims;
 mod cursor;
 mod error;
 mod header;
@@ -22,6 +24,7 @@ mod renumber;
 mod statement;
 mod steps;
 mod validate;
+mod verdicts;
 mod words;
 
 use std::path::Path;
@@ -35,7 +38,7 @@ pub use place::{Invalid, Part, Place, Section};
 pub use print::{print, step as print_step};
 pub use renumber::renumber;
 pub use validate::validate;
-pub use words::SCHEDULE_VERSION;
+pub use words::{SCHEDULE_VERSION, verb_of as verb};
 
 /// Reads a test from a file: text if its name ends in `.ifq`, JSON if it ends in `.json`.
 ///

@@ -24,6 +24,8 @@ pub enum Part {
     Bind,
     /// The ring.
     Ring,
+    /// The source ring of a clone.
+    From,
     /// The ifq.
     Ifq,
     /// The file descriptor.
@@ -40,6 +42,10 @@ pub enum Part {
     Entries,
     /// The number of bytes.
     Len,
+    /// The word of a refill ring.
+    Word,
+    /// What is unusual about the argument: one of the quirks.
+    Quirk(usize),
     /// One of the names waited for.
     After(usize),
 }
@@ -55,10 +61,14 @@ pub enum Place {
     Revisions,
     /// A revision.
     Revision(usize),
+    /// An entry of the catalogue.
+    Show(usize),
     /// The list of rings.
     Rings,
     /// A ring.
     Ring(usize),
+    /// How a ring is set up: one of the list.
+    Setup(usize),
     /// The list of sockets.
     Sockets,
     /// A socket.
@@ -91,8 +101,14 @@ pub enum Place {
     Expect(usize),
     /// A defect of an expectation.
     ExpectDefect(usize, usize),
+    /// A defect that an expectation is without.
+    ExpectWithout(usize, usize),
+    /// A revision of an expectation.
+    ExpectRevision(usize, usize),
     /// A defect of the schedule.
     ScheduleDefect(usize),
+    /// A defect that the schedule is without.
+    ScheduleWithout(usize),
 }
 
 impl Place {
@@ -103,8 +119,10 @@ impl Place {
             Place::About => "about".to_owned(),
             Place::Revisions => "revisions".to_owned(),
             Place::Revision(i) => format!("revision {}", i + 1),
+            Place::Show(i) => format!("shows {}", i + 1),
             Place::Rings => "rings".to_owned(),
             Place::Ring(i) => format!("ring {}", i + 1),
+            Place::Setup(i) => format!("setups {}", i + 1),
             Place::Sockets => "sockets".to_owned(),
             Place::Socket(i) => format!("socket {}", i + 1),
             Place::SocketQueue(i) => format!("socket {}, queue", i + 1),
@@ -123,7 +141,10 @@ impl Place {
             Place::Expects => "expect".to_owned(),
             Place::Expect(i) => format!("expect {}", i + 1),
             Place::ExpectDefect(i, j) => format!("expect {}, defect {}", i + 1, j + 1),
+            Place::ExpectWithout(i, j) => format!("expect {}, without {}", i + 1, j + 1),
+            Place::ExpectRevision(i, j) => format!("expect {}, revision {}", i + 1, j + 1),
             Place::ScheduleDefect(i) => format!("schedule, defect {}", i + 1),
+            Place::ScheduleWithout(i) => format!("schedule, without {}", i + 1),
         }
     }
 }
@@ -157,6 +178,7 @@ impl fmt::Display for Part {
             Part::Verb => "operation",
             Part::Bind => "bound name",
             Part::Ring => "ring",
+            Part::From => "source ring",
             Part::Ifq => "ifq",
             Part::Fd => "fd",
             Part::Cqe => "cqe",
@@ -165,6 +187,8 @@ impl fmt::Display for Part {
             Part::Buffers => "buffers",
             Part::Entries => "entries",
             Part::Len => "len",
+            Part::Word => "word",
+            Part::Quirk(_) => "quirk",
             Part::After(_) => "after",
         })
     }

@@ -2,10 +2,11 @@
 
 use std::fmt::{Display, Write};
 
+use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Defect;
-use ifq_model::scenario::{Op, Socket, Source, Step, Test, VarId};
+use ifq_model::scenario::{Op, RqWord, Socket, Source, Step, Test, VarId};
 
-use super::words::SCHEDULE_VERSION;
+use super::words::{SCHEDULE_VERSION, verb_of};
 
 /// Writes a valid test as text, always in the same way. [`super::parse()`] reads it back unchanged.
 #[must_use]
@@ -16,7 +17,10 @@ pub fn print(test: &Test) -> String {
         line(&mut out, format_args!("about {}", test.about));
     }
     line(&mut out, format_args!("revision {}", words(&test.revisions)));
-    line(&mut out, format_args!("ring {}", words(&test.rings)));
+    if !test.shows.is_empty() {
+        line(&mut out, format_args!("shows {}", words(&test.shows)));
+    }
+    rings(&mut out, test);
     if !test.sockets.is_empty() {
         let sockets: Vec<String> = test.sockets.iter().map(socket).collect();
         line(&mut out, format_args!("socket {}", words(&sockets)));
@@ -42,6 +46,21 @@ fn line(out: &mut String, text: impl Display) {
 fn words<T: Display>(items: &[T]) -> String {
     let words: Vec<String> = items.iter().map(T::to_string).collect();
     words.join(" ")
+}
+
+/// One line for each run of rings that are set up in the same way.
+fn rings(out: &mut String, test: &Test) {
+    let setups = |ring: usize| -> Vec<&str> {
+        let of = test.setups.iter().filter(|(r, _)| usize::from(*r) == ring);
+        of.map(|(_, setup)| setup.name()).collect()
+    };
+    let rings: Vec<(&str, Vec<&str>)> =
+        test.rings.iter().enumerate().map(|(i, name)| (name.as_str(), setups(i))).collect();
+    for run in rings.chunk_by(|a, b| a.1 == b.1) {
+        let names: Vec<&str> = run.iter().map(|(name, _)| *name).collect();
+        let with = list("with", &run[0].1);
+        line(out, format_args!("ring {}{with}", words(&names)));
+    }
 }
 
 fn socket(socket: &Socket) -> String {
@@ -76,47 +95,67 @@ pub fn step(test: &Test, step: &Step) -> String {
         text += &format!("{}: ", test.rings[usize::from(ring)]);
     }
     text += &operation(test, &step.op);
-    if !step.after.is_empty() {
-        let names: Vec<&str> = step.after.iter().map(|&id| var(id)).collect();
-        text += &format!(" after {}", names.join(" "));
-    }
-    text
+    text += &list("with", &step.op.quirks().iter().collect::<Vec<_>>());
+    text + &list("after", &step.after.iter().map(|&id| var(id)).collect::<Vec<_>>())
 }
 
 fn operation(test: &Test, op: &Op) -> String {
     let var = |id: VarId| test.vars[usize::from(id)].name.as_str();
     let socket = |id: u8| test.sockets[usize::from(id)].name.as_str();
+    let verb = verb_of(op);
     match *op {
         Op::Register { source, buffers, entries, .. } => {
             let source = match source {
                 Source::Nodev => "nodev".to_owned(),
                 Source::Queue(queue) => format!("queue={queue}"),
             };
-            format!("register {source} buffers={buffers} entries={entries}")
+            format!("{verb} {source} buffers={buffers} entries={entries}")
         }
-        Op::Export { ifq, .. } => format!("export {}", var(ifq)),
-        Op::Import { fd, .. } => format!("import {}", var(fd)),
-        Op::Flush { ifq, .. } => format!("flush {}", var(ifq)),
-        Op::Exit { .. } => "exit".to_owned(),
-        Op::Close { fd } => format!("close {}", var(fd)),
-        Op::Recv { ifq, socket: from, len: 0, .. } => format!("recv {} {}", var(ifq), socket(from)),
+        Op::Clone { from, ifq, .. } => {
+            format!("{verb} {} {}", test.rings[usize::from(from)], var(ifq))
+        }
+        Op::Export { ifq, .. } | Op::Flush { ifq, .. } | Op::Mmap { ifq, .. } => {
+            format!("{verb} {}", var(ifq))
+        }
+        Op::Import { fd, .. } | Op::Close { fd } => format!("{verb} {}", var(fd)),
+        Op::AddArea { ifq, buffers, .. } => format!("{verb} {} buffers={buffers}", var(ifq)),
+        Op::Arm { ifq, event, .. } => format!("{verb} {} {}", var(ifq), event.name()),
+        Op::Scribble { ifq, word, value } => {
+            format!("{verb} {} {} {}", var(ifq), rq_word(word), number(value))
+        }
+        Op::Exit { .. } | Op::Wait { .. } | Op::UnregisterNetdev => verb.to_owned(),
         Op::Recv { ifq, socket: from, len, .. } => {
-            format!("recv {} {} len={len}", var(ifq), socket(from))
+            let len = if len == 0 { String::new() } else { format!(" len={len}") };
+            format!("{verb} {} {}{len}", var(ifq), socket(from))
         }
-        Op::Wait { .. } => "wait".to_owned(),
         Op::Return { cqe, ifq, locked } => {
             let unlocked = if locked { "" } else { " unlocked" };
-            format!("return {} to {}{unlocked}", var(cqe), var(ifq))
+            format!("{verb} {} to {}{unlocked}", var(cqe), var(ifq))
         }
-        Op::Send { socket: to, len } => format!("{}: send {len}", socket(to)),
-        Op::Shutdown { socket: to } => format!("{}: shutdown", socket(to)),
+        Op::Send { socket: to, len } => format!("{}: {verb} {len}", socket(to)),
+        Op::Shutdown { socket: to } => format!("{}: {verb}", socket(to)),
     }
+}
+
+fn rq_word(word: RqWord) -> String {
+    match word {
+        RqWord::Head => "head".to_owned(),
+        RqWord::Tail => "tail".to_owned(),
+        RqWord::Off(index) => format!("off={index}"),
+        RqWord::Pad(index) => format!("pad={index}"),
+    }
+}
+
+/// Small numbers in decimal; offsets and flags in hexadecimal.
+fn number(value: u64) -> String {
+    if value < 1 << 12 { value.to_string() } else { format!("{value:#x}") }
 }
 
 /// Faults, observed results, expectations, the schedule.
 fn verdicts(out: &mut String, test: &Test) {
     if !test.faults.is_empty() {
-        let faults = words(&test.faults);
+        let all = test.faults == FaultPoint::ALL;
+        let faults = if all { "all".to_owned() } else { words(&test.faults) };
         match test.max_faults {
             1 => line(out, format_args!("fault {faults}")),
             max => line(out, format_args!("fault {faults} max {max}")),
@@ -130,19 +169,26 @@ fn verdicts(out: &mut String, test: &Test) {
         line(out, format_args!("observe {}", words(&names.collect::<Vec<_>>())));
     }
     for expect in &test.expect {
-        let with = with(&expect.defects);
+        let switches = switches(&expect.defects, &expect.without);
+        let on = list("on", &expect.revisions);
         match expect.violates {
-            None => line(out, format_args!("expect holds{with}")),
-            Some(invariant) => line(out, format_args!("expect violates {invariant}{with}")),
+            None => line(out, format_args!("expect holds{switches}{on}")),
+            Some(invariant) => line(out, format_args!("expect violates {invariant}{switches}{on}")),
         }
     }
     if let Some(schedule) = &test.schedule {
-        let with = with(&schedule.defects);
-        let text = format!("schedule {SCHEDULE_VERSION}{with} : {}", words(&schedule.decisions));
+        let (switches, decisions) =
+            (switches(&schedule.defects, &schedule.without), words(&schedule.decisions));
+        let text = format!("schedule {SCHEDULE_VERSION}{switches} : {decisions}");
         line(out, text.trim_end());
     }
 }
 
-fn with(defects: &[Defect]) -> String {
-    if defects.is_empty() { String::new() } else { format!(" with {}", words(defects)) }
+fn switches(defects: &[Defect], without: &[Defect]) -> String {
+    list("with", defects) + &list("without", without)
+}
+
+/// ` WORD ITEM...`, or nothing.
+fn list<T: Display>(word: &str, items: &[T]) -> String {
+    if items.is_empty() { String::new() } else { format!(" {word} {}", words(items)) }
 }

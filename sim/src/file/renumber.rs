@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ifq_model::scenario::{Op, Test, VarId};
+use ifq_model::scenario::{Test, VarId};
 
 /// Numbers the bound names in the order of [`Test::steps`], as [`super::validate`] wants them; names that
 /// no step binds come last.
@@ -25,19 +25,7 @@ pub fn renumber(test: &mut Test) {
     for step in test.setup.iter_mut().chain(threads).chain(&mut test.finally) {
         step.bind.iter_mut().for_each(rename);
         step.after.iter_mut().for_each(rename);
-        match &mut step.op {
-            Op::Export { ifq, .. } | Op::Flush { ifq, .. } | Op::Recv { ifq, .. } => rename(ifq),
-            Op::Import { fd, .. } | Op::Close { fd } => rename(fd),
-            Op::Return { cqe, ifq, .. } => {
-                rename(cqe);
-                rename(ifq);
-            }
-            Op::Register { .. }
-            | Op::Exit { .. }
-            | Op::Wait { .. }
-            | Op::Send { .. }
-            | Op::Shutdown { .. } => {}
-        }
+        step.op.for_each_var(rename);
     }
     test.observe.iter_mut().for_each(rename);
 }

@@ -1,9 +1,10 @@
-//! One step: `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [after NAME...]`.
+//! One step: `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [with QUIRK...] [after NAME...]`. The
+//! arguments are in `arguments`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use ifq_model::scenario::{Op, RingId, SocketId, Source, Step, VarId, limits};
+use ifq_model::scenario::{Op, RingId, SocketId, Step, VarId};
 
 use super::cursor::Cursor;
 use super::error::Problem;
@@ -39,12 +40,12 @@ pub(super) fn statement<'t>(line: &Line<'t>, scope: &Scope<'t>) -> Result<(Step,
     Ok((Step { op, bind, after }, reader.parts))
 }
 
-struct Reader<'l, 't, 's> {
-    cursor: Cursor<'l, 't>,
+pub(super) struct Reader<'l, 't, 's> {
+    pub(super) cursor: Cursor<'l, 't>,
     scope: &'s Scope<'t>,
-    parts: Parts,
+    pub(super) parts: Parts,
     /// How the verb is used.
-    usage: &'static str,
+    pub(super) usage: &'static str,
 }
 
 impl<'l, 't> Reader<'l, 't, '_> {
@@ -72,7 +73,7 @@ impl<'l, 't> Reader<'l, 't, '_> {
         let verb = self.verb(word)?;
         match verb.prefix {
             Prefix::Ring => {
-                let ring = self.ring(head)?;
+                let ring = self.ring(head, Part::Ring)?;
                 self.on_ring(verb, ring)
             }
             Prefix::Socket => {
@@ -102,86 +103,6 @@ impl<'l, 't> Reader<'l, 't, '_> {
         Problem::new(verb.span.clone(), message, self.usage)
     }
 
-    /// The arguments of a verb that stands alone.
-    fn plain(&mut self, verb: Verb) -> Result<Op, Problem> {
-        match verb.word {
-            "close" => Ok(Op::Close { fd: self.arg("a file descriptor", Part::Fd)? }),
-            "return" => {
-                let cqe = self.arg("a completion", Part::Cqe)?;
-                self.cursor.exactly("to", &format!("`to`, as in {}", self.usage))?;
-                let ifq = self.arg("an ifq", Part::Ifq)?;
-                Ok(Op::Return { cqe, ifq, locked: !self.cursor.eat("unlocked") })
-            }
-            other => unreachable!("{other} has a prefix"),
-        }
-    }
-
-    /// The arguments of a verb of a ring.
-    fn on_ring(&mut self, verb: Verb, ring: RingId) -> Result<Op, Problem> {
-        match verb.word {
-            "register" => self.register(ring),
-            "export" => Ok(Op::Export { ring, ifq: self.arg("an ifq", Part::Ifq)? }),
-            "import" => Ok(Op::Import { ring, fd: self.arg("a file descriptor", Part::Fd)? }),
-            "flush" => Ok(Op::Flush { ring, ifq: self.arg("an ifq", Part::Ifq)? }),
-            "exit" => Ok(Op::Exit { ring }),
-            "wait" => Ok(Op::Wait { ring }),
-            "recv" => {
-                let ifq = self.arg("an ifq", Part::Ifq)?;
-                let socket = self.word("a socket")?;
-                let socket = self.socket(socket)?;
-                let limited = self.cursor.peek().is_some_and(|t| t.text == "len");
-                let len = if limited { self.keyed("len", Part::Len, 0, u32::MAX)? } else { 0 };
-                Ok(Op::Recv { ring, ifq, socket, len })
-            }
-            other => unreachable!("{other} is no verb of a ring"),
-        }
-    }
-
-    /// The arguments of a verb of a socket.
-    fn on_socket(&mut self, verb: Verb, socket: SocketId) -> Result<Op, Problem> {
-        match verb.word {
-            "shutdown" => Ok(Op::Shutdown { socket }),
-            "send" => {
-                let (len, span) = self.cursor.number("number of bytes", 1, limits::SEND)?;
-                self.parts.push((Part::Len, span));
-                Ok(Op::Send { socket, len })
-            }
-            other => unreachable!("{other} is no verb of a socket"),
-        }
-    }
-
-    fn register(&mut self, ring: RingId) -> Result<Op, Problem> {
-        let source = if self.cursor.eat("nodev") {
-            Source::Nodev
-        } else if self.cursor.peek().is_some_and(|t| t.text == "queue") {
-            // `validate` knows how many there are.
-            Source::Queue(self.keyed("queue", Part::Queue, 0, u32::MAX)?)
-        } else {
-            let expected = format!("`nodev` or `queue=N`, as in {}", self.usage);
-            return Err(self.cursor.unexpected(&expected));
-        };
-        let buffers = self.keyed("buffers", Part::Buffers, 1, limits::BUFFERS)?;
-        let entries = self.keyed("entries", Part::Entries, 0, limits::ENTRIES)?;
-        Ok(Op::Register { ring, source, buffers, entries })
-    }
-
-    fn keyed(&mut self, key: &str, part: Part, min: u32, max: u32) -> Result<u32, Problem> {
-        let (number, span) = self.cursor.keyed(key, min, max, self.usage)?;
-        self.parts.push((part, span));
-        Ok(number)
-    }
-
-    fn word(&mut self, what: &str) -> Result<&'l Token<'t>, Problem> {
-        self.cursor.word(&format!("{what}, as in {}", self.usage))
-    }
-
-    /// A name as an argument.
-    fn arg(&mut self, what: &str, part: Part) -> Result<VarId, Problem> {
-        let word = self.word(what)?;
-        self.parts.push((part, word.span.clone()));
-        self.var(word)
-    }
-
     fn after(&mut self) -> Result<Vec<VarId>, Problem> {
         let mut after = Vec::new();
         if !self.cursor.eat("after") {
@@ -189,7 +110,7 @@ impl<'l, 't> Reader<'l, 't, '_> {
             self.cursor.finish(&expected)?;
             return Ok(after);
         }
-        for (j, word) in self.cursor.words("", "a name to wait for")?.into_iter().enumerate() {
+        for (j, word) in self.cursor.words(&[], "a name to wait for")?.into_iter().enumerate() {
             self.parts.push((Part::After(j), word.span.clone()));
             after.push(self.var(word)?);
         }
@@ -197,15 +118,15 @@ impl<'l, 't> Reader<'l, 't, '_> {
         Ok(after)
     }
 
-    fn ring(&mut self, word: &Token<'t>) -> Result<RingId, Problem> {
-        self.parts.push((Part::Ring, word.span.clone()));
+    pub(super) fn ring(&mut self, word: &Token<'t>, part: Part) -> Result<RingId, Problem> {
+        self.parts.push((part, word.span.clone()));
         match self.scope.rings.get(word.text) {
             Some(&ring) => Ok(ring),
             None => Err(self.not_a("ring", word, self.scope.rings.keys())),
         }
     }
 
-    fn socket(&mut self, word: &Token<'t>) -> Result<SocketId, Problem> {
+    pub(super) fn socket(&mut self, word: &Token<'t>) -> Result<SocketId, Problem> {
         self.parts.push((Part::Socket, word.span.clone()));
         match self.scope.sockets.get(word.text) {
             Some(&socket) => Ok(socket),
@@ -213,7 +134,7 @@ impl<'l, 't> Reader<'l, 't, '_> {
         }
     }
 
-    fn var(&self, word: &Token<'t>) -> Result<VarId, Problem> {
+    pub(super) fn var(&self, word: &Token<'t>) -> Result<VarId, Problem> {
         match self.scope.vars.get(word.text) {
             Some(&var) => Ok(var),
             None => Err(self.not_a("name", word, self.scope.vars.keys())),

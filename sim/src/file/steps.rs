@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ifq_model::quirk::Quirk;
 #[cfg(doc)]
 use ifq_model::scenario::Test;
-use ifq_model::scenario::{Op, RingId, Source, Step, VarId, VarKind, limits};
+use ifq_model::scenario::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Part, Place, Section};
 use super::validate::{Checker, sections};
+use super::words::{one_of, verb_of};
 
 /// What a kind of result is called in an error.
 fn kind_name(kind: VarKind) -> &'static str {
     match kind {
-        VarKind::Ifq => "an ifq (bound by `register` or `import`)",
+        VarKind::Ifq => "an ifq (bound by `register`, `clone` or `import`)",
         VarKind::Fd => "a file descriptor (bound by `export`)",
         VarKind::Cqe => "a completion (bound by `wait`)",
         VarKind::Status => "a status",
@@ -86,7 +88,14 @@ impl Checker<'_> {
                 self.range(at(Part::Buffers), "buffers", buffers, 1, limits::BUFFERS)?;
                 self.range(at(Part::Entries), "entries", entries, 0, limits::ENTRIES)?;
             }
-            Op::Export { ring, ifq } | Op::Flush { ring, ifq } => {
+            Op::AddArea { ring, ifq, buffers, .. } => {
+                self.ifq_of(at(Part::Ifq), ifq, ring, owners)?;
+                self.range(at(Part::Buffers), "buffers", buffers, 1, limits::BUFFERS)?;
+            }
+            Op::Export { ring, ifq, .. }
+            | Op::Flush { ring, ifq, .. }
+            | Op::Arm { ring, ifq, .. }
+            | Op::Mmap { ring, ifq } => {
                 self.ifq_of(at(Part::Ifq), ifq, ring, owners)?;
             }
             Op::Import { fd, .. } | Op::Close { fd } => self.kind(at(Part::Fd), fd, VarKind::Fd)?,
@@ -103,8 +112,22 @@ impl Checker<'_> {
                 self.range(at(Part::Len), "number of bytes", len, 1, limits::SEND)?;
             }
             Op::Shutdown { socket } => self.socket(at(Part::Socket), socket)?,
+            Op::Clone { from, ifq, .. } => {
+                if usize::from(from) >= self.test.rings.len() {
+                    return self.fail(at(Part::From), format!("there is no ring {from}"), "a ring");
+                }
+                self.ifq_of(at(Part::Ifq), ifq, from, owners)?;
+            }
+            Op::Scribble { ifq, word, .. } => {
+                self.kind(at(Part::Ifq), ifq, VarKind::Ifq)?;
+                if let RqWord::Off(index) | RqWord::Pad(index) = word {
+                    self.range(at(Part::Word), "index", index, 0, limits::ENTRIES - 1)?;
+                }
+            }
+            Op::UnregisterNetdev => self.queue(at(Part::Verb), 0)?,
             Op::Exit { .. } | Op::Wait { .. } => {}
         }
+        self.quirks(&at, &step.op)?;
         let mut seen = BTreeSet::new();
         for (j, &var) in step.after.iter().enumerate() {
             self.var(at(Part::After(j)), var)?;
@@ -114,6 +137,15 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    fn quirks(&self, at: &dyn Fn(Part) -> Place, op: &Op) -> Result<(), Invalid> {
+        let verb = verb_of(op);
+        let stray = op.quirks().iter().enumerate().find(|(_, quirk)| !quirk.fits(verb));
+        let Some((j, quirk)) = stray else { return Ok(()) };
+        let fitting = Quirk::ALL.iter().filter(|q| q.fits(verb)).map(|q| q.name());
+        let message = format!("`{quirk}` means nothing for `{verb}`");
+        self.fail(at(Part::Quirk(j)), message, one_of(fitting))
     }
 
     fn socket(&self, place: Place, socket: u8) -> Result<(), Invalid> {
@@ -133,7 +165,7 @@ impl Checker<'_> {
         self.fail(place, message, kind_name(kind))
     }
 
-    /// An id of an ifq means something in the ring that registered or imported it only.
+    /// An id of an ifq means something in the ring only that registered, cloned or imported it.
     fn ifq_of(
         &self,
         place: Place,
@@ -148,8 +180,10 @@ impl Checker<'_> {
         // The binding step may come later, its ring not checked yet.
         let owner = rings.get(usize::from(owner)).map_or("?", String::as_str);
         let message = format!("`{}` is an ifq of ring `{owner}`", self.name(var));
-        let expected =
-            format!("an ifq that ring `{}` has registered or imported", rings[usize::from(ring)]);
+        let expected = format!(
+            "an ifq that ring `{}` has registered, cloned or imported",
+            rings[usize::from(ring)]
+        );
         self.fail(place, message, expected)
     }
 

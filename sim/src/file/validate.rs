@@ -1,9 +1,9 @@
 //! What makes a [`Test`] mean something, wherever it comes from.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ifq_model::revision::Defect;
-use ifq_model::scenario::{Step, Test, VarId, limits};
+use ifq_model::scenario::{RingSetup, Step, Test, VarId, limits};
 
 use super::order::check_order;
 use super::place::{Invalid, Place, Section};
@@ -11,8 +11,8 @@ use super::words::{NAME_FORM, is_name, is_reserved};
 
 /// Checks everything that a test must be and that its type does not say: names are plain and
 /// unique, indices exist, results are of the right kind and numbered in the order of
-/// [`Test::steps`], numbers are within [`limits`], a ring is driven by one thread, and no step waits
-/// for itself.
+/// [`Test::steps`], numbers are within [`limits`], a ring is driven by one thread, no step waits for
+/// itself, and an expectation is for variants that there are.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ impl Checker<'_> {
         self.fail(place, format!("{what} {value} is out of range"), format!("{min} to {max}"))
     }
 
-    fn unique<T: PartialEq + ToString>(
+    pub(super) fn unique<T: PartialEq + ToString>(
         &self,
         items: &[T],
         place: impl Fn(usize) -> Place,
@@ -114,10 +114,12 @@ impl Checker<'_> {
         if let Some(i) = test.revisions.windows(2).position(|w| w[0] > w[1]) {
             return self.fail(Place::Revision(i + 1), "revisions out of order", "oldest first");
         }
+        self.unique(&test.shows, Place::Show)?;
         if test.rings.is_empty() {
             return self.fail(Place::Rings, "no ring", "a line `ring NAME...`");
         }
         self.count(Place::Rings, "rings", test.rings.len(), 1, limits::RINGS)?;
+        self.setups()?;
         self.count(Place::Sockets, "sockets", test.sockets.len(), 0, limits::SOCKETS)?;
         self.count(Place::Threads, "threads", test.threads.len(), 0, limits::THREADS)?;
         self.count(Place::Vars, "bound names", test.vars.len(), 0, limits::VARS)?;
@@ -125,6 +127,30 @@ impl Checker<'_> {
         for (i, socket) in test.sockets.iter().enumerate() {
             if let Some(queue) = socket.queue {
                 self.queue(Place::SocketQueue(i), queue)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// By ring, then in the order of [`RingSetup::ALL`].
+    fn setups(&self) -> Result<(), Invalid> {
+        let test = self.test;
+        for (i, &(ring, setup)) in test.setups.iter().enumerate() {
+            if usize::from(ring) >= test.rings.len() {
+                return self.fail(Place::Setup(i), format!("there is no ring {ring}"), "a ring");
+            }
+            let before = i.checked_sub(1).map(|i| test.setups[i]);
+            let key = |(ring, setup): (u8, RingSetup)| (ring, setup as u8);
+            match before.map(|before| key(before).cmp(&key((ring, setup)))) {
+                Some(Ordering::Equal) => {
+                    let message = format!("`{}` is listed twice", setup.name());
+                    return self.fail(Place::Setup(i), message, "each once");
+                }
+                Some(Ordering::Greater) => {
+                    let expected = "the order of the rings, then of the set-ups";
+                    return self.fail(Place::Setup(i), "set-ups out of order", expected);
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -186,39 +212,5 @@ impl Checker<'_> {
             return Ok(());
         }
         self.fail(place, format!("there is no result {var}"), "the result of a step")
-    }
-
-    /// Faults, observed results, expectations, the schedule.
-    fn verdicts(&self) -> Result<(), Invalid> {
-        let test = self.test;
-        self.unique(&test.faults, Place::Fault)?;
-        let (min, max) = if test.faults.is_empty() { (0, 0) } else { (1, limits::FAULTS) };
-        self.range(Place::MaxFaults, "number of faults", test.max_faults, min, max)?;
-        let mut seen = BTreeSet::new();
-        for (i, &var) in test.observe.iter().enumerate() {
-            self.var(Place::Observe(i), var)?;
-            if !seen.insert(var) {
-                let message = format!("`{}` is observed twice", self.name(var));
-                return self.fail(Place::Observe(i), message, "each name once");
-            }
-        }
-        if test.expect.is_empty() {
-            let expected = "a line `expect holds` or `expect violates INVARIANT`";
-            return self.fail(Place::Expects, "no expectation", expected);
-        }
-        let mut seen: BTreeSet<Vec<Defect>> = BTreeSet::new();
-        for (i, expect) in test.expect.iter().enumerate() {
-            self.unique(&expect.defects, |j| Place::ExpectDefect(i, j))?;
-            let mut defects = expect.defects.clone();
-            defects.sort_unstable();
-            if !seen.insert(defects) {
-                let message = "a second expectation for the same defects";
-                return self.fail(Place::Expect(i), message, "one for each set of defects");
-            }
-        }
-        match &test.schedule {
-            Some(schedule) => self.unique(&schedule.defects, Place::ScheduleDefect),
-            None => Ok(()),
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The words of the format, and how errors list them.
 
+use ifq_model::scenario::Op;
+
 /// The version of [`ifq_model::scenario::Schedule`]'s numbers that this crate writes and reads.
 pub const SCHEDULE_VERSION: &str = "v1";
 
@@ -7,8 +9,8 @@ pub const SCHEDULE_VERSION: &str = "v1";
 pub(super) const NAME_LEN: usize = 64;
 
 /// First words of header lines.
-pub(super) const HEADERS: [&str; 10] = [
-    "test", "about", "revision", "ring", "socket", "queues", "fault", "observe", "expect",
+pub(super) const HEADERS: [&str; 11] = [
+    "test", "about", "revision", "shows", "ring", "socket", "queues", "fault", "observe", "expect",
     "schedule",
 ];
 
@@ -36,11 +38,17 @@ const fn verb(word: &'static str, prefix: Prefix, usage: &'static str) -> Verb {
 }
 
 /// All verbs.
-pub(super) const VERBS: [Verb; 11] = [
+pub(super) const VERBS: [Verb; 17] = [
     verb("register", Prefix::Ring, "`RING: register nodev|queue=N buffers=N entries=N`"),
+    verb("clone", Prefix::Ring, "`RING: clone RING IFQ`"),
     verb("export", Prefix::Ring, "`RING: export IFQ`"),
     verb("import", Prefix::Ring, "`RING: import FD`"),
     verb("flush", Prefix::Ring, "`RING: flush IFQ`"),
+    verb("add-area", Prefix::Ring, "`RING: add-area IFQ buffers=N`"),
+    verb("arm", Prefix::Ring, "`RING: arm IFQ alloc-fail|copy|unknown`"),
+    verb("mmap", Prefix::Ring, "`RING: mmap IFQ`"),
+    verb("unregister-netdev", Prefix::None, "`unregister-netdev`"),
+    verb("scribble", Prefix::None, "`scribble IFQ head|tail|off=N|pad=N VALUE`"),
     verb("exit", Prefix::Ring, "`RING: exit`"),
     verb("close", Prefix::None, "`close FD`"),
     verb("recv", Prefix::Ring, "`RING: recv IFQ SOCKET [len=N]`"),
@@ -50,12 +58,36 @@ pub(super) const VERBS: [Verb; 11] = [
     verb("shutdown", Prefix::Socket, "`SOCKET: shutdown`"),
 ];
 
+/// The verb of an operation.
+#[must_use]
+pub fn verb_of(op: &Op) -> &'static str {
+    match op {
+        Op::Register { .. } => "register",
+        Op::Clone { .. } => "clone",
+        Op::Export { .. } => "export",
+        Op::Import { .. } => "import",
+        Op::Flush { .. } => "flush",
+        Op::AddArea { .. } => "add-area",
+        Op::Arm { .. } => "arm",
+        Op::Mmap { .. } => "mmap",
+        Op::UnregisterNetdev => "unregister-netdev",
+        Op::Scribble { .. } => "scribble",
+        Op::Exit { .. } => "exit",
+        Op::Close { .. } => "close",
+        Op::Recv { .. } => "recv",
+        Op::Wait { .. } => "wait",
+        Op::Return { .. } => "return",
+        Op::Send { .. } => "send",
+        Op::Shutdown { .. } => "shutdown",
+    }
+}
+
 /// Words that a ring, a socket or a result cannot have as its name.
 pub(super) fn is_reserved(word: &str) -> bool {
     HEADERS.contains(&word)
         || SECTIONS.contains(&word)
         || VERBS.iter().any(|v| v.word == word)
-        || matches!(word, "after" | "unlocked" | "nothing")
+        || matches!(word, "with" | "after" | "unlocked" | "nothing")
 }
 
 /// Whether a word has the form of a name: a letter, then letters, digits, `-` and `_`.
@@ -72,7 +104,7 @@ pub(super) const NAME_FORM: &str =
 
 /// `` `a`, `b` or `c` ``; a long list is cut.
 pub(super) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 16;
+    const SHOWN: usize = 18;
     let words: Vec<&str> = words.into_iter().collect();
     let shown: Vec<String> = words.iter().take(SHOWN).map(|w| format!("`{w}`")).collect();
     let rest = words.len() - shown.len();
@@ -123,7 +155,7 @@ mod tests {
     #[test]
     fn long_lists_are_cut() {
         let words: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-        assert!(one_of(words.iter().map(String::as_str)).ends_with("`15` or 4 more"));
+        assert!(one_of(words.iter().map(String::as_str)).ends_with("`17` or 2 more"));
         assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
         assert_eq!(one_of(["a"]), "`a`");
         assert_eq!(one_of([]), "nothing: there is none");

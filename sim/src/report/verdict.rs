@@ -15,7 +15,7 @@ pub enum Verdict {
     Holds,
     /// An invariant broke.
     Violated,
-    /// A limit ended the search before the end; no invariant broke until then.
+    /// A limit ended the search or a run before the end; no invariant broke until then.
     Bounded,
 }
 
@@ -40,6 +40,8 @@ pub struct Row {
     pub revision: Revision,
     /// Switched on.
     pub defects: Vec<Defect>,
+    /// Mended.
+    pub without: Vec<Defect>,
     /// What the search came to.
     pub verdict: Verdict,
     /// Which invariant broke.
@@ -58,20 +60,39 @@ pub struct Row {
     pub seconds: f64,
     /// Nothing was left out.
     pub exhaustive: bool,
+    /// Runs that were given up because they did not end.
+    pub cut: u64,
     /// Steps of the counterexample.
     pub steps: Option<u64>,
 }
 
-/// What a test expects of a variant: the invariant that breaks, or `None` if everything holds. A
-/// variant that the test says nothing about is expected to hold.
-#[must_use]
-pub fn expected(test: &Test, variant: &Variant) -> Option<Invariant> {
-    let says = |defects: &[Defect]| {
-        let mut defects = defects.to_vec();
-        defects.sort_unstable();
-        defects == variant.defects
+impl Row {
+    /// What is switched on and mended, or `-`.
+    #[must_use]
+    pub fn switches(&self) -> String {
+        switches(&self.defects, &self.without)
+    }
+
+    /// The verdict in words: `holds`, `violates I1`, `bounded`.
+    #[must_use]
+    pub fn says(&self) -> String {
+        match self.invariant {
+            Some(invariant) => format!("violates {invariant}"),
+            None if self.cut > 0 => format!("bounded: {} runs without end", self.cut),
+            None => self.verdict.name().to_owned(),
+        }
+    }
+}
+
+/// `with X without Y`, or `-`.
+pub(crate) fn switches(defects: &[Defect], without: &[Defect]) -> String {
+    let names = |word: &str, defects: &[Defect]| match defects {
+        [] => None,
+        _ => Some(defects.iter().fold(word.to_owned(), |text, d| format!("{text} {d}"))),
     };
-    test.expect.iter().find(|e| says(&e.defects)).and_then(|e| e.violates)
+    let parts = [names("with", defects), names("without", without)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
 }
 
 /// The verdict of a search.
@@ -83,7 +104,7 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> Row {
         None if found.exhaustive => Verdict::Holds,
         None => Verdict::Bounded,
     };
-    let expected = expected(test, variant);
+    let expected = test.expected(variant);
     let as_expected = match expected {
         None => verdict == Verdict::Holds,
         Some(invariant) => violation.is_some_and(|v| v.invariant == invariant),
@@ -92,6 +113,7 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> Row {
         test: test.name.clone(),
         revision: variant.revision,
         defects: variant.defects.clone(),
+        without: variant.without.clone(),
         verdict,
         invariant: violation.map(|v| v.invariant),
         what: violation.map(|v| v.what.clone()),
@@ -101,6 +123,7 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> Row {
         transitions: found.transitions,
         seconds: found.elapsed.as_secs_f64(),
         exhaustive: found.exhaustive,
+        cut: found.cut,
         steps: found.counterexample.as_ref().map(|c| c.steps),
     }
 }

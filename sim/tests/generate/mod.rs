@@ -2,10 +2,11 @@
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::revision::{Defect, Revision};
+use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::revision::{Defect, Entry, Revision};
 use ifq_model::scenario::{
-    Expect, Op, RingId, Schedule, Socket, SocketId, Source, Step, Test, Thread, Var, VarId,
-    VarKind, limits,
+    Event, Expect, Op, RingId, RingSetup, RqWord, Schedule, Socket, SocketId, Source, Step, Test,
+    Thread, Var, VarId, VarKind, limits,
 };
 
 /// Every choice is one byte; when there are no more, it is the first possibility.
@@ -30,9 +31,15 @@ impl Bytes<'_> {
         (!from.is_empty()).then(|| from[self.below(from.len())])
     }
 
+    /// A part of a list, in its order.
     fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
-        let mask = self.byte();
+        let mask: usize = (0..from.len().div_ceil(8)).fold(0, |n, _| n << 8 | self.byte());
         (0..from.len()).filter(|i| mask >> i & 1 == 1).map(|i| from[i]).collect()
+    }
+
+    /// Mostly nothing, sometimes a part of a list.
+    fn few<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
+        if self.below(4) == 1 { self.some(from) } else { Vec::new() }
     }
 }
 
@@ -82,7 +89,18 @@ impl Maker<'_> {
         let about = self.bytes.pick(&about).unwrap_or_default();
         let test = &mut self.test;
         test.about = about.to_owned();
+        test.shows = self.bytes.few(&Entry::all());
+        if self.bytes.below(2) == 1 {
+            test.revisions = self.bytes.some(&Revision::ALL);
+            if test.revisions.is_empty() {
+                test.revisions = vec![Revision::Import71];
+            }
+        }
         test.rings = (0..=self.bytes.below(4)).map(|i| format!("R{i}")).collect();
+        for ring in 0..test.rings.len() as RingId {
+            let setups = self.bytes.few(RingSetup::ALL);
+            test.setups.extend(setups.into_iter().map(|setup| (ring, setup)));
+        }
         test.queues = self.bytes.below(3) as u32;
         for i in 0..self.bytes.below(4) {
             let queue = (test.queues > 0 && self.bytes.below(2) == 1)
@@ -121,7 +139,7 @@ impl Maker<'_> {
     }
 
     fn op(&mut self, to: To) -> Option<Op> {
-        let verb = self.bytes.below(11);
+        let verb = self.bytes.below(17);
         let sockets: Vec<SocketId> = (0..self.test.sockets.len() as SocketId).collect();
         let ring = self.ring(to);
         let ifqs = self.vars(VarKind::Ifq, ring);
@@ -136,17 +154,27 @@ impl Maker<'_> {
                 };
                 let buffers = 1 + self.bytes.number() % limits::BUFFERS;
                 let entries = self.bytes.number() % (limits::ENTRIES + 1);
-                Op::Register { ring: ring?, source, buffers, entries }
+                let quirks = self.quirks("register");
+                Op::Register { ring: ring?, source, buffers, entries, quirks }
             }
-            1 => Op::Export { ring: ring?, ifq: self.bytes.pick(&ifqs)? },
-            2 => Op::Import { ring: ring?, fd: self.bytes.pick(&fds)? },
-            3 => Op::Flush { ring: ring?, ifq: self.bytes.pick(&ifqs)? },
+            1 => {
+                let (ifq, quirks) = (self.bytes.pick(&ifqs)?, self.quirks("export"));
+                Op::Export { ring: ring?, ifq, quirks }
+            }
+            2 => {
+                let (fd, quirks) = (self.bytes.pick(&fds)?, self.quirks("import"));
+                Op::Import { ring: ring?, fd, quirks }
+            }
+            3 => {
+                let (ifq, quirks) = (self.bytes.pick(&ifqs)?, self.quirks("flush"));
+                Op::Flush { ring: ring?, ifq, quirks }
+            }
             4 => Op::Exit { ring: self.bytes.below(self.test.rings.len()) as RingId },
             5 => Op::Close { fd: self.bytes.pick(&fds)? },
             6 => {
                 let len = [0, 1, u32::MAX][self.bytes.below(3)];
                 let (ifq, socket) = (self.bytes.pick(&ifqs)?, self.bytes.pick(&sockets)?);
-                Op::Recv { ring: ring?, ifq, socket, len }
+                Op::Recv { ring: ring?, ifq, socket, len, quirks: self.quirks("recv") }
             }
             7 => Op::Wait { ring: ring? },
             8 => {
@@ -159,8 +187,39 @@ impl Maker<'_> {
                 socket: self.bytes.pick(&sockets)?,
                 len: 1 + self.bytes.number() % limits::SEND,
             },
-            _ => Op::Shutdown { socket: self.bytes.pick(&sockets)? },
+            10 => Op::Shutdown { socket: self.bytes.pick(&sockets)? },
+            11 => {
+                let from = self.bytes.below(self.test.rings.len()) as RingId;
+                let ifq = self.vars(VarKind::Ifq, Some(from));
+                let (ifq, quirks) = (self.bytes.pick(&ifq)?, self.quirks("clone"));
+                Op::Clone { ring: ring?, from, ifq, quirks }
+            }
+            12 => {
+                let buffers = 1 + self.bytes.number() % limits::BUFFERS;
+                let (ifq, quirks) = (self.bytes.pick(&ifqs)?, self.quirks("add-area"));
+                Op::AddArea { ring: ring?, ifq, buffers, quirks }
+            }
+            13 => {
+                let (ifq, event) = (self.bytes.pick(&ifqs)?, self.bytes.pick(Event::ALL)?);
+                Op::Arm { ring: ring?, ifq, event, quirks: self.quirks("arm") }
+            }
+            14 => Op::Mmap { ring: ring?, ifq: self.bytes.pick(&ifqs)? },
+            15 if self.test.queues > 0 => Op::UnregisterNetdev,
+            _ => {
+                let ifq = self.bytes.pick(&self.vars(VarKind::Ifq, None))?;
+                let index = self.bytes.number() % limits::ENTRIES;
+                let words = [RqWord::Head, RqWord::Tail, RqWord::Off(index), RqWord::Pad(index)];
+                let word = self.bytes.pick(&words)?;
+                let value = u64::from(self.bytes.number()) << 32 | u64::from(self.bytes.number());
+                Op::Scribble { ifq, word, value: value >> [0, 40, 63][self.bytes.below(3)] }
+            }
         })
+    }
+
+    fn quirks(&mut self, verb: &str) -> Quirks {
+        let fitting: Vec<Quirk> =
+            Quirk::ALL.iter().copied().filter(|quirk| quirk.fits(verb)).collect();
+        self.bytes.few(&fitting).into_iter().collect()
     }
 
     /// Adds a step that waits for names that are bound already, so there is no cycle.
@@ -184,21 +243,52 @@ impl Maker<'_> {
 
     fn verdicts(&mut self) {
         let test = &mut self.test;
-        test.faults = self.bytes.some(&FaultPoint::ALL);
+        test.faults = match self.bytes.below(4) {
+            1 => FaultPoint::ALL.to_vec(),
+            _ => self.bytes.some(FaultPoint::ALL),
+        };
         if !test.faults.is_empty() {
             test.max_faults = 1 + self.bytes.below(limits::FAULTS as usize) as u32;
         }
         let all: Vec<VarId> = (0..test.vars.len() as VarId).rev().collect();
         test.observe = self.bytes.some(&all);
-        let violates = self.bytes.pick(&Invariant::ALL);
-        test.expect.push(Expect { defects: Vec::new(), violates: None });
-        let defects = self.bytes.some(&Defect::ALL);
-        if !defects.is_empty() {
-            test.expect.push(Expect { defects: defects.clone(), violates });
-        }
+        test.expect.push(Expect::default());
+        self.expectations();
         if self.bytes.below(2) == 1 {
+            let (defects, without) = self.switches(&[self.test.revisions[0]]);
             let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number()).collect();
-            test.schedule = Some(Schedule { defects, decisions });
+            self.test.schedule = Some(Schedule { defects, without, decisions });
         }
+    }
+
+    /// Each for one revision or for all, and no two for the same.
+    fn expectations(&mut self) {
+        for _ in 0..self.bytes.below(6) {
+            let revisions = self.test.revisions.clone();
+            // The last one is left for the expectations that name none.
+            let named = &revisions[..revisions.len() - 1];
+            let one = self.bytes.pick(named).filter(|_| self.bytes.below(2) == 1);
+            let meant = one.map_or(revisions, |revision| vec![revision]);
+            let (defects, without) = self.switches(&meant);
+            let revisions = one.into_iter().collect();
+            let violates = self.bytes.pick(&Invariant::ALL);
+            let expect = Expect { revisions, defects, without, violates };
+            let same = |e: &Expect| {
+                (&e.revisions, &e.defects, &e.without)
+                    == (&expect.revisions, &expect.defects, &expect.without)
+            };
+            if !self.test.expect.iter().any(same) {
+                self.test.expect.push(expect);
+            }
+        }
+    }
+
+    /// Defects that all of the revisions lack, and some that all of them have.
+    fn switches(&mut self, revisions: &[Revision]) -> (Vec<Defect>, Vec<Defect>) {
+        let all = |has: bool| -> Vec<Defect> {
+            let fits = |d: &&Defect| revisions.iter().all(|r| r.defects().contains(d) == has);
+            Defect::ALL.iter().filter(fits).copied().collect()
+        };
+        (self.bytes.few(&all(false)), self.bytes.few(&all(true)))
     }
 }

@@ -1,9 +1,12 @@
 //! Tests with several threads.
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::scenario::{Op, RingId, SocketId, Test, Thread, VarId, VarKind};
+use ifq_model::quirk::Quirks;
+use ifq_model::revision::Revision;
+use ifq_model::scenario::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarKind};
 use proptest::prelude::*;
 
+use super::ops::Kind;
 use super::{Draw, Maker, Manners, Shape, Word, shape, words};
 
 /// What a test with threads is made from.
@@ -16,15 +19,20 @@ pub struct Threads {
     /// The threads' operations; which thread does one follows from its ring.
     pub steps: Vec<Word>,
     /// Which fault points may fail, by position.
-    pub faults: u8,
+    pub faults: u32,
 }
 
 /// Small tests: at most `setup` operations before the threads start, `steps` in all of them.
 pub fn threads(setup: usize, steps: usize) -> impl Strategy<Value = Threads> {
-    (shape(), words(setup), words(steps), any::<u8>()).prop_map(|(shape, setup, steps, faults)| {
+    (shape(), words(setup), words(steps), prop::option::of(any::<u32>())).prop_map(
         // Half of the tests go without faults.
-        Threads { shape, setup, steps, faults: if faults < 128 { 0 } else { faults } }
-    })
+        |(shape, setup, steps, faults)| Threads {
+            shape,
+            setup,
+            steps,
+            faults: faults.unwrap_or(0),
+        },
+    )
 }
 
 /// A valid test in which each ring is driven by a thread of its own, and one more thread is the
@@ -33,8 +41,8 @@ pub fn threads(setup: usize, steps: usize) -> impl Strategy<Value = Threads> {
 /// The application keeps to the rules: it gives a buffer back at most once, to the ifq that it came
 /// from, and holds its lock while it does.
 #[must_use]
-pub fn concurrent(from: &Threads) -> Test {
-    let mut maker = Maker::new(&from.shape);
+pub fn concurrent(revision: Revision, from: &Threads) -> Test {
+    let mut maker = Maker::new(revision, &from.shape);
     maker.manners = Some(Manners::default());
     for word in &from.setup {
         if let Some(step) = maker.next(word) {
@@ -52,7 +60,11 @@ pub fn concurrent(from: &Threads) -> Test {
     }
     let mut test = state.maker.finish();
     test.threads.retain(|thread| !thread.steps.is_empty());
+    // `zcrx_ctrl_add_area` holds `pp_lock` over `copy_to_user`: whoever wants the lock, such as the
+    // end of the device, waits as long as user space likes.
+    let stalls = test.steps().any(|step| matches!(step.op, Op::AddArea { .. }));
     let points = FaultPoint::ALL.iter().enumerate();
+    let points = points.filter(|(_, point)| !stalls || **point != FaultPoint::PageFaultWaits);
     test.faults = points.filter(|(i, _)| from.faults >> i & 1 == 1).map(|(_, p)| *p).collect();
     test.max_faults = test.faults.len().min(2) as u32;
     ifq_sim::file::renumber(&mut test);
@@ -75,39 +87,66 @@ impl Concurrent {
 
     fn peer(&self, draw: &mut Draw<'_>) -> Option<Op> {
         let rings = self.maker.test.rings.len() as u32;
-        let op = match draw.below(8) {
-            0..=3 => Op::Send { socket: self.socket(draw), len: draw.bytes() },
-            4 => Op::Shutdown { socket: self.socket(draw) },
-            5 => Op::Exit { ring: draw.below(rings) as RingId },
+        let op = match draw.below(16) {
+            0..=7 => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            8 | 9 => Op::Shutdown { socket: self.socket(draw) },
+            10 | 11 => Op::Exit { ring: draw.below(rings) as RingId },
+            12 if self.maker.test.queues > 0 => Op::UnregisterNetdev,
             _ => Op::Close { fd: draw.one_of(&self.maker.vars(VarKind::Fd))? },
         };
         Some(op)
     }
 
     fn drive(&self, ring: RingId, draw: &mut Draw<'_>) -> Option<Op> {
-        let own = |var: &VarId| self.maker.owners[usize::from(*var)] == Some(ring);
-        let mut ifqs = self.maker.vars(VarKind::Ifq);
-        ifqs.retain(own);
+        let revision = self.maker.revision;
+        let (own, others): (Vec<VarId>, Vec<VarId>) = (self.maker.vars(VarKind::Ifq).iter())
+            .partition(|var| self.maker.owners[usize::from(**var)] == Some(ring));
         let fds = self.maker.vars(VarKind::Fd);
-        let mut kinds = vec![0, 0, 1, 7];
-        kinds.extend(if fds.is_empty() { &[][..] } else { &[2, 2, 2] });
-        kinds.extend(if ifqs.is_empty() { &[1, 1][..] } else { &[3, 4, 5, 5, 6, 6] });
+        let mut kinds = vec![Kind::Wait, Kind::Wait, Kind::Register, Kind::Exit];
+        let sharing =
+            if revision.has_proxies() { (Kind::Clone, &others) } else { (Kind::Import, &fds) };
+        kinds.extend(std::iter::repeat_n(sharing.0, 4 * usize::from(!sharing.1.is_empty())));
+        if own.is_empty() {
+            kinds.extend([Kind::Register; 2]);
+        } else {
+            kinds.extend([Kind::Recv, Kind::Recv, Kind::Return, Kind::Return, Kind::Mmap]);
+            kinds.extend([Kind::Export, Kind::Flush].iter().filter(|_| revision.has_ctrl()));
+            kinds.extend([Kind::AddArea, Kind::Arm].iter().filter(|_| revision.has_events()));
+        }
+        let quirks = Quirks::NONE;
         let op = match draw.one_of(&kinds)? {
-            0 => Op::Wait { ring },
-            1 => {
+            Kind::Wait => Op::Wait { ring },
+            Kind::Exit => Op::Exit { ring },
+            Kind::Return => self.give_back(ring, draw)?,
+            Kind::Register => {
                 let source = self.maker.source(draw);
-                let buffers = 1 + draw.below(4);
-                Op::Register { ring, source, buffers, entries: 1 + draw.below(4) }
+                let (buffers, entries) = (1 + draw.below(4), 1 + draw.below(4));
+                let quirks = draw.harmless("register", revision);
+                Op::Register { ring, source, buffers, entries, quirks }
             }
-            2 => Op::Import { ring, fd: draw.one_of(&fds)? },
-            3 => Op::Export { ring, ifq: draw.one_of(&ifqs)? },
-            4 => Op::Flush { ring, ifq: draw.one_of(&ifqs)? },
-            5 => {
-                let ifq = draw.one_of(&ifqs)?;
-                Op::Recv { ring, ifq, socket: self.socket(draw), len: 0 }
+            Kind::Clone => {
+                let ifq = draw.one_of(&others)?;
+                let from = self.maker.owners[usize::from(ifq)]?;
+                Op::Clone { ring, from, ifq, quirks }
             }
-            6 => self.give_back(ring, draw)?,
-            _ => Op::Exit { ring },
+            Kind::Import => Op::Import { ring, fd: draw.one_of(&fds)?, quirks },
+            kind => self.with_ifq(ring, draw.one_of(&own)?, kind, draw)?,
+        };
+        Some(op)
+    }
+
+    fn with_ifq(&self, ring: RingId, ifq: VarId, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
+        let quirks = Quirks::NONE;
+        let op = match kind {
+            Kind::Export => Op::Export { ring, ifq, quirks },
+            Kind::Flush => Op::Flush { ring, ifq, quirks },
+            Kind::AddArea => Op::AddArea { ring, ifq, buffers: 1 + draw.below(4), quirks },
+            Kind::Arm => {
+                let event = draw.one_of(&[Event::Copy, Event::AllocFail])?;
+                Op::Arm { ring, ifq, event, quirks }
+            }
+            Kind::Mmap => Op::Mmap { ring, ifq },
+            _ => Op::Recv { ring, ifq, socket: self.socket(draw), len: 0, quirks },
         };
         Some(op)
     }

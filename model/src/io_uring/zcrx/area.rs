@@ -1,11 +1,14 @@
 //! Areas, niovs and the free list.
 
-use crate::errno::ENOMEM;
+use crate::errno::{EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
-use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem};
+use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem, page_pool_unref_netmem};
 use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+use crate::quirk::{Quirk, Quirks};
+use crate::revision::Defect;
+use crate::uaccess::{copy_from_user, copy_to_user};
 use crate::user::mem::AreaMem;
 
 /// `niov_shift`: a buffer is a page.
@@ -29,6 +32,8 @@ pub struct Area<P: Platform> {
     pub area_id: u32,
     niovs: Vec<Niov<P>>,
     user_refs: Vec<P::Atomic>,
+    /// The ring that each buffer was handed to last, plus one; only with S3.
+    handed_to: Vec<P::Atomic>,
     free_count: P::Plain,
     freelist: Vec<P::Plain>,
     is_mapped: P::Plain,
@@ -66,7 +71,10 @@ impl<P: Platform> Clone for NiovRef<P> {
 
 impl<P: Platform> std::fmt::Debug for NiovRef<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "niov{}", self.idx)
+        match self.area.area_id {
+            0 => write!(f, "niov{}", self.idx),
+            area_id => write!(f, "niov{area_id}.{}", self.idx),
+        }
     }
 }
 
@@ -110,10 +118,17 @@ impl<P: Platform> NiovRef<P> {
         self.area.mem.write(self.idx, sock, seq);
     }
 
+    /// Remembers whose completion tells of the buffer.
+    pub fn handed_to(&self, ring: u32) {
+        if let Some(word) = self.area.handed_to.get(self.idx as usize) {
+            word.poke(u64::from(ring) + 1);
+        }
+    }
+
     /// Where user space finds it: area token and offset.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        u64::from(self.area.area_id) << AREA_SHIFT | u64::from(self.idx) << NIOV_SHIFT
+        zcrx_area_id_to_token(self.area.area_id) | u64::from(self.idx) << NIOV_SHIFT
     }
 }
 
@@ -126,6 +141,9 @@ pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
 pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) -> bool {
     let counter = niov.user_counter();
     let mut old = counter.load(Order::Relaxed).await;
+    if niov.area.ifq.kernel.has(Defect::UrefRace) {
+        return old != 0 && dec_uref(niov).await;
+    }
     loop {
         if old < refs {
             return false;
@@ -138,24 +156,144 @@ pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) ->
     }
 }
 
-/// `__zcrx_create_area` and `io_zcrx_append_area`. Under `pp_lock`.
+/// `atomic_dec` of what was found above zero before (6.18).
+async fn dec_uref<P: Platform>(niov: &NiovRef<P>) -> bool {
+    if niov.user_counter().rmw(Rmw::Sub(1), Order::Relaxed).await == 0 {
+        P::violation(Invariant::I2, format_args!("user_refs of {niov:?} below zero"));
+    }
+    true
+}
+
+/// `struct io_uring_zcrx_area_reg` of a registration, or of [`zcrx_ctrl_add_area`].
+#[derive(Clone, Debug)]
+pub struct AreaReg<P: Platform> {
+    /// `addr` and `len`; what the kernel writes into the structure goes here, too.
+    pub mem: Ptr<P, AreaMem<P>>,
+    /// What is unusual about it.
+    pub quirks: Quirks,
+}
+
+/// `zcrx_area_id_to_token`.
+fn zcrx_area_id_to_token(area_id: u32) -> u64 {
+    u64::from(area_id) << AREA_SHIFT
+}
+
+/// Whether an area is mapped for the device when it is made (7.1 and later), and not by the page
+/// pool.
+pub(super) fn maps_at_creation<P: Platform>(ifq: &Ifq<P>) -> bool {
+    ifq.kernel.variant.revision.has_nodev()
+}
+
+/// `io_zcrx_create_area`.
 ///
 /// # Errors
-/// -ENOMEM at the fault point.
+/// -EINVAL, -EFAULT, -EOPNOTSUPP, -ERANGE for what the structure must not be; -ENOMEM at the fault
+/// points; -EINVAL if there are too many areas.
 pub async fn io_zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
-    mem: &Ptr<P, AreaMem<P>>,
+    reg: &AreaReg<P>,
 ) -> Result<(), i64> {
-    let _func = P::func("io_zcrx_create_area");
+    // Before 7.3 without the lock: nobody else knows the ifq.
     let _guard = ifq.pp_lock.lock().await;
+    __zcrx_create_area(ifq, reg).await
+}
+
+/// `zcrx_ctrl_add_area`: `ZCRX_CTRL_ADD_AREA`.
+///
+/// # Errors
+/// As [`io_zcrx_create_area`]; -EINVAL for reserved fields, -EFAULT if the device is gone or the
+/// structure cannot be read or written.
+pub async fn zcrx_ctrl_add_area<P: Platform>(
+    ifq: &Ptr<P, Ifq<P>>,
+    reg: &AreaReg<P>,
+) -> Result<(), i64> {
+    let _func = P::func("zcrx_ctrl_add_area");
+    copy_from_user::<P>(!reg.quirks.has(Quirk::AreaFault))?;
+    if reg.quirks.has(Quirk::OpResv) || reg.quirks.has(Quirk::AreaToken) {
+        return Err(-EINVAL);
+    }
+    let _guard = ifq.pp_lock.lock().await;
+    if ifq.dev.get() != 0 && ifq.netdev.get() == 0 {
+        return Err(-EFAULT);
+    }
+    copy_to_user(&ifq.kernel).await?;
+    reg.mem.set_token(zcrx_area_id_to_token(ifq.nr_areas() as u32));
+    __zcrx_create_area(ifq, reg).await
+}
+
+/// Under `pp_lock`.
+///
+/// Divergence from Linux: an `rx_buf_len` of two pages fits no memory, because no two pages of user
+/// space lie side by side.
+#[allow(non_snake_case, reason = "the kernel's name")]
+async fn __zcrx_create_area<P: Platform>(
+    ifq: &Ptr<P, Ifq<P>>,
+    reg: &AreaReg<P>,
+) -> Result<(), i64> {
+    let _func = P::func("__zcrx_create_area");
+    ifq.pp_lock.assert_held();
+    let has_dev = ifq.dev.get() != 0;
+    if reg.quirks.has(Quirk::RxBufLen) {
+        return Err(-EINVAL);
+    }
+    let two_pages = reg.quirks.has(Quirk::RxBufBig);
+    if !has_dev && two_pages {
+        return Err(-EOPNOTSUPP);
+    }
     if P::fault(FaultPoint::AreaAlloc) {
         return Err(-ENOMEM);
     }
+    io_import_area(reg)?;
+    let area = alloc_area(ifq, &reg.mem, has_dev && maps_at_creation(ifq));
+    let ret = if has_dev && two_pages {
+        Err(-ERANGE)
+    } else if P::fault(FaultPoint::AreaAlloc) {
+        Err(-ENOMEM)
+    } else {
+        io_zcrx_append_area(ifq, &area).await
+    };
+    if ret.is_err() {
+        __io_zcrx_unmap_area(&area);
+        io_zcrx_free_area(&area);
+    }
+    ret
+}
+
+/// `io_import_area` and `io_import_umem`: pins the memory.
+fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
+    let (mem, quirks) = (&reg.mem, reg.quirks);
+    if quirks.has(Quirk::AreaFlags) || quirks.has(Quirk::AreaToken) || quirks.has(Quirk::AreaResv) {
+        return Err(-EINVAL);
+    }
+    // io_validate_user_buf_range()
+    if mem.buffers() == 0 {
+        return Err(-EFAULT);
+    }
+    if quirks.has(Quirk::AreaUnaligned) || quirks.has(Quirk::AreaDmabufFd) {
+        return Err(-EINVAL);
+    }
+    if quirks.has(Quirk::AreaNull) {
+        return Err(-EFAULT);
+    }
+    if P::fault(FaultPoint::AreaImport) {
+        return Err(-ENOMEM);
+    }
     mem.pins.pin();
+    Ok(())
+}
+
+/// An area with all buffers in its free list.
+fn alloc_area<P: Platform>(
+    ifq: &Ptr<P, Ifq<P>>,
+    mem: &Ptr<P, AreaMem<P>>,
+    is_mapped: bool,
+) -> Ptr<P, Area<P>> {
     let nr = mem.buffers();
-    let area = Ptr::<P, _>::alloc(Kind::Area, ifq.number, || Area {
+    let area_id = ifq.nr_areas() as u32;
+    let remembers = if ifq.kernel.has(Defect::S3) { nr } else { 0 };
+    Ptr::alloc(Kind::Area, ifq.number + 1000 * area_id, || Area {
         ifq: ifq.clone(),
-        area_id: 0,
+        area_id,
         niovs: (0..nr)
             .map(|_| Niov {
                 pp: P::plain("desc.pp", 0),
@@ -163,22 +301,55 @@ pub async fn io_zcrx_create_area<P: Platform>(
             })
             .collect(),
         user_refs: (0..nr).map(|_| P::atomic("niov.user_refs", 0)).collect(),
+        handed_to: (0..remembers).map(|_| P::atomic("niov.handed_to", 0)).collect(),
         free_count: P::plain("free_count", u64::from(nr)),
         freelist: (0..nr).map(|i| P::plain("freelist", u64::from(i))).collect(),
-        is_mapped: P::plain("is_mapped", ifq.netdev.get()),
+        is_mapped: P::plain("is_mapped", u64::from(is_mapped)),
         mem: mem.clone(),
-    });
+    })
+}
+
+/// `io_zcrx_append_area`. Under `pp_lock`.
+///
+/// Divergence from Linux: `ZCRX_MAX_AREAS` is 1024; here it is what a test may hold.
+async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
+    let nr = ifq.nr_areas();
+    let slot = ifq.areas.get(nr).ok_or(-EINVAL)?;
+    if !ifq.kernel.variant.revision.has_add_area() {
+        slot.set(area.to_word());
+        ifq.nr_areas.set(1);
+        return Ok(());
+    }
+    if P::fault(FaultPoint::AreaAppend) {
+        return Err(-ENOMEM);
+    }
     let _rq = ifq.rq.lock.lock().await;
     let _alloc = ifq.alloc_lock.lock().await;
-    ifq.area.set(area.to_word());
+    slot.set(area.to_word());
+    ifq.nr_areas.set(nr as u64 + 1);
     Ok(())
+}
+
+/// `io_zcrx_map_area` (6.18, 6.19): by the first page pool.
+pub(super) async fn io_zcrx_map_area<P: Platform>(ifq: &Ifq<P>) {
+    let _guard = ifq.pp_lock.lock().await;
+    for area in ifq.areas() {
+        area.is_mapped.set(1);
+    }
+}
+
+/// `__io_zcrx_unmap_area`.
+#[allow(non_snake_case, reason = "the kernel's name")]
+fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
+    area.ifq.pp_lock.assert_held();
+    area.is_mapped.set(0);
 }
 
 /// `io_zcrx_unmap_areas`. Under `pp_lock`.
 pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
     ifq.pp_lock.assert_held();
-    if let Some(area) = ifq.area() {
-        area.is_mapped.set(0);
+    for area in ifq.areas() {
+        __io_zcrx_unmap_area(&area);
     }
 }
 
@@ -187,15 +358,32 @@ pub fn io_zcrx_free_area<P: Platform>(area: &Ptr<P, Area<P>>) {
     if area.is_mapped.get() != 0 {
         P::violation(Invariant::I3, format_args!("area freed while mapped for the device"));
     }
-    let (free, all) = (area.free_count.get(), u64::from(area.num_niovs()));
-    if free != all {
-        P::violation(
-            Invariant::I6,
-            format_args!("area freed with {free} of {all} buffers in the free list"),
-        );
+    if !freed_too_early(area) {
+        check_all_free(area);
     }
     area.mem.pins.unpin();
     area.free();
+}
+
+/// Whoever has a buffer of the area in its hands meets freed memory next, which says more: a page pool
+/// that lives on (M3), a request of a ring that has dropped its references (P9).
+fn freed_too_early<P: Platform>(area: &Area<P>) -> bool {
+    let kernel = &area.ifq.kernel;
+    kernel.has(Defect::M3) && P::live(Kind::PagePool) != 0
+        || kernel.has(Defect::P9) && P::live(Kind::Req) != 0
+}
+
+/// What a ring that is gone got in copies may still be counted as held: nobody can give it back, and
+/// it needs no page pool.
+fn check_all_free<P: Platform>(area: &Area<P>) {
+    let held = area.user_refs.iter().filter(|refs| refs.peek() != 0).count() as u64;
+    let (free, all) = (area.free_count.get(), u64::from(area.num_niovs()));
+    if free + held != all {
+        P::violation(
+            Invariant::I6,
+            format_args!("area freed with {free} of {all} buffers free and {held} held"),
+        );
+    }
 }
 
 /// `zcrx_get_free_niov`. Under `alloc_lock`.
@@ -232,7 +420,12 @@ pub async fn io_zcrx_return_niov<P: Platform>(niov: &NiovRef<P>) {
 pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
     let _func = P::func("io_zcrx_scrub");
     let _guard = ifq.pp_lock.lock().await;
-    let Some(area) = ifq.area() else { return };
+    for area in ifq.areas() {
+        io_zcrx_scrub_area(&area).await;
+    }
+}
+
+async fn io_zcrx_scrub_area<P: Platform>(area: &Ptr<P, Area<P>>) {
     for idx in 0..area.num_niovs() {
         let niov = NiovRef { area: area.clone(), idx };
         let counter = niov.user_counter();
@@ -240,8 +433,37 @@ pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
             continue;
         }
         let nr = counter.rmw(Rmw::Xchg(0), Order::Full).await;
-        if nr != 0 && crate::net::page_pool::page_pool_unref_netmem(&niov, nr).await == 0 {
+        if nr != 0 && page_pool_unref_netmem(&niov, nr).await == 0 {
             io_zcrx_return_niov(&niov).await;
+        }
+    }
+}
+
+/// Whether user space holds a buffer of the ifq. Only while nothing else runs.
+#[must_use]
+pub fn user_holds_any<P: Platform>(ifq: &Ifq<P>) -> bool {
+    ifq.areas().any(|area| area.user_refs.iter().any(|refs| refs.peek() != 0))
+}
+
+/// S3: a packet or a copy finds no buffer. Whether a ring that is gone still holds one: user space
+/// cannot give it back any more, and the kernel takes it back only with the last user. Under
+/// `alloc_lock`.
+pub fn report_lost_buffers<P: Platform>(ifq: &Ifq<P>) {
+    if !ifq.kernel.has(Defect::S3) {
+        return;
+    }
+    let open = ifq.kernel.files.open();
+    for area in ifq.areas() {
+        for (refs, ring) in area.user_refs.iter().zip(&area.handed_to) {
+            // A ring's descriptor is its number.
+            let gone = ring.peek().checked_sub(1).filter(|ring| !open.contains(&(*ring as usize)));
+            if let (Some(ring), true) = (gone, refs.peek() != 0) {
+                P::violation(
+                    Invariant::I6,
+                    format_args!("no buffer is left, and ring {ring}, which is gone, holds one"),
+                );
+                return;
+            }
         }
     }
 }

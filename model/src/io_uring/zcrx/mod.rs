@@ -1,42 +1,59 @@
 //! `io_uring/zcrx.c` of Linux 7.3.4, by subject.
 
 pub mod area;
+pub mod clone;
+pub mod events;
+pub mod mmap;
 pub mod pp;
 pub mod recv;
 pub mod register;
 pub mod rq;
 pub mod share;
+pub mod shutdown;
 pub mod teardown;
 
+use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::zcrx::area::Area;
+use crate::io_uring::zcrx::events::Notif;
 use crate::io_uring::zcrx::rq::ZcrxRq;
 use crate::kernel::Kernel;
 use crate::platform::{Kind, PlainWord, Platform, Ptr};
 use crate::prim::refcount::Refcount;
+use crate::scenario::limits;
 
 /// `if_rxq` of an ifq without a queue.
 pub const NO_RXQ: u64 = u32::MAX as u64;
 
 /// `struct io_zcrx_ifq`.
 ///
-/// Divergence from Linux: one area; no events, so `master_ctx` is never set; no accounting of user
-/// and mm; the struct device is not counted.
+/// Divergence from Linux: no statistics of copies; no accounting of user and mm; the struct device is
+/// not counted; the list of areas has a fixed length.
 pub struct Ifq<P: Platform> {
     /// Tells ifqs apart in reports: the number of the registering ring, plus 32 for each earlier
     /// registration of that ring.
     pub number: u32,
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
-    /// The area; 0 until it is appended. Written under `rq.lock` and `alloc_lock`, read under any
-    /// of these and `pp_lock`.
-    pub area: P::Plain,
+    /// The ring that registered it. Only the proposal's base keeps it (`ctx`); the merged revisions
+    /// let go of the ring.
+    pub ctx: Ptr<P, IoRingCtx<P>>,
+    /// The ifq that this one stands for (proposal).
+    pub proxy: Option<Ptr<P, Ifq<P>>>,
+    /// The areas by id. Written under `pp_lock`, `rq.lock` and `alloc_lock`, read under any of them.
+    areas: Vec<P::Plain>,
+    /// How many areas there are; locked as `areas`.
+    nr_areas: P::Plain,
+    /// Whose memory the refill ring is in, see [`register::REGION_USER`]; 0: there is none.
+    pub region: P::Plain,
     /// The refill ring.
     pub rq: ZcrxRq<P>,
     /// Protects the free list.
     pub alloc_lock: P::Lock,
     /// The bound device queue, [`NO_RXQ`] for none.
     pub if_rxq: P::Plain,
-    /// Whether `netdev` is set. Under `pp_lock`.
+    /// Whether `dev` is set: areas are mapped for the device.
+    pub dev: P::Plain,
+    /// Whether `netdev` is set, and a reference to the device is held. Under `pp_lock`.
     pub netdev: P::Plain,
     /// What keeps the object: rings, box files, page pools.
     pub refs: Refcount<P>,
@@ -44,8 +61,11 @@ pub struct Ifq<P: Platform> {
     pub user_refs: Refcount<P>,
     /// Page pool and net configuration.
     pub pp_lock: P::Lock,
-    /// Protects `master_ctx`.
-    pub ctx_lock: P::Lock,
+    /// The page pools, and one for the ring; only where page pools hold the ring and not the ifq, and
+    /// M3 is mended.
+    pub pool_refs: Refcount<P>,
+    /// Where events go.
+    pub notif: Notif<P>,
 }
 
 impl<P: Platform> std::fmt::Debug for Ifq<P> {
@@ -55,31 +75,75 @@ impl<P: Platform> std::fmt::Debug for Ifq<P> {
 }
 
 impl<P: Platform> Ifq<P> {
-    /// The area, if there is one.
+    /// `nr_areas`.
+    #[must_use]
+    pub fn nr_areas(&self) -> usize {
+        self.nr_areas.get() as usize
+    }
+
+    /// The area with this id, if there is one.
+    #[must_use]
+    pub fn area_at(&self, area_id: usize) -> Option<Ptr<P, Area<P>>> {
+        let word = self.areas[..self.nr_areas()].get(area_id)?;
+        Ptr::from_word(word.get())
+    }
+
+    /// The first area, if there is one.
     #[must_use]
     pub fn area(&self) -> Option<Ptr<P, Area<P>>> {
-        Ptr::from_word(self.area.get())
+        self.area_at(0)
+    }
+
+    /// The areas by id.
+    pub fn areas(&self) -> impl Iterator<Item = Ptr<P, Area<P>>> + '_ {
+        self.areas[..self.nr_areas()].iter().filter_map(|word| Ptr::from_word(word.get()))
     }
 }
 
 /// `io_zcrx_ifq_alloc`, after its fault point.
 #[must_use]
 pub fn io_zcrx_ifq_alloc<P: Platform>(
-    kernel: &Ptr<P, Kernel<P>>,
+    ctx: &Ptr<P, IoRingCtx<P>>,
     number: u32,
     rq: impl FnOnce() -> ZcrxRq<P>,
 ) -> Ptr<P, Ifq<P>> {
-    Ptr::alloc(Kind::Ifq, number, || Ifq {
-        number,
-        kernel: kernel.clone(),
-        area: P::plain("areas", 0),
-        rq: rq(),
-        alloc_lock: P::lock("alloc_lock"),
-        if_rxq: P::plain("if_rxq", NO_RXQ),
-        netdev: P::plain("netdev", 0),
-        refs: Refcount::new("refs", 1),
-        user_refs: Refcount::new("user_refs", 1),
-        pp_lock: P::lock("pp_lock"),
-        ctx_lock: P::lock("ctx_lock"),
-    })
+    Ptr::alloc(Kind::Ifq, number, || Ifq::new(ctx, number, None, 1, rq()))
+}
+
+impl<P: Platform> Ifq<P> {
+    /// A zeroed ifq that stands for another one: no area, no region, no references.
+    #[must_use]
+    pub fn proxy_of(ctx: &Ptr<P, IoRingCtx<P>>, source: &Ptr<P, Ifq<P>>) -> Self {
+        // Its refill ring is never looked at: page pools and flushes know the source only.
+        let rq = ZcrxRq::new(&source.rq.ring, 0);
+        Ifq::new(ctx, ctx.number, Some(source.clone()), 0, rq)
+    }
+
+    fn new(
+        ctx: &Ptr<P, IoRingCtx<P>>,
+        number: u32,
+        proxy: Option<Ptr<P, Ifq<P>>>,
+        refs: u64,
+        rq: ZcrxRq<P>,
+    ) -> Self {
+        Ifq {
+            number,
+            kernel: ctx.kernel.clone(),
+            ctx: ctx.clone(),
+            proxy,
+            areas: (0..limits::AREAS).map(|_| P::plain("areas", 0)).collect(),
+            nr_areas: P::plain("nr_areas", 0),
+            region: P::plain("region", 0),
+            rq,
+            alloc_lock: P::lock("alloc_lock"),
+            if_rxq: P::plain("if_rxq", NO_RXQ),
+            dev: P::plain("dev", 0),
+            netdev: P::plain("netdev", 0),
+            refs: Refcount::new("refs", refs),
+            user_refs: Refcount::new("user_refs", refs),
+            pp_lock: P::lock("pp_lock"),
+            pool_refs: Refcount::new("pool_refs", 1),
+            notif: Notif::new(number),
+        }
+    }
 }

@@ -5,11 +5,14 @@ use crate::io_uring::cq::Cqe;
 use crate::io_uring::submit::Req;
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::area::{
-    NiovRef, io_zcrx_get_niov_uref, io_zcrx_return_niov, zcrx_get_free_niov,
+    NiovRef, io_zcrx_get_niov_uref, io_zcrx_return_niov, report_lost_buffers, zcrx_get_free_niov,
 };
+use crate::io_uring::zcrx::events::zcrx_send_notif;
 use crate::net::page_pool::PagePool;
 use crate::net::sock::{Frag, PAGE_SIZE};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+use crate::revision::Defect;
+use crate::scenario::Event;
 
 /// `IO_SKBS_PER_CALL_LIMIT`.
 pub const IO_SKBS_PER_CALL_LIMIT: u32 = 20;
@@ -96,10 +99,10 @@ async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, o
     }
     let ret = match &frag.niov {
         Some(niov) => io_zcrx_recv_frag(args, niov, offset, len).await,
-        None => io_zcrx_copy_chunk(args, frag.seq + u64::from(offset), len).await,
+        None => io_zcrx_copy_frag(args, frag.seq + u64::from(offset), len).await,
     };
     let received = u64::try_from(ret).unwrap_or(0);
-    if received < u64::from(len) {
+    if received < u64::from(len) && !args.ifq.kernel.has(Defect::M7) {
         args.stopped_early = true;
     }
     args.count -= received;
@@ -127,6 +130,15 @@ async fn io_zcrx_recv_frag<P: Platform>(
     i64::from(len)
 }
 
+/// `io_zcrx_copy_frag`.
+async fn io_zcrx_copy_frag<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
+    let ret = io_zcrx_copy_chunk(args, seq, len).await;
+    if ret > 0 {
+        zcrx_send_notif(args.ifq, Event::Copy).await;
+    }
+    ret
+}
+
 /// `io_zcrx_copy_chunk`: copies, a buffer at a time.
 async fn io_zcrx_copy_chunk<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
     let _func = P::func("io_zcrx_copy_chunk");
@@ -151,9 +163,12 @@ async fn io_zcrx_copy_chunk<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32)
 async fn io_alloc_fallback_niov<P: Platform>(ifq: &Ifq<P>) -> Option<NiovRef<P>> {
     let _func = P::func("io_alloc_fallback_niov");
     let _guard = ifq.alloc_lock.lock().await;
-    let niov = zcrx_get_free_niov(&ifq.area()?)?;
-    niov.pp_ref_count().poke(1);
-    Some(niov)
+    let niov = ifq.areas().find_map(|area| zcrx_get_free_niov(&area));
+    match &niov {
+        Some(niov) => niov.pp_ref_count().poke(1),
+        None => report_lost_buffers(ifq),
+    }
+    niov
 }
 
 /// `io_zcrx_queue_cqe`.
@@ -170,5 +185,9 @@ async fn io_zcrx_queue_cqe<P: Platform>(
         more: true,
         off: niov.offset() + u64::from(off),
     };
-    req.ctx.cq.post_uncommitted(cqe).await
+    let posted = req.ctx.cq.post_uncommitted(cqe).await;
+    if posted {
+        niov.handed_to(req.ctx.number);
+    }
+    posted
 }

@@ -1,19 +1,31 @@
 //! Registration of an ifq.
 
-use crate::errno::{EFAULT, EINVAL, ENODEV, ENOMEM};
+use crate::errno::{EINVAL, ENODEV, ENOMEM, EPERM};
 use crate::fault::FaultPoint;
 use crate::io_uring::ctx::IoRingCtx;
-use crate::io_uring::zcrx::area::io_zcrx_create_area;
+use crate::io_uring::zcrx::area::{AreaReg, io_zcrx_create_area, io_zcrx_scrub};
+use crate::io_uring::zcrx::clone::{CloneReg, UringGuard, io_clone_zcrx_ifq};
+use crate::io_uring::zcrx::events::{check_event_desc, zcrx_set_ring_ctx};
+use crate::io_uring::zcrx::pp::{holds_ring, put_pool_ref};
 use crate::io_uring::zcrx::rq::ZcrxRq;
-use crate::io_uring::zcrx::teardown::zcrx_unregister;
+use crate::io_uring::zcrx::share::import_zcrx;
+use crate::io_uring::zcrx::teardown::{io_close_queue, io_zcrx_ifq_free, zcrx_unregister};
 use crate::io_uring::zcrx::{Ifq, io_zcrx_ifq_alloc};
-use crate::net::netdev::netif_mp_open_rxq;
+use crate::net::netdev::{netdev_get_by_index_lock, netif_mp_open_rxq};
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
+use crate::quirk::{Quirk, Quirks};
+use crate::revision::{Defect, Revision};
 use crate::scenario::Source;
+use crate::uaccess::{copy_from_user, copy_to_user};
 use crate::user::mem::{AreaMem, RqMem};
 
 /// `IO_RQ_MAX_ENTRIES`.
 pub const IO_RQ_MAX_ENTRIES: u32 = 32768;
+
+/// In [`Ifq::region`]: the memory is user space's (`IORING_MEM_REGION_TYPE_USER`).
+pub const REGION_USER: u64 = 1;
+/// In [`Ifq::region`]: the memory is the kernel's own.
+pub const REGION_KERNEL: u64 = 2;
 
 /// `struct io_uring_zcrx_ifq_reg` with what it points to.
 #[derive(Clone, Debug)]
@@ -28,36 +40,116 @@ pub struct ZcrxIfqReg<P: Platform> {
     pub region: Ptr<P, RqMem<P>>,
     /// Number for reports, see [`Ifq::number`].
     pub number: u32,
+    /// What is unusual about it.
+    pub quirks: Quirks,
 }
 
-/// `io_register_zcrx`. Under `uring_lock`.
+impl<P: Platform> ZcrxIfqReg<P> {
+    /// `ZCRX_REG_NODEV` is set.
+    fn nodev(&self) -> bool {
+        self.source == Source::Nodev || self.quirks.has(Quirk::NodevIdx)
+    }
+
+    /// `if_idx` or `if_rxq` is set.
+    fn names_device(&self) -> bool {
+        const SET: [Quirk; 3] = [Quirk::NodevIdx, Quirk::NoDevice, Quirk::Rxq];
+        self.source != Source::Nodev || SET.iter().any(|quirk| self.quirks.has(*quirk))
+    }
+}
+
+/// `io_register_zcrx` with flag 1, which is `IORING_ZCRX_IFQ_REG_CLONE` in the proposal and
+/// `ZCRX_REG_IMPORT` in the merged revisions. Under `uring_lock`; `own`: that hold of it.
 ///
 /// # Errors
-/// -EINVAL for no or too many entries, -ENODEV without a device, the device's errors, -ENOMEM and
-/// -EFAULT at the fault points, -EBUSY when the ring has no id left.
+/// -EPERM, -EINVAL and -EFAULT for the caller, its ring and the argument, and the errors of
+/// [`io_clone_zcrx_ifq`] and [`import_zcrx`].
+pub async fn io_register_zcrx_shared<'a, P: Platform>(
+    ctx: &'a Ptr<P, IoRingCtx<P>>,
+    reg: &CloneReg,
+    own: &mut UringGuard<'a, P>,
+) -> Result<u32, i64> {
+    let _func = P::func("io_register_zcrx");
+    check_caller(ctx, reg.quirks)?;
+    let revision = ctx.kernel.variant.revision;
+    if revision.has_proxies() {
+        return io_clone_zcrx_ifq(ctx, reg, own).await;
+    }
+    check_reserved(revision, reg.quirks)?;
+    import_check(ctx, reg)?;
+    import_zcrx(ctx, reg.if_idx).await
+}
+
+/// The checks at the start of `import_zcrx`.
+///
+/// # Errors
+/// -EINVAL for a field that an import does not use, and (without M1) for any other flag.
+fn import_check<P: Platform>(ctx: &IoRingCtx<P>, reg: &CloneReg) -> Result<(), i64> {
+    const UNUSED: [Quirk; 4] =
+        [Quirk::RqEntries, Quirk::AreaPtr, Quirk::RegionPtr, Quirk::EventDesc];
+    if reg.if_rxq != 0 || UNUSED.iter().any(|quirk| reg.quirks.has(*quirk)) {
+        return Err(-EINVAL);
+    }
+    if reg.quirks.has(Quirk::Flags) && !ctx.kernel.has(Defect::M1) {
+        return Err(-EINVAL);
+    }
+    Ok(())
+}
+
+/// The caller's capability, the ring's set-up, the argument.
+fn check_caller<P: Platform>(ctx: &IoRingCtx<P>, quirks: Quirks) -> Result<(), i64> {
+    if quirks.has(Quirk::NoCap) {
+        return Err(-EPERM);
+    }
+    if !ctx.setup.defer_taskrun || !ctx.setup.cqe32 {
+        return Err(-EINVAL);
+    }
+    copy_from_user::<P>(!quirks.has(Quirk::ArgFault))
+}
+
+/// What must be zero in every argument. `rx_buf_len` came with 7.1, `event_desc` with 7.3; before,
+/// their places were reserved.
+fn check_reserved(revision: Revision, quirks: Quirks) -> Result<(), i64> {
+    use Quirk::{EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events};
+    const RX_BUF_LEN: [Quirk; 2] = [Quirk::RxBufLen, Quirk::RxBufBig];
+    const EVENT_DESC: [Quirk; 7] =
+        [EventDesc, Events, EventFault, EventType, EventFlags, EventStats, EventResv];
+    let any = |list: &[Quirk]| list.iter().any(|quirk| quirks.has(*quirk));
+    let reserved = any(&[Quirk::Resv, Quirk::ZcrxId])
+        || !revision.has_nodev() && any(&RX_BUF_LEN)
+        || !revision.has_events() && any(&EVENT_DESC);
+    if reserved { Err(-EINVAL) } else { Ok(()) }
+}
+
+/// `io_register_zcrx`, in 6.18 and 6.19 `io_register_zcrx_ifq`. Under `uring_lock`.
+///
+/// # Errors
+/// -EPERM, -EINVAL and -EFAULT for the caller, its ring and the argument; -ENODEV without a device,
+/// the device's errors; -ENOMEM and -EFAULT at the fault points; -EBUSY when the ring has no id left.
 pub async fn io_register_zcrx<P: Platform>(
     ctx: &Ptr<P, IoRingCtx<P>>,
     reg: &ZcrxIfqReg<P>,
 ) -> Result<u32, i64> {
     let _func = P::func("io_register_zcrx");
-    if reg.rq_entries == 0 || reg.rq_entries > IO_RQ_MAX_ENTRIES {
-        return Err(-EINVAL);
-    }
-    let nr_entries = reg.rq_entries.next_power_of_two();
+    check_caller(ctx, reg.quirks)?;
+    let nr_entries = check_reg(ctx, reg)?;
+    let type_mask = copy_area_and_events(ctx, reg)?;
     if P::fault(FaultPoint::IfqAlloc) {
         return Err(-ENOMEM);
     }
-    // io_allocate_rbuf_ring() pins the region in the kernel only after the id is reserved; the
-    // memory is the same, and nothing can fail in between here.
-    reg.region.pins.pin();
-    let ifq = io_zcrx_ifq_alloc(&ctx.kernel, reg.number, || ZcrxRq::new(&reg.region, nr_entries));
+    let ifq = io_zcrx_ifq_alloc(ctx, reg.number, || ZcrxRq::new(&reg.region, nr_entries));
+    ifq.notif.allow(type_mask);
     let id = {
         let _guard = ctx.mmap_lock.lock().await;
         ctx.zcrx_ctxs.alloc().await
     };
     let ret = match id {
         Ok(id) => match set_up(ctx, &ifq, reg, id).await {
-            Ok(()) => return Ok(id),
+            Ok(()) => {
+                if type_mask != 0 {
+                    zcrx_set_ring_ctx(&ifq, ctx).await;
+                }
+                return Ok(id);
+            }
             Err(errno) => {
                 let _guard = ctx.mmap_lock.lock().await;
                 ctx.zcrx_ctxs.erase(id).await;
@@ -66,8 +158,66 @@ pub async fn io_register_zcrx<P: Platform>(
         },
         Err(errno) => Err(errno),
     };
-    zcrx_unregister(&ifq).await;
+    undo(ctx, &ifq).await;
     ret
+}
+
+/// Where a registration that failed ends.
+async fn undo<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, ifq: &Ptr<P, Ifq<P>>) {
+    if ctx.kernel.has(Defect::M3) {
+        if ctx.kernel.variant.revision.unmaps_at_close() {
+            io_close_queue(ifq).await;
+        }
+        io_zcrx_ifq_free(ifq).await;
+    } else if holds_ring(ifq) {
+        io_close_queue(ifq).await;
+        io_zcrx_scrub(ifq).await;
+        put_pool_ref(ifq).await;
+    } else {
+        zcrx_unregister(ifq, Some(ctx)).await;
+    }
+}
+
+/// The checks of the argument itself, in the order of each kernel: the number of entries.
+fn check_reg<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u32, i64> {
+    let (revision, quirks) = (ctx.kernel.variant.revision, reg.quirks);
+    let copy_region = || copy_from_user::<P>(!quirks.has(Quirk::RegionFault));
+    if revision.has_proxies() {
+        copy_region()?;
+    }
+    check_reserved(revision, quirks)?;
+    if revision.has_nodev() && quirks.has(Quirk::Flags) {
+        return Err(-EINVAL);
+    }
+    if !revision.has_proxies() {
+        copy_region()?;
+    }
+    if quirks.has(Quirk::RxqMinusOne) || reg.rq_entries == 0 {
+        return Err(-EINVAL);
+    }
+    // Before 7.1 no flag is known.
+    if !revision.has_nodev() && (quirks.has(Quirk::Flags) || reg.nodev()) {
+        return Err(-EINVAL);
+    }
+    if reg.nodev() && reg.names_device() {
+        return Err(-EINVAL);
+    }
+    if reg.rq_entries > IO_RQ_MAX_ENTRIES && !ctx.setup.clamp {
+        return Err(-EINVAL);
+    }
+    Ok(reg.rq_entries.min(IO_RQ_MAX_ENTRIES).next_power_of_two())
+}
+
+/// Reads what the argument points to: the mask of events that are asked for.
+fn copy_area_and_events<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u64, i64> {
+    copy_from_user::<P>(!reg.quirks.has(Quirk::AreaFault))?;
+    if !ctx.kernel.variant.revision.has_events() {
+        return Ok(0);
+    }
+    if reg.quirks.has(Quirk::AreaToken) {
+        return Err(-EINVAL);
+    }
+    check_event_desc::<P>(reg.quirks)
 }
 
 /// What follows the reservation of the id: ring, area, queue, publication, copy to user space.
@@ -77,33 +227,62 @@ async fn set_up<P: Platform>(
     reg: &ZcrxIfqReg<P>,
     id: u32,
 ) -> Result<(), i64> {
-    reg.region.clear();
+    io_allocate_rbuf_ring(ifq, reg)?;
+    let area = AreaReg { mem: reg.area.clone(), quirks: reg.quirks };
     match reg.source {
-        Source::Nodev => io_zcrx_create_area(ifq, &reg.area).await?,
-        Source::Queue(if_rxq) => zcrx_register_netdev(ifq, reg, if_rxq).await?,
+        Source::Nodev => io_zcrx_create_area(ifq, &area).await?,
+        Source::Queue(if_rxq) => zcrx_register_netdev(ifq, &area, if_rxq).await?,
     }
     {
         let _guard = ctx.mmap_lock.lock().await;
         ctx.zcrx_ctxs.store(id, ifq).await?;
     }
-    if P::fault(FaultPoint::CopyToUser) {
-        return Err(-EFAULT);
+    // Argument, region, area: three copies with nothing in between.
+    copy_to_user(&ctx.kernel).await?;
+    reg.area.set_token(0);
+    Ok(())
+}
+
+/// `io_allocate_rbuf_ring`. The kernel's own pages are zeroed, user space's hold what they held.
+fn io_allocate_rbuf_ring<P: Platform>(ifq: &Ifq<P>, reg: &ZcrxIfqReg<P>) -> Result<(), i64> {
+    if reg.quirks.has(Quirk::RegionSmall) {
+        return Err(-EINVAL);
+    }
+    // io_create_region()
+    if P::fault(FaultPoint::RegionCreate) {
+        return Err(-ENOMEM);
+    }
+    reg.region.pins.pin();
+    let kernel_region = reg.quirks.has(Quirk::KernelRegion);
+    ifq.region.set(if kernel_region { REGION_KERNEL } else { REGION_USER });
+    if kernel_region || !ifq.kernel.has(Defect::M5) {
+        reg.region.clear();
     }
     Ok(())
 }
 
-/// `zcrx_register_netdev`.
+/// `zcrx_register_netdev` (7.1); before, a part of the registration itself.
 async fn zcrx_register_netdev<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
-    reg: &ZcrxIfqReg<P>,
+    area: &AreaReg<P>,
     if_rxq: u32,
 ) -> Result<(), i64> {
     let _func = P::func("zcrx_register_netdev");
+    if area.quirks.has(Quirk::NoDevice) {
+        return Err(-ENODEV);
+    }
     let netdev = ifq.kernel.netdev.as_ref().ok_or(-ENODEV)?;
-    let _guard = netdev.lock.lock().await;
+    let guard = netdev_get_by_index_lock(netdev).await.ok_or(-ENODEV)?;
+    netdev.hold();
     ifq.netdev.set(1);
-    io_zcrx_create_area(ifq, &reg.area).await?;
+    ifq.dev.set(1);
+    io_zcrx_create_area(ifq, area).await?;
     netif_mp_open_rxq(netdev, if_rxq, ifq).await?;
+    if !ifq.kernel.variant.revision.has_nodev() {
+        drop(guard);
+        ifq.if_rxq.set(u64::from(if_rxq));
+        return Ok(());
+    }
     ifq.if_rxq.set(u64::from(if_rxq));
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The kernel's side of the refill ring.
 
+use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::area::{
     AREA_SHIFT, NIOV_SHIFT, NiovRef, io_zcrx_put_niov_uref, io_zcrx_return_niov,
 };
 use crate::net::page_pool::{PagePool, page_pool_unref_and_test, page_pool_unref_netmem};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock};
+use crate::revision::Defect;
 use crate::user::mem::RqMem;
 
 /// `ZCRX_REFILL_CAP` with 4 KiB pages.
@@ -49,12 +51,11 @@ impl<P: Platform> ZcrxRq<P> {
         self.cached_tail.set(u64::from(self.ring.tail.load(Order::Acquire).await as u32));
     }
 
-    /// `zcrx_next_rqe`: the offset in the next entry.
-    async fn next_rqe(&self) -> u64 {
+    /// `zcrx_next_rqe`: the index of the next entry.
+    fn next_rqe(&self) -> usize {
         let head = self.cached_head.get() as u32;
         self.cached_head.set(u64::from(head.wrapping_add(1)));
-        let idx = head & (self.nr_entries - 1);
-        self.ring.rqes[idx as usize].load(Order::Relaxed).await
+        (head & (self.nr_entries - 1)) as usize
     }
 
     async fn publish_head(&self) {
@@ -75,7 +76,7 @@ impl ZcrxRqIter {
     }
 
     /// `zcrx_rq_iter_next`.
-    async fn next<P: Platform>(&mut self, rq: &ZcrxRq<P>) -> Option<u64> {
+    async fn next<P: Platform>(&mut self, rq: &ZcrxRq<P>) -> Option<usize> {
         if self.rqes_left == 0 {
             if self.flushed {
                 return None;
@@ -85,18 +86,40 @@ impl ZcrxRqIter {
             self.flushed = true;
         }
         self.rqes_left = self.rqes_left.checked_sub(1)?;
-        Some(rq.next_rqe().await)
+        Some(rq.next_rqe())
     }
 }
 
-/// `io_parse_rqe`. Under `rq.lock`.
-fn io_parse_rqe<P: Platform>(off: u64, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
+/// `io_parse_rqe`: the buffer that an entry names. Under `rq.lock`.
+///
+/// Divergence from Linux: with M4 the second read of `off` is used as it is, which is what a
+/// compiler may make of a plain double read.
+async fn io_parse_rqe<P: Platform>(idx: usize, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
     ifq.rq.lock.assert_held();
-    if off >> AREA_SHIFT != 0 {
+    let rqe = &ifq.rq.ring.rqes[idx];
+    let off = rqe.load(Order::Relaxed).await;
+    // One step with the entry's offset: user space writes an entry before it publishes it.
+    if ifq.rq.ring.pads[idx].peek() != 0 {
         return None;
     }
+    let niov = niov_at(off, ifq)?;
+    if !ifq.kernel.has(Defect::M4) {
+        return Some(niov);
+    }
+    let again = rqe.load(Order::Relaxed).await;
+    let used = niov_at(again, ifq);
+    if used.is_none() {
+        P::violation(
+            Invariant::I11,
+            format_args!("entry {idx} was checked as {off:#x} and used as {again:#x}"),
+        );
+    }
+    used
+}
+
+fn niov_at<P: Platform>(off: u64, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
+    let area = ifq.area_at((off >> AREA_SHIFT) as usize)?;
     let niov_idx = (off & ((1 << AREA_SHIFT) - 1)) >> NIOV_SHIFT;
-    let area = ifq.area()?;
     let idx = u32::try_from(niov_idx).ok().filter(|idx| *idx < area.num_niovs())?;
     Some(NiovRef { area, idx })
 }
@@ -107,16 +130,24 @@ pub async fn io_zcrx_ring_refill<P: Platform>(
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
     let _func = P::func("io_zcrx_ring_refill");
-    let ifq = &pp.ifq;
-    let rq = &ifq.rq;
-    let _guard = rq.lock.lock().await;
+    let _guard = pp.ifq.rq.lock.lock().await;
+    if pp.ifq.kernel.variant.revision.has_refill_iter() {
+        refill_in_runs(pp, to_alloc).await
+    } else {
+        refill_one_by_one(pp, to_alloc).await
+    }
+}
+
+/// Entries for one buffer that follow each other are put together (7.3).
+async fn refill_in_runs<P: Platform>(pp: &Ptr<P, PagePool<P>>, to_alloc: usize) -> Vec<NiovRef<P>> {
+    let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
     let mut it = ZcrxRqIter::new(rq);
     let mut netmems = Vec::new();
     let mut run: Option<(NiovRef<P>, u64)> = None;
     while netmems.len() < to_alloc - 1
-        && let Some(off) = it.next(rq).await
+        && let Some(rqe) = it.next(rq).await
     {
-        let Some(next) = io_parse_rqe(off, ifq) else { continue };
+        let Some(next) = io_parse_rqe(rqe, ifq).await else { continue };
         if let Some((niov, refs)) = &mut run {
             if niov.is(&next) {
                 *refs += 1;
@@ -132,6 +163,34 @@ pub async fn io_zcrx_ring_refill<P: Platform>(
         && zcrx_put_refill_niov(&niov, pp, refs).await
     {
         netmems.push(niov);
+    }
+    rq.publish_head().await;
+    netmems
+}
+
+/// Each entry for itself, as many as there are now (before 7.3).
+async fn refill_one_by_one<P: Platform>(
+    pp: &Ptr<P, PagePool<P>>,
+    to_alloc: usize,
+) -> Vec<NiovRef<P>> {
+    let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
+    rq.load_tail().await;
+    let entries = rq.cached_entries().min(to_alloc as u32);
+    let mut netmems = Vec::new();
+    if entries == 0 {
+        return netmems;
+    }
+    for _ in 0..entries {
+        let rqe = rq.next_rqe();
+        let Some(niov) = io_parse_rqe(rqe, ifq).await else { continue };
+        if !io_zcrx_put_niov_uref(&niov, 1).await || !page_pool_unref_and_test(&niov).await {
+            continue;
+        }
+        if niov.pp().get() == pp.to_word() {
+            netmems.push(niov);
+        } else {
+            io_zcrx_return_niov(&niov).await;
+        }
     }
     rq.publish_head().await;
     netmems
@@ -165,7 +224,7 @@ pub async fn zcrx_parse_rq<P: Platform>(ifq: &Ifq<P>, nr: u32) -> Vec<NiovRef<P>
     let nr = nr.min(rq.cached_entries());
     let mut niovs = Vec::new();
     for _ in 0..nr {
-        match io_parse_rqe(rq.next_rqe().await, ifq) {
+        match io_parse_rqe(rq.next_rqe(), ifq).await {
             Some(niov) => niovs.push(niov),
             None => break,
         }

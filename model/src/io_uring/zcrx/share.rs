@@ -1,33 +1,36 @@
 //! Sharing: export to a file, import from it.
 
-use crate::errno::{EBADF, EFAULT, ENFILE};
+use crate::errno::{EBADF, ENFILE};
 use crate::fault::FaultPoint;
 use crate::fs::{File, FileOps};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::teardown::zcrx_unregister;
-use crate::platform::{Platform, Ptr, RawLock};
+use crate::platform::{AtomicWord, Platform, Ptr, RawLock};
+use crate::revision::Defect;
+use crate::uaccess::copy_to_user;
 
 /// `zcrx_box_release`: the last reference to an exported file is gone.
 pub async fn zcrx_box_release<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("zcrx_box_release");
-    zcrx_unregister(ifq).await;
+    zcrx_unregister(ifq, None).await;
 }
 
-/// `zcrx_export`: a descriptor whose file is a user of its own.
+/// `zcrx_export`: a descriptor whose file is a user of its own. `zcrx_fd`: where its number goes in
+/// the caller's argument.
 ///
 /// # Errors
 /// -ENFILE, -EMFILE, -EFAULT at the fault points; -EMFILE when the table is full.
-pub async fn zcrx_export<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Result<usize, i64> {
+pub async fn zcrx_export<P: Platform>(
+    ifq: &Ptr<P, Ifq<P>>,
+    zcrx_fd: Option<&P::Atomic>,
+) -> Result<usize, i64> {
     let _func = P::func("zcrx_export");
-    ifq.refs.inc().await;
-    ifq.user_refs.inc().await;
-    if P::fault(FaultPoint::AnonInode) {
-        zcrx_unregister(ifq).await;
-        return Err(-ENFILE);
+    if ifq.kernel.has(Defect::M6) {
+        return export_number_first(ifq, zcrx_fd).await;
     }
     let files = &ifq.kernel.files;
-    let file = files.alloc(ifq.number, FileOps::ZcrxBox(ifq.clone()));
+    let file = box_file(ifq).await?;
     let fd = match files.get_unused_fd().await {
         Ok(fd) => fd,
         Err(errno) => {
@@ -35,13 +38,59 @@ pub async fn zcrx_export<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Result<usize, i64
             return Err(errno);
         }
     };
-    if P::fault(FaultPoint::CopyToUser) {
+    if let Err(errno) = copy_fd_to_user(ifq, fd, zcrx_fd).await {
         files.fput(&file).await;
         files.put_unused_fd(fd).await;
-        return Err(-EFAULT);
+        return Err(errno);
     }
     files.fd_install(fd, &file).await;
     Ok(fd)
+}
+
+/// The order before 7.3: the number is in user space's hands before there is a file.
+async fn export_number_first<P: Platform>(
+    ifq: &Ptr<P, Ifq<P>>,
+    zcrx_fd: Option<&P::Atomic>,
+) -> Result<usize, i64> {
+    let files = &ifq.kernel.files;
+    let fd = files.get_unused_fd().await?;
+    if let Err(errno) = copy_fd_to_user(ifq, fd, zcrx_fd).await {
+        files.put_unused_fd(fd).await;
+        return Err(errno);
+    }
+    match box_file(ifq).await {
+        Ok(file) => {
+            files.fd_install(fd, &file).await;
+            Ok(fd)
+        }
+        Err(errno) => {
+            files.put_unused_fd(fd).await;
+            Err(errno)
+        }
+    }
+}
+
+/// `anon_inode_create_getfile("[zcrx]")` with the references that the file holds.
+async fn box_file<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Result<Ptr<P, File<P>>, i64> {
+    ifq.refs.inc().await;
+    ifq.user_refs.inc().await;
+    if P::fault(FaultPoint::AnonInode) {
+        zcrx_unregister(ifq, None).await;
+        return Err(-ENFILE);
+    }
+    Ok(ifq.kernel.files.alloc(ifq.number, FileOps::ZcrxBox(ifq.clone())))
+}
+
+async fn copy_fd_to_user<P: Platform>(
+    ifq: &Ifq<P>,
+    fd: usize,
+    zcrx_fd: Option<&P::Atomic>,
+) -> Result<(), i64> {
+    copy_to_user(&ifq.kernel).await?;
+    if let Some(word) = zcrx_fd {
+        word.poke(fd as u64 + 1);
+    }
+    Ok(())
 }
 
 /// `import_zcrx`: another id, in this ring, for the ifq behind a descriptor.
@@ -79,7 +128,7 @@ async fn import_from<P: Platform>(
         },
         Err(errno) => Err(errno),
     };
-    zcrx_unregister(ifq).await;
+    zcrx_unregister(ifq, None).await;
     ret
 }
 
@@ -88,9 +137,7 @@ async fn publish<P: Platform>(
     id: u32,
     ifq: &Ptr<P, Ifq<P>>,
 ) -> Result<(), i64> {
-    if P::fault(FaultPoint::CopyToUser) {
-        return Err(-EFAULT);
-    }
+    copy_to_user(&ctx.kernel).await?;
     let _guard = ctx.mmap_lock.lock().await;
     ctx.zcrx_ctxs.store(id, ifq).await
 }

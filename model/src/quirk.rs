@@ -1,0 +1,145 @@
+//! How the argument of a system call departs from the plain one.
+//!
+//! A step of a test names a few of them after `with`. Most break one rule that the kernel checks,
+//! so that what comes back says which check is there, and which comes first.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! quirks {
+    ($($id:ident $name:literal $verbs:literal $about:literal;)*) => {
+        /// One departure.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Quirk {
+            $(#[doc = $about] $id,)*
+        }
+
+        impl Quirk {
+            /// All of them.
+            pub const ALL: &'static [Quirk] = &[$(Quirk::$id,)*];
+
+            /// The word that test files use.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Quirk::$id => $name,)* }
+            }
+
+            /// One line about it.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self { $(Quirk::$id => $about,)* }
+            }
+
+            /// Whether it means something for a verb.
+            #[must_use]
+            pub fn fits(self, verb: &str) -> bool {
+                let verbs = match self { $(Quirk::$id => $verbs,)* };
+                verbs.split(' ').any(|v| v == verb)
+            }
+        }
+    };
+}
+
+quirks! {
+    NoCap "no-cap" "register import clone" "The caller lacks `CAP_NET_ADMIN`.";
+    ArgFault "arg-fault" "register import clone export flush add-area arm"
+        "The argument's address cannot be read.";
+    Resv "resv" "register import clone export flush add-area arm"
+        "Reserved fields of the outer structure are set.";
+    ZcrxId "zcrx-id" "register import clone" "`zcrx_id` is set.";
+    Flags "flags" "register import clone" "An unknown bit of `flags` is set.";
+    NrArgs "nr-args" "export flush add-area arm" "`nr_args` is not zero.";
+    OpResv "op-resv" "export flush add-area arm" "Fields of the operation's part are set.";
+    Rxq "rxq" "register import" "`if_rxq` is set where it must be zero.";
+    RqEntries "rq-entries" "import clone" "`rq_entries` is set.";
+    AreaPtr "area-ptr" "import clone" "`area_ptr` is set.";
+    RegionPtr "region-ptr" "import clone" "`region_ptr` is set.";
+    EventDesc "event-desc" "import" "`event_desc` is set.";
+    RegionFault "region-fault" "register" "`region_ptr` cannot be read.";
+    RegionSmall "region-small" "register" "The region is smaller than the ring.";
+    KernelRegion "kernel-region" "register" "The kernel allocates the region; it can be mapped.";
+    StaleRing "stale-ring" "register"
+        "The region's memory holds the indices and entries of an earlier ring.";
+    RxqMinusOne "rxq-minus-one" "register" "`if_rxq` is -1.";
+    NodevIdx "nodev-idx" "register" "`if_idx` is set together with `ZCRX_REG_NODEV`.";
+    NoDevice "no-device" "register" "`if_idx` names no device.";
+    RxBufLen "rx-buf-len" "register" "`rx_buf_len` is no power of two.";
+    RxBufBig "rx-buf-big" "register" "`rx_buf_len` is two pages.";
+    AreaFault "area-fault" "register add-area" "`area_ptr` cannot be read.";
+    AreaToken "area-token" "register add-area" "`rq_area_token` is set.";
+    AreaFlags "area-flags" "register add-area" "An unknown bit of the area's `flags` is set.";
+    AreaResv "area-resv" "register add-area" "Reserved fields of the area are set.";
+    AreaNull "area-null" "register add-area" "The area's address is zero.";
+    AreaUnaligned "area-unaligned" "register add-area" "The area's address is inside a page.";
+    AreaDmabufFd "area-dmabuf-fd" "register add-area"
+        "`dmabuf_fd` is set without `IORING_ZCRX_AREA_DMABUF`.";
+    Events "events" "register" "Both events are asked for.";
+    EventFault "event-fault" "register" "`event_desc` cannot be read.";
+    EventType "event-type" "register" "An unknown event is asked for.";
+    EventFlags "event-flags" "register" "An unknown bit of the event's `flags` is set.";
+    EventStats "event-stats" "register" "`stats_offset` is set without its flag.";
+    EventResv "event-resv" "register" "Reserved fields of the event are set.";
+    Oneshot "oneshot" "recv" "`IORING_RECV_MULTISHOT` is missing.";
+    MsgFlags "msg-flags" "recv" "`msg_flags` is set.";
+    Addr "addr" "recv" "`addr` is set.";
+}
+
+impl fmt::Display for Quirk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of quirks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quirks(u64);
+
+impl Quirks {
+    /// None: the plain argument.
+    pub const NONE: Quirks = Quirks(0);
+
+    /// Whether a quirk is in the set.
+    #[must_use]
+    pub fn has(self, quirk: Quirk) -> bool {
+        self.0 >> quirk as u32 & 1 != 0
+    }
+
+    /// The set with one more.
+    #[must_use]
+    pub fn and(self, quirk: Quirk) -> Self {
+        Quirks(self.0 | 1 << quirk as u32)
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// The quirks, in the order of [`Quirk::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Quirk> {
+        Quirk::ALL.iter().copied().filter(move |q| self.has(*q))
+    }
+}
+
+impl FromIterator<Quirk> for Quirks {
+    fn from_iter<I: IntoIterator<Item = Quirk>>(quirks: I) -> Self {
+        quirks.into_iter().fold(Quirks::NONE, Quirks::and)
+    }
+}
+
+impl Serialize for Quirks {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Quirks {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<Quirk>::deserialize(deserializer).map(|quirks| quirks.into_iter().collect())
+    }
+}

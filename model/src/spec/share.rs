@@ -1,0 +1,217 @@
+//! The life of an ifq: who uses it, and what the users can ask of it.
+
+use super::{IfqNo, Spec};
+use crate::errno::{EBADF, EBADFD, EBUSY, EEXIST, EINVAL, ENXIO, EOPNOTSUPP, ERANGE};
+use crate::quirk::{Quirk, Quirks};
+use crate::scenario::{Event, RingId, Source, VarId, limits};
+
+impl Spec {
+    /// The ifq was made by the caller; it is used by nobody unless this succeeds.
+    pub(super) fn register(
+        &mut self,
+        ring: RingId,
+        source: Source,
+        entries: u32,
+        quirks: Quirks,
+    ) -> Result<i64, i64> {
+        self.check_register(ring, source, entries, quirks)?;
+        let new = self.ifqs.len() - 1;
+        let id = self.open(ring)?.free_id().ok_or(-EBUSY)?;
+        if quirks.has(Quirk::RegionSmall) {
+            return Err(-EINVAL);
+        }
+        self.check_memory(source, quirks)?;
+        if let Source::Queue(queue) = source {
+            let bound = self.queues.get_mut(queue as usize).ok_or(-ERANGE)?;
+            if bound.is_some() {
+                return Err(-EEXIST);
+            }
+            *bound = Some(new);
+            self.ifqs[new].open_queue(queue as usize);
+        }
+        let ifq = &mut self.ifqs[new];
+        ifq.users = 1;
+        ifq.kernel_region = quirks.has(Quirk::KernelRegion);
+        ifq.master = quirks.has(Quirk::Events).then_some(ring);
+        self.open(ring)?.ids[id] = Some(new);
+        Ok(id as i64)
+    }
+
+    /// Where there are proxies, the flag of an import says clone, and no descriptor is a ring's.
+    pub(super) fn import(&mut self, ring: RingId, fd: i64, quirks: Quirks) -> Result<i64, i64> {
+        if self.revision.has_proxies() {
+            self.check_clone(ring, quirks)?;
+            return Err(-EBADF);
+        }
+        self.check_import(ring, quirks)?;
+        let found = self.box_file(fd).and_then(|file| *file).ok_or(-EBADF)?;
+        self.use_in(ring, found)
+    }
+
+    /// Where there are no proxies, the flag of a clone says import, and no ring is an exported file.
+    pub(super) fn clone_ifq(
+        &mut self,
+        ring: RingId,
+        from: RingId,
+        id: i64,
+        quirks: Quirks,
+    ) -> Result<i64, i64> {
+        if !self.revision.has_proxies() {
+            self.check_import(ring, quirks)?;
+            return Err(if id == 0 { -EBADF } else { -EINVAL });
+        }
+        self.check_clone(ring, quirks)?;
+        let source = self.open(from)?.lookup(id);
+        if from == ring {
+            return Err(-EBADFD);
+        }
+        self.use_in(ring, source.ok_or(-EINVAL)?)
+    }
+
+    /// A ring gets an id for an ifq.
+    fn use_in(&mut self, ring: RingId, ifq: IfqNo) -> Result<i64, i64> {
+        let table = self.open(ring)?;
+        let id = table.free_id().ok_or(-EBUSY)?;
+        table.ids[id] = Some(ifq);
+        self.ifqs[ifq].users += 1;
+        Ok(id as i64)
+    }
+
+    /// The ifq that a control operation is about.
+    pub(super) fn ctrl(&mut self, ring: RingId, ifq: VarId, quirks: Quirks) -> Result<IfqNo, i64> {
+        let id = self.var(ifq).result;
+        self.check_ctrl(ring, id, quirks)?;
+        self.open(ring)?.lookup(id).ok_or(-ENXIO)
+    }
+
+    pub(super) fn export(&mut self, ifq: IfqNo, quirks: Quirks) -> Result<i64, i64> {
+        Self::check_op(quirks)?;
+        self.ifqs[ifq].users += 1;
+        self.boxes.push(Some(ifq));
+        Ok((self.rings.len() + self.boxes.len() - 1) as i64)
+    }
+
+    pub(super) fn flush(&mut self, ifq: IfqNo, quirks: Quirks) -> Result<i64, i64> {
+        Self::check_op(quirks)?;
+        self.misused |= self.ifqs[ifq].flush();
+        Ok(0)
+    }
+
+    pub(super) fn add_area(
+        &mut self,
+        ifq: IfqNo,
+        buffers: u32,
+        quirks: Quirks,
+    ) -> Result<i64, i64> {
+        let lost = self.ifqs[ifq].device && self.device_gone;
+        self.check_add_area(lost, quirks)?;
+        if self.ifqs[ifq].areas() == limits::AREAS {
+            return Err(-EINVAL);
+        }
+        self.ifqs[ifq].add_area(buffers);
+        Ok(0)
+    }
+
+    /// An event that has fired may fire again.
+    pub(super) fn arm(&mut self, ifq: IfqNo, event: Event, quirks: Quirks) -> Result<i64, i64> {
+        if !self.revision.has_events() {
+            return Err(-EOPNOTSUPP);
+        }
+        Self::check_op(quirks)?;
+        let fired = &mut self.ifqs[ifq].fired;
+        let at = fired.iter().position(|e| *e == event).ok_or(-EINVAL)?;
+        fired.remove(at);
+        Ok(0)
+    }
+
+    /// The ring that registered the ifq hears of an event, once until it is armed again.
+    pub(super) fn notify(&mut self, ifq: IfqNo, event: Event) {
+        let ifq = &mut self.ifqs[ifq];
+        if let Some(master) = ifq.master
+            && !ifq.fired.contains(&event)
+        {
+            ifq.fired.push(event);
+            self.rings[usize::from(master)].queue_event(event);
+        }
+    }
+
+    /// Only a region that the kernel has allocated can be mapped.
+    pub(super) fn mmap(&mut self, ring: RingId, id: i64) -> Result<i64, i64> {
+        let found = self.open(ring)?.lookup(id).ok_or(-EINVAL)?;
+        if self.ifqs[found].kernel_region { Ok(0) } else { Err(-EINVAL) }
+    }
+
+    /// The device's queues are closed; the ifqs live on without.
+    pub(super) fn unregister_netdev(&mut self) -> i64 {
+        self.device_gone = true;
+        for queue in &mut self.queues {
+            if let Some(ifq) = queue.take() {
+                self.ifqs[ifq].close_queue();
+            }
+        }
+        0
+    }
+
+    fn box_file(&mut self, fd: i64) -> Option<&mut Option<IfqNo>> {
+        let rings = self.rings.len();
+        self.boxes.get_mut(usize::try_from(fd).ok()?.checked_sub(rings)?)
+    }
+
+    pub(super) fn close(&mut self, fd: i64) -> Result<i64, i64> {
+        let ifq = self.box_file(fd).and_then(Option::take).ok_or(-EBADF)?;
+        self.drop_user(ifq);
+        Ok(0)
+    }
+
+    /// The ring's ids stop being users, its requests are cancelled, its completions are lost.
+    pub(super) fn exit(&mut self, ring: RingId) -> Result<i64, i64> {
+        self.open(ring)?.open = false;
+        for ifq in std::mem::take(&mut self.rings[usize::from(ring)].ids).into_iter().flatten() {
+            if self.ifqs[ifq].master == Some(ring) {
+                self.ifqs[ifq].master = None;
+            }
+            self.drop_user(ifq);
+        }
+        self.overrun |= !self.rings[usize::from(ring)].clear();
+        for sock in &mut self.socks {
+            sock.waiters.retain(|(other, _)| *other != ring);
+        }
+        Ok(0)
+    }
+
+    /// The last user's end closes the device queue and takes back what user space holds.
+    fn drop_user(&mut self, ifq: IfqNo) {
+        self.ifqs[ifq].users -= 1;
+        if self.ifqs[ifq].users == 0 {
+            if let Some(queue) = self.ifqs[ifq].close_queue() {
+                self.queues[queue] = None;
+            }
+            self.ifqs[ifq].scrub();
+        }
+    }
+
+    /// Closes all that is open, sockets last.
+    pub fn close_all(&mut self) {
+        for ring in 0..self.rings.len() {
+            let _ = self.exit(ring as RingId);
+        }
+        for fd in self.rings.len()..self.rings.len() + self.boxes.len() {
+            let _ = self.close(fd as i64);
+        }
+        for socket in 0..self.socks.len() {
+            while let Some(segment) = self.socks[socket].segments.pop_front() {
+                self.release(segment);
+            }
+        }
+    }
+
+    /// What is not free, in words. Empty after [`Spec::close_all`].
+    #[must_use]
+    pub fn left(&self) -> Vec<String> {
+        let ifqs = self.ifqs.iter().enumerate().flat_map(|(i, ifq)| {
+            ifq.left().map(move |what| format!("ifq of register step {i}: {what}"))
+        });
+        let queues = self.queues.iter().enumerate().filter(|(_, q)| q.is_some());
+        ifqs.chain(queues.map(|(i, _)| format!("queue {i} is bound"))).collect()
+    }
+}

@@ -1,0 +1,44 @@
+//! Copying to and from user space (`include/linux/uaccess.h`).
+
+use crate::errno::EFAULT;
+use crate::fault::FaultPoint;
+use crate::invariant::Invariant;
+use crate::kernel::Kernel;
+use crate::platform::{Platform, Rmw, WaitWord};
+
+/// `copy_from_user` of a register or control argument. `readable`: whether its address is.
+///
+/// # Errors
+/// -EFAULT if it is not, and at the fault point.
+pub fn copy_from_user<P: Platform>(readable: bool) -> Result<(), i64> {
+    if !readable || P::fault(FaultPoint::CopyFromUser) { Err(-EFAULT) } else { Ok(()) }
+}
+
+/// `copy_to_user` of a register or control argument.
+///
+/// # Errors
+/// -EFAULT at the fault point.
+pub async fn copy_to_user<P: Platform>(kernel: &Kernel<P>) -> Result<(), i64> {
+    if P::fault(FaultPoint::PageFaultWaits) {
+        handle_userfault(kernel).await;
+    }
+    if P::fault(FaultPoint::CopyToUser) { Err(-EFAULT) } else { Ok(()) }
+}
+
+/// `handle_userfault`: user space supplies the page when it likes. It does so when nothing else can
+/// run any more; a system call that has not ended by then stands still at its will (I4).
+async fn handle_userfault<P: Platform>(kernel: &Kernel<P>) {
+    let _func = P::func("handle_userfault");
+    // This task stands still by its own wish.
+    kernel.syscalls.poke(Rmw::Sub(1));
+    kernel.user_page.wait_or_quiesce(1).await;
+    if kernel.syscalls.poke(Rmw::Add(1)) != 0 {
+        P::violation(
+            Invariant::I4,
+            format_args!(
+                "another task's system call waits for a lock that is held over a page fault, for \
+                 as long as user space likes"
+            ),
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Many searches at the same time.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::explore::Progress;
+
+/// A bar that counts searches and says how far they are.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    /// Shown on a terminal from the third second on.
+    fn new(jobs: usize) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Bar(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(jobs as u64);
+        if let Ok(style) = ProgressStyle::with_template("{elapsed} {pos}/{len} tests  {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_secs(2));
+        Bar(bar)
+    }
+
+    /// Shows where the search of a test is.
+    pub(super) fn show(&self, test: &str, at: Progress) {
+        let rate = at.states as f64 / at.elapsed.as_secs_f64().max(1e-3);
+        let Progress { states, depth, .. } = at;
+        self.0.set_message(format!("{test}: {states} states, {rate:.0}/s, depth {depth}"));
+    }
+}
+
+/// Does all jobs, several at a time; the results are in the order of the jobs.
+pub(super) fn run_all<J: Sync, R: Send>(
+    jobs: &[J],
+    threads: Option<usize>,
+    run: impl Fn(&J, &Bar) -> R + Sync,
+) -> Vec<R> {
+    let processors = || std::thread::available_parallelism().ok().map(Into::into);
+    let threads = threads.or_else(processors).unwrap_or(1).min(jobs.len()).max(1);
+    let bar = Bar::new(jobs.len());
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<R>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { break };
+                    let result = run(job, &bar);
+                    bar.0.inc(1);
+                    if let Ok(mut slot) = results[index].lock() {
+                        *slot = Some(result);
+                    }
+                }
+            });
+        }
+    });
+    bar.0.finish_and_clear();
+    results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect()
+}

@@ -1,0 +1,144 @@
+//! What makes the claims of a [`Test`] mean something: faults, observed results, expectations, the
+//! schedule.
+
+use std::collections::BTreeSet;
+
+use ifq_model::revision::{Defect, Revision};
+#[cfg(doc)]
+use ifq_model::scenario::Test;
+use ifq_model::scenario::{Expect, limits};
+
+use super::place::{Invalid, Place};
+use super::validate::Checker;
+
+/// What an error calls the place of a list's item.
+type At<'a> = &'a dyn Fn(usize) -> Place;
+
+impl Checker<'_> {
+    pub(super) fn verdicts(&self) -> Result<(), Invalid> {
+        let test = self.test;
+        self.unique(&test.faults, Place::Fault)?;
+        let (min, max) = if test.faults.is_empty() { (0, 0) } else { (1, limits::FAULTS) };
+        self.range(Place::MaxFaults, "number of faults", test.max_faults, min, max)?;
+        let mut seen = BTreeSet::new();
+        for (i, &var) in test.observe.iter().enumerate() {
+            self.var(Place::Observe(i), var)?;
+            if !seen.insert(var) {
+                let message = format!("`{}` is observed twice", self.name(var));
+                return self.fail(Place::Observe(i), message, "each name once");
+            }
+        }
+        if test.expect.is_empty() {
+            let expected = "a line `expect holds` or `expect violates INVARIANT`";
+            return self.fail(Place::Expects, "no expectation", expected);
+        }
+        for (i, expect) in test.expect.iter().enumerate() {
+            self.expectation(i, expect)?;
+        }
+        self.schedule()
+    }
+
+    fn expectation(&self, i: usize, expect: &Expect) -> Result<(), Invalid> {
+        let test = self.test;
+        self.ascending(&expect.revisions, &|j| Place::ExpectRevision(i, j))?;
+        for (j, revision) in expect.revisions.iter().enumerate() {
+            if !test.revisions.contains(revision) {
+                let message = format!("the test is not for `{revision}`");
+                let expected = "a revision of the line `revision`";
+                return self.fail(Place::ExpectRevision(i, j), message, expected);
+            }
+        }
+        self.ascending(&expect.defects, &|j| Place::ExpectDefect(i, j))?;
+        self.ascending(&expect.without, &|j| Place::ExpectWithout(i, j))?;
+        for other in &test.expect[..i] {
+            self.apart(i, expect, other)?;
+        }
+        let revisions = self.meant(expect);
+        if revisions.is_empty() {
+            let message = "other expectations name every revision";
+            return self.fail(Place::Expect(i), message, "a revision that is left");
+        }
+        let (with, without) = (&expect.defects, &expect.without);
+        let at = (|j| Place::ExpectDefect(i, j), |j| Place::ExpectWithout(i, j));
+        self.switches(&revisions, (with, &at.0), (without, &at.1))
+    }
+
+    /// The revisions that an expectation is for.
+    fn meant(&self, expect: &Expect) -> Vec<Revision> {
+        if !expect.revisions.is_empty() {
+            return expect.revisions.clone();
+        }
+        let others = || self.test.expect.iter().filter(|other| same_switches(other, expect));
+        let named = |r: &Revision| others().any(|other| other.revisions.contains(r));
+        self.test.revisions.iter().copied().filter(|r| !named(r)).collect()
+    }
+
+    /// Two expectations for the same switches are for different revisions; one of them may be for
+    /// all that the others do not name.
+    fn apart(&self, i: usize, expect: &Expect, other: &Expect) -> Result<(), Invalid> {
+        if !same_switches(expect, other) {
+            return Ok(());
+        }
+        if expect.revisions.is_empty() && other.revisions.is_empty() {
+            let message = "a second expectation for the same defects";
+            return self.fail(Place::Expect(i), message, "one for each set of defects");
+        }
+        let twice = expect.revisions.iter().position(|r| other.revisions.contains(r));
+        let Some(j) = twice else { return Ok(()) };
+        let message =
+            format!("a second expectation for the same defects on `{}`", expect.revisions[j]);
+        self.fail(Place::ExpectRevision(i, j), message, "one for each revision")
+    }
+
+    /// What is switched on must be off on these revisions, and the other way round.
+    fn switches(
+        &self,
+        revisions: &[Revision],
+        (defects, at): (&[Defect], At<'_>),
+        (without, at_without): (&[Defect], At<'_>),
+    ) -> Result<(), Invalid> {
+        for &revision in revisions {
+            for (j, defect) in defects.iter().enumerate() {
+                if revision.defects().contains(defect) {
+                    let message = format!("`{revision}` has `{defect}` anyway");
+                    let expected = "a defect that every one of the revisions lacks";
+                    return self.fail(at(j), message, expected);
+                }
+            }
+            for (j, defect) in without.iter().enumerate() {
+                if !revision.defects().contains(defect) {
+                    let message = format!("`{revision}` does not have `{defect}`");
+                    let expected = "a defect that every one of the revisions has";
+                    return self.fail(at_without(j), message, expected);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn schedule(&self) -> Result<(), Invalid> {
+        let Some(schedule) = &self.test.schedule else { return Ok(()) };
+        let (with, without) = (&schedule.defects, &schedule.without);
+        self.ascending(with, &Place::ScheduleDefect)?;
+        self.ascending(without, &Place::ScheduleWithout)?;
+        // A replay is on the first revision.
+        let revisions = &self.test.revisions[..1];
+        self.switches(revisions, (with, &Place::ScheduleDefect), (without, &Place::ScheduleWithout))
+    }
+
+    /// A list as it is stored: sorted, each item once.
+    fn ascending<T: Ord + ToString>(&self, items: &[T], at: At<'_>) -> Result<(), Invalid> {
+        self.unique(items, at)?;
+        match items.windows(2).position(|w| w[0] > w[1]) {
+            None => Ok(()),
+            Some(j) => {
+                let message = format!("`{}` is out of order", items[j + 1].to_string());
+                self.fail(at(j + 1), message, "the order of the catalogue and of the revisions")
+            }
+        }
+    }
+}
+
+fn same_switches(a: &Expect, b: &Expect) -> bool {
+    a.defects == b.defects && a.without == b.without
+}

@@ -1,0 +1,204 @@
+//! Which operation a word becomes.
+
+use ifq_model::scenario::{Event, Op, RingId, RqWord, SocketId, Source, VarId, VarKind};
+
+use super::{Draw, Maker};
+
+/// What a word can become.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Send,
+    Recv,
+    Wait,
+    Return,
+    Register,
+    Clone,
+    Import,
+    Export,
+    Flush,
+    AddArea,
+    Arm,
+    Mmap,
+    Scribble,
+    Close,
+    Exit,
+    Shutdown,
+    UnregisterNetdev,
+}
+
+/// Memory for an area and a ring is made for each.
+const MAX_REGISTERED: usize = 20;
+
+impl Maker {
+    /// What comes into question, the likelier the more often. What the revision does not have is
+    /// there, too, but rare.
+    fn kinds(&self) -> Vec<Kind> {
+        let any = |kind, good: &dyn Fn(VarId) -> bool| {
+            let vars = self.vars(kind);
+            (!vars.is_empty(), vars.into_iter().any(good))
+        };
+        let (ifq, good_ifq) = any(VarKind::Ifq, &|v| self.good_ifq(v));
+        let (_, fired) = any(VarKind::Ifq, &|v| self.good_ifq(v) && self.spec.fired(v).is_some());
+        let (fd, good_fd) = any(VarKind::Fd, &|v| self.spec.fd_open(v));
+        let (cqe, held) = any(VarKind::Cqe, &|v| self.spec.holds(v));
+        let rings = || 0..self.test.rings.len() as RingId;
+        let ready = rings().any(|r| self.spec.ready(r));
+        let open = rings().filter(|r| self.spec.ring_open(*r)).count();
+        let memory = self.registered < MAX_REGISTERED;
+        // What ends things comes late, so that there is time for the rest.
+        let late = self.test.vars.len() >= 30;
+        let streams = (0..self.test.sockets.len() as SocketId).filter(|s| !self.spec.shut_down(*s));
+        let shutdown = late || streams.count() > 1;
+        let revision = self.revision;
+        let if_good = |has: bool, n: u8| if good_ifq && has { n } else { u8::from(ifq) };
+        let often = [
+            (Kind::Send, if good_ifq { 6 } else { 1 }),
+            (Kind::Wait, if ready { 7 } else { 1 }),
+            (Kind::Return, if held { 6 } else { u8::from(cqe && ifq) }),
+            (Kind::Recv, if_good(true, 5)),
+            (Kind::Register, if good_ifq || open == 0 { 2 } else { 6 } * u8::from(memory)),
+            (Kind::Clone, if_good(revision.has_proxies() && open > 1, 5)),
+            (Kind::Import, if good_fd { 4 } else { u8::from(fd) }),
+            (Kind::Export, if_good(revision.has_ctrl(), 3)),
+            (Kind::Flush, if_good(revision.has_ctrl(), 2)),
+            (Kind::AddArea, if_good(revision.has_add_area(), 2) * u8::from(memory)),
+            (Kind::Arm, if fired { 4 } else { u8::from(ifq) }),
+            (Kind::Mmap, u8::from(ifq)),
+            (Kind::Scribble, u8::from(ifq)),
+            (Kind::Close, u8::from(fd)),
+            (Kind::Exit, u8::from(ifq && (late || open > 1))),
+            (Kind::Shutdown, u8::from(ifq && shutdown)),
+            (Kind::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
+        ];
+        often.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
+    }
+
+    pub(super) fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
+        let op = match draw.one_of(&self.kinds())? {
+            Kind::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            Kind::Shutdown => Op::Shutdown { socket: self.socket(draw) },
+            Kind::UnregisterNetdev => Op::UnregisterNetdev,
+            Kind::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
+            Kind::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
+            Kind::Close => Op::Close { fd: self.fd(draw)? },
+            Kind::Recv => {
+                let (ring, ifq) = self.ifq(draw)?;
+                let socket = self.socket(draw);
+                let len = draw.one_of(&[0, 0, 0, 100, 4096, 6000])?;
+                Op::Recv { ring, ifq, socket, len, quirks: draw.quirks("recv", self.revision) }
+            }
+            Kind::Return => {
+                let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
+                let ifqs = self.vars(VarKind::Ifq);
+                let ifq = draw.prefer(&ifqs, |ifq| self.spec.belongs(cqe, ifq))?;
+                Op::Return { cqe, ifq, locked: draw.below(2) == 0 }
+            }
+            Kind::Scribble => {
+                let ifq = draw.one_of(&self.vars(VarKind::Ifq))?;
+                let (word, value) = Self::scribble(draw)?;
+                Op::Scribble { ifq, word, value }
+            }
+            Kind::Mmap => {
+                let (ring, ifq) = self.ifq(draw)?;
+                Op::Mmap { ring, ifq }
+            }
+            kind => self.decode_with_quirks(kind, draw)?,
+        };
+        Some(op)
+    }
+
+    fn decode_with_quirks(&self, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
+        let revision = self.revision;
+        let open = |ring| self.spec.ring_open(ring);
+        if let Kind::Register = kind {
+            let (ring, source) = (self.ring(draw, open), self.source(draw));
+            let (buffers, entries) = (draw.buffers(), draw.entries());
+            let quirks = draw.quirks("register", revision);
+            return Some(Op::Register { ring, source, buffers, entries, quirks });
+        }
+        if let Kind::Import = kind {
+            let (ring, fd) = (self.ring(draw, open), self.fd(draw)?);
+            return Some(Op::Import { ring, fd, quirks: draw.quirks("import", revision) });
+        }
+        if let Kind::Arm = kind {
+            let fired = |ifq| self.good_ifq(ifq) && self.spec.fired(ifq).is_some();
+            let ifq = draw.prefer(&self.vars(VarKind::Ifq), fired)?;
+            let ring = self.owners[usize::from(ifq)]?;
+            let events = [Event::Copy, Event::AllocFail, Event::Unknown];
+            let event = draw.prefer(&events, |event| self.spec.fired(ifq) == Some(event))?;
+            return Some(Op::Arm { ring, ifq, event, quirks: draw.quirks("arm", revision) });
+        }
+        let (ring, ifq) = self.ifq(draw)?;
+        let op = match kind {
+            Kind::Clone => {
+                let from = ring;
+                let ring = self.ring(draw, |ring| open(ring) && ring != from);
+                Op::Clone { ring, from, ifq, quirks: draw.quirks("clone", revision) }
+            }
+            Kind::Export => Op::Export { ring, ifq, quirks: draw.quirks("export", revision) },
+            Kind::Flush => Op::Flush { ring, ifq, quirks: draw.quirks("flush", revision) },
+            _ => {
+                let buffers = draw.buffers();
+                Op::AddArea { ring, ifq, buffers, quirks: draw.quirks("add-area", revision) }
+            }
+        };
+        Some(op)
+    }
+
+    /// A word of a ring of up to 16 entries, and what user space writes there.
+    fn scribble(draw: &mut Draw<'_>) -> Option<(RqWord, u64)> {
+        let index = draw.below(16);
+        let word = match draw.below(8) {
+            0..=2 => RqWord::Off(index),
+            3..=5 => RqWord::Pad(index),
+            6 => RqWord::Tail,
+            _ => RqWord::Head,
+        };
+        let value = match word {
+            RqWord::Off(_) => draw.offset(),
+            RqWord::Pad(_) => u64::from(draw.below(2)),
+            RqWord::Head | RqWord::Tail => draw.one_of(&[0, 1, 2, 5, 17, u64::from(u32::MAX)])?,
+        };
+        Some((word, value))
+    }
+
+    fn ring(&self, draw: &mut Draw<'_>, good: impl Fn(RingId) -> bool) -> RingId {
+        let all: Vec<RingId> = (0..self.test.rings.len() as RingId).collect();
+        draw.prefer(&all, good).unwrap_or(0)
+    }
+
+    fn socket(&self, draw: &mut Draw<'_>) -> SocketId {
+        let all: Vec<SocketId> = (0..self.test.sockets.len() as SocketId).collect();
+        draw.prefer(&all, |s| !self.spec.shut_down(s)).unwrap_or(0)
+    }
+
+    /// A queue of the device or none; where an ifq needs one, seldom none.
+    pub(super) fn source(&self, draw: &mut Draw<'_>) -> Source {
+        let queues = self.test.queues;
+        if self.revision.has_nodev() {
+            return match draw.below(1 + 2 * queues) {
+                0 => Source::Nodev,
+                n => Source::Queue((n - 1) % queues),
+            };
+        }
+        match draw.byte() {
+            255 => Source::Nodev,
+            byte => Source::Queue(u32::from(byte) % queues),
+        }
+    }
+
+    fn fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
+        draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
+    }
+
+    fn good_ifq(&self, ifq: VarId) -> bool {
+        let ring = self.owners[usize::from(ifq)];
+        ring.is_some_and(|ring| self.spec.ring_open(ring)) && self.spec.in_use(ifq)
+    }
+
+    /// An ifq and the ring that it means something in.
+    fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
+        let ifq = draw.prefer(&self.vars(VarKind::Ifq), |ifq| self.good_ifq(ifq))?;
+        Some((self.owners[usize::from(ifq)]?, ifq))
+    }
+}
