@@ -163,7 +163,7 @@ impl App {
             // Now and then what will probably fail is done all the same.
             let wild = rest.below(16) == 15;
             let op = self.propose(kind, wild, &mut rest)?;
-            let op = if wild { unusual(op, &mut rest) } else { op };
+            let op = if wild && rest.below(2) == 1 { unusual(op, &mut rest) } else { op };
             let mut spec = self.spec.clone();
             let result = spec.step(&op, Some(self.bound.len() as VarId));
             (wild || result >= 0).then_some((op, rest, spec))

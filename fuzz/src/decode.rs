@@ -109,7 +109,7 @@ impl Header {
         let faulty =
             |(i, _): &(usize, FaultPoint)| self.max_faults > 0 && self.faults >> i & 1 == 1;
         let faults: Vec<FaultPoint> =
-            FaultPoint::ALL.iter().copied().enumerate().filter(faulty).map(|(_, p)| p).collect();
+            fault_points().enumerate().filter(faulty).map(|(_, p)| p).collect();
         let threads = names(self.threads, &["a", "b", "c", "d"]).into_iter();
         Test {
             name: "fuzzed".to_owned(),
@@ -136,6 +136,12 @@ impl Header {
             Part::Threads
         }
     }
+}
+
+/// What may fail. A page that user space supplies when it likes is left out: some calls hold a lock
+/// over it in every revision, so that one ring can hold up another.
+fn fault_points() -> impl Iterator<Item = FaultPoint> {
+    FaultPoint::ALL.iter().copied().filter(|p| *p != FaultPoint::PageFaultWaits)
 }
 
 /// The newest revision, or one that is so many older; then from the newest on again.
@@ -215,6 +221,12 @@ mod tests {
                 assert_eq!(Header::read(bytes).write(), bytes);
             }
         }
+    }
+
+    #[test]
+    fn each_fault_point_has_a_bit() {
+        let bytes = [0, 0xff, 0xff, 3, 0, 0];
+        assert_eq!(Header::read(bytes).test().faults, fault_points().collect::<Vec<_>>());
     }
 
     #[test]

@@ -28,7 +28,11 @@ fn words(header: Header, steps: Vec<Placed<'_>>) -> Option<Vec<u8>> {
     let mut encoder = Encoder { app: App::new(header.test()), vars: BTreeMap::new() };
     let mut bytes = header.write().to_vec();
     for (part, thread, step) in steps {
-        bytes.extend(encoder.word(part, thread, step)?);
+        let Some(w) = encoder.word(part, thread, step) else {
+            println!("   {step:?}");
+            return None;
+        };
+        bytes.extend(w);
     }
     Some(bytes)
 }

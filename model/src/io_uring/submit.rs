@@ -7,7 +7,7 @@ use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx, ctx_refs_put};
 use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
 use crate::io_uring::poll::{check_stalled, io_arm_poll_handler};
-use crate::io_uring::tw::{MAX_REQS, io_run_local_work};
+use crate::io_uring::tw::{IO_LOCAL_TW_DEFAULT_MAX, MAX_REQS, io_run_local_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
 use crate::net::sock::{Sock, sock_fput};
@@ -186,11 +186,14 @@ pub async fn io_uring_wait_cqe<P: Platform>(
 
 async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, i64> {
     let _func = P::func("io_cqring_wait");
+    let mut max_events = IO_LOCAL_TW_DEFAULT_MAX;
     loop {
         if let Some(cqe) = ctx.cq.take().await {
             return Ok(cqe);
         }
-        io_run_local_work(ctx).await;
+        io_run_local_work(ctx, max_events).await;
+        // Asleep, it is woken for as many as it waits for.
+        max_events = 1;
         {
             let _guard = ctx.uring_lock.lock().await;
             ctx.cq.flush_overflow().await;

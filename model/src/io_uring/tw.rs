@@ -6,7 +6,7 @@ use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
 use crate::io_uring::zcrx::events::zcrx_notif_tw;
 use crate::platform::{PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
-use crate::revision::Defect;
+use crate::revision::{Defect, Revision};
 
 /// Requests that one ring may have at a time.
 ///
@@ -20,6 +20,9 @@ const MAX_NOTIFS: usize = 8;
 // An entry: a request, or from bit 63 down this mark, the event's number, its `user_data`.
 const NOTIF: u64 = 1 << 63;
 const NOTIF_TYPE_SHIFT: u32 = 56;
+
+/// `IO_LOCAL_TW_DEFAULT_MAX`: entries that one call runs that does not sleep.
+pub const IO_LOCAL_TW_DEFAULT_MAX: u64 = 20;
 
 /// `ctx->work_list`.
 ///
@@ -103,19 +106,30 @@ async fn run_entry<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: bool) {
     }
 }
 
-/// `io_run_local_work`, by the task that submits. Takes `uring_lock`. Returns how many were run.
-pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> usize {
+/// `io_run_local_work`, by the task that submits, of at most `max_events` entries. Takes
+/// `uring_lock`. Up to 7.1 the list is taken as it is, and what comes in meanwhile waits for the next
+/// call.
+pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_events: u64) {
     let _func = P::func("io_run_local_work");
     let _guard = ctx.uring_lock.lock().await;
     // io_should_terminate_tw(); constant while the lock is held.
     let cancel = ctx.refs.is_dying().await;
-    let mut ran = 0;
-    while let Some(entry) = pop(ctx).await {
+    let most = if ctx.kernel.variant.revision == Revision::Import73 {
+        max_events
+    } else {
+        max_events.min(pending(ctx).await)
+    };
+    for _ in 0..most {
+        let Some(entry) = pop(ctx).await else { break };
         run_entry(ctx, entry, cancel).await;
-        ran += 1;
     }
     io_submit_flush_completions(ctx).await;
-    ran
+}
+
+async fn pending<P: Platform>(ctx: &IoRingCtx<P>) -> u64 {
+    let list = &ctx.work_list;
+    let _guard = list.lock.lock().await;
+    list.tail.get() - list.head.get()
 }
 
 /// `io_cancel_local_task_work`: the ring is going away, its work is run in cancel mode.

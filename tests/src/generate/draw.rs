@@ -57,14 +57,15 @@ impl<'w> Draw<'w> {
         }
     }
 
-    /// What a 64-bit word of a refill ring may be overwritten with: the offset of a buffer of the
-    /// first or a later area, one inside a buffer, one outside of everything.
+    /// What the offset of an entry may be overwritten with: a buffer of the first or of a later area,
+    /// its beginning or its inside, or what is outside of everything. The kernel drops bit 44.
     pub(crate) fn offset(&mut self) -> u64 {
         let byte = u64::from(self.byte());
+        let (n, page, area) = (byte / 4, byte / 4 % 4 * 4096, (byte / 4 % 3) << 48);
         match byte % 4 {
-            0 => byte / 4 % 4 * 4096,
-            1 => byte / 4 % 4 * 4096 + (byte / 4 % 3 << 48) + 7,
-            2 => [1 << 24, u64::MAX, 1 << 44, 9 << 48][(byte / 4 % 4) as usize],
+            0 => page,
+            1 => area + page + 7,
+            2 => [1 << 24, u64::MAX, 1 << 44, 9 << 48][(n % 4) as usize],
             _ => byte,
         }
     }
