@@ -33,7 +33,7 @@ pub const MAX_BUFFERS: u32 = 8;
 
 const BUFFERS: [u32; 4] = [1, 2, 4, MAX_BUFFERS];
 const ENTRIES: [u32; 4] = [1, 2, 4, 8];
-const SENDS: [u32; 4] = [128, 4096, 5000, 12000];
+const SENDS: [u32; 8] = [128, 100, 10, 256, 4096, 8192, 5000, 12000];
 const LIMITS: [u32; 4] = [0, 128, 4096, 0];
 
 /// Where a step stands.
@@ -74,8 +74,10 @@ impl Kind {
     }
 }
 
+/// This [`Draw::kind`] does what will probably fail.
+const WILD: usize = Draw::KINDS - 1;
 /// By [`Draw::kind`]; what does not apply is replaced by the next one that builds something up.
-const KINDS: [Kind; Draw::KINDS] = [
+const KINDS: [Kind; WILD] = [
     Kind::Recv,
     Kind::Import,
     Kind::Export,
@@ -106,7 +108,6 @@ const KINDS: [Kind; Draw::KINDS] = [
     Kind::Wait,
     Kind::Send,
     Kind::Close,
-    Kind::Exit,
     Kind::Unregister,
 ];
 
@@ -153,17 +154,18 @@ impl App {
     /// Does the operation that a word says, or the next one in the list that applies. `None`: no
     /// operation applies.
     pub fn next(&mut self, part: Part, word: Word) -> Option<()> {
-        let draw = Draw::new(word);
-        let (op, mut rest, spec) = (0..Draw::KINDS).find_map(|more| {
-            let kind = KINDS[(draw.kind() + more) % Draw::KINDS];
+        let mut draw = Draw::new(word);
+        // Now and then what will probably fail is done all the same.
+        let wild = draw.kind() == WILD;
+        let first = if wild { draw.below(KINDS.len()) } else { draw.kind() };
+        let (op, mut rest, spec) = (0..KINDS.len()).find_map(|more| {
+            let kind = KINDS[(first + more) % KINDS.len()];
             if more > 0 && kind.ends() {
                 return None;
             }
             let mut rest = draw;
-            // Now and then what will probably fail is done all the same.
-            let wild = rest.below(16) == 15;
             let op = self.propose(kind, wild, &mut rest)?;
-            let op = if wild && rest.below(2) == 1 { unusual(op, &mut rest) } else { op };
+            let op = if wild { unusual(op, &mut rest) } else { op };
             let mut spec = self.spec.clone();
             let result = spec.step(&op, Some(self.bound.len() as VarId));
             (wild || result >= 0).then_some((op, rest, spec))
@@ -252,7 +254,12 @@ impl App {
         };
         let buffers = draw.one_of(&BUFFERS)?;
         let entries = if wild { 0 } else { draw.one_of(&ENTRIES)? };
-        Some(Op::Register { ring, source, buffers, entries, quirks: Quirks::NONE })
+        let quirks = match draw.below(8) {
+            6 => Quirks::NONE.and(Quirk::KernelRegion),
+            7 => Quirks::NONE.and(Quirk::Events),
+            _ => Quirks::NONE,
+        };
+        Some(Op::Register { ring, source, buffers, entries, quirks })
     }
 
     fn recv(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
@@ -371,6 +378,9 @@ impl App {
 
 /// The operation with something unusual in its argument, if it has an argument.
 fn unusual(mut op: Op, draw: &mut Draw) -> Op {
+    if draw.below(2) == 0 {
+        return op;
+    }
     let fitting: Vec<Quirk> =
         Quirk::ALL.iter().copied().filter(|quirk| quirk.fits(verb(&op))).collect();
     let quirk: Quirks = draw.one_of(&fitting).into_iter().collect();

@@ -28,11 +28,7 @@ fn words(header: Header, steps: Vec<Placed<'_>>) -> Option<Vec<u8>> {
     let mut encoder = Encoder { app: App::new(header.test()), vars: BTreeMap::new() };
     let mut bytes = header.write().to_vec();
     for (part, thread, step) in steps {
-        let Some(w) = encoder.word(part, thread, step) else {
-            println!("   {step:?}");
-            return None;
-        };
-        bytes.extend(w);
+        bytes.extend(encoder.word(part, thread, step)?);
     }
     Some(bytes)
 }

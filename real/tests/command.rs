@@ -166,6 +166,25 @@ fn a_mended_defect_is_in_the_counterexamples_name_and_contents() {
 }
 
 #[test]
+fn mended_is_without_all_of_the_revisions_own_defects() {
+    let file = library("clone-from-itself-keeps-nothing");
+    let output = ifq(&["check", "--mended", "--json", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), 2, "one for each revision");
+    let own = json_lines(&ifq(&["defects", "--json"]));
+    let own: Vec<_> = own
+        .iter()
+        .filter(|l| l["on"].as_array().unwrap().contains(&"proxy-v1".into()))
+        .map(|l| l["id"].clone())
+        .collect();
+    assert_eq!(lines[0]["without"], serde_json::Value::Array(own));
+    assert_eq!(lines[1]["without"], serde_json::json!([]));
+    assert!(stdout(&ifq(&["check", "--mended", &file])).contains("  mended  "));
+    assert_eq!(ifq(&["check", "--mended", "--without", "P1", &file]).status.code(), Some(2));
+}
+
+#[test]
 fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
     let file = library("clone-from-itself-keeps-nothing");
     let both = ifq(&["check", "--without", "P1", "--json", &file]);

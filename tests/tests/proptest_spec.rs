@@ -10,12 +10,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ifq_model::errno::{self, EBADF};
+use ifq_model::errno::{self, EBADF, EBUSY, EINVAL};
 use ifq_model::io_uring::{cq, tw};
 use ifq_model::net::{page_pool, sock};
 use ifq_model::prim::xarray;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, Test, VarId};
+use ifq_model::scenario::{Op, Test, VarId, limits};
 use ifq_model::spec::{self, Answer};
 use ifq_sim::exec::run_once;
 use ifq_sim::file;
@@ -205,6 +205,73 @@ fn import_7_1_mended_returns_what_the_specification_says() {
 #[test]
 fn import_7_3_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::Import73);
+}
+
+/// A test of these lines in `finally`, with all results observed.
+fn written(revision: Revision, lines: &[String]) -> Test {
+    let head =
+        format!("test written\nrevision {revision}\nring A B\nsocket s\nqueues 1\nfinally\n");
+    let mut test = file::parse("written", &(head + &lines.join("\n") + "\nexpect holds\n"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    test.observe = (0..test.vars.len() as VarId).collect();
+    test
+}
+
+/// Random sequences are too short to fill a table.
+#[test]
+fn a_ring_has_so_many_ids_and_no_more() {
+    for revision in Revision::ALL {
+        let mut lines = vec!["ifq = A: register queue=0 buffers=1 entries=1".to_owned()];
+        if revision.has_ctrl() {
+            lines.push("box = A: export ifq".to_owned());
+        }
+        let shared = if revision.has_proxies() { "clone A ifq" } else { "import box" };
+        lines.extend((0..=spec::IDS).map(|i| format!("p{i} = B: {shared}")));
+        lines.push("q = B: register queue=0 buffers=1 entries=1".to_owned());
+        let test = written(revision, &lines);
+        let answer = spec::run(&test, revision).expect("it has no threads");
+        let refused = answer.results.iter().filter(|(_, result)| *result == -EBUSY);
+        assert_eq!(refused.count(), 2, "{revision}: {answer:?}");
+        let compared = compare(test, 1, &Variant::mended(revision), |_, _| {});
+        compared.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn an_ifq_has_so_many_areas_and_no_more() {
+    let revision = Revision::Import73;
+    let mut lines = vec!["ifq = A: register nodev buffers=1 entries=1".to_owned()];
+    lines.extend((0..limits::AREAS).map(|i| format!("x{i} = A: add-area ifq buffers=1")));
+    let test = written(revision, &lines);
+    let answer = spec::run(&test, revision).expect("it has no threads");
+    let refused: Vec<i64> = answer.results.iter().map(|(_, r)| *r).filter(|r| *r < 0).collect();
+    assert_eq!(refused, [-EINVAL], "{answer:?}");
+    let compared = compare(test, 1, &Variant::of(revision), |_, _| {});
+    compared.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// `io_parse_rqe` keeps a buffer's index in 32 bits, so that bit 44 of an offset says nothing and
+/// the entry names buffer 0: the flush goes on, and the ring is empty after it.
+#[test]
+fn an_entry_names_its_buffer_by_32_bits() {
+    let lines = [
+        "ifq = A: register nodev buffers=2 entries=2",
+        "A: recv ifq s",
+        "s: send 128",
+        "c = A: wait",
+        "r = return c to ifq",
+        "q = return c to ifq",
+        "scribble ifq off=0 0x100000000000",
+        "f = A: flush ifq",
+        "u = return c to ifq",
+        "v = return c to ifq",
+    ];
+    let revision = Revision::Import73;
+    let test = written(revision, &lines.map(str::to_owned));
+    let answer = spec::run(&test, revision).expect("it has no threads");
+    assert!(answer.results.iter().all(|(_, result)| *result >= 0), "{answer:?}");
+    let compared = compare(test, 1, &Variant::of(revision), |_, _| {});
+    compared.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Switches a defect on, and expects that a difference is found which comes down to `most`

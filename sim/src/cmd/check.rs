@@ -26,7 +26,7 @@ use crate::report::verdict::{Row, Verdict, row};
     ifq check tests/library/exits-race.ifq          one file\n  \
     ifq check --defect early-put exits-race.ifq     with a defect: prints the counterexample\n  \
     ifq check --revision proxy-v1 --without P1      with one of the revision's defects mended\n  \
-    ifq check --faults 2                            whatever can fail may fail, up to twice a run\n  \
+    ifq check --faults 2 --mended                   whatever can fail may fail, up to twice a run\n  \
     ifq check --catalogue                           each known defect is found, and only those\n  \
     ifq check --json | jq 'select(.as_expected|not)'")]
 pub struct Args {
@@ -37,7 +37,7 @@ pub struct Args {
     pub which: Which,
     /// For each entry of the catalogue: is the defect found by the tests that show it, with which
     /// shortest counterexample, and does its repair hold; is a non-defect left alone
-    #[arg(long, conflicts_with_all = ["faults", "revision", "defects", "without"])]
+    #[arg(long, conflicts_with_all = ["faults", "revision", "defects", "without", "mended"])]
     pub catalogue: bool,
     /// Every fault point may fail, at most N of them in one run, whatever the files say; what they
     /// expect to hold must still hold

@@ -27,9 +27,11 @@ pub(super) fn save(
     for defect in &variant.defects {
         name = format!("{name}.{defect}");
     }
-    for defect in &variant.without {
-        name = format!("{name}.without-{defect}");
-    }
+    name += &match variant.without.as_slice() {
+        [] => String::new(),
+        all if all.len() == variant.revision.defects().len() => ".mended".to_owned(),
+        some => some.iter().fold(".without".to_owned(), |name, d| format!("{name}-{d}")),
+    };
     let path = folder.join(format!("{name}.{}.ifq", found.violation.invariant));
     std::fs::write(&path, file::print(&found.in_test(test, variant)))?;
     Ok(path)

@@ -35,13 +35,16 @@ pub struct Which {
     /// Mend one of the revision's own defects (may be repeated)
     #[arg(long, value_name = "ID", value_parser = defect())]
     pub without: Vec<Defect>,
+    /// Mend all of the revision's own defects
+    #[arg(long, conflicts_with = "without")]
+    pub mended: bool,
 }
 
 impl Which {
     /// Whether a defect is switched on or mended by hand.
     #[must_use]
     pub fn switches(&self) -> bool {
-        !self.defects.is_empty() || !self.without.is_empty()
+        !self.defects.is_empty() || !self.without.is_empty() || self.mended
     }
 
     /// Whether a revision was asked for.
@@ -67,7 +70,8 @@ impl Which {
         if let Some(defect) = self.without.iter().find(|d| !own.contains(d)) {
             return Err(format!("{revision} does not have {defect}"));
         }
-        Ok(Variant::with(revision, &self.defects).without(&self.without))
+        let without = if self.mended { own } else { &self.without };
+        Ok(Variant::with(revision, &self.defects).without(without))
     }
 }
 

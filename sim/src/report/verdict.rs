@@ -67,10 +67,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// What is switched on and mended, or `-`.
+    /// What is switched on and mended, as `with X without Y`, `mended` if that is all, or `-`.
     #[must_use]
     pub fn switches(&self) -> String {
-        switches(&self.defects, &self.without)
+        let all = !self.without.is_empty() && self.without.len() == self.revision.defects().len();
+        let without = if all { Some("mended".to_owned()) } else { words("without", &self.without) };
+        let parts: Vec<String> =
+            [words("with", &self.defects), without].into_iter().flatten().collect();
+        if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
     }
 
     /// The verdict in words: `holds`, `violates I1`, `bounded`.
@@ -84,15 +88,10 @@ impl Row {
     }
 }
 
-/// `with X without Y`, or `-`.
-pub(crate) fn switches(defects: &[Defect], without: &[Defect]) -> String {
-    let names = |word: &str, defects: &[Defect]| match defects {
-        [] => None,
-        _ => Some(defects.iter().fold(word.to_owned(), |text, d| format!("{text} {d}"))),
-    };
-    let parts = [names("with", defects), names("without", without)];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
+/// `WORD ID...`, if there are any.
+fn words(word: &str, defects: &[Defect]) -> Option<String> {
+    let text = defects.iter().fold(word.to_owned(), |text, d| format!("{text} {d}"));
+    (!defects.is_empty()).then_some(text)
 }
 
 /// The verdict of a search.

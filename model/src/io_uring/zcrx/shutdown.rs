@@ -116,6 +116,7 @@ pub async fn io_unregister_zcrx_ifqs<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 async fn scrub_again<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let kernel = &ifq.kernel;
     if kernel.variant.revision.has_second_scrub()
+        && !kernel.has(Defect::P12)
         && !kernel.has(Defect::P10)
         && ifq.user_refs.read().await == 0
     {
