@@ -207,8 +207,8 @@ fn exports_and_imports_in_any_order_leave_nothing() {
 
 #[test]
 fn faults_in_any_order_leave_nothing() {
-    holds(&sharing_churn(), &FaultPoint::ALL, 2, ITERATIONS);
-    holds(&owner_leaves(Source::Queue(0), 1), &FaultPoint::ALL, 2, ITERATIONS);
+    holds(&sharing_churn(), FaultPoint::ALL, 2, ITERATIONS);
+    holds(&owner_leaves(Source::Queue(0), 1), FaultPoint::ALL, 2, ITERATIONS);
 }
 
 #[test]

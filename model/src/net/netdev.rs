@@ -206,6 +206,17 @@ pub async fn napi_receive<P: Platform>(
     }
 }
 
+/// The softirq takes a packet without data, which needs no buffer of the page pool.
+///
+/// # Errors
+/// -ENODEV if the device is down.
+pub async fn napi_receive_empty<P: Platform>(netdev: &Netdev<P>, queue: u32) -> Result<(), i64> {
+    let _func = P::func("napi_poll");
+    let rxq = netdev.queues.get(queue as usize).ok_or(-ENODEV)?;
+    let _napi = rxq.napi.lock().await;
+    if rxq.running.get() == 0 { Err(-ENODEV) } else { Ok(()) }
+}
+
 impl<P: Platform> Netdev<P> {
     /// `netdev_hold`.
     pub fn hold(&self) {

@@ -7,7 +7,7 @@ use crate::io_uring::submit::Req;
 use crate::io_uring::zcrx::area::NiovRef;
 use crate::io_uring::zcrx::area::io_zcrx_return_niov;
 use crate::kernel::Kernel;
-use crate::net::netdev::napi_receive;
+use crate::net::netdev::{napi_receive, napi_receive_empty};
 use crate::net::page_pool::page_pool_unref_and_test;
 use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::refcount::Refcount;
@@ -278,10 +278,17 @@ pub async fn tcp_rcv<P: Platform>(
     Ok(())
 }
 
-/// The peer's FIN arrives (`tcp_fin`).
-pub async fn tcp_fin<P: Platform>(sock: &Ptr<P, Sock<P>>) {
+/// The peer's FIN arrives (`tcp_fin`): over loopback, or through the device queue.
+///
+/// # Errors
+/// -ENODEV if the device is gone.
+pub async fn tcp_fin<P: Platform>(kernel: &Kernel<P>, sock: &Ptr<P, Sock<P>>) -> Result<(), i64> {
     let _func = P::func("tcp_fin");
+    if let (Some(queue), Some(netdev)) = (sock.queue, &kernel.netdev) {
+        napi_receive_empty(netdev, queue).await?;
+    }
     let _guard = sock.sk_lock.lock().await;
     sock.readable.poke(sock.readable.peek() | SHUTDOWN);
     sock.data_ready(POLLIN | POLLRDHUP).await;
+    Ok(())
 }

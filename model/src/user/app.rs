@@ -86,8 +86,7 @@ async fn do_op<P: Platform>(
             tcp_rcv(kernel, &world.socks[usize::from(socket)], len).await.map(|()| 0)
         }
         Op::Shutdown { socket } => {
-            tcp_fin(&world.socks[usize::from(socket)]).await;
-            Ok(0)
+            tcp_fin(kernel, &world.socks[usize::from(socket)]).await.map(|()| 0)
         }
         Op::UnregisterNetdev => {
             if let Some(netdev) = &kernel.netdev {

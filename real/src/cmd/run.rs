@@ -128,6 +128,9 @@ fn compare_all(
             (Report::Seen { .. }, Some(revision)) => {
                 allowed::allowed(test, &Variant::of(revision), time)
             }
+            (Report::Seen { .. }, None) => {
+                Err(format!("kernel {kernel} is older than every revision of the test"))
+            }
             _ => Err("there was nothing to compare".into()),
         };
         compare(test, report, &allowed)

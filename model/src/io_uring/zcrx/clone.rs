@@ -69,13 +69,14 @@ pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
 
 /// What the proposal leaves unchecked: every field that a clone does not use must be zero.
 fn check_fields(quirks: Quirks) -> Result<(), i64> {
-    const UNUSED: [Quirk; 6] = [
+    const UNUSED: [Quirk; 7] = [
         Quirk::Flags,
         Quirk::Resv,
         Quirk::ZcrxId,
         Quirk::RqEntries,
         Quirk::AreaPtr,
         Quirk::RegionPtr,
+        Quirk::EventDesc,
     ];
     if UNUSED.iter().any(|quirk| quirks.has(*quirk)) { Err(-EINVAL) } else { Ok(()) }
 }

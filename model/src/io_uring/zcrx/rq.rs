@@ -119,9 +119,9 @@ async fn io_parse_rqe<P: Platform>(idx: usize, ifq: &Ifq<P>) -> Option<NiovRef<P
 
 fn niov_at<P: Platform>(off: u64, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
     let area = ifq.area_at((off >> AREA_SHIFT) as usize)?;
-    let niov_idx = (off & ((1 << AREA_SHIFT) - 1)) >> NIOV_SHIFT;
-    let idx = u32::try_from(niov_idx).ok().filter(|idx| *idx < area.num_niovs())?;
-    Some(NiovRef { area, idx })
+    // An `unsigned`: what is above its 32 bits is not looked at.
+    let idx = ((off & ((1 << AREA_SHIFT) - 1)) >> NIOV_SHIFT) as u32;
+    (idx < area.num_niovs()).then_some(NiovRef { area, idx })
 }
 
 /// `io_zcrx_ring_refill`: buffers that user space gave back, for the pool's cache.
