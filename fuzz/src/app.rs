@@ -23,9 +23,13 @@ use ifq_sim::file::verb;
 
 use crate::draw::{Draw, Word};
 
-/// Receives on one ring, and from one socket: room for all their last completions and for all that
-/// wait, so that no bound of the model is met.
+/// Receives from one socket: room for all that wait, so that no bound of the model is met.
 pub const MAX_RECVS: usize = 8;
+/// Completions of one ring that come whether there is room for them or not: the last one of each
+/// receive, and the notifications.
+pub const MAX_LATE: usize = 8;
+/// How many notifications an ifq sends that asks for both events.
+const EVENTS: usize = 2;
 /// Areas in a test: each has memory of its own.
 pub const MAX_AREAS: usize = 6;
 /// Most buffers in an area.
@@ -130,6 +134,7 @@ pub struct App {
     sources: Vec<BTreeSet<VarId>>,
     held: Vec<Held>,
     recvs_of_ring: Vec<usize>,
+    late_of_ring: Vec<usize>,
     recvs_of_socket: Vec<usize>,
     areas: usize,
 }
@@ -145,6 +150,7 @@ impl App {
             sources: vec![BTreeSet::new(); test.rings.len()],
             held: Vec::new(),
             recvs_of_ring: vec![0; test.rings.len()],
+            late_of_ring: vec![0; test.rings.len()],
             recvs_of_socket: vec![0; test.sockets.len()],
             areas: 0,
             test,
@@ -224,6 +230,10 @@ impl App {
             }
             Kind::Arm => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
+                let told = self.registrant(ifq)?;
+                if !self.has_room(told, 1) {
+                    return None;
+                }
                 Op::Arm { ring, ifq, event: draw.one_of(Event::ALL)?, quirks: Quirks::NONE }
             }
             Kind::Mmap => {
@@ -256,7 +266,7 @@ impl App {
         let entries = if wild { 0 } else { draw.one_of(&ENTRIES)? };
         let quirks = match draw.below(8) {
             6 => Quirks::NONE.and(Quirk::KernelRegion),
-            7 => Quirks::NONE.and(Quirk::Events),
+            7 if self.has_room(ring, EVENTS) => Quirks::NONE.and(Quirk::Events),
             _ => Quirks::NONE,
         };
         Some(Op::Register { ring, source, buffers, entries, quirks })
@@ -264,7 +274,7 @@ impl App {
 
     fn recv(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
         let (ring, ifq) = self.ifq(wild, draw)?;
-        if self.recvs_of_ring[usize::from(ring)] == MAX_RECVS {
+        if !self.has_room(ring, 1) {
             return None;
         }
         let room = |s| self.recvs_of_socket[usize::from(s)] < MAX_RECVS;
@@ -303,9 +313,17 @@ impl App {
     fn remember(&mut self, op: &Op, var: VarId) {
         let mut origin = None;
         match *op {
-            Op::Register { .. } => {
+            Op::Register { ring, quirks, .. } => {
                 origin = Some(var);
                 self.areas += 1;
+                if quirks.has(Quirk::Events) {
+                    self.late_of_ring[usize::from(ring)] += EVENTS;
+                }
+            }
+            Op::Arm { ifq, .. } => {
+                if let Some(told) = self.registrant(ifq) {
+                    self.late_of_ring[usize::from(told)] += 1;
+                }
             }
             Op::AddArea { .. } => self.areas += 1,
             Op::Import { fd: from, .. }
@@ -317,6 +335,7 @@ impl App {
                 let source = self.origin(ifq);
                 self.sources[usize::from(ring)].extend(source);
                 self.recvs_of_ring[usize::from(ring)] += 1;
+                self.late_of_ring[usize::from(ring)] += 1;
                 self.recvs_of_socket[usize::from(socket)] += 1;
             }
             Op::Wait { ring } => {
@@ -335,6 +354,11 @@ impl App {
         self.bound[usize::from(var)].1
     }
 
+    /// The ring that has registered an ifq, and is told of its events.
+    fn registrant(&self, ifq: VarId) -> Option<RingId> {
+        self.bound[usize::from(self.origin(ifq)?)].0
+    }
+
     fn vars(&self, kind: VarKind, good: impl Fn(VarId) -> bool) -> Vec<VarId> {
         let vars = (0..).zip(&self.test.vars).filter(|(_, v)| v.kind == kind);
         vars.map(|(id, _)| id).filter(|id| good(*id)).collect()
@@ -346,6 +370,11 @@ impl App {
 
     fn sockets(&self, good: impl Fn(SocketId) -> bool) -> Vec<SocketId> {
         (0..self.test.sockets.len() as SocketId).filter(|socket| good(*socket)).collect()
+    }
+
+    /// Whether a ring has room for so many more completions that cannot be held back.
+    fn has_room(&self, ring: RingId, more: usize) -> bool {
+        self.late_of_ring[usize::from(ring)] + more <= MAX_LATE
     }
 
     fn ring(&self, wild: bool, draw: &mut Draw) -> Option<RingId> {
