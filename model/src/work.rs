@@ -55,6 +55,16 @@ impl<P: Platform> Work<P> {
         }
     }
 
+    /// The object that it works on, as a word.
+    #[must_use]
+    pub fn word(&self) -> u64 {
+        match self {
+            Work::TestThread(world, _) => world.to_word(),
+            Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.to_word(),
+            Work::PagePoolRelease(pp) => pp.to_word(),
+        }
+    }
+
     /// The name of its column in a trace.
     #[must_use]
     pub fn name(&self) -> String {

@@ -293,9 +293,8 @@ pub async fn run<P: Platform>(test: Rc<Test>, variant: Variant) -> Outcome {
     }
     check_spec(&world);
     check_given_back(&world);
-    let outcome = world.outcome();
     P::op_boundary();
     world.close_all().await;
     world.check_nothing_left();
-    outcome
+    world.outcome()
 }

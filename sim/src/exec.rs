@@ -12,7 +12,8 @@ use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 use ifq_model::world;
 
-use crate::det::machine::with;
+use crate::det::machine::{Machine, with};
+use crate::det::record::Recorder;
 use crate::det::{Det, Trace};
 use crate::schedule::{Point, Scheduler};
 
@@ -81,6 +82,27 @@ pub(crate) fn with_program<R>(
 }
 
 pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: bool) -> RunResult {
+    run_with(program, scheduler, traced, None, &mut |_, _| {}).0
+}
+
+/// Runs with a recorder, which is returned; `after` is called after each step, with the outcome once
+/// it is there.
+pub(crate) fn run_observed(
+    program: &Program<'_>,
+    scheduler: Box<dyn Scheduler>,
+    recorder: Option<Recorder>,
+    after: &mut dyn FnMut(&mut Machine, Option<&Outcome>),
+) -> (RunResult, Option<Recorder>) {
+    run_with(program, scheduler, false, recorder, after)
+}
+
+fn run_with(
+    program: &Program<'_>,
+    scheduler: Box<dyn Scheduler>,
+    traced: bool,
+    recorder: Option<Recorder>,
+    after: &mut dyn FnMut(&mut Machine, Option<&Outcome>),
+) -> (RunResult, Option<Recorder>) {
     let outcome = Rc::new(RefCell::new(None));
     let main = {
         let (main, outcome) = ((program.main)(), outcome.clone());
@@ -91,16 +113,21 @@ pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: 
     };
     with(|m| {
         m.begin(scheduler, traced);
+        m.recorder = recorder;
         m.faults.clear();
         m.faults.extend_from_slice(program.faults);
         m.faults_left = program.max_faults;
-        m.spawn(0, &|| "main".to_owned(), main);
+        m.spawn(0, 0, &|| "main".to_owned(), main);
     });
     let mut enabled = Vec::new();
     let mut steps = 0;
     while steps < program.max_steps && step(&mut enabled) {
         steps += 1;
+        if with(|m| m.recorder.is_some()) {
+            with(|m| after(m, outcome.borrow().as_ref()));
+        }
     }
+    let recorder = with(|m| m.recorder.take());
     let (violation, decisions, ended, cut) = with(|m| {
         let cut = steps == program.max_steps && m.violation.is_none() && !m.all_done();
         (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), cut)
@@ -109,7 +136,7 @@ pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: 
     drop(threads);
     drop(targets);
     let outcome = outcome.borrow_mut().take().filter(|_| violation.is_none());
-    RunResult { outcome, violation, decisions, steps, cut, trace }
+    (RunResult { outcome, violation, decisions, steps, cut, trace }, recorder)
 }
 
 /// One step; `false` if there is none any more.

@@ -1,26 +1,23 @@
 //! The exhaustive explorer: every interleaving of a test, every allowed fault, states remembered.
 //!
-//! Depth first, along a path of decisions. A state is remembered by its 128-bit fingerprint; a run
+//! Depth first, on the tables of [`crate::code`]. A state is remembered by its fingerprint; a path
 //! that meets a known state ends there.
 //!
 //! Divergence from the memory model: interleavings are sequentially consistent. Missing barriers
 //! are for loom.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ifq_model::fault::FaultPoint;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 
 use crate::counterexample::Counterexample;
-use crate::exec::{Program, run, with_program};
-use crate::path::Path;
-use crate::schedule::{Point, Scheduler};
+use crate::exec::{Program, with_program};
+use crate::search::dfs::Dfs;
+use crate::search::visited::Visited;
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
 #[derive(Clone, Copy, Debug)]
@@ -93,65 +90,6 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-/// Fingerprints are random already.
-#[derive(Debug, Default)]
-pub(crate) struct FirstWord(u64);
-
-impl Hasher for FirstWord {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[..8]);
-        self.0 = u64::from_le_bytes(word);
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
-    }
-}
-
-#[derive(Debug, Default)]
-struct Search {
-    visited: HashSet<u128, BuildHasherDefault<FirstWord>>,
-    path: Path,
-    transitions: u64,
-    max_states: u64,
-    remember: bool,
-    full: bool,
-}
-
-struct Explorer(Rc<RefCell<Search>>);
-
-impl Scheduler for Explorer {
-    fn wants_fingerprint(&self) -> bool {
-        self.0.borrow().path.at_end()
-    }
-
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
-        let mut search = self.0.borrow_mut();
-        if let Some(taken) = search.path.pick() {
-            return Some(taken);
-        }
-        if search.visited.len() as u64 >= search.max_states {
-            search.full = true;
-            return None;
-        }
-        if !search.visited.insert(point.fingerprint) && search.remember {
-            return None;
-        }
-        search.transitions += 1;
-        search.path.push_pick(point.enabled.len());
-        Some(0)
-    }
-
-    fn fault(&mut self, _: FaultPoint) -> bool {
-        self.0.borrow_mut().path.fault()
-    }
-}
-
 /// Searches all runs of a test on a variant of the kernel, until an invariant breaks.
 ///
 /// `progress` is called now and then.
@@ -171,50 +109,32 @@ pub(crate) fn search(
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
     let started = Instant::now();
-    let search = Rc::new(RefCell::new(Search {
-        max_states: limits.max_states,
-        remember: limits.remember_states,
-        ..Search::default()
-    }));
-    let mut found = Exploration {
-        counterexample: None,
-        outcomes: BTreeSet::new(),
-        states: 0,
-        transitions: 0,
-        runs: 0,
-        cut: 0,
-        steps: 0,
-        depth: 0,
-        exhaustive: true,
-        elapsed: Duration::ZERO,
-    };
-    loop {
-        let run = run(program, Box::new(Explorer(search.clone())), false);
-        found.runs += 1;
-        found.steps += run.steps;
-        found.depth = found.depth.max(run.steps);
-        found.cut += u64::from(run.cut);
-        found.outcomes.extend(run.outcome);
-        if let Some(violation) = run.violation {
-            let (decisions, steps) = (run.decisions, run.steps);
-            found.counterexample = Some(Counterexample { violation, decisions, steps });
+    let visited = Visited::new();
+    let mut dfs = Dfs::new(program, &visited, limits.remember_states);
+    let mut full = false;
+    while dfs.run(1 << 14) {
+        progress(Progress {
+            states: dfs.counts.states,
+            depth: dfs.depth(),
+            elapsed: started.elapsed(),
+        });
+        full = dfs.counts.states >= limits.max_states
+            || limits.max_time.is_some_and(|max| started.elapsed() > max);
+        if full {
             break;
         }
-        let mut search = search.borrow_mut();
-        if found.runs.is_multiple_of(1024) {
-            let (states, depth) = (search.visited.len() as u64, search.path.len());
-            progress(Progress { states, depth, elapsed: started.elapsed() });
-            search.full |= limits.max_time.is_some_and(|max| started.elapsed() > max);
-        }
-        if search.full || !search.path.backtrack() {
-            break;
-        }
-        search.transitions += 1;
     }
-    let search = search.borrow();
-    found.states = search.visited.len() as u64;
-    found.transitions = search.transitions;
-    found.exhaustive = !search.full && found.cut == 0 && found.counterexample.is_none();
-    found.elapsed = started.elapsed();
-    found
+    let counts = dfs.counts;
+    Exploration {
+        outcomes: dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect(),
+        states: counts.states,
+        transitions: counts.transitions,
+        runs: counts.runs,
+        cut: counts.cut,
+        steps: counts.run_steps,
+        depth: counts.depth,
+        exhaustive: !full && counts.cut == 0 && dfs.found.is_none(),
+        counterexample: dfs.found,
+        elapsed: started.elapsed(),
+    }
 }

@@ -16,13 +16,16 @@ macro_rules! tell {
 }
 
 pub mod cmd;
+mod code;
 pub mod counterexample;
 pub mod det;
 pub mod exec;
 pub mod explore;
 pub mod file;
 mod path;
+pub mod reference;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+mod search;
 pub mod shortest;

@@ -17,8 +17,9 @@ use ifq_model::scenario::Test;
 
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, run, with_program};
-use crate::explore::{FirstWord, Limits, Progress};
+use crate::explore::{Limits, Progress};
 use crate::path::Path;
+use crate::reference::FirstWord;
 use crate::schedule::{Point, Scheduler};
 
 /// What a search for the shortest counterexample came to.

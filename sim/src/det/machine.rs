@@ -12,6 +12,7 @@ use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::race::Footprint;
+use super::record::{Event as Micro, Recorder};
 use super::threads::{Pending, Thread, ThreadFuture};
 use super::trace::{Change, Event, Trace};
 use crate::schedule::Scheduler;
@@ -27,11 +28,14 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
 
 const NO_OBJECT: u32 = u32::MAX;
 /// [`Kind::World`] is the last one.
-const KINDS: usize = Kind::World as usize + 1;
+pub(crate) const KINDS: usize = Kind::World as usize + 1;
 // A pointer: slot, operation and number in the operation of the thread that made the object.
 const SLOT_BITS: u32 = 12;
 const OP_BITS: u32 = 12;
-const NUMBER_BITS: u32 = 16;
+const NUMBER_BITS: u32 = 12;
+// And its kind, so that a pointer tells the type of what it points to.
+const KIND_BITS: u32 = 4;
+const KEY_BITS: u32 = OP_BITS + NUMBER_BITS + KIND_BITS;
 
 struct Object {
     kind: Kind,
@@ -75,6 +79,8 @@ pub(crate) struct Machine {
     /// No run is going on: drops of guards and objects do nothing.
     idle: bool,
     trace: Option<Trace>,
+    /// Takes down what a step does, for [`crate::code`].
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl fmt::Debug for Machine {
@@ -84,6 +90,25 @@ impl fmt::Debug for Machine {
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
+}
+
+/// What the number of faults left adds to a state's fingerprint.
+pub(crate) fn faults_cell(left: u32) -> Fingerprint {
+    cell(u64::MAX, u64::from(left))
+}
+
+/// The name under which an object's being alive goes into a fingerprint.
+pub(crate) fn live_name(pointer: u64) -> u64 {
+    append(1, pointer) as u64
+}
+
+/// A word's name says also in what kind of object it is, and as what.
+fn word_name(number: u64, label: &str, owner: u64) -> u64 {
+    let word = append(append(2, number), owner);
+    let letters = label.as_bytes().chunks(8).fold(word, |name, bytes| {
+        append(name, bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+    });
+    letters as u64
 }
 
 impl Machine {
@@ -109,6 +134,7 @@ impl Machine {
             violation: None,
             idle: true,
             trace: None,
+            recorder: None,
         }
     }
 
@@ -142,9 +168,26 @@ impl Machine {
         self.trace.is_some() && !self.idle
     }
 
-    pub(crate) fn spawn(&mut self, slot: u32, name: &dyn Fn() -> String, future: ThreadFuture) {
+    /// Records an event of the step.
+    fn micro(&mut self, event: impl FnOnce(&Recorder) -> Micro) {
+        if let Some(recorder) = &mut self.recorder {
+            let event = event(recorder);
+            recorder.push(event);
+        }
+    }
+
+    /// Starts a thread. `key` tells what it works on: threads of one slot with the same key do the
+    /// same.
+    pub(crate) fn spawn(
+        &mut self,
+        slot: u32,
+        key: u64,
+        name: &dyn Fn() -> String,
+        future: ThreadFuture,
+    ) {
+        self.micro(|_| Micro::Spawn { slot, key });
         if self.threads.iter().any(|t| t.slot == slot && t.pending != Pending::Done) {
-            self.fail(Invariant::I2, format!("{} is queued twice", name()));
+            self.fail_by_state(Invariant::I2, format!("{} is queued twice", name()));
             return;
         }
         if self.tracing() {
@@ -153,7 +196,7 @@ impl Machine {
         if let Some(trace) = &mut self.trace {
             trace.threads.push(name());
         }
-        self.threads.push(Thread::new(slot, future));
+        self.threads.push(Thread::new(slot, key, future));
     }
 
     // Words.
@@ -165,11 +208,22 @@ impl Machine {
         thread.words += 1;
         let word = self.values.len() as u32;
         self.values.push(value);
-        self.names.push(name);
         self.owners.push(self.making);
         self.labels.push(label);
+        let name = self.record_word(name, label, value);
+        self.names.push(name);
         self.fingerprint ^= cell(name, value);
         word
+    }
+
+    /// The name of a new word, and the event.
+    fn record_word(&mut self, name: u64, label: &'static str, value: u64) -> u64 {
+        let owner = self.objects.get(self.making as usize).map_or(0, |o| o.pointer);
+        let name = word_name(name, label, owner);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.new_word(name, self.making, value);
+        }
+        name
     }
 
     pub(crate) fn word_name(&self, word: u32) -> String {
@@ -191,23 +245,31 @@ impl Machine {
         let alive = owner == NO_OBJECT || self.objects[owner as usize].live;
         if !alive {
             let what = format!("{} touched after it was freed", self.word_name(word));
-            self.fail(Invariant::I1, what);
+            self.fail_by_state(Invariant::I1, what);
         }
         alive
-    }
-
-    /// The value of a word, whoever asks.
-    pub(crate) fn value(&self, word: u32) -> u64 {
-        self.values[word as usize]
     }
 
     fn observe(&mut self, value: u64) {
         let thread = &mut self.threads[self.current];
         thread.observed = append(thread.observed, value);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.observed(value);
+        }
+    }
+
+    /// What a thread reads from a wait that may be given up.
+    fn observe_grant(&mut self, granted: bool) {
+        self.micro(|_| Micro::Grant);
+        self.observe(u64::from(granted));
     }
 
     pub(crate) fn read(&mut self, word: u32) -> u64 {
-        if self.idle || !self.alive(word) {
+        if self.idle {
+            return 0;
+        }
+        self.micro(|r| Micro::Read { word: r.word(word) });
+        if !self.alive(word) {
             return 0;
         }
         let value = self.values[word as usize];
@@ -216,7 +278,11 @@ impl Machine {
     }
 
     pub(crate) fn write(&mut self, word: u32, value: u64) {
-        if self.idle || !self.alive(word) {
+        if self.idle {
+            return;
+        }
+        self.micro(|r| Micro::Write { word: r.word(word), value });
+        if !self.alive(word) {
             return;
         }
         let (old, name) = (self.values[word as usize], self.names[word as usize]);
@@ -236,6 +302,7 @@ impl Machine {
 
     /// As [`Machine::write`], for locks: the trace shows them as actions only.
     pub(crate) fn write_lock(&mut self, word: u32, value: u64) {
+        self.micro(|r| Micro::Write { word: r.word(word), value });
         let (old, name) = (self.values[word as usize], self.names[word as usize]);
         self.fingerprint ^= cell(name, old) ^ cell(name, value);
         self.values[word as usize] = value;
@@ -244,23 +311,29 @@ impl Machine {
     pub(crate) fn plain_access(&mut self, word: u32, write: bool) {
         if !self.idle {
             let name = self.names[word as usize];
+            self.micro(|r| Micro::Plain { word: r.word(word), write });
             self.footprint.access(word, name, write);
         }
     }
 
     pub(crate) fn release(&mut self, word: u32) {
         let name = self.names[word as usize];
+        self.micro(|r| Micro::Release { word: r.word(word) });
         self.footprint.release(word, name);
     }
 
     pub(crate) fn unlock(&mut self, word: u32) {
-        if self.idle || !self.alive(word) {
+        if self.idle {
+            return;
+        }
+        if !self.alive(word) {
+            self.micro(|r| Micro::Write { word: r.word(word), value: 0 });
             return;
         }
         self.write_lock(word, 0);
         self.release(word);
         let current = self.current;
-        self.threads[current].held -= 1;
+        self.threads[current].locks.retain(|lock| *lock != word);
     }
 
     /// Enters a function; `false` if nobody wants to know.
@@ -284,17 +357,22 @@ impl Machine {
 
     pub(crate) fn begin_object(&mut self, kind: Kind, number: u32) -> (u32, u32) {
         let thread = &mut self.threads[self.current];
-        let key = thread.op << NUMBER_BITS | thread.objects_in_op;
+        let key = (thread.op << NUMBER_BITS | thread.objects_in_op) << KIND_BITS | kind as u32;
         thread.objects_in_op += 1;
         let index = self.objects.len() as u32;
         thread.objects.push((key, index));
-        let pointer = u64::from(thread.slot + 1) << (OP_BITS + NUMBER_BITS) | u64::from(key);
-        debug_assert!(pointer < 1 << (SLOT_BITS + OP_BITS + NUMBER_BITS));
+        let pointer = u64::from(thread.slot + 1) << KEY_BITS | u64::from(key);
+        debug_assert!(pointer < 1 << (SLOT_BITS + KEY_BITS));
         let start = self.values.len() as u32;
         let (live, target) = (true, None);
         let words = start..start;
         self.objects.push(Object { kind, number, live, pointer, words, target });
         self.live[kind as usize] += 1;
+        // A live object differs from a freed one, also while all its words are zero.
+        self.fingerprint ^= cell(live_name(pointer), 1);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.alloc(pointer, kind);
+        }
         let outer = std::mem::replace(&mut self.making, index);
         if self.tracing() && kind != Kind::World {
             self.note(format!("allocates {}{number}", kind.name()));
@@ -313,8 +391,8 @@ impl Machine {
 
     /// The target of a pointer, freed or not.
     pub(crate) fn target(&self, pointer: u64) -> Option<Rc<dyn Any>> {
-        let slot = (pointer >> (OP_BITS + NUMBER_BITS)).checked_sub(1)?;
-        let key = (pointer & ((1 << (OP_BITS + NUMBER_BITS)) - 1)) as u32;
+        let slot = (pointer >> KEY_BITS).checked_sub(1)?;
+        let key = (pointer & ((1 << KEY_BITS) - 1)) as u32;
         let thread = self.threads.iter().find(|t| u64::from(t.slot) == slot)?;
         let at = thread.objects.binary_search_by_key(&key, |(key, _)| *key).ok()?;
         self.objects[thread.objects[at].1 as usize].target.clone()
@@ -325,14 +403,16 @@ impl Machine {
             return;
         }
         let Some(index) = self.objects.iter().position(|o| o.pointer == pointer) else { return };
+        self.micro(|r| Micro::Free { object: r.object(index) });
         let object = &mut self.objects[index];
         let name = format!("{}{}", object.kind.name(), object.number);
         if !object.live {
-            self.fail(Invariant::I2, format!("{name} freed twice"));
+            self.fail_by_state(Invariant::I2, format!("{name} freed twice"));
             return;
         }
         object.live = false;
         self.live[object.kind as usize] -= 1;
+        self.fingerprint ^= cell(live_name(pointer), 1);
         // What freed memory holds cannot be seen any more: it is taken out of the fingerprint.
         for word in object.words.clone() {
             self.fingerprint ^= cell(self.names[word as usize], self.values[word as usize]);
@@ -342,18 +422,39 @@ impl Machine {
         }
     }
 
-    pub(crate) fn live(&self, kind: Kind) -> usize {
-        self.live[kind as usize] as usize
+    /// How many live objects of a kind there are; an observation.
+    pub(crate) fn live(&mut self, kind: Kind) -> usize {
+        if self.idle {
+            return 0;
+        }
+        self.micro(|_| Micro::Live { kind });
+        let live = self.live[kind as usize];
+        self.observe(u64::from(live));
+        live as usize
     }
 
     // Steps.
 
+    /// An invariant breaks by what the running thread did.
     pub(crate) fn fail(&mut self, invariant: Invariant, what: String) {
+        self.broken(Some(true), invariant, what);
+    }
+
+    /// As [`Machine::fail`], by what it met in the memory.
+    fn fail_by_state(&mut self, invariant: Invariant, what: String) {
+        self.broken(Some(false), invariant, what);
+    }
+
+    /// `local`: whether the step broke off by what the thread itself did; `None`: it is complete.
+    fn broken(&mut self, local: Option<bool>, invariant: Invariant, what: String) {
         if !self.idle && self.violation.is_none() {
             if self.tracing() {
                 self.note(format!("{invariant}: {what}"));
             }
             self.violation = Some(Violation { invariant, what });
+            if let (Some(recorder), Some(local)) = (&mut self.recorder, local) {
+                recorder.stop(local);
+            }
         }
     }
 
@@ -365,11 +466,16 @@ impl Machine {
 
     /// `Some` if the running step may do what its thread waits for.
     pub(crate) fn take_grant(&mut self) -> Option<bool> {
-        match std::mem::replace(&mut self.grant, Grant::None) {
-            Grant::None => None,
-            Grant::Access => Some(true),
-            Grant::TimedOut => Some(false),
+        let granted = match std::mem::replace(&mut self.grant, Grant::None) {
+            Grant::None => return None,
+            Grant::Access => true,
+            Grant::TimedOut => false,
+        };
+        let pending = self.threads[self.current].pending;
+        if matches!(pending, Pending::WaitUntil { quiesce: true, .. }) {
+            self.observe_grant(granted);
         }
+        Some(granted)
     }
 
     pub(crate) fn wait_for(&mut self, pending: Pending) {
@@ -377,13 +483,17 @@ impl Machine {
     }
 
     pub(crate) fn choose_fault(&mut self, point: FaultPoint) -> bool {
-        if self.idle || self.faults_left == 0 || !self.faults.contains(&point) {
+        if self.idle || !self.faults.contains(&point) {
             return false;
         }
-        let Some(mut scheduler) = self.scheduler.take() else { return false };
-        let fails = scheduler.fault(point);
-        self.scheduler = Some(scheduler);
-        self.decisions.push(u32::from(fails));
+        self.micro(|_| Micro::Fault);
+        let mut fails = false;
+        if self.faults_left > 0 {
+            let Some(mut scheduler) = self.scheduler.take() else { return false };
+            fails = scheduler.fault(point);
+            self.scheduler = Some(scheduler);
+            self.decisions.push(u32::from(fails));
+        }
         self.observe(u64::from(fails));
         if fails {
             self.faults_left -= 1;
@@ -398,12 +508,13 @@ impl Machine {
         if self.idle {
             return;
         }
+        self.micro(|_| Micro::Boundary);
         let thread = &mut self.threads[self.current];
         thread.op += 1;
         thread.words = 0;
         thread.objects_in_op = 0;
         thread.observed = u128::from(thread.op);
-        if thread.held != 0 {
+        if !thread.locks.is_empty() {
             self.fail(Invariant::I4, "a lock is left held at the end of an operation".to_owned());
         }
     }
@@ -457,12 +568,15 @@ impl Machine {
     /// The fingerprint of the whole state, at a scheduling point.
     pub(crate) fn state(&self) -> Fingerprint {
         let slot = self.threads.get(self.last_footprint.thread).map_or(0, |t| t.slot);
-        let mut state = self.fingerprint ^ self.last_footprint.fingerprint(slot);
-        for thread in self.threads.iter().filter(|t| t.pending != Pending::Done) {
-            let history = append(thread.observed, u64::from(thread.slot));
-            state ^= append(history, u64::from(thread.op));
-        }
-        state ^ cell(u64::MAX, u64::from(self.faults_left))
+        self.state_without_step() ^ self.last_footprint.fingerprint(slot)
+    }
+
+    /// As [`Machine::state`], whatever the last step was.
+    pub(crate) fn state_without_step(&self) -> Fingerprint {
+        let threads = self.threads.iter().filter(|t| t.pending != Pending::Done);
+        threads.fold(self.fingerprint ^ faults_cell(self.faults_left), |state, thread| {
+            state ^ thread.local_state()
+        })
     }
 
     /// Prepares a step of a thread. Its future is returned, to be polled outside the borrow.
@@ -484,7 +598,11 @@ impl Machine {
             self.trace.get_or_insert_default().events.push(event);
         }
         // A step observes that it happened, whatever it reads.
-        self.observe(0x5eed);
+        let thread = &mut self.threads[index];
+        thread.observed = append(thread.observed, 0x5eed);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin();
+        }
         self.threads[index].future.take()
     }
 
@@ -495,13 +613,13 @@ impl Machine {
         self.threads[current].future = future;
         if ended {
             self.threads[current].pending = Pending::Done;
-            if self.threads[current].held != 0 {
+            if !self.threads[current].locks.is_empty() {
                 self.fail(Invariant::I4, "a thread ends with a lock held".to_owned());
             }
         }
         if let Some(word) = self.last_footprint.race(&self.footprint, acquired) {
             let what = format!("data race on {}", self.word_name(word));
-            self.fail(Invariant::I8, what);
+            self.broken(None, Invariant::I8, what);
         }
         std::mem::swap(&mut self.footprint, &mut self.last_footprint);
     }

@@ -5,6 +5,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod machine;
 pub(crate) mod platform;
 pub(crate) mod race;
+pub(crate) mod record;
 pub(crate) mod threads;
 pub(crate) mod trace;
 

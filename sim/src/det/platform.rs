@@ -169,14 +169,14 @@ impl RawLock for Lock {
             }
             m.write_lock(word, me);
             let current = m.current;
-            m.threads[current].held += 1;
+            m.threads[current].locks.push(word);
             Guard(word)
         })
     }
 
     fn assert_held(&self) {
         with(|m| {
-            if m.value(self.0) == 0 {
+            if m.read(self.0) == 0 {
                 let what = format!("{} is not held where it must be", m.word_name(self.0));
                 m.fail(Invariant::I4, what);
             }
@@ -281,8 +281,9 @@ impl Platform for Det {
         let slot = work.slot();
         let tracing = with(|m| m.tracing());
         let name = if tracing { work.name() } else { String::new() };
+        let key = work.word();
         let future = Box::pin(work.run());
-        with(|m| m.spawn(slot, &|| name.clone(), future));
+        with(|m| m.spawn(slot, key, &|| name.clone(), future));
     }
 
     fn fault(point: FaultPoint) -> bool {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, append};
 
 pub(crate) type ThreadFuture = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -39,6 +39,8 @@ impl Pending {
 pub(crate) struct Thread {
     /// Its name that does not depend on the order of starts; see `Work::slot`.
     pub(crate) slot: u32,
+    /// What it works on.
+    pub(crate) key: u64,
     pub(crate) future: Option<ThreadFuture>,
     pub(crate) pending: Pending,
     /// What it has observed since its current operation began: its private state is a function of
@@ -50,7 +52,8 @@ pub(crate) struct Thread {
     /// Objects it made: key within the thread, index of the object. Ascending keys.
     pub(crate) objects: Vec<(u32, u32)>,
     pub(crate) objects_in_op: u32,
-    pub(crate) held: u32,
+    /// The locks it holds, in the order in which it took them.
+    pub(crate) locks: Vec<u32>,
     pub(crate) functions: Vec<&'static str>,
 }
 
@@ -64,18 +67,28 @@ impl fmt::Debug for Thread {
 }
 
 impl Thread {
-    pub(crate) fn new(slot: u32, future: ThreadFuture) -> Self {
+    pub(crate) fn new(slot: u32, key: u64, future: ThreadFuture) -> Self {
         Thread {
             slot,
+            key,
             future: Some(future),
             pending: Pending::Start,
-            observed: 0,
+            observed: append(0, key),
             op: 0,
             words: 0,
             objects: Vec::new(),
             objects_in_op: 0,
-            held: 0,
+            locks: Vec::new(),
             functions: Vec::new(),
         }
+    }
+    /// [`Thread::local_state`] of one that starts.
+    pub(crate) fn initial_state(slot: u32, key: u64) -> Fingerprint {
+        append(append(append(0, key), u64::from(slot)), 0)
+    }
+
+    /// What its private state adds to a state's fingerprint.
+    pub(crate) fn local_state(&self) -> Fingerprint {
+        append(append(self.observed, u64::from(self.slot)), u64::from(self.op))
     }
 }

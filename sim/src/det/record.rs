@@ -1,0 +1,191 @@
+//! What a step does, taken down for [`crate::code`]: in names that are the same in every run.
+
+use std::collections::HashMap;
+
+use ifq_model::platform::Kind;
+
+use super::fingerprint::{Fingerprint, cell};
+use super::machine::{KINDS, live_name};
+
+/// One event of a step. Words and objects by their index in [`Names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Reads a word and goes on as its value says.
+    Read { word: u32 },
+    /// Writes a word.
+    Write { word: u32, value: u64 },
+    /// The access just before or after is one of ordinary memory.
+    Plain { word: u32, write: bool },
+    /// A word is released.
+    Release { word: u32 },
+    /// A new word that is not zero.
+    New { word: u32, value: u64 },
+    /// A new object.
+    Alloc { object: u32 },
+    /// The end of an object.
+    Free { object: u32 },
+    /// Counts the live objects of a kind.
+    Live { kind: Kind },
+    /// A fault point.
+    Fault,
+    /// Whether a wait was granted or given up.
+    Grant,
+    /// Starts a thread.
+    Spawn { slot: u32, key: u64 },
+    /// An operation ends.
+    Boundary,
+}
+
+/// An event, and the value that was observed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observed {
+    pub(crate) event: Event,
+    pub(crate) value: Option<u64>,
+}
+
+/// A word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WordInfo {
+    /// Under which it goes into fingerprints.
+    pub(crate) name: u64,
+    /// The word that says whether its object is alive.
+    pub(crate) live: u32,
+}
+
+/// An object.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectInfo {
+    pub(crate) kind: Kind,
+    /// The word that is 1 while it is alive.
+    pub(crate) live: u32,
+    /// What its being alive adds to a fingerprint.
+    pub(crate) cell: Fingerprint,
+    pub(crate) words: Vec<u32>,
+}
+
+/// Words and objects of all runs of a program.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    pub(crate) words: Vec<WordInfo>,
+    pub(crate) objects: Vec<ObjectInfo>,
+    by_name: HashMap<u64, u32>,
+    by_pointer: HashMap<u64, u32>,
+}
+
+/// The word that holds how many faults are left.
+pub(crate) const FAULTS: u32 = KINDS as u32;
+
+/// A word that is always 1: what has no object is alive.
+pub(crate) const ALWAYS: u32 = FAULTS + 1;
+
+/// The word that counts the live objects of a kind.
+pub(crate) fn count_word(kind: Kind) -> u32 {
+    kind as u32
+}
+
+impl Names {
+    /// Only the words that every run has.
+    pub(crate) fn new() -> Self {
+        let words = (0..=ALWAYS).map(|_| WordInfo { name: 0, live: ALWAYS }).collect();
+        let (objects, by_name, by_pointer) = (Vec::new(), HashMap::new(), HashMap::new());
+        Names { words, objects, by_name, by_pointer }
+    }
+
+    fn word(&mut self, name: u64, owner: Option<u32>) -> u32 {
+        if let Some(word) = self.by_name.get(&name) {
+            return *word;
+        }
+        let word = self.words.len() as u32;
+        self.by_name.insert(name, word);
+        let live = owner.map_or(ALWAYS, |object| self.objects[object as usize].live);
+        self.words.push(WordInfo { name, live });
+        if let Some(object) = owner {
+            self.objects[object as usize].words.push(word);
+        }
+        word
+    }
+
+    fn object(&mut self, pointer: u64, kind: Kind) -> u32 {
+        if let Some(object) = self.by_pointer.get(&pointer) {
+            return *object;
+        }
+        let live = self.words.len() as u32;
+        let name = live_name(pointer);
+        self.words.push(WordInfo { name, live: ALWAYS });
+        let object = self.objects.len() as u32;
+        self.by_pointer.insert(pointer, object);
+        self.objects.push(ObjectInfo { kind, live, cell: cell(name, 1), words: Vec::new() });
+        object
+    }
+}
+
+/// Takes down one step at a time.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) names: Names,
+    pub(crate) events: Vec<Observed>,
+    /// By the machine's numbers of this run.
+    words: Vec<u32>,
+    objects: Vec<u32>,
+    /// A violation was found, and whether by what the thread did itself: what follows in the step
+    /// does not count.
+    stopped: Option<bool>,
+}
+
+impl Recorder {
+    /// For one run.
+    pub(crate) fn new(names: Names) -> Self {
+        let (events, words, objects) = (Vec::new(), Vec::new(), Vec::new());
+        Recorder { names, events, words, objects, stopped: None }
+    }
+
+    /// A step begins.
+    pub(crate) fn begin(&mut self) {
+        self.events.clear();
+    }
+
+    /// An invariant broke; `local`: by what the thread did, whatever is in the memory.
+    pub(crate) fn stop(&mut self, local: bool) {
+        self.stopped.get_or_insert(local);
+    }
+
+    pub(crate) fn stopped(&self) -> Option<bool> {
+        self.stopped
+    }
+
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.stopped.is_none() {
+            self.events.push(Observed { event, value: None });
+        }
+    }
+
+    /// The last event has observed a value.
+    pub(crate) fn observed(&mut self, value: u64) {
+        if let Some(last) = self.events.last_mut().filter(|_| self.stopped.is_none()) {
+            last.value = Some(value);
+        }
+    }
+
+    pub(crate) fn word(&self, word: u32) -> u32 {
+        self.words[word as usize]
+    }
+
+    pub(crate) fn object(&self, object: usize) -> u32 {
+        self.objects[object]
+    }
+
+    pub(crate) fn new_word(&mut self, name: u64, owner: u32, value: u64) {
+        let owner = self.objects.get(owner as usize).copied();
+        let word = self.names.word(name, owner);
+        self.words.push(word);
+        if value != 0 {
+            self.push(Event::New { word, value });
+        }
+    }
+
+    pub(crate) fn alloc(&mut self, pointer: u64, kind: Kind) {
+        let object = self.names.object(pointer, kind);
+        self.objects.push(object);
+        self.push(Event::Alloc { object });
+    }
+}

@@ -1,0 +1,5 @@
+//! The exhaustive search over a program's states, on the tables of [`crate::code`].
+
+pub(crate) mod dfs;
+pub(crate) mod state;
+pub(crate) mod visited;

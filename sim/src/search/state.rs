@@ -1,0 +1,372 @@
+//! A state of a program: words, and where each thread stands. Steps are done and undone in place.
+
+use crate::code::{Code, NONE, Node};
+use crate::det::fingerprint::Fingerprint;
+use crate::det::machine::faults_cell;
+use crate::det::record::{ALWAYS, FAULTS, count_word};
+use crate::det::threads::Pending;
+use ifq_model::work::FIRST_KERNEL_SLOT;
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// Done.
+    Done,
+    /// The tables do not know what comes next.
+    Unknown,
+    /// An invariant broke.
+    Broken,
+}
+
+/// The choices at the fault points of one step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    taken: Vec<bool>,
+    position: usize,
+}
+
+impl Choices {
+    /// The first alternative: nothing fails.
+    pub(crate) fn reset(&mut self) {
+        self.taken.clear();
+    }
+
+    fn next(&mut self) -> bool {
+        self.position += 1;
+        if self.position > self.taken.len() {
+            self.taken.push(false);
+        }
+        self.taken[self.position - 1]
+    }
+
+    /// The choices of the step that was done.
+    pub(crate) fn taken(&self) -> &[bool] {
+        &self.taken
+    }
+
+    /// Turns to the next alternative; `false` if there is none.
+    pub(crate) fn advance(&mut self) -> bool {
+        while let Some(fails) = self.taken.pop() {
+            if !fails {
+                self.taken.push(true);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Undo {
+    word: u32,
+    value: u64,
+    cell: Fingerprint,
+}
+
+/// What is needed to take a step back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    undo: usize,
+    fingerprint: Fingerprint,
+    threads: usize,
+    thread: usize,
+    stop: u32,
+    last: usize,
+}
+
+/// The plain accesses and the releases of a step, for the check for data races; see
+/// [`crate::det::race`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footprint {
+    accesses: Vec<(u32, bool)>,
+    releases: Vec<(u32, usize)>,
+}
+
+impl Footprint {
+    fn clear(&mut self) {
+        self.accesses.clear();
+        self.releases.clear();
+    }
+
+    /// Whether it has accesses that a step of another thread could race with.
+    pub(crate) fn races(&self) -> bool {
+        !self.accesses.is_empty()
+    }
+
+    /// Whether `next`, begun by acquiring `acquired`, races with it.
+    pub(crate) fn race(&self, next: &Footprint, acquired: Option<u32>) -> bool {
+        let ordered = acquired
+            .and_then(|word| self.releases.iter().rev().find(|(w, _)| *w == word))
+            .map_or(0, |(_, accesses)| *accesses);
+        let open = &self.accesses[ordered..];
+        open.iter().any(|(word, write)| {
+            next.accesses.iter().any(|(w, next_write)| w == word && (*write || *next_write))
+        })
+    }
+}
+
+/// A state.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    values: Vec<u64>,
+    cells: Vec<Fingerprint>,
+    /// The stop of each thread, in the order of their starts.
+    pub(crate) threads: Vec<u32>,
+    /// The thread that ran last.
+    pub(crate) last: usize,
+    fingerprint: Fingerprint,
+    undo: Vec<Undo>,
+    /// Of the step that was done last.
+    pub(crate) footprint: Footprint,
+    /// Words that the last step touched, and whether it changed them.
+    pub(crate) touched: Vec<(u32, bool)>,
+}
+
+impl State {
+    /// The state in which the first thread starts.
+    pub(crate) fn new(code: &Code, faults: u32) -> Self {
+        let mut state = State {
+            values: Vec::new(),
+            cells: Vec::new(),
+            threads: vec![Code::FIRST],
+            last: 0,
+            fingerprint: code.stops[Code::FIRST as usize].hash,
+            undo: Vec::new(),
+            footprint: Footprint::default(),
+            touched: Vec::new(),
+        };
+        state.grow(code);
+        state.values[ALWAYS as usize] = 1;
+        state.set(FAULTS, u64::from(faults), faults_cell(faults));
+        state.undo.clear();
+        state
+    }
+
+    /// Makes room for the words that the tables know.
+    pub(crate) fn grow(&mut self, code: &Code) {
+        self.values.resize(code.names.words.len(), 0);
+        self.cells.resize(code.names.words.len(), 0);
+    }
+
+    /// The fingerprint of the whole state.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The value of a word.
+    #[inline]
+    pub(crate) fn value(&self, word: u32) -> u64 {
+        self.values[word as usize]
+    }
+
+    #[inline]
+    fn set(&mut self, word: u32, value: u64, cell: Fingerprint) {
+        let index = word as usize;
+        let (old, old_cell) = (self.values[index], self.cells[index]);
+        if old == value {
+            return;
+        }
+        self.undo.push(Undo { word, value: old, cell: old_cell });
+        self.fingerprint ^= old_cell ^ cell;
+        self.values[index] = value;
+        self.cells[index] = cell;
+    }
+
+    /// To come back here after a step of a thread.
+    pub(crate) fn mark(&self, thread: usize) -> Mark {
+        Mark {
+            undo: self.undo.len(),
+            fingerprint: self.fingerprint,
+            threads: self.threads.len(),
+            thread,
+            stop: self.threads[thread],
+            last: self.last,
+        }
+    }
+
+    /// Takes back what was done since.
+    pub(crate) fn back_to(&mut self, mark: &Mark) {
+        while self.undo.len() > mark.undo {
+            let Some(Undo { word, value, cell }) = self.undo.pop() else { break };
+            self.values[word as usize] = value;
+            self.cells[word as usize] = cell;
+        }
+        self.fingerprint = mark.fingerprint;
+        self.threads.truncate(mark.threads);
+        self.threads[mark.thread] = mark.stop;
+        self.last = mark.last;
+    }
+
+    /// Whether a thread can run.
+    pub(crate) fn enabled(&self, code: &Code, thread: usize) -> bool {
+        let stop = &code.stops[self.threads[thread] as usize];
+        match stop.pending {
+            Pending::Start | Pending::Access { .. } => true,
+            Pending::Lock { word } => {
+                let holder = self.value(word);
+                holder == 0 || holder == u64::from(stop.slot) + 1
+            }
+            Pending::WaitUntil { word, min, .. } => self.value(word) >= min,
+            Pending::Done => false,
+        }
+    }
+
+    /// The threads that can run, as in [`crate::det::machine::Machine::runnable`].
+    pub(crate) fn runnable(&self, code: &Code, out: &mut Vec<u32>) {
+        out.clear();
+        let stop = |thread: usize| &code.stops[self.threads[thread] as usize];
+        // A thread that starts was started by the last step: the newest are looked at.
+        if let Some(starts) = (0..self.threads.len()).find(|t| stop(*t).pending == Pending::Start) {
+            out.push(starts as u32);
+            return;
+        }
+        if self.enabled(code, self.last) {
+            out.push(self.last as u32);
+        }
+        for thread in 0..self.threads.len() {
+            if thread != self.last && self.enabled(code, thread) {
+                out.push(thread as u32);
+            }
+        }
+        if out.is_empty() {
+            let waits =
+                |t: &usize| matches!(stop(*t).pending, Pending::WaitUntil { quiesce: true, .. });
+            let patience = |t: &usize| match stop(*t).slot {
+                0 => 2,
+                slot if slot < FIRST_KERNEL_SLOT => 1,
+                _ => 0,
+            };
+            let waiting = (0..self.threads.len()).filter(waits);
+            out.extend(waiting.min_by_key(patience).map(|t| t as u32));
+        }
+    }
+
+    /// Whether every thread has ended.
+    pub(crate) fn all_done(&self, code: &Code) -> bool {
+        self.threads.iter().all(|stop| code.stops[*stop as usize].pending == Pending::Done)
+    }
+
+    /// What user space saw; at the end of a run.
+    pub(crate) fn outcome(&self, code: &Code) -> Option<u32> {
+        code.stops[self.threads[0] as usize].outcome
+    }
+
+    /// Whether a word belongs to something freed.
+    #[inline]
+    fn dead(&self, code: &Code, word: u32) -> bool {
+        self.value(code.names.words[word as usize].live) == 0
+    }
+
+    /// Does one step of a thread. If it is not [`Walk::Done`], the caller goes back to its mark.
+    pub(crate) fn step(&mut self, code: &Code, thread: usize, choices: &mut Choices) -> Walk {
+        let from = &code.stops[self.threads[thread] as usize];
+        let granted = match from.pending {
+            Pending::WaitUntil { word, min, .. } => self.value(word) >= min,
+            _ => true,
+        };
+        choices.position = 0;
+        self.footprint.clear();
+        self.touched.clear();
+        self.last = thread;
+        let mut at = from.next;
+        loop {
+            let Some(node) = code.nodes.get(at as usize) else { return Walk::Unknown };
+            at = match node {
+                Node::Read { word, kids } => {
+                    if self.dead(code, *word) {
+                        return Walk::Broken;
+                    }
+                    self.touched.push((*word, false));
+                    code.kid(kids, self.value(*word))
+                }
+                Node::Write { word, what, next } => {
+                    if self.dead(code, *word) {
+                        return Walk::Broken;
+                    }
+                    self.touched.push((*word, true));
+                    let (value, cell) = code.cells[*what as usize];
+                    self.set(*word, value, cell);
+                    *next
+                }
+                Node::Plain { word, write, next } => {
+                    self.footprint.accesses.push((*word, *write));
+                    *next
+                }
+                Node::Release { word, next } => {
+                    let accesses = self.footprint.accesses.len();
+                    self.footprint.releases.push((*word, accesses));
+                    *next
+                }
+                Node::New { word, what, next } => {
+                    let (value, cell) = code.cells[*what as usize];
+                    self.set(*word, value, cell);
+                    *next
+                }
+                Node::Grant { kids } => code.kid(kids, u64::from(granted)),
+                Node::Live { word, kids } => {
+                    self.touched.push((*word, false));
+                    code.kid(kids, self.value(*word))
+                }
+                Node::Fault { kids } => {
+                    let left = self.value(FAULTS) as u32;
+                    let mut fails = false;
+                    if left > 0 {
+                        self.touched.push((FAULTS, true));
+                        fails = choices.next();
+                        if fails {
+                            self.set(FAULTS, u64::from(left - 1), faults_cell(left - 1));
+                        }
+                    }
+                    code.kid(kids, u64::from(fails))
+                }
+                Node::Alloc { object, next } => {
+                    let object = &code.names.objects[*object as usize];
+                    let count = count_word(object.kind);
+                    self.set(object.live, 1, object.cell);
+                    self.set(count, self.value(count) + 1, 0);
+                    *next
+                }
+                Node::Free { object, next } => {
+                    let object = &code.names.objects[*object as usize];
+                    if self.value(object.live) == 0 {
+                        return Walk::Broken;
+                    }
+                    self.touched.push((object.live, true));
+                    let count = count_word(object.kind);
+                    self.set(object.live, 0, 0);
+                    self.set(count, self.value(count) - 1, 0);
+                    for word in &object.words {
+                        self.set(*word, 0, 0);
+                    }
+                    *next
+                }
+                Node::Spawn { stop, next } => {
+                    let slot = code.stops[*stop as usize].slot;
+                    let known = |t: &u32| {
+                        let stop = &code.stops[*t as usize];
+                        stop.slot == slot && stop.pending != Pending::Done
+                    };
+                    if self.threads.iter().any(known) {
+                        return Walk::Broken;
+                    }
+                    self.threads.push(*stop);
+                    self.fingerprint ^= code.stops[*stop as usize].hash;
+                    *next
+                }
+                Node::Boundary { root } => match code.nodes.get(*root as usize) {
+                    Some(Node::Root { next }) => *next,
+                    _ => NONE,
+                },
+                Node::Root { next } => *next,
+                Node::Stop { stop } => {
+                    let old = self.threads[thread];
+                    self.fingerprint ^=
+                        code.stops[old as usize].hash ^ code.stops[*stop as usize].hash;
+                    self.threads[thread] = *stop;
+                    return Walk::Done;
+                }
+                Node::Fail => return Walk::Broken,
+            };
+        }
+    }
+}
