@@ -65,10 +65,10 @@ quirks! {
     StaleRing "stale-ring" "register"
         "The region's memory holds the indices and entries of an earlier ring.";
     RxqMinusOne "rxq-minus-one" "register" "`if_rxq` is -1.";
-    NodevIdx "nodev-idx" "register" "`if_idx` is set together with `ZCRX_REG_NODEV`.";
-    NoDevice "no-device" "register" "`if_idx` names no device.";
+    NodevIdx "nodev-idx" "register" "`ZCRX_REG_NODEV` is set, and so is `if_idx`; on a queue too.";
+    NoDevice "no-device" "register" "`if_idx` names no device; with nodev it is set.";
     RxBufLen "rx-buf-len" "register" "`rx_buf_len` is no power of two.";
-    RxBufBig "rx-buf-big" "register" "`rx_buf_len` is two pages.";
+    RxBufBig "rx-buf-big" "register" "`rx_buf_len` is two pages; on a queue that takes contiguous pages, which the model has not.";
     AreaFault "area-fault" "register add-area" "`area_ptr` cannot be read.";
     AreaToken "area-token" "register add-area" "`rq_area_token` is set.";
     AreaFlags "area-flags" "register add-area" "An unknown bit of the area's `flags` is set.";

@@ -373,3 +373,16 @@ fn sorted(defects: &[Defect]) -> Vec<Defect> {
     defects.dedup();
     defects
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mended_defect_is_not_there_and_the_others_stay() {
+        let mended = Variant::of(Revision::ProxyV1).without(&[Defect::P1]);
+        assert!(!mended.has(Defect::P1) && mended.has(Defect::P2));
+        let with = Variant::with(Revision::ProxyFixed, &[Defect::P1]).without(&[]);
+        assert!(with.has(Defect::P1));
+    }
+}

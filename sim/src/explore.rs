@@ -112,7 +112,7 @@ pub(crate) fn search(
     let visited = Visited::new();
     let mut dfs = Dfs::new(program, &visited, limits.remember_states);
     let mut full = false;
-    while dfs.run(1 << 14) {
+    while dfs.run(1 << 14, limits.max_states) {
         progress(Progress {
             states: dfs.counts.states,
             depth: dfs.depth(),

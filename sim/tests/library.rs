@@ -1,21 +1,16 @@
-//! Goal: each file of the library gets the verdicts that it says, on each revision.
+//! Goal: each file of the library gets the verdicts that it says, on each revision, and user space sees
+//! what it saw when the file was recorded.
 //!
-//! Method: the explorer, bounded to few states so that it is quick; `ifq check` searches to the end.
-//! It is also what mutants of the model are run against.
+//! Method: the explorer, every file to its end. It is also what mutants of the model are run against.
+//! With `IFQ_RECORD` set, the outcomes are recorded anew in `tests/golden/outcomes.txt`.
 
-use std::path::PathBuf;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use ifq_model::revision::{Entry, Revision};
 use ifq_model::scenario::Test;
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::file;
-
-/// States that one search may have here, unless `IFQ_LIBRARY_STATES` says otherwise.
-const MAX_STATES: u64 = 1_500;
-
-fn max_states() -> u64 {
-    std::env::var("IFQ_LIBRARY_STATES").map_or(MAX_STATES, |n| n.parse().unwrap())
-}
 
 fn library() -> Vec<Test> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
@@ -26,25 +21,36 @@ fn library() -> Vec<Test> {
 }
 
 #[test]
-fn every_file_gets_the_verdicts_that_it_says() {
-    let limits = Limits { max_states: max_states(), ..Limits::default() };
-    let mut wrong = Vec::new();
-    let mut found = 0;
+fn every_file_gets_the_verdicts_that_it_says_and_the_outcomes_that_were_recorded() {
+    let (mut wrong, mut outcomes) = (String::new(), String::new());
     for test in library() {
         for variant in test.variants() {
-            let seen = explore(&test, &variant, &limits, &mut |_| {});
+            let seen = explore(&test, &variant, &Limits::default(), &mut |_| {});
             let broken = seen.counterexample.map(|c| c.violation);
             let expected = test.expected(&variant);
-            found += usize::from(broken.is_some());
-            // A violation that is expected may lie beyond the bound.
-            let beyond = expected.is_some() && broken.is_none() && !seen.exhaustive;
-            if broken.as_ref().map(|v| v.invariant) != expected && !beyond {
-                wrong.push(format!("{} on {variant}: {broken:?}, not {expected:?}", test.name));
+            if broken.as_ref().map(|v| v.invariant) != expected {
+                let name = &test.name;
+                let _ = writeln!(wrong, "{name} on {variant}: {broken:?}, not {expected:?}");
+            }
+            // A search ends with what it finds: only without it are the outcomes complete.
+            if expected.is_none() {
+                let _ = writeln!(outcomes, "{} on {variant}", test.name);
+                for outcome in seen.outcomes {
+                    let _ = writeln!(outcomes, "    {}", outcome.display(&test));
+                }
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(found > 30, "only {found} of the expected violations lie within the bound");
+    assert!(wrong.is_empty(), "{wrong}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/outcomes.txt");
+    if std::env::var_os("IFQ_RECORD").is_some() {
+        std::fs::write(&path, &outcomes).unwrap();
+    }
+    let recorded = std::fs::read_to_string(path).unwrap();
+    for (line, (now, before)) in outcomes.lines().zip(recorded.lines()).enumerate() {
+        assert_eq!(now, before, "line {} of the recorded outcomes", line + 1);
+    }
+    assert_eq!(outcomes.lines().count(), recorded.lines().count());
 }
 
 #[test]

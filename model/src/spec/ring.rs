@@ -247,7 +247,7 @@ impl Spec {
         }
         if progress.bytes == 0 {
             return match stopped {
-                Some(errno) if errno != -EAGAIN => Turn::Done(errno),
+                Some(errno) => Turn::Done(errno),
                 None if ended => Turn::Done(0),
                 _ => Turn::Wait,
             };

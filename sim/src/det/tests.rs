@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
+use ifq_model::kernel::WorkCount;
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::platform::{AtomicWord, Kind, Order, PlainWord, Platform, RawLock, Rmw, WaitWord};
 use ifq_model::prim::percpu_ref::PercpuRef;
@@ -394,4 +395,41 @@ fn a_quiescent_system_lets_a_timed_wait_give_up_and_only_then() {
     assert_eq!(explore(&raised).outcomes, [numbers(&[1])].into());
     let silent = two(waits, wait, |_| async {}, result);
     assert_eq!(explore(&silent).outcomes, [numbers(&[0])].into());
+}
+
+#[test]
+fn a_refcount_below_zero_breaks_i2() {
+    let program = || -> Main {
+        Box::pin(async {
+            let count = Refcount::<Det>::new("refs", 1);
+            let _ = count.dec_and_test().await;
+            let _ = count.dec_and_test().await;
+            numbers(&[])
+        })
+    };
+    assert_eq!(violated(&explore(&program)), Some(Invariant::I2));
+}
+
+#[test]
+fn a_flush_waits_also_for_what_work_queues() {
+    let program = || -> Main {
+        Box::pin(async {
+            let count = Rc::new(WorkCount::<Det>::new());
+            let x = Rc::new(Det::atomic("x", 0));
+            count.begin();
+            let (work, y) = (count.clone(), x.clone());
+            spawn(1, async move {
+                work.begin();
+                let later = work.clone();
+                spawn(2, async move {
+                    y.store(1, Order::Relaxed).await;
+                    later.done();
+                });
+                work.done();
+            });
+            count.flush().await;
+            numbers(&[x.load(Order::Relaxed).await])
+        })
+    };
+    assert_eq!(explore(&program).outcomes, [numbers(&[1])].into());
 }

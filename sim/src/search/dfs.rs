@@ -8,7 +8,6 @@ use super::state::{Choices, Footprint, Mark, State, Walk};
 use super::visited::Visited;
 use crate::code::Code;
 use crate::counterexample::Counterexample;
-use crate::det::record::FAULTS;
 use crate::det::threads::Pending;
 use crate::exec::Program;
 
@@ -88,10 +87,10 @@ impl<'a> Dfs<'a> {
         self.frames.len()
     }
 
-    /// Goes on for about so many transitions; `false` when nothing is left.
-    pub(crate) fn run(&mut self, transitions: u64) -> bool {
+    /// Goes on for about so many transitions, or to so many states; `false` when nothing is left.
+    pub(crate) fn run(&mut self, transitions: u64, states: u64) -> bool {
         let until = self.counts.transitions + transitions;
-        while self.counts.transitions < until {
+        while self.counts.transitions < until && self.counts.states < states {
             if self.found.is_some() || !self.advance() {
                 return false;
             }
@@ -242,10 +241,5 @@ impl<'a> Dfs<'a> {
             decisions: run.decisions,
             steps: run.steps,
         });
-    }
-
-    /// Faults that the path may still have.
-    pub(crate) fn faults_left(&self) -> u64 {
-        self.state.value(FAULTS)
     }
 }
