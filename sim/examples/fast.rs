@@ -18,15 +18,31 @@ fn main() {
                     e.exhaustive,
                 )
             };
+            let p = explore(&test, &v, &Limits { persistent_sets: false, ..l }, &mut |_| {});
             let n = std::path::Path::new(f).file_stem().unwrap().to_string_lossy().to_string();
             print!(
-                "{n} {v}: fast {:?} states {} tr {} runs {} {:.3}s {:.0}/s",
+                "{n} {v}: fast {:?} states {} tr {} runs {} passes {} {:.3}s {:.0}/s",
                 t(&b),
                 b.states,
                 b.transitions,
                 b.runs,
+                b.passes,
                 b.elapsed.as_secs_f64(),
                 b.states as f64 / b.elapsed.as_secs_f64()
+            );
+            print!(
+                " | plain {:?} states {} tr {} {:.3}s {}",
+                t(&p),
+                p.states,
+                p.transitions,
+                p.elapsed.as_secs_f64(),
+                if (t(&b).0, &b.outcomes) != (t(&p).0, &p.outcomes) && t(&b).0.is_none()
+                    || t(&b).0.is_some() != t(&p).0.is_some()
+                {
+                    "DIFFERENT"
+                } else {
+                    ""
+                }
             );
             if old {
                 let a = ifq_sim::reference::explore(&test, &v, &l);

@@ -14,6 +14,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 
+use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
 use crate::search::dfs::Dfs;
@@ -29,12 +30,19 @@ pub struct Limits {
     /// End a run that meets a known state. Without it every interleaving is run to its end, which
     /// only the smallest tests allow; it is how the remembering is checked.
     pub remember_states: bool,
+    /// Take a step that is in no other thread's way alone (persistent sets).
+    pub persistent_sets: bool,
 }
 
 impl Default for Limits {
     /// Fifty million states: about 1.5 GiB.
     fn default() -> Self {
-        Limits { max_states: 50_000_000, max_time: None, remember_states: true }
+        Limits {
+            max_states: 50_000_000,
+            max_time: None,
+            remember_states: true,
+            persistent_sets: true,
+        }
     }
 }
 
@@ -51,6 +59,8 @@ pub struct Exploration {
     pub transitions: u64,
     /// Runs from the start.
     pub runs: u64,
+    /// How often the states were searched, until nothing unknown was met.
+    pub passes: u32,
     /// Runs that were given up after [`crate::exec::MAX_STEPS`].
     pub cut: u64,
     /// Steps of all runs, repeated ones included.
@@ -109,32 +119,42 @@ pub(crate) fn search(
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
     let started = Instant::now();
-    let visited = Visited::new();
-    let mut dfs = Dfs::new(program, &visited, limits.remember_states);
-    let mut full = false;
-    while dfs.run(1 << 14, limits.max_states) {
-        progress(Progress {
-            states: dfs.counts.states,
-            depth: dfs.depth(),
-            elapsed: started.elapsed(),
-        });
-        full = dfs.counts.states >= limits.max_states
-            || limits.max_time.is_some_and(|max| started.elapsed() > max);
-        if full {
-            break;
+    let mut code = Code::new();
+    let mut passes = 0;
+    loop {
+        passes += 1;
+        let visited = Visited::new();
+        let known = code.nodes.len();
+        let remember = limits.remember_states;
+        let mut dfs = Dfs::new(program, code, &visited, remember, limits.persistent_sets);
+        let mut full = false;
+        while dfs.run(1 << 14, limits.max_states) {
+            let (states, depth) = (dfs.counts.states, dfs.depth());
+            progress(Progress { states, depth, elapsed: started.elapsed() });
+            full = states >= limits.max_states
+                || limits.max_time.is_some_and(|max| started.elapsed() > max);
+            if full {
+                break;
+            }
         }
-    }
-    let counts = dfs.counts;
-    Exploration {
-        outcomes: dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect(),
-        states: counts.states,
-        transitions: counts.transitions,
-        runs: counts.runs,
-        cut: counts.cut,
-        steps: counts.run_steps,
-        depth: counts.depth,
-        exhaustive: !full && counts.cut == 0 && dfs.found.is_none(),
-        counterexample: dfs.found,
-        elapsed: started.elapsed(),
+        let grown = dfs.code.nodes.len() > known;
+        if limits.persistent_sets && grown && dfs.found.is_none() && !full {
+            code = dfs.code;
+            continue;
+        }
+        let counts = dfs.counts;
+        return Exploration {
+            outcomes: dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect(),
+            states: counts.states,
+            transitions: counts.transitions,
+            runs: counts.runs,
+            passes,
+            cut: counts.cut,
+            steps: counts.run_steps,
+            depth: counts.depth,
+            exhaustive: !full && counts.cut == 0 && dfs.found.is_none(),
+            counterexample: dfs.found,
+            elapsed: started.elapsed(),
+        };
     }
 }

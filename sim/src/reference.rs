@@ -98,6 +98,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
         states: 0,
         transitions: 0,
         runs: 0,
+        passes: 1,
         cut: 0,
         steps: 0,
         depth: 0,

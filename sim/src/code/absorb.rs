@@ -40,7 +40,9 @@ impl Code {
         let stop = self.stops.len() as u32;
         let hash = Thread::initial_state(slot, key);
         let (pending, locks) = (Pending::Start, Box::default());
-        self.stops.push(Stop { slot, pending, hash, locks, outcome: None, next: NONE });
+        let slot_word = self.names.slot(slot);
+        let (outcome, next) = (None, NONE);
+        self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
         self.starts.insert((slot, key), stop);
         stop
     }
@@ -240,7 +242,9 @@ impl Code {
                 let outcome = outcome.map(|outcome| self.outcome(outcome));
                 let (slot, pending, hash) = (*slot, *pending, *hash);
                 let locks = locks.as_slice().into();
-                self.stops.push(Stop { slot, pending, hash, locks, outcome, next: NONE });
+                let slot_word = self.names.slot(slot);
+                let next = NONE;
+                self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
                 let new = self.nodes.len() as u32;
                 self.nodes.push(Node::Stop { stop });
                 self.hang(place, new);

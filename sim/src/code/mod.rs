@@ -76,6 +76,8 @@ pub(crate) enum Node {
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
     pub(crate) slot: u32,
+    /// Stands for the slot: whoever starts a thread in it or ends there touches it.
+    pub(crate) slot_word: u32,
     pub(crate) pending: Pending,
     /// What it adds to a state's fingerprint; 0 at a thread's end.
     pub(crate) hash: Fingerprint,

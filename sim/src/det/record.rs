@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ifq_model::platform::Kind;
 
-use super::fingerprint::{Fingerprint, cell};
+use super::fingerprint::{Fingerprint, append, cell};
 use super::machine::{KINDS, live_name};
 
 /// One event of a step. Words and objects by their index in [`Names`].
@@ -89,6 +89,11 @@ impl Names {
         let words = (0..=ALWAYS).map(|_| WordInfo { name: 0, live: ALWAYS }).collect();
         let (objects, by_name, by_pointer) = (Vec::new(), HashMap::new(), HashMap::new());
         Names { words, objects, by_name, by_pointer }
+    }
+
+    /// The word that stands for a slot.
+    pub(crate) fn slot(&mut self, slot: u32) -> u32 {
+        self.word(append(3, u64::from(slot)) as u64, None)
     }
 
     fn word(&mut self, name: u64, owner: Option<u32>) -> u32 {

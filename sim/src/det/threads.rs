@@ -24,6 +24,14 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
+    /// The word whose value decides when it goes on.
+    pub(crate) fn waits_for(self) -> Option<u32> {
+        match self {
+            Pending::WaitUntil { word, .. } => Some(word),
+            _ => None,
+        }
+    }
+
     /// The word it begins with, if that is an acquire operation.
     pub(crate) fn acquires(self) -> Option<u32> {
         match self {

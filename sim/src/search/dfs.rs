@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ifq_model::invariant::Violation;
 
+use super::future::Futures;
 use super::state::{Choices, Footprint, Mark, State, Walk};
 use super::visited::Visited;
 use crate::code::Code;
@@ -24,6 +25,7 @@ struct Frame {
     choices: Choices,
     /// Length of the decisions before that step.
     decisions: usize,
+    quiet: bool,
 }
 
 /// Counts of a search.
@@ -57,12 +59,23 @@ pub(crate) struct Dfs<'a> {
     pub(crate) outcomes: BTreeSet<u32>,
     pub(crate) found: Option<Counterexample>,
     remember: bool,
+    /// With them, steps that are in nobody's way are taken alone.
+    futures: Option<Futures>,
+    /// Stops from which on they are made anew.
+    refresh: usize,
 }
 
 impl<'a> Dfs<'a> {
     /// From the start of the program.
-    pub(crate) fn new(program: &'a Program<'a>, visited: &'a Visited, remember: bool) -> Self {
-        let code = Code::new();
+    pub(crate) fn new(
+        program: &'a Program<'a>,
+        code: Code,
+        visited: &'a Visited,
+        remember: bool,
+        persistent_sets: bool,
+    ) -> Self {
+        let futures = persistent_sets.then(|| Futures::new(&code));
+        let refresh = code.stops.len() * 3 / 2;
         let state = State::new(&code, program.max_faults);
         let mut dfs = Dfs {
             program,
@@ -77,6 +90,8 @@ impl<'a> Dfs<'a> {
             outcomes: BTreeSet::new(),
             found: None,
             remember,
+            futures,
+            refresh,
         };
         dfs.enter();
         dfs
@@ -107,7 +122,13 @@ impl<'a> Dfs<'a> {
                 == Pending::Start;
             if starts || self.visited.insert(self.state.fingerprint()) || !self.remember {
                 self.counts.states += u64::from(!starts);
-                self.push(&enabled);
+                if enabled.len() > 1
+                    && let Some(alone) = self.alone(&enabled)
+                {
+                    self.push(&[alone], true);
+                } else {
+                    self.push(&enabled, starts);
+                }
             }
         } else if self.state.all_done(&self.code) {
             self.outcomes.extend(self.state.outcome(&self.code));
@@ -117,7 +138,40 @@ impl<'a> Dfs<'a> {
         self.enabled = enabled;
     }
 
-    fn push(&mut self, threads: &[u32]) {
+    /// The first thread whose next step is in nobody's way.
+    fn alone(&mut self, enabled: &[u32]) -> Option<u32> {
+        // Whatever is found with too little knowledge is found again: until then the best guess does.
+        if self.futures.is_some() && self.code.stops.len() > self.refresh {
+            self.futures = Some(Futures::new(&self.code));
+            self.refresh = self.code.stops.len() * 3 / 2;
+        }
+        let futures = self.futures.take()?;
+        let alone = self.first_alone(&futures, enabled);
+        self.futures = Some(futures);
+        alone
+    }
+
+    fn first_alone(&mut self, futures: &Futures, enabled: &[u32]) -> Option<u32> {
+        enabled.iter().copied().find(|thread| {
+            let thread = *thread as usize;
+            let mark = self.state.mark(thread);
+            let mut choices = Choices::default();
+            loop {
+                let walk = self.step(thread, &mark, &mut choices);
+                self.state.back_to(&mark);
+                let touched = &self.state.touched;
+                if walk != Walk::Done || !futures.alone(&self.code, &self.state, thread, touched) {
+                    return false;
+                }
+                if !choices.advance() {
+                    return true;
+                }
+            }
+        })
+    }
+
+    /// Notes what is to be tried; `quiet`: no other thread's step can race with it.
+    fn push(&mut self, threads: &[u32], quiet: bool) {
         if self.frames.len() as u64 >= self.program.max_steps {
             self.counts.cut += 1;
             return;
@@ -125,7 +179,7 @@ impl<'a> Dfs<'a> {
         let todo = self.todo.len();
         self.todo.extend(threads.iter().rev());
         let (mark, choices, decisions) = (None, Choices::default(), self.decisions.len());
-        self.frames.push(Frame { todo, mark, choices, decisions });
+        self.frames.push(Frame { todo, mark, choices, decisions, quiet });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
     }
 
@@ -161,7 +215,7 @@ impl<'a> Dfs<'a> {
             self.broken();
             return true;
         }
-        if self.state.footprint.races() {
+        if self.state.footprint.races() && !self.frames[index].quiet {
             self.look_for_races();
         }
         if self.found.is_none() {

@@ -304,7 +304,7 @@ impl State {
                 }
                 Node::Grant { kids } => code.kid(kids, u64::from(granted)),
                 Node::Live { word, kids } => {
-                    self.touched.push((*word, false));
+                    self.touched.push((*word, true));
                     code.kid(kids, self.value(*word))
                 }
                 Node::Fault { kids } => {
@@ -322,6 +322,7 @@ impl State {
                 Node::Alloc { object, next } => {
                     let object = &code.names.objects[*object as usize];
                     let count = count_word(object.kind);
+                    self.touched.push((count, false));
                     self.set(object.live, 1, object.cell);
                     self.set(count, self.value(count) + 1, 0);
                     *next
@@ -333,6 +334,7 @@ impl State {
                     }
                     self.touched.push((object.live, true));
                     let count = count_word(object.kind);
+                    self.touched.push((count, false));
                     self.set(object.live, 0, 0);
                     self.set(count, self.value(count) - 1, 0);
                     for word in &object.words {
@@ -341,7 +343,9 @@ impl State {
                     *next
                 }
                 Node::Spawn { stop, next } => {
-                    let slot = code.stops[*stop as usize].slot;
+                    let started = &code.stops[*stop as usize];
+                    self.touched.push((started.slot_word, true));
+                    let slot = started.slot;
                     let known = |t: &u32| {
                         let stop = &code.stops[*t as usize];
                         stop.slot == slot && stop.pending != Pending::Done
@@ -350,7 +354,7 @@ impl State {
                         return Walk::Broken;
                     }
                     self.threads.push(*stop);
-                    self.fingerprint ^= code.stops[*stop as usize].hash;
+                    self.fingerprint ^= started.hash;
                     *next
                 }
                 Node::Boundary { root } => match code.nodes.get(*root as usize) {
@@ -359,9 +363,11 @@ impl State {
                 },
                 Node::Root { next } => *next,
                 Node::Stop { stop } => {
-                    let old = self.threads[thread];
-                    self.fingerprint ^=
-                        code.stops[old as usize].hash ^ code.stops[*stop as usize].hash;
+                    let end = &code.stops[*stop as usize];
+                    if end.pending == Pending::Done {
+                        self.touched.push((end.slot_word, true));
+                    }
+                    self.fingerprint ^= from.hash ^ end.hash;
                     self.threads[thread] = *stop;
                     return Walk::Done;
                 }
