@@ -126,7 +126,7 @@ pub(crate) fn search(
         let visited = Visited::new();
         let known = code.nodes.len();
         let remember = limits.remember_states;
-        let mut dfs = Dfs::new(program, code, &visited, remember, limits.persistent_sets);
+        let mut dfs = Dfs::new(program, code, visited, remember, limits.persistent_sets);
         let mut full = false;
         while dfs.run(1 << 14, limits.max_states) {
             let (states, depth) = (dfs.counts.states, dfs.depth());

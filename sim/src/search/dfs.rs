@@ -49,7 +49,7 @@ pub(crate) struct Counts {
 pub(crate) struct Dfs<'a> {
     program: &'a Program<'a>,
     pub(crate) code: Code,
-    visited: &'a Visited,
+    visited: Visited,
     state: State,
     frames: Vec<Frame>,
     todo: Vec<u32>,
@@ -70,7 +70,7 @@ impl<'a> Dfs<'a> {
     pub(crate) fn new(
         program: &'a Program<'a>,
         code: Code,
-        visited: &'a Visited,
+        visited: Visited,
         remember: bool,
         persistent_sets: bool,
     ) -> Self {
