@@ -8,7 +8,11 @@ fn main() {
         let test = ifq_sim::file::load(f).unwrap();
         for v in test.variants() {
             let v: Variant = v;
-            let l = Limits { max_states: max, ..Limits::default() };
+            let l = Limits {
+                max_states: max,
+                workers: std::env::var("W").map_or(1, |w| w.parse().unwrap()),
+                ..Limits::default()
+            };
             let old = std::env::var("OLD").is_ok();
             let b = explore(&test, &v, &l, &mut |_| {});
             let t = |e: &Exploration| {

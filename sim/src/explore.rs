@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ifq_model::outcome::Outcome;
@@ -17,7 +18,10 @@ use ifq_model::scenario::Test;
 use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
-use crate::search::dfs::Dfs;
+use crate::schedule::Random;
+use crate::search::dfs::{Counts, Dfs, Job, Manner};
+use crate::search::future::Futures;
+use crate::search::parallel::{self, Make, Told};
 use crate::search::visited::Visited;
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
@@ -32,16 +36,26 @@ pub struct Limits {
     pub remember_states: bool,
     /// Take a step that is in no other thread's way alone (persistent sets).
     pub persistent_sets: bool,
+    /// Search only runs with so many preemptions: times that a thread is put aside that could go on.
+    /// Such a search takes no step alone.
+    pub preemptions: Option<u32>,
+    /// Bytes for remembering states.
+    pub max_memory: Option<u64>,
+    /// Processors that search together.
+    pub workers: usize,
 }
 
 impl Default for Limits {
-    /// Fifty million states: about 1.5 GiB.
+    /// Fifty million states: about 1 GiB.
     fn default() -> Self {
         Limits {
             max_states: 50_000_000,
             max_time: None,
             remember_states: true,
             persistent_sets: true,
+            preemptions: None,
+            max_memory: None,
+            workers: 1,
         }
     }
 }
@@ -67,6 +81,8 @@ pub struct Exploration {
     pub steps: u64,
     /// Longest run.
     pub depth: u64,
+    /// Bytes in which the states are remembered.
+    pub bytes: u64,
     /// Nothing was left out.
     pub exhaustive: bool,
     /// Time it took.
@@ -109,52 +125,185 @@ pub fn explore(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
-    with_program(&Rc::new(test.clone()), variant, |program| search(program, limits, progress))
+    let make = |f: &mut dyn FnMut(&Program<'_>)| {
+        with_program(&Rc::new(test.clone()), variant, |program| f(program));
+    };
+    let test = Rc::new(test.clone());
+    let make = (limits.workers > 1).then_some(&make as Make<'_>);
+    with_program(&test, variant, |program| search_with(make, program, limits, progress))
 }
 
-/// As [`explore`], of any program.
+/// States up to which a search is so small that its steps are learned on the way. Larger ones are
+/// prepared by this much of them and some random runs.
+const SMALL: u64 = 50_000;
+/// Random runs that prepare a large search.
+const RANDOM_RUNS: u64 = 256;
+
+/// As [`explore`], of any program, by one processor.
 pub(crate) fn search(
     program: &Program<'_>,
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
-    let started = Instant::now();
-    let mut code = Code::new();
-    let mut passes = 0;
-    loop {
-        passes += 1;
-        let visited = Visited::new();
-        let known = code.nodes.len();
-        let remember = limits.remember_states;
-        let mut dfs = Dfs::new(program, code, visited, remember, limits.persistent_sets);
-        let mut full = false;
-        while dfs.run(1 << 14, limits.max_states) {
-            let (states, depth) = (dfs.counts.states, dfs.depth());
-            progress(Progress { states, depth, elapsed: started.elapsed() });
-            full = states >= limits.max_states
-                || limits.max_time.is_some_and(|max| started.elapsed() > max);
-            if full {
-                break;
+    search_with(None, program, limits, progress)
+}
+
+fn search_with(
+    make: Option<Make<'_>>,
+    program: &Program<'_>,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Exploration {
+    let (started, code, passes) = (Instant::now(), Code::new(), 0);
+    let mut search = Search { make, program, limits, progress, started, code, passes };
+    search.small().unwrap_or_else(|| search.large())
+}
+
+struct Search<'a> {
+    /// Makes the program for further processors.
+    make: Option<Make<'a>>,
+    program: &'a Program<'a>,
+    limits: &'a Limits,
+    progress: &'a mut dyn FnMut(Progress),
+    started: Instant,
+    code: Code,
+    passes: u32,
+}
+
+impl Search<'_> {
+    fn manner(&self, ahead: Option<u32>) -> Manner {
+        Manner {
+            remember: self.limits.remember_states,
+            persistent_sets: self.limits.persistent_sets && self.limits.preemptions.is_none(),
+            preemptions: self.limits.preemptions,
+            ahead,
+        }
+    }
+
+    /// Whether a limit is reached.
+    fn full(&self, states: u64, bytes: u64) -> bool {
+        // The table grows by doubling: the new one and the old one are there for a while.
+        states >= self.limits.max_states
+            || self.limits.max_time.is_some_and(|max| self.started.elapsed() > max)
+            || self.limits.max_memory.is_some_and(|max| {
+                let grows = states > bytes / 8 / 10 * 8;
+                bytes > max || grows && bytes * 3 > max
+            })
+    }
+
+    /// Searches by one processor that learns on the way; `None` if that is too large.
+    fn small(&mut self) -> Option<Exploration> {
+        loop {
+            self.passes += 1;
+            let manner = self.manner(Some(AHEAD));
+            let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&self.code)));
+            let known = self.code.nodes.len();
+            let code = std::mem::replace(&mut self.code, Code::new());
+            let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
+            dfs.begin(Job::whole());
+            let most = self.limits.max_states.min(SMALL);
+            let (mut more, mut full) = (true, false);
+            while more && !full {
+                more = dfs.run(1 << 14, most);
+                let (states, depth) = (dfs.counts.states, dfs.depth());
+                (self.progress)(Progress { states, depth, elapsed: self.started.elapsed() });
+                full = more && self.full(states, dfs.bytes());
+                if more && !full && states >= SMALL {
+                    self.code = dfs.code;
+                    return None;
+                }
             }
+            let grown = dfs.code.nodes.len() > known;
+            if !full && grown && dfs.found.is_none() && manner.persistent_sets {
+                self.code = dfs.code;
+                continue;
+            }
+            let outcome = |i: &u32| dfs.code.outcomes[*i as usize].clone();
+            let outcomes = dfs.outcomes.iter().map(outcome).collect();
+            return Some(self.found(dfs.counts, dfs.bytes(), outcomes, dfs.found, full));
         }
-        let grown = dfs.code.nodes.len() > known;
-        if limits.persistent_sets && grown && dfs.found.is_none() && !full {
-            code = dfs.code;
-            continue;
+    }
+
+    /// Searches by as many processors as there may be.
+    fn large(&mut self) -> Exploration {
+        for seed in 0..RANDOM_RUNS {
+            self.code.learn_with(self.program, Box::new(Random::new(seed)));
         }
-        let counts = dfs.counts;
-        return Exploration {
-            outcomes: dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect(),
+        loop {
+            self.passes += 1;
+            let manner = self.manner(None);
+            let visited = Visited::new();
+            let (mut full, mut bytes) = (false, 0);
+            let code = std::mem::replace(&mut self.code, Code::new());
+            let workers = self.limits.workers.max(1);
+            let jobs = vec![Job::whole()];
+            let (make, program) = (self.make, self.program);
+            let mut go_on = |told: Told| {
+                let Told { states, depth, .. } = told;
+                bytes = told.bytes;
+                (self.progress)(Progress { states, depth, elapsed: self.started.elapsed() });
+                full |= self.full(states, bytes);
+                !full
+            };
+            let together = match make {
+                Some(make) => {
+                    parallel::run(make, &code, jobs, &visited, manner, workers, &mut go_on)
+                }
+                None => parallel::alone(program, &code, jobs, &visited, manner, &mut go_on),
+            };
+            if together.broken {
+                return self.first_broken(code, manner);
+            }
+            self.code = code;
+            if !full && !together.learned.is_empty() && manner.persistent_sets {
+                for path in &together.learned {
+                    self.code.learn(self.program, path, 0);
+                }
+                continue;
+            }
+            return self.found(together.counts, bytes, together.outcomes, None, full);
+        }
+    }
+
+    /// What one processor finds first: the same each time.
+    fn first_broken(&mut self, code: Code, manner: Manner) -> Exploration {
+        let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
+        let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
+        dfs.begin(Job::whole());
+        while dfs.run(1 << 14, u64::MAX) {
+            let (states, depth) = (dfs.counts.states, dfs.depth());
+            (self.progress)(Progress { states, depth, elapsed: self.started.elapsed() });
+        }
+        let outcome = |i: &u32| dfs.code.outcomes[*i as usize].clone();
+        let outcomes = dfs.outcomes.iter().map(outcome).collect();
+        self.found(dfs.counts, dfs.bytes(), outcomes, dfs.found, false)
+    }
+
+    fn found(
+        &self,
+        counts: Counts,
+        bytes: u64,
+        outcomes: BTreeSet<Outcome>,
+        counterexample: Option<Counterexample>,
+        full: bool,
+    ) -> Exploration {
+        let complete = !full && counts.cut == 0 && counts.withheld == 0;
+        Exploration {
+            outcomes,
             states: counts.states,
             transitions: counts.transitions,
             runs: counts.runs,
-            passes,
+            passes: self.passes,
             cut: counts.cut,
             steps: counts.run_steps,
             depth: counts.depth,
-            exhaustive: !full && counts.cut == 0 && dfs.found.is_none(),
-            counterexample: dfs.found,
-            elapsed: started.elapsed(),
-        };
+            bytes,
+            exhaustive: complete && counterexample.is_none(),
+            counterexample,
+            elapsed: self.started.elapsed(),
+        }
     }
 }
+
+/// Where one step is unknown the next ones are as a rule too: so many are learned with it.
+const AHEAD: u32 = 64;

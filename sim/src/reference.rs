@@ -102,6 +102,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
         cut: 0,
         steps: 0,
         depth: 0,
+        bytes: 0,
         exhaustive: true,
         elapsed: Duration::ZERO,
     };

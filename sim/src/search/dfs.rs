@@ -1,19 +1,16 @@
 //! Depth-first search.
 
 use std::collections::BTreeSet;
-
-use ifq_model::invariant::Violation;
+use std::sync::Arc;
 
 use super::future::Futures;
-use super::state::{Choices, Footprint, Mark, State, Walk};
+use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
 use crate::code::Code;
 use crate::counterexample::Counterexample;
+use crate::det::fingerprint::append;
 use crate::det::threads::Pending;
-use crate::exec::Program;
-
-/// Where one step is unknown the next ones are as a rule too: so many are learned with it.
-const AHEAD: u32 = 64;
+use crate::exec::{Program, RunResult};
 
 /// A state on the path: what is still to be tried from it.
 #[derive(Debug)]
@@ -26,7 +23,46 @@ struct Frame {
     /// Length of the decisions before that step.
     decisions: usize,
     quiet: bool,
+    /// Preemptions before it.
+    preempted: u32,
 }
+
+/// How a search goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// A path that meets a known state ends there.
+    pub(crate) remember: bool,
+    /// Steps that are in nobody's way are taken alone.
+    pub(crate) persistent_sets: bool,
+    /// Times that a thread that could go on is put aside on one path.
+    pub(crate) preemptions: Option<u32>,
+    /// Where one step is unknown the next ones are as a rule too: so many are learned with it, and
+    /// what is in nobody's way is found out anew as more is known. Which states are met depends on
+    /// their order then.
+    pub(crate) ahead: Option<u32>,
+}
+
+/// A part of a search: a state, and what is still to be tried from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// The decisions that lead there.
+    pub(crate) path: Vec<u32>,
+    /// The threads to try, the first one last; `None`: the state was not looked at yet.
+    pub(crate) todo: Option<Vec<u32>>,
+    /// The choices at fault points of the first of them.
+    pub(crate) choices: Vec<bool>,
+    pub(crate) quiet: bool,
+}
+
+impl Job {
+    /// The whole search.
+    pub(crate) fn whole() -> Self {
+        Job { path: Vec::new(), todo: None, choices: Vec::new(), quiet: false }
+    }
+}
+
+/// A thread of a frame that was given away.
+const GIVEN: u32 = u32::MAX;
 
 /// Counts of a search.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,10 +75,25 @@ pub(crate) struct Counts {
     pub(crate) runs: u64,
     /// Steps of those.
     pub(crate) run_steps: u64,
+    /// Steps that were not taken because the path has had all its preemptions.
+    pub(crate) withheld: u64,
     /// Paths that were given up after the greatest number of steps.
     pub(crate) cut: u64,
     /// Longest path.
     pub(crate) depth: u64,
+}
+
+impl Counts {
+    /// Of two parts of a search.
+    pub(crate) fn add(&mut self, other: &Counts) {
+        self.states += other.states;
+        self.transitions += other.transitions;
+        self.runs += other.runs;
+        self.run_steps += other.run_steps;
+        self.withheld += other.withheld;
+        self.cut += other.cut;
+        self.depth = self.depth.max(other.depth);
+    }
 }
 
 /// A depth-first search.
@@ -58,30 +109,34 @@ pub(crate) struct Dfs<'a> {
     pub(crate) counts: Counts,
     pub(crate) outcomes: BTreeSet<u32>,
     pub(crate) found: Option<Counterexample>,
-    remember: bool,
-    /// With them, steps that are in nobody's way are taken alone.
-    futures: Option<Futures>,
+    manner: Manner,
+    /// With persistent sets: what the threads may still do.
+    futures: Option<Arc<Futures>>,
     /// Stops from which on they are made anew.
     refresh: usize,
+    /// Preemptions on the path.
+    preempted: u32,
+    start: State,
+    /// Paths that taught something, where the next steps are not learned with it.
+    pub(crate) learned: Vec<Vec<u32>>,
 }
 
 impl<'a> Dfs<'a> {
-    /// From the start of the program.
+    /// With nothing to do yet.
     pub(crate) fn new(
         program: &'a Program<'a>,
         code: Code,
+        futures: Option<Arc<Futures>>,
         visited: Visited,
-        remember: bool,
-        persistent_sets: bool,
+        manner: Manner,
     ) -> Self {
-        let futures = persistent_sets.then(|| Futures::new(&code));
         let refresh = code.stops.len() * 3 / 2;
-        let state = State::new(&code, program.max_faults);
-        let mut dfs = Dfs {
+        let start = State::new(&code, program.max_faults);
+        Dfs {
             program,
             code,
             visited,
-            state,
+            state: start.clone(),
             frames: Vec::new(),
             todo: Vec::new(),
             decisions: Vec::new(),
@@ -89,12 +144,87 @@ impl<'a> Dfs<'a> {
             counts: Counts::default(),
             outcomes: BTreeSet::new(),
             found: None,
-            remember,
+            manner,
             futures,
             refresh,
-        };
-        dfs.enter();
-        dfs
+            preempted: 0,
+            start,
+            learned: Vec::new(),
+        }
+    }
+
+    /// Begins a part of the search.
+    pub(crate) fn begin(&mut self, job: Job) {
+        self.state.clone_from(&self.start);
+        self.state.grow(&self.code);
+        self.frames.clear();
+        self.todo.clear();
+        self.decisions.clear();
+        self.preempted = 0;
+        let mut choices = Choices::default();
+        let mut path = &job.path[..];
+        while let Some((thread, rest)) = path.split_first() {
+            choices.preset(rest.iter().take(MAX_CHOICES).map(|fails| *fails == 1));
+            let mark = self.state.mark(*thread as usize);
+            self.preempted += u32::from(self.preempts(*thread));
+            let walk = self.step(*thread as usize, &mark, &mut choices);
+            debug_assert_eq!(walk, Walk::Done);
+            let (taken, rest) = rest.split_at(choices.position());
+            self.decisions.push(*thread);
+            self.decisions.extend(taken);
+            path = rest;
+        }
+        match job.todo {
+            None => self.enter(),
+            Some(todo) => {
+                self.push(todo.iter().rev().copied(), job.quiet);
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.choices.preset(job.choices.into_iter());
+                }
+            }
+        }
+    }
+
+    /// The shallowest state on the path from which something can be given away, half of it.
+    pub(crate) fn give(&mut self) -> Option<Job> {
+        for index in 0..self.frames.len() {
+            let frame = &self.frames[index];
+            let end = self.frames.get(index + 1).map_or(self.todo.len(), |next| next.todo);
+            // The last one is being tried.
+            let open = frame.todo..end.saturating_sub(1).max(frame.todo);
+            let given = self.todo[open].iter_mut().map(|at| std::mem::replace(at, GIVEN));
+            let given: Vec<u32> = given.filter(|thread| *thread != GIVEN).collect();
+            if !given.is_empty() {
+                let path = self.decisions[..frame.decisions].to_vec();
+                let (todo, choices, quiet) = (Some(given), Vec::new(), frame.quiet);
+                return Some(Job { path, todo, choices, quiet });
+            }
+        }
+        None
+    }
+
+    /// Gives all away that is left to do.
+    pub(crate) fn give_all(&mut self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        while let Some(mut frame) = self.frames.pop() {
+            let mut todo = self.todo.split_off(frame.todo);
+            if frame.mark.is_some() && !frame.choices.advance() {
+                todo.pop();
+                frame.choices.reset();
+            }
+            todo.retain(|thread| *thread != GIVEN);
+            if !todo.is_empty() {
+                let path = self.decisions[..frame.decisions].to_vec();
+                let choices = frame.choices.taken().to_vec();
+                jobs.push(Job { path, todo: Some(todo), choices, quiet: frame.quiet });
+            }
+        }
+        jobs
+    }
+
+    /// Bytes of the set of known states.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.visited.bytes()
     }
 
     /// Length of the path.
@@ -120,14 +250,15 @@ impl<'a> Dfs<'a> {
         if let Some(first) = enabled.first() {
             let starts = self.code.stops[self.state.threads[*first as usize] as usize].pending
                 == Pending::Start;
-            if starts || self.visited.insert(self.state.fingerprint()) || !self.remember {
+            if starts || self.is_new() || !self.manner.remember {
                 self.counts.states += u64::from(!starts);
                 if enabled.len() > 1
                     && let Some(alone) = self.alone(&enabled)
                 {
-                    self.push(&[alone], true);
+                    self.push(std::iter::once(alone), true);
                 } else {
-                    self.push(&enabled, starts);
+                    self.withhold(&mut enabled);
+                    self.push(enabled.iter().copied(), starts);
                 }
             }
         } else if self.state.all_done(&self.code) {
@@ -138,17 +269,42 @@ impl<'a> Dfs<'a> {
         self.enabled = enabled;
     }
 
+    /// Whether the state was not met before.
+    fn is_new(&mut self) -> bool {
+        let mut fingerprint = self.state.fingerprint();
+        if self.manner.preemptions.is_some() {
+            // What may still be tried depends on who ran last and on the preemptions that are left.
+            fingerprint ^= append(append(4, self.state.last as u64), u64::from(self.preempted));
+        }
+        self.visited.insert(fingerprint)
+    }
+
+    /// Whether a step of this thread puts one aside that could go on.
+    fn preempts(&self, thread: u32) -> bool {
+        let last = self.state.last;
+        thread as usize != last && self.state.enabled(&self.code, last)
+    }
+
+    /// Leaves out preemptions that the path may not have.
+    fn withhold(&mut self, enabled: &mut Vec<u32>) {
+        if self.manner.preemptions.is_some_and(|most| self.preempted >= most)
+            && self.state.enabled(&self.code, self.state.last)
+        {
+            self.counts.withheld += enabled.len() as u64 - 1;
+            enabled.truncate(1);
+        }
+    }
+
     /// The first thread whose next step is in nobody's way.
     fn alone(&mut self, enabled: &[u32]) -> Option<u32> {
-        // Whatever is found with too little knowledge is found again: until then the best guess does.
-        if self.futures.is_some() && self.code.stops.len() > self.refresh {
-            self.futures = Some(Futures::new(&self.code));
+        // What is searched with too little knowledge is searched again: until then the best guess does.
+        let refresh = self.manner.ahead.is_some() && self.code.stops.len() > self.refresh;
+        if refresh && self.futures.is_some() {
+            self.futures = Some(Arc::new(Futures::new(&self.code)));
             self.refresh = self.code.stops.len() * 3 / 2;
         }
-        let futures = self.futures.take()?;
-        let alone = self.first_alone(&futures, enabled);
-        self.futures = Some(futures);
-        alone
+        let futures = self.futures.clone()?;
+        self.first_alone(&futures, enabled)
     }
 
     fn first_alone(&mut self, futures: &Futures, enabled: &[u32]) -> Option<u32> {
@@ -171,15 +327,16 @@ impl<'a> Dfs<'a> {
     }
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.
-    fn push(&mut self, threads: &[u32], quiet: bool) {
+    fn push(&mut self, threads: impl DoubleEndedIterator<Item = u32>, quiet: bool) {
         if self.frames.len() as u64 >= self.program.max_steps {
             self.counts.cut += 1;
             return;
         }
         let todo = self.todo.len();
-        self.todo.extend(threads.iter().rev());
+        self.todo.extend(threads.rev());
         let (mark, choices, decisions) = (None, Choices::default(), self.decisions.len());
-        self.frames.push(Frame { todo, mark, choices, decisions, quiet });
+        let preempted = self.preempted;
+        self.frames.push(Frame { todo, mark, choices, decisions, quiet, preempted });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
     }
 
@@ -190,10 +347,14 @@ impl<'a> Dfs<'a> {
             if let Some(mark) = frame.mark.take() {
                 self.state.back_to(&mark);
                 self.decisions.truncate(frame.decisions);
+                self.preempted = frame.preempted;
                 if !frame.choices.advance() {
                     self.todo.pop();
                     frame.choices.reset();
                 }
+            }
+            while self.todo.len() > frame.todo && self.todo.last() == Some(&GIVEN) {
+                self.todo.pop();
             }
             if self.todo.len() == frame.todo {
                 self.frames.pop();
@@ -205,6 +366,9 @@ impl<'a> Dfs<'a> {
         let mark = self.state.mark(thread);
         let index = self.frames.len() - 1;
         let mut choices = std::mem::take(&mut self.frames[index].choices);
+        if self.manner.preemptions.is_some() {
+            self.preempted += u32::from(self.preempts(thread as u32));
+        }
         let walk = self.step(thread, &mark, &mut choices);
         self.decisions.push(thread as u32);
         self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
@@ -236,12 +400,20 @@ impl<'a> Dfs<'a> {
             let before = self.decisions.len();
             self.decisions.push(thread as u32);
             self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-            let run = self.code.learn(self.program, &self.decisions, AHEAD);
+            let ahead = self.manner.ahead.unwrap_or(0);
+            let run = self.code.learn(self.program, &self.decisions, ahead);
+            if self.manner.ahead.is_none() {
+                self.learned.push(self.decisions.clone());
+            }
             self.decisions.truncate(before);
             self.counts.runs += 1;
             self.counts.run_steps += run.steps;
             self.state.grow(&self.code);
-            assert!(self.code.nodes.len() > known, "a run teaches what was not known");
+            if self.code.nodes.len() == known {
+                // With too little knowledge a step was taken alone that races with another one.
+                self.take(run);
+                return Walk::Broken;
+            }
         }
     }
 
@@ -283,17 +455,21 @@ impl<'a> Dfs<'a> {
 
     /// An invariant broke at the end of the path: the real run says which.
     fn broken(&mut self) {
+        if self.found.is_some() {
+            return;
+        }
         let run = self.code.learn(self.program, &self.decisions, 0);
         self.state.grow(&self.code);
         self.counts.runs += 1;
         self.counts.run_steps += run.steps;
+        self.take(run);
+    }
+
+    fn take(&mut self, run: RunResult) {
         let Some(violation) = run.violation else {
-            panic!("the tables see a violation that no run has, after {:?}", self.decisions);
+            panic!("the tables see a violation that no run has, after {:?}", run.decisions);
         };
-        self.found = Some(Counterexample {
-            violation: Violation { ..violation },
-            decisions: run.decisions,
-            steps: run.steps,
-        });
+        let (decisions, steps) = (run.decisions, run.steps);
+        self.found = Some(Counterexample { violation, decisions, steps });
     }
 }

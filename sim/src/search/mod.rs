@@ -2,5 +2,6 @@
 
 pub(crate) mod dfs;
 pub(crate) mod future;
+pub(crate) mod parallel;
 pub(crate) mod state;
 pub(crate) mod visited;

@@ -18,6 +18,9 @@ pub(crate) enum Walk {
     Broken,
 }
 
+/// Fault points that one step asks, at most: far above what any does.
+pub(crate) const MAX_CHOICES: usize = 64;
+
 /// The choices at the fault points of one step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choices {
@@ -29,6 +32,17 @@ impl Choices {
     /// The first alternative: nothing fails.
     pub(crate) fn reset(&mut self) {
         self.taken.clear();
+    }
+
+    /// The choices that the next step takes first.
+    pub(crate) fn preset(&mut self, choices: impl Iterator<Item = bool>) {
+        self.taken.clear();
+        self.taken.extend(choices);
+    }
+
+    /// How many of them the last step took.
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 
     fn next(&mut self) -> bool {

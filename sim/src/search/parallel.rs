@@ -1,0 +1,251 @@
+//! One search by several processors.
+//!
+//! Each has its own tables, its own state and its own path; the set of known states is shared. Who has
+//! nothing to do takes the shallowest part of another one's path that was not begun. Which states are
+//! searched does not depend on who does it: what is in nobody's way is settled before.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ifq_model::outcome::Outcome;
+
+use super::dfs::{Counts, Dfs, Job, Manner};
+use super::future::Futures;
+use super::visited::Visited;
+use crate::code::Code;
+use crate::exec::Program;
+
+/// Transitions between looks at what the others need.
+const TURN: u64 = 1 << 10;
+
+/// The longest time that anybody waits without a look at what changed.
+const NAP: Duration = Duration::from_millis(20);
+
+/// What the workers share.
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Something is in the queue, or nothing will ever be.
+    changed: Condvar,
+    hungry: AtomicUsize,
+    stop: AtomicBool,
+    states: AtomicU64,
+    bytes: AtomicU64,
+    depth: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Queue {
+    jobs: Vec<Job>,
+    /// Workers that have nothing to do.
+    idle: usize,
+    /// Workers that have not come to an end.
+    working: usize,
+    workers: usize,
+}
+
+/// What all of them found together.
+#[derive(Debug, Default)]
+pub(crate) struct Together {
+    pub(crate) counts: Counts,
+    pub(crate) outcomes: BTreeSet<Outcome>,
+    /// Something broke. What it is is found out in order, so that it does not depend on chance.
+    pub(crate) broken: bool,
+    /// Paths that taught somebody something.
+    pub(crate) learned: Vec<Vec<u32>>,
+    /// What was left undone when they were stopped.
+    pub(crate) left: Vec<Job>,
+}
+
+/// Gives a program to whoever asks, on its own thread.
+pub(crate) type Make<'a> = &'a (dyn Fn(&mut dyn FnMut(&Program<'_>)) + Sync);
+
+/// What a search is told now and then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) states: u64,
+    pub(crate) bytes: u64,
+    pub(crate) depth: usize,
+}
+
+/// Searches with `workers` processors; `go_on` says whether to.
+pub(crate) fn run(
+    make: Make<'_>,
+    code: &Code,
+    jobs: Vec<Job>,
+    visited: &Visited,
+    manner: Manner,
+    workers: usize,
+    go_on: &mut dyn FnMut(Told) -> bool,
+) -> Together {
+    let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(code)));
+    let shared = Shared::new(jobs, workers);
+    let work = || {
+        let mut result = Together::default();
+        make(&mut |program| {
+            let (code, visited) = (code.clone(), visited.clone());
+            let mut dfs = Dfs::new(program, code, futures.clone(), visited, manner);
+            result.left = shared.work(&mut dfs);
+            result.absorb(&mut dfs);
+        });
+        shared.finish();
+        result
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        shared.watch(go_on);
+        let mut together = Together::default();
+        for thread in threads {
+            match thread.join() {
+                Ok(result) => together.add(result),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        together
+    })
+}
+
+/// As [`run`], on this thread.
+pub(crate) fn alone(
+    program: &Program<'_>,
+    code: &Code,
+    mut jobs: Vec<Job>,
+    visited: &Visited,
+    manner: Manner,
+    go_on: &mut dyn FnMut(Told) -> bool,
+) -> Together {
+    let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(code)));
+    let mut dfs = Dfs::new(program, code.clone(), futures, visited.clone(), manner);
+    let mut together = Together::default();
+    while let Some(job) = jobs.pop() {
+        dfs.begin(job);
+        while dfs.run(TURN, u64::MAX) {
+            let (states, bytes, depth) = (dfs.counts.states, dfs.bytes(), dfs.depth());
+            if !go_on(Told { states, bytes, depth }) {
+                together.left = dfs.give_all();
+                together.left.append(&mut jobs);
+            }
+        }
+    }
+    together.absorb(&mut dfs);
+    together
+}
+
+impl Shared {
+    fn new(jobs: Vec<Job>, workers: usize) -> Self {
+        Shared {
+            queue: Mutex::new(Queue { jobs, idle: 0, working: workers, workers }),
+            changed: Condvar::new(),
+            hungry: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            states: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            depth: AtomicUsize::new(0),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what there is to do; returns what it was stopped from doing.
+    fn work(&self, dfs: &mut Dfs<'_>) -> Vec<Job> {
+        let mut told = 0;
+        while let Some(job) = self.next_job() {
+            dfs.begin(job);
+            loop {
+                let more = dfs.run(TURN, u64::MAX);
+                self.states.fetch_add(dfs.counts.states - told, Ordering::Relaxed);
+                told = dfs.counts.states;
+                self.bytes.store(dfs.bytes(), Ordering::Relaxed);
+                self.depth.store(dfs.depth(), Ordering::Relaxed);
+                if dfs.found.is_some() {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Vec::new();
+                }
+                if !more {
+                    break;
+                }
+                if self.stop.load(Ordering::Relaxed) {
+                    return dfs.give_all();
+                }
+                if self.hungry.load(Ordering::Relaxed) > 0
+                    && let Some(job) = dfs.give()
+                {
+                    self.queue().jobs.push(job);
+                    self.changed.notify_all();
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut queue = self.queue();
+        queue.idle += 1;
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop() {
+                queue.idle -= 1;
+                return Some(job);
+            }
+            if queue.idle == queue.workers {
+                self.changed.notify_all();
+                return None;
+            }
+            self.hungry.fetch_add(1, Ordering::Relaxed);
+            queue = match self.changed.wait_timeout(queue, NAP) {
+                Ok((queue, _)) => queue,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+            self.hungry.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn finish(&self) {
+        self.queue().working -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Until all have finished.
+    fn watch(&self, go_on: &mut dyn FnMut(Told) -> bool) {
+        let mut queue = self.queue();
+        while queue.working > 0 {
+            queue = match self.changed.wait_timeout(queue, NAP) {
+                Ok((queue, _)) => queue,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+            let told = Told {
+                states: self.states.load(Ordering::Relaxed),
+                bytes: self.bytes.load(Ordering::Relaxed),
+                depth: self.depth.load(Ordering::Relaxed),
+            };
+            if !go_on(told) {
+                self.stop.store(true, Ordering::Relaxed);
+                self.changed.notify_all();
+            }
+        }
+    }
+}
+
+impl Together {
+    fn absorb(&mut self, dfs: &mut Dfs<'_>) {
+        self.counts = dfs.counts;
+        self.outcomes =
+            dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect();
+        self.broken = dfs.found.is_some();
+        self.learned = std::mem::take(&mut dfs.learned);
+    }
+
+    fn add(&mut self, other: Together) {
+        self.counts.add(&other.counts);
+        self.outcomes.extend(other.outcomes);
+        self.broken |= other.broken;
+        self.learned.extend(other.learned);
+        self.left.extend(other.left);
+    }
+}
