@@ -22,7 +22,16 @@ fn main() {
                     e.exhaustive,
                 )
             };
-            let p = explore(&test, &v, &Limits { persistent_sets: false, ..l }, &mut |_| {});
+            let p = explore(
+                &test,
+                &v,
+                &Limits {
+                    persistent_sets: std::env::var("PS").is_ok(),
+                    sleep_sets: std::env::var("SL").is_ok(),
+                    ..l
+                },
+                &mut |_| {},
+            );
             let n = std::path::Path::new(f).file_stem().unwrap().to_string_lossy().to_string();
             print!(
                 "{n} {v}: fast {:?} states {} tr {} runs {} passes {} {:.3}s {:.0}/s",

@@ -36,6 +36,9 @@ pub struct Limits {
     pub remember_states: bool,
     /// Take a step that is in no other thread's way alone (persistent sets).
     pub persistent_sets: bool,
+    /// Of two steps that do not touch each other try only one order (sleep sets). Only for one
+    /// processor; several search without.
+    pub sleep_sets: bool,
     /// Search only runs with so many preemptions: times that a thread is put aside that could go on.
     /// Such a search takes no step alone.
     pub preemptions: Option<u32>,
@@ -53,6 +56,7 @@ impl Default for Limits {
             max_time: None,
             remember_states: true,
             persistent_sets: true,
+            sleep_sets: false,
             preemptions: None,
             max_memory: None,
             workers: 1,
@@ -112,6 +116,12 @@ pub struct Progress {
     pub states: u64,
     /// Decisions on the path that is searched.
     pub depth: usize,
+    /// Bytes in which the states are remembered.
+    pub bytes: u64,
+    /// Which time it is that the states are searched.
+    pub pass: u32,
+    /// The share of this pass that is done, from 0 to 1, if its branches were of the same size.
+    pub share: f64,
     /// Time so far.
     pub elapsed: Duration,
 }
@@ -175,8 +185,22 @@ impl Search<'_> {
         Manner {
             remember: self.limits.remember_states,
             persistent_sets: self.limits.persistent_sets && self.limits.preemptions.is_none(),
+            sleep_sets: self.limits.sleep_sets
+                && self.limits.workers <= 1
+                && self.limits.preemptions.is_none(),
             preemptions: self.limits.preemptions,
             ahead,
+        }
+    }
+
+    fn at(&self, dfs: &Dfs<'_>) -> Progress {
+        Progress {
+            states: dfs.counts.states,
+            depth: dfs.depth(),
+            bytes: dfs.bytes(),
+            pass: self.passes,
+            share: dfs.share(),
+            elapsed: self.started.elapsed(),
         }
     }
 
@@ -205,8 +229,9 @@ impl Search<'_> {
             let (mut more, mut full) = (true, false);
             while more && !full {
                 more = dfs.run(1 << 14, most);
-                let (states, depth) = (dfs.counts.states, dfs.depth());
-                (self.progress)(Progress { states, depth, elapsed: self.started.elapsed() });
+                let states = dfs.counts.states;
+                let at = self.at(&dfs);
+                (self.progress)(at);
                 full = more && self.full(states, dfs.bytes());
                 if more && !full && states >= SMALL {
                     self.code = dfs.code;
@@ -239,9 +264,10 @@ impl Search<'_> {
             let jobs = vec![Job::whole()];
             let (make, program) = (self.make, self.program);
             let mut go_on = |told: Told| {
-                let Told { states, depth, .. } = told;
+                let Told { states, depth, share, .. } = told;
                 bytes = told.bytes;
-                (self.progress)(Progress { states, depth, elapsed: self.started.elapsed() });
+                let (pass, elapsed) = (self.passes, self.started.elapsed());
+                (self.progress)(Progress { states, depth, bytes, pass, share, elapsed });
                 full |= self.full(states, bytes);
                 !full
             };
@@ -271,8 +297,8 @@ impl Search<'_> {
         let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
         dfs.begin(Job::whole());
         while dfs.run(1 << 14, u64::MAX) {
-            let (states, depth) = (dfs.counts.states, dfs.depth());
-            (self.progress)(Progress { states, depth, elapsed: self.started.elapsed() });
+            let at = self.at(&dfs);
+            (self.progress)(at);
         }
         let outcome = |i: &u32| dfs.code.outcomes[*i as usize].clone();
         let outcomes = dfs.outcomes.iter().map(outcome).collect();
@@ -306,4 +332,4 @@ impl Search<'_> {
 }
 
 /// Where one step is unknown the next ones are as a rule too: so many are learned with it.
-const AHEAD: u32 = 64;
+pub(crate) const AHEAD: u32 = 64;

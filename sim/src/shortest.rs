@@ -4,23 +4,19 @@
 //! shorter than the best that was found. A state is remembered with the fewest steps in which it was
 //! reached; reached again with fewer, it is searched again. So what is left at the end is exact.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 
+use crate::code::Code;
 use crate::counterexample::Counterexample;
-use crate::exec::{Program, run, with_program};
-use crate::explore::{Limits, Progress};
-use crate::path::Path;
-use crate::reference::FirstWord;
-use crate::schedule::{Point, Scheduler};
+use crate::exec::{Program, with_program};
+use crate::explore::{AHEAD, Limits, Progress};
+use crate::search::dfs::{Dfs, Job, Manner, Reached};
+use crate::search::visited::Visited;
 
 /// What a search for the shortest counterexample came to.
 #[derive(Clone, Debug)]
@@ -35,56 +31,6 @@ pub struct Shortest {
     pub states: u64,
     /// Time it took.
     pub elapsed: Duration,
-}
-
-#[derive(Debug)]
-struct Search {
-    /// The fewest steps in which each state was reached.
-    reached: HashMap<u128, u64, BuildHasherDefault<FirstWord>>,
-    path: Path,
-    /// Runs of more steps are of no use.
-    bound: u64,
-    max_states: u64,
-    full: bool,
-}
-
-struct Bounded {
-    search: Rc<RefCell<Search>>,
-    /// Of this run.
-    steps: u64,
-}
-
-impl Scheduler for Bounded {
-    fn wants_fingerprint(&self) -> bool {
-        self.search.borrow().path.at_end()
-    }
-
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
-        let mut search = self.search.borrow_mut();
-        let before = self.steps;
-        self.steps += 1;
-        if let Some(taken) = search.path.pick() {
-            return Some(taken);
-        }
-        if before >= search.bound {
-            return None;
-        }
-        if search.reached.len() as u64 >= search.max_states {
-            search.full = true;
-            return None;
-        }
-        let fewest = search.reached.entry(point.fingerprint).or_insert(u64::MAX);
-        if *fewest <= before {
-            return None;
-        }
-        *fewest = before;
-        search.path.push_pick(point.enabled.len());
-        Some(0)
-    }
-
-    fn fault(&mut self, _: FaultPoint) -> bool {
-        self.search.borrow_mut().path.fault()
-    }
 }
 
 /// Searches for the shortest run that breaks an invariant of a variant of the kernel; with `wanted`
@@ -112,46 +58,44 @@ pub(crate) fn search(
     progress: &mut dyn FnMut(Progress),
 ) -> Shortest {
     let started = Instant::now();
-    let search = Rc::new(RefCell::new(Search {
-        reached: HashMap::default(),
-        path: Path::default(),
-        bound: u64::MAX,
-        max_states: limits.max_states,
-        full: false,
-    }));
+    let manner = Manner {
+        remember: true,
+        persistent_sets: false,
+        sleep_sets: false,
+        preemptions: None,
+        ahead: Some(AHEAD),
+    };
+    let mut dfs = Dfs::new(program, Code::new(), None, Visited::new(), manner);
+    dfs.reached = Some(Reached::new());
+    dfs.begin(Job::whole());
     let (mut found, mut other): (Option<Counterexample>, _) = (None, None);
-    let (mut runs, mut cut) = (0_u64, false);
-    loop {
-        let run = run(program, Box::new(Bounded { search: search.clone(), steps: 0 }), false);
-        runs += 1;
-        cut |= run.cut;
-        let mut search = search.borrow_mut();
-        if let Some(violation) = run.violation {
-            let is_wanted = wanted.is_none_or(|invariant| violation.invariant == invariant);
-            let (decisions, steps) = (run.decisions, run.steps);
-            let counterexample = Counterexample { violation, decisions, steps };
+    let (mut full, mut more) = (false, true);
+    while more && !full {
+        more = dfs.run(1 << 14, u64::MAX);
+        let Some(reached) = &mut dfs.reached else { break };
+        if let Some(counterexample) = dfs.found.take() {
+            more = true;
+            let is_wanted =
+                wanted.is_none_or(|invariant| counterexample.violation.invariant == invariant);
             if !is_wanted {
                 other.get_or_insert(counterexample);
-            } else if found.as_ref().is_none_or(|best| steps < best.steps) {
-                search.bound = steps.saturating_sub(1);
+            } else if found.as_ref().is_none_or(|best| counterexample.steps < best.steps) {
+                reached.bound = (counterexample.steps as usize).saturating_sub(1);
                 found = Some(counterexample);
             }
         }
-        if runs.is_multiple_of(1024) {
-            let (states, depth) = (search.reached.len() as u64, search.path.len());
-            progress(Progress { states, depth, elapsed: started.elapsed() });
-            search.full |= limits.max_time.is_some_and(|max| started.elapsed() > max);
-        }
-        if search.full || !search.path.backtrack() {
-            break;
-        }
+        let states = reached.len() as u64;
+        let (depth, bytes, elapsed) = (dfs.depth(), dfs.bytes(), started.elapsed());
+        progress(Progress { states, depth, bytes, pass: 1, share: dfs.share(), elapsed });
+        full = more
+            && (states >= limits.max_states
+                || limits.max_time.is_some_and(|max| started.elapsed() > max));
     }
-    let search = search.borrow();
     Shortest {
         counterexample: found,
         other,
-        exact: !search.full && !cut,
-        states: search.reached.len() as u64,
+        exact: !full && dfs.counts.cut == 0,
+        states: dfs.reached.map_or(0, |reached| reached.len() as u64),
         elapsed: started.elapsed(),
     }
 }

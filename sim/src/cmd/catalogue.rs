@@ -92,7 +92,7 @@ enum Done {
 pub(super) fn check(args: &Args, inputs: &[Input]) -> u8 {
     let entries = Entry::all();
     let jobs: Vec<Job<'_>> = entries.iter().flat_map(|entry| jobs(*entry, inputs)).collect();
-    let done = run_all(&jobs, args.jobs, |job, bar| run(args, job, bar));
+    let done = run_all(&jobs, args.bounds.processors(), |job, bar| run(args, job, bar));
     let all: Vec<(&Job<'_>, &Done)> = jobs.iter().zip(&done).collect();
     let lines: Vec<Line> = entries
         .iter()
@@ -144,7 +144,7 @@ impl Job<'_> {
 
 fn run(args: &Args, job: &Job<'_>, bar: &Bar) -> Done {
     let Job { test, variant, wanted, .. } = job;
-    let limits = args.limits();
+    let limits = args.bounds.limits(usize::MAX);
     let progress = &mut |at| bar.show(&format!("{} {}", job.entry, test.name), at);
     if wanted.is_none() {
         let row = row(test, variant, &explore(test, variant, &limits, progress));

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use comfy_table::presets::NOTHING;
@@ -12,6 +11,7 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::{Test, limits};
 
+use super::bounds::Bounds;
 use super::input::{self, Input, Which};
 use super::pool::{Bar, run_all};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, catalogue, counterexample};
@@ -27,6 +27,8 @@ use crate::report::verdict::{Row, Verdict, row};
     ifq check --defect early-put exits-race.ifq     with a defect: prints the counterexample\n  \
     ifq check --revision proxy-v1 --without P1      with one of the revision's defects mended\n  \
     ifq check --faults 2 --mended                   whatever can fail may fail, up to twice a run\n  \
+    ifq check --preemptions 2 big.ifq               first the runs with few preemptions\n  \
+    ifq check --max-memory 8000 big.ifq             as far as 8 GB go\n  \
     ifq check --catalogue                           each known defect is found, and only those\n  \
     ifq check --json | jq 'select(.as_expected|not)'")]
 pub struct Args {
@@ -47,29 +49,12 @@ pub struct Args {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// Give up a test after so many states
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_states)]
-    pub max_states: u64,
-    /// Give up a test after so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub max_time: Option<u64>,
-    /// Tests searched at the same time [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
-    pub jobs: Option<usize>,
+    /// How far, and how
+    #[command(flatten)]
+    pub bounds: Bounds,
     /// Where counterexamples are written that nobody expected or that were asked for
     #[arg(long, value_name = "FOLDER", default_value = "counterexamples")]
     pub out: PathBuf,
-}
-
-impl Args {
-    /// When a search is given up.
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            max_states: self.max_states,
-            max_time: self.max_time.map(Duration::from_secs),
-            ..Limits::default()
-        }
-    }
 }
 
 struct Job<'a> {
@@ -97,7 +82,9 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         input::complain(&["nothing to check: no test file has such a variant"]);
         return EXIT_USAGE;
     }
-    let done = run_all(&jobs, args.jobs, |job, bar| run_job(args, job, bar));
+    let processors = args.bounds.processors();
+    let limits = args.bounds.limits(jobs.len().min(processors));
+    let done = run_all(&jobs, processors, |job, bar| run_job(&limits, job, bar));
     if args.json {
         print_json(&done);
     } else {
@@ -148,9 +135,9 @@ fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
     }
 }
 
-fn run_job(args: &Args, job: &Job<'_>, bar: &Bar) -> Done {
+fn run_job(limits: &Limits, job: &Job<'_>, bar: &Bar) -> Done {
     let progress = &mut |at| bar.show(&job.test.name, at);
-    let found = explore(&job.test, &job.variant, &args.limits(), progress);
+    let found = explore(&job.test, &job.variant, limits, progress);
     Done { row: row(&job.test, &job.variant, &found), counterexample: found.counterexample }
 }
 

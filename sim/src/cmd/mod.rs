@@ -1,5 +1,6 @@
 //! The subcommands that need no kernel.
 
+pub mod bounds;
 mod catalogue;
 pub mod check;
 mod counterexample;

@@ -6,9 +6,10 @@ use clap::Args as ClapArgs;
 use ifq_model::revision::{Defect, Revision, Variant};
 use serde::Serialize;
 
+use super::bounds::Bounds;
 use super::input::{self, Which};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
-use crate::explore::{Limits, explore};
+use crate::explore::explore;
 use crate::file;
 
 /// Arguments of `ifq outcomes`.
@@ -20,6 +21,9 @@ pub struct Args {
     /// Which kernels
     #[command(flatten)]
     pub which: Which,
+    /// How far, and how
+    #[command(flatten)]
+    pub bounds: Bounds,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -55,7 +59,7 @@ pub fn outcomes(args: &Args) -> u8 {
     }
     let mut code = EXIT_OK;
     for variant in variants.into_iter().flatten() {
-        let found = explore(&test, &variant, &Limits::default(), &mut |_| {});
+        let found = explore(&test, &variant, &args.bounds.limits(1), &mut |_| {});
         let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
         let violation = found.counterexample.map(|c| c.violation.to_string());
         if violation.is_some() || !found.exhaustive {

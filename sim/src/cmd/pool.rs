@@ -29,19 +29,22 @@ impl Bar {
     /// Shows where the search of a test is.
     pub(super) fn show(&self, test: &str, at: Progress) {
         let rate = at.states as f64 / at.elapsed.as_secs_f64().max(1e-3);
-        let Progress { states, depth, .. } = at;
-        self.0.set_message(format!("{test}: {states} states, {rate:.0}/s, depth {depth}"));
+        let Progress { states, depth, bytes, pass, share, .. } = at;
+        let (mib, percent) = (bytes >> 20, share * 100.0);
+        self.0.set_message(format!(
+            "{test}: pass {pass}, about {percent:.1} %, {states} states, {rate:.0}/s, depth {depth}, \
+             {mib} MiB"
+        ));
     }
 }
 
 /// Does all jobs, several at a time; the results are in the order of the jobs.
 pub(super) fn run_all<J: Sync, R: Send>(
     jobs: &[J],
-    threads: Option<usize>,
+    processors: usize,
     run: impl Fn(&J, &Bar) -> R + Sync,
 ) -> Vec<R> {
-    let processors = || std::thread::available_parallelism().ok().map(Into::into);
-    let threads = threads.or_else(processors).unwrap_or(1).min(jobs.len()).max(1);
+    let threads = processors.min(jobs.len()).max(1);
     let bar = Bar::new(jobs.len());
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<R>>> = jobs.iter().map(|_| Mutex::new(None)).collect();

@@ -1,16 +1,20 @@
 //! Depth-first search.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use super::future::Futures;
+use super::sleep::{Asleep, Touched};
 use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
 use crate::code::Code;
 use crate::counterexample::Counterexample;
-use crate::det::fingerprint::append;
+use crate::det::fingerprint::{Fingerprint, append};
+use crate::det::record::ALWAYS;
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult};
+use crate::reference::FirstWord;
 
 /// A state on the path: what is still to be tried from it.
 #[derive(Debug)]
@@ -25,6 +29,13 @@ struct Frame {
     quiet: bool,
     /// Preemptions before it.
     preempted: u32,
+    /// What needs not be tried from here, and what was tried.
+    sleep: Vec<Asleep>,
+    /// What the step that is being tried touches.
+    trying: Asleep,
+    /// How many threads there were to try, and how many were given away.
+    of: usize,
+    given: usize,
 }
 
 /// How a search goes about it.
@@ -34,6 +45,8 @@ pub(crate) struct Manner {
     pub(crate) remember: bool,
     /// Steps that are in nobody's way are taken alone.
     pub(crate) persistent_sets: bool,
+    /// Of two steps that do not touch each other only one order is tried.
+    pub(crate) sleep_sets: bool,
     /// Times that a thread that could go on is put aside on one path.
     pub(crate) preemptions: Option<u32>,
     /// Where one step is unknown the next ones are as a rule too: so many are learned with it, and
@@ -52,12 +65,47 @@ pub(crate) struct Job {
     /// The choices at fault points of the first of them.
     pub(crate) choices: Vec<bool>,
     pub(crate) quiet: bool,
+    /// Its share of the whole search, if every branch were of the same size. Only for the estimate of
+    /// what is left.
+    pub(crate) share: f64,
 }
 
 impl Job {
     /// The whole search.
     pub(crate) fn whole() -> Self {
-        Job { path: Vec::new(), todo: None, choices: Vec::new(), quiet: false }
+        Job { path: Vec::new(), todo: None, choices: Vec::new(), quiet: false, share: 1.0 }
+    }
+}
+
+/// For the shortest way to a violation: what is longer than the best one is of no use.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    /// The fewest steps in which each state was reached. One that is reached with fewer is searched
+    /// again.
+    fewest: HashMap<Fingerprint, u32, BuildHasherDefault<FirstWord>>,
+    /// The most steps that a run may have.
+    pub(crate) bound: usize,
+}
+
+impl Reached {
+    pub(crate) fn new() -> Self {
+        Reached { fewest: HashMap::default(), bound: usize::MAX }
+    }
+
+    /// Unique states.
+    pub(crate) fn len(&self) -> usize {
+        self.fewest.len()
+    }
+
+    fn is_shorter(&mut self, fingerprint: Fingerprint, steps: usize) -> bool {
+        if steps >= self.bound {
+            return false;
+        }
+        let steps = steps as u32;
+        let fewest = self.fewest.entry(fingerprint).or_insert(u32::MAX);
+        let shorter = steps < *fewest;
+        *fewest = steps.min(*fewest);
+        shorter
     }
 }
 
@@ -117,6 +165,12 @@ pub(crate) struct Dfs<'a> {
     /// Preemptions on the path.
     preempted: u32,
     start: State,
+    /// Of the whole search.
+    share: f64,
+    /// What sleeps in the state that is entered next.
+    sleep: Vec<Asleep>,
+    /// Only the shortest way to a violation is wanted.
+    pub(crate) reached: Option<Reached>,
     /// Paths that taught something, where the next steps are not learned with it.
     pub(crate) learned: Vec<Vec<u32>>,
 }
@@ -149,6 +203,9 @@ impl<'a> Dfs<'a> {
             refresh,
             preempted: 0,
             start,
+            share: 0.0,
+            sleep: Vec::new(),
+            reached: None,
             learned: Vec::new(),
         }
     }
@@ -161,6 +218,8 @@ impl<'a> Dfs<'a> {
         self.todo.clear();
         self.decisions.clear();
         self.preempted = 0;
+        self.sleep.clear();
+        self.share = job.share;
         let mut choices = Choices::default();
         let mut path = &job.path[..];
         while let Some((thread, rest)) = path.split_first() {
@@ -185,10 +244,25 @@ impl<'a> Dfs<'a> {
         }
     }
 
+    /// The share of the whole search that this part is done with.
+    pub(crate) fn share(&self) -> f64 {
+        let (mut done, mut rest) = (0.0, self.share);
+        for (index, frame) in self.frames.iter().enumerate() {
+            let end = self.frames.get(index + 1).map_or(self.todo.len(), |next| next.todo);
+            let open = self.todo[frame.todo..end].iter().filter(|t| **t != GIVEN).count();
+            let of = frame.of.max(1) as f64;
+            done += rest * (frame.of.saturating_sub(open + frame.given)) as f64 / of;
+            rest /= of;
+        }
+        if self.frames.is_empty() { rest } else { done }
+    }
+
     /// The shallowest state on the path from which something can be given away, half of it.
     pub(crate) fn give(&mut self) -> Option<Job> {
+        let mut rest = self.share;
         for index in 0..self.frames.len() {
             let frame = &self.frames[index];
+            let each = rest / frame.of.max(1) as f64;
             let end = self.frames.get(index + 1).map_or(self.todo.len(), |next| next.todo);
             // The last one is being tried.
             let open = frame.todo..end.saturating_sub(1).max(frame.todo);
@@ -196,9 +270,12 @@ impl<'a> Dfs<'a> {
             let given: Vec<u32> = given.filter(|thread| *thread != GIVEN).collect();
             if !given.is_empty() {
                 let path = self.decisions[..frame.decisions].to_vec();
-                let (todo, choices, quiet) = (Some(given), Vec::new(), frame.quiet);
-                return Some(Job { path, todo, choices, quiet });
+                let (quiet, share) = (frame.quiet, each * given.len() as f64);
+                self.frames[index].given += given.len();
+                let (todo, choices) = (Some(given), Vec::new());
+                return Some(Job { path, todo, choices, quiet, share });
             }
+            rest = each;
         }
         None
     }
@@ -216,7 +293,8 @@ impl<'a> Dfs<'a> {
             if !todo.is_empty() {
                 let path = self.decisions[..frame.decisions].to_vec();
                 let choices = frame.choices.taken().to_vec();
-                jobs.push(Job { path, todo: Some(todo), choices, quiet: frame.quiet });
+                let (quiet, share) = (frame.quiet, 0.0);
+                jobs.push(Job { path, todo: Some(todo), choices, quiet, share });
             }
         }
         jobs
@@ -259,6 +337,9 @@ impl<'a> Dfs<'a> {
                 } else {
                     self.withhold(&mut enabled);
                     self.push(enabled.iter().copied(), starts);
+                    if self.manner.sleep_sets {
+                        self.look_for_races_asleep();
+                    }
                 }
             }
         } else if self.state.all_done(&self.code) {
@@ -272,6 +353,9 @@ impl<'a> Dfs<'a> {
     /// Whether the state was not met before.
     fn is_new(&mut self) -> bool {
         let mut fingerprint = self.state.fingerprint();
+        if let Some(reached) = &mut self.reached {
+            return reached.is_shorter(fingerprint, self.frames.len());
+        }
         if self.manner.preemptions.is_some() {
             // What may still be tried depends on who ran last and on the preemptions that are left.
             fingerprint ^= append(append(4, self.state.last as u64), u64::from(self.preempted));
@@ -333,10 +417,26 @@ impl<'a> Dfs<'a> {
             return;
         }
         let todo = self.todo.len();
-        self.todo.extend(threads.rev());
+        let sleep = &self.sleep;
+        let awake = |thread: &u32| sleep.iter().all(|asleep| asleep.thread != *thread);
+        self.todo.extend(threads.rev().filter(awake));
         let (mark, choices, decisions) = (None, Choices::default(), self.decisions.len());
         let preempted = self.preempted;
-        self.frames.push(Frame { todo, mark, choices, decisions, quiet, preempted });
+        let sleep = std::mem::take(&mut self.sleep);
+        let trying = Asleep { thread: GIVEN, touched: Touched::default(), races: false };
+        let (of, given) = (self.todo.len() - todo, 0);
+        self.frames.push(Frame {
+            todo,
+            mark,
+            choices,
+            decisions,
+            quiet,
+            preempted,
+            sleep,
+            trying,
+            of,
+            given,
+        });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
     }
 
@@ -351,6 +451,11 @@ impl<'a> Dfs<'a> {
                 if !frame.choices.advance() {
                     self.todo.pop();
                     frame.choices.reset();
+                    if self.manner.sleep_sets {
+                        let fresh =
+                            Asleep { thread: GIVEN, touched: Touched::default(), races: false };
+                        frame.sleep.push(std::mem::replace(&mut frame.trying, fresh));
+                    }
                 }
             }
             while self.todo.len() > frame.todo && self.todo.last() == Some(&GIVEN) {
@@ -379,6 +484,9 @@ impl<'a> Dfs<'a> {
             self.broken();
             return true;
         }
+        if self.manner.sleep_sets {
+            self.fall_asleep(index, thread);
+        }
         if self.state.footprint.races() && !self.frames[index].quiet {
             self.look_for_races();
         }
@@ -386,6 +494,50 @@ impl<'a> Dfs<'a> {
             self.enter();
         }
         true
+    }
+
+    /// What needs not be tried after the step that was just done.
+    fn fall_asleep(&mut self, index: usize, thread: usize) {
+        let mut touched = Touched::default();
+        for (word, write) in &self.state.touched {
+            touched.add(*word, *write);
+            let live = self.code.names.words[*word as usize].live;
+            if live != ALWAYS {
+                touched.add(live, false);
+            }
+        }
+        let frame = &mut self.frames[index];
+        frame.trying.thread = thread as u32;
+        frame.trying.touched.join(&touched);
+        frame.trying.races |= self.state.footprint.races();
+        self.sleep.clear();
+        let sleeps = |asleep: &&Asleep| {
+            asleep.thread != thread as u32 && asleep.touched.independent(&touched)
+        };
+        self.sleep.extend(frame.sleep.iter().filter(sleeps));
+    }
+
+    /// What sleeps in the state that was just entered is not tried, but it may race there.
+    fn look_for_races_asleep(&mut self) {
+        let Some(frame) = self.frames.last().filter(|frame| !frame.quiet) else { return };
+        let racing: Vec<u32> =
+            frame.sleep.iter().filter(|asleep| asleep.races).map(|asleep| asleep.thread).collect();
+        for thread in racing {
+            let (mark, before) = (self.state.mark(thread as usize), self.decisions.len());
+            let mut choices = Choices::default();
+            loop {
+                if self.step(thread as usize, &mark, &mut choices) == Walk::Done {
+                    self.decisions.push(thread);
+                    self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
+                    self.look_for_races();
+                    self.decisions.truncate(before);
+                }
+                self.state.back_to(&mark);
+                if self.found.is_some() || !choices.advance() {
+                    break;
+                }
+            }
+        }
     }
 
     /// One step; what is not known is learned.

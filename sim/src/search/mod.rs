@@ -3,5 +3,6 @@
 pub(crate) mod dfs;
 pub(crate) mod future;
 pub(crate) mod parallel;
+pub(crate) mod sleep;
 pub(crate) mod state;
 pub(crate) mod visited;

@@ -34,6 +34,8 @@ struct Shared {
     states: AtomicU64,
     bytes: AtomicU64,
     depth: AtomicUsize,
+    /// The share of the search that each worker has done, as bits.
+    shares: Vec<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub(crate) struct Told {
     pub(crate) states: u64,
     pub(crate) bytes: u64,
     pub(crate) depth: usize,
+    /// The share of the search that is done, if its branches are of the same size.
+    pub(crate) share: f64,
 }
 
 /// Searches with `workers` processors; `go_on` says whether to.
@@ -82,19 +86,21 @@ pub(crate) fn run(
 ) -> Together {
     let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(code)));
     let shared = Shared::new(jobs, workers);
-    let work = || {
+    let work = |number: usize| {
         let mut result = Together::default();
         make(&mut |program| {
             let (code, visited) = (code.clone(), visited.clone());
             let mut dfs = Dfs::new(program, code, futures.clone(), visited, manner);
-            result.left = shared.work(&mut dfs);
+            result.left = shared.work(number, &mut dfs);
             result.absorb(&mut dfs);
         });
         shared.finish();
         result
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let work = &work;
+        let threads: Vec<_> =
+            (0..workers).map(|number| scope.spawn(move || work(number))).collect();
         shared.watch(go_on);
         let mut together = Together::default();
         for thread in threads {
@@ -123,7 +129,7 @@ pub(crate) fn alone(
         dfs.begin(job);
         while dfs.run(TURN, u64::MAX) {
             let (states, bytes, depth) = (dfs.counts.states, dfs.bytes(), dfs.depth());
-            if !go_on(Told { states, bytes, depth }) {
+            if !go_on(Told { states, bytes, depth, share: dfs.share() }) {
                 together.left = dfs.give_all();
                 together.left.append(&mut jobs);
             }
@@ -143,6 +149,7 @@ impl Shared {
             states: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             depth: AtomicUsize::new(0),
+            shares: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -151,8 +158,8 @@ impl Shared {
     }
 
     /// Does what there is to do; returns what it was stopped from doing.
-    fn work(&self, dfs: &mut Dfs<'_>) -> Vec<Job> {
-        let mut told = 0;
+    fn work(&self, number: usize, dfs: &mut Dfs<'_>) -> Vec<Job> {
+        let (mut told, mut done) = (0, 0.0);
         while let Some(job) = self.next_job() {
             dfs.begin(job);
             loop {
@@ -161,11 +168,14 @@ impl Shared {
                 told = dfs.counts.states;
                 self.bytes.store(dfs.bytes(), Ordering::Relaxed);
                 self.depth.store(dfs.depth(), Ordering::Relaxed);
+                let share: f64 = done + dfs.share();
+                self.shares[number].store(share.to_bits(), Ordering::Relaxed);
                 if dfs.found.is_some() {
                     self.stop.store(true, Ordering::Relaxed);
                     return Vec::new();
                 }
                 if !more {
+                    done = share;
                     break;
                 }
                 if self.stop.load(Ordering::Relaxed) {
@@ -223,6 +233,7 @@ impl Shared {
                 states: self.states.load(Ordering::Relaxed),
                 bytes: self.bytes.load(Ordering::Relaxed),
                 depth: self.depth.load(Ordering::Relaxed),
+                share: self.shares.iter().map(|s| f64::from_bits(s.load(Ordering::Relaxed))).sum(),
             };
             if !go_on(told) {
                 self.stop.store(true, Ordering::Relaxed);
