@@ -260,6 +260,7 @@ impl Search<'_> {
             let visited = Visited::new();
             let (mut full, mut bytes) = (false, 0);
             let code = std::mem::replace(&mut self.code, Code::new());
+            let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
             let workers = self.limits.workers.max(1);
             let jobs = vec![Job::whole()];
             let (make, program) = (self.make, self.program);
@@ -273,18 +274,28 @@ impl Search<'_> {
             };
             let together = match make {
                 Some(make) => {
-                    parallel::run(make, &code, jobs, &visited, manner, workers, &mut go_on)
+                    let futures = futures.as_ref();
+                    parallel::run(make, &code, futures, jobs, &visited, manner, workers, &mut go_on)
                 }
-                None => parallel::alone(program, &code, jobs, &visited, manner, &mut go_on),
+                None => parallel::alone(
+                    program,
+                    &code,
+                    futures.as_ref(),
+                    jobs,
+                    &visited,
+                    manner,
+                    &mut go_on,
+                ),
             };
             if together.broken {
                 return self.first_broken(code, manner);
             }
             self.code = code;
-            if !full && !together.learned.is_empty() && manner.persistent_sets {
-                for path in &together.learned {
-                    self.code.learn(self.program, path, 0);
-                }
+            for path in &together.learned {
+                self.code.learn(self.program, path, 0);
+            }
+            let sound = |before: &Arc<Futures>| before.covers(&Futures::new(&self.code));
+            if !full && !together.learned.is_empty() && !futures.as_ref().is_none_or(sound) {
                 continue;
             }
             return self.found(together.counts, bytes, together.outcomes, None, full);

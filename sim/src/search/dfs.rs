@@ -392,7 +392,12 @@ impl<'a> Dfs<'a> {
     }
 
     fn first_alone(&mut self, futures: &Futures, enabled: &[u32]) -> Option<u32> {
-        enabled.iter().copied().find(|thread| {
+        // In an order that is the state's own, however it was reached; the kernel's threads first.
+        let slot =
+            |thread: &u32| self.code.stops[self.state.threads[*thread as usize] as usize].slot;
+        let mut threads: Vec<u32> = enabled.to_vec();
+        threads.sort_unstable_by_key(|thread| slot(thread));
+        threads.into_iter().find(|thread| {
             let thread = *thread as usize;
             let mark = self.state.mark(thread);
             let mut choices = Choices::default();

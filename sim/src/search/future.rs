@@ -4,8 +4,8 @@
 //! the others do first, it can be moved before it (persistent sets; Godefroid, "Partial-Order Methods
 //! for the Verification of Concurrent Systems", LNCS 1032, 1996). What a thread may still do is read
 //! off the tables: every access that follows from where it stands. The tables may not know all of it
-//! yet. So a search whose tables have grown is searched again; when they have not, every local state
-//! that can be reached was known, and the answer stands.
+//! yet. So when what was learned on the way says that threads can do more than was known, the search is
+//! done again; when it does not, every step that was taken alone was rightly, and the answer stands.
 //!
 //! An access under a lock cannot be met by one under the same lock before that lock is released; a
 //! thread that waits for a lock, or for a count that the others cannot reach, does nothing before.
@@ -128,6 +128,28 @@ impl Futures {
         grown
     }
 
+    /// Whether everything that threads may do by what is known now was known here, of every stop that
+    /// was: then no step was taken alone that should not have been.
+    pub(crate) fn covers(&self, now: &Futures) -> bool {
+        let known: Vec<Option<usize>> =
+            now.accesses.iter().map(|access| self.accesses.binary_search(access).ok()).collect();
+        let awaited: Vec<Option<usize>> =
+            now.awaited.iter().map(|word| self.awaited.binary_search(word).ok()).collect();
+        (0..self.held.len()).all(|stop| {
+            let accesses = known.iter().enumerate().all(|(bit, known)| {
+                !bit_of(&now.bits, now.stride, stop, bit)
+                    || known.is_some_and(|bit| bit_of(&self.bits, self.stride, stop, bit))
+            });
+            accesses
+                && awaited.iter().enumerate().all(|(index, known)| {
+                    let writes = now.writes[stop * now.awaited.len() + index];
+                    let before =
+                        known.map_or(0, |index| self.writes[stop * self.awaited.len() + index]);
+                    writes <= before
+                })
+        })
+    }
+
     /// Whether a thread may still touch a word in conflict with a step under these locks.
     fn touches(&self, stop: u32, word: u32, write: bool, locks: u64) -> bool {
         // A word that was met since is not known to anybody.
@@ -136,7 +158,7 @@ impl Futures {
             let access = &self.accesses[bit];
             (write || access.write)
                 && access.locks & locks == 0
-                && self.bits[stop as usize * self.stride + bit / 64] >> (bit % 64) & 1 == 1
+                && bit_of(&self.bits, self.stride, stop as usize, bit)
         })
     }
 
@@ -153,10 +175,12 @@ impl Futures {
                 let Ok(index) = self.awaited.binary_search(&word) else { return true };
                 let n = self.awaited.len();
                 let writes = |t: usize| {
-                    self.writes
-                        .get(state.threads[t] as usize * n + index)
-                        .copied()
-                        .unwrap_or(u8::MAX)
+                    let stop = state.threads[t] as usize;
+                    // An ended thread is no part of the state: where it ended must not matter.
+                    if code.stops[stop].pending == Pending::Done {
+                        return 0;
+                    }
+                    self.writes.get(stop * n + index).copied().unwrap_or(u8::MAX)
                 };
                 let others = (0..state.threads.len()).filter(|t| *t != other && *t != thread);
                 let most: u64 = others
@@ -196,6 +220,10 @@ impl Futures {
             })
         })
     }
+}
+
+fn bit_of(bits: &[u64], stride: usize, stop: usize, bit: usize) -> bool {
+    bits[stop * stride + bit / 64] >> (bit % 64) & 1 == 1
 }
 
 /// A bit for each lock; those beyond 64 protect nothing.

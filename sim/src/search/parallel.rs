@@ -78,19 +78,19 @@ pub(crate) struct Told {
 pub(crate) fn run(
     make: Make<'_>,
     code: &Code,
+    futures: Option<&Arc<Futures>>,
     jobs: Vec<Job>,
     visited: &Visited,
     manner: Manner,
     workers: usize,
     go_on: &mut dyn FnMut(Told) -> bool,
 ) -> Together {
-    let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(code)));
     let shared = Shared::new(jobs, workers);
     let work = |number: usize| {
         let mut result = Together::default();
         make(&mut |program| {
             let (code, visited) = (code.clone(), visited.clone());
-            let mut dfs = Dfs::new(program, code, futures.clone(), visited, manner);
+            let mut dfs = Dfs::new(program, code, futures.cloned(), visited, manner);
             result.left = shared.work(number, &mut dfs);
             result.absorb(&mut dfs);
         });
@@ -117,13 +117,13 @@ pub(crate) fn run(
 pub(crate) fn alone(
     program: &Program<'_>,
     code: &Code,
+    futures: Option<&Arc<Futures>>,
     mut jobs: Vec<Job>,
     visited: &Visited,
     manner: Manner,
     go_on: &mut dyn FnMut(Told) -> bool,
 ) -> Together {
-    let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(code)));
-    let mut dfs = Dfs::new(program, code.clone(), futures, visited.clone(), manner);
+    let mut dfs = Dfs::new(program, code.clone(), futures.cloned(), visited.clone(), manner);
     let mut together = Together::default();
     while let Some(job) = jobs.pop() {
         dfs.begin(job);
