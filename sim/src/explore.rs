@@ -15,13 +15,14 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Progressed, Which};
 use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
 use crate::schedule::Random;
 use crate::search::dfs::{Counts, Dfs, Job, Manner};
 use crate::search::future::Futures;
-use crate::search::parallel::{self, Make, Told};
+use crate::search::parallel::{self, Make, Part, Together, Told};
 use crate::search::visited::Visited;
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
@@ -44,6 +45,9 @@ pub struct Limits {
     pub preemptions: Option<u32>,
     /// Bytes for remembering states.
     pub max_memory: Option<u64>,
+    /// States up to which one processor searches and learns the steps on the way. Larger searches are
+    /// prepared by this much of them and some random runs.
+    pub small: u64,
     /// Processors that search together.
     pub workers: usize,
 }
@@ -59,6 +63,7 @@ impl Default for Limits {
             sleep_sets: false,
             preemptions: None,
             max_memory: None,
+            small: 50_000,
             workers: 1,
         }
     }
@@ -135,19 +140,41 @@ pub fn explore(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
+    let found = explore_with(test, variant, limits, None, progress);
+    found.expect("a search without checkpoints cannot fail")
+}
+
+/// As [`explore`]; a search that takes long leaves checkpoints, and goes on from the last one.
+///
+/// # Errors
+/// If a checkpoint cannot be read or written, or belongs to another search.
+pub fn explore_with(
+    test: &Test,
+    variant: &Variant,
+    limits: &Limits,
+    checkpoint: Option<&Checkpoint>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Exploration, CheckpointError> {
     let make = |f: &mut dyn FnMut(&Program<'_>)| {
         with_program(&Rc::new(test.clone()), variant, |program| f(program));
     };
-    let test = Rc::new(test.clone());
     let make = (limits.workers > 1).then_some(&make as Make<'_>);
-    with_program(&test, variant, |program| search_with(make, program, limits, progress))
+    let keep = checkpoint.map(|checkpoint| Keep { checkpoint, test, variant, limits });
+    let found = with_program(&Rc::new(test.clone()), variant, |program| {
+        search_with(make, keep, program, limits, progress)
+    })?;
+    if let Some(Checkpoint { path, .. }) = checkpoint
+        && (found.exhaustive || found.counterexample.is_some())
+        && let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(CheckpointError::Io { path: path.clone(), error });
+    }
+    Ok(found)
 }
 
-/// States up to which a search is so small that its steps are learned on the way. Larger ones are
-/// prepared by this much of them and some random runs.
-const SMALL: u64 = 50_000;
-/// Random runs that prepare a large search.
-const RANDOM_RUNS: u64 = 256;
+/// A large search is prepared by a random run for so many states that make it large.
+const RANDOM_RUN_FOR: u64 = 200;
 
 /// As [`explore`], of any program, by one processor.
 pub(crate) fn search(
@@ -155,21 +182,46 @@ pub(crate) fn search(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Exploration {
-    search_with(None, program, limits, progress)
+    let found = search_with(None, None, program, limits, progress);
+    found.expect("a search without checkpoints cannot fail")
 }
 
 fn search_with(
     make: Option<Make<'_>>,
+    keep: Option<Keep<'_>>,
     program: &Program<'_>,
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
-) -> Exploration {
+) -> Result<Exploration, CheckpointError> {
     let (started, code, passes) = (Instant::now(), Code::new(), 0);
-    let mut search = Search { make, program, limits, progress, started, code, passes };
-    search.small().unwrap_or_else(|| search.large())
+    let mut search = Search { keep, make, program, limits, progress, started, code, passes };
+    search.small().map_or_else(|| search.large(), Ok)
+}
+
+/// One search of all states.
+struct Pass<'a> {
+    code: &'a Code,
+    futures: Option<&'a Arc<Futures>>,
+    manner: Manner,
+}
+
+/// Where checkpoints go, and of what.
+#[derive(Clone, Copy)]
+struct Keep<'a> {
+    checkpoint: &'a Checkpoint,
+    test: &'a Test,
+    variant: &'a Variant,
+    limits: &'a Limits,
+}
+
+impl Keep<'_> {
+    fn which(&self) -> Which {
+        Which::new(self.test, self.variant, self.limits)
+    }
 }
 
 struct Search<'a> {
+    keep: Option<Keep<'a>>,
     /// Makes the program for further processors.
     make: Option<Make<'a>>,
     program: &'a Program<'a>,
@@ -225,7 +277,7 @@ impl Search<'_> {
             let code = std::mem::replace(&mut self.code, Code::new());
             let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
             dfs.begin(Job::whole());
-            let most = self.limits.max_states.min(SMALL);
+            let most = self.limits.max_states.min(self.limits.small);
             let (mut more, mut full) = (true, false);
             while more && !full {
                 more = dfs.run(1 << 14, most);
@@ -233,7 +285,7 @@ impl Search<'_> {
                 let at = self.at(&dfs);
                 (self.progress)(at);
                 full = more && self.full(states, dfs.bytes());
-                if more && !full && states >= SMALL {
+                if more && !full && states >= self.limits.small {
                     self.code = dfs.code;
                     return None;
                 }
@@ -249,46 +301,32 @@ impl Search<'_> {
         }
     }
 
-    /// Searches by as many processors as there may be.
-    fn large(&mut self) -> Exploration {
-        for seed in 0..RANDOM_RUNS {
+    /// Searches by as many processors as there may be, from where a checkpoint was left.
+    fn large(&mut self) -> Result<Exploration, CheckpointError> {
+        for seed in 0..self.limits.small / RANDOM_RUN_FOR {
             self.code.learn_with(self.program, Box::new(Random::new(seed)));
+        }
+        let mut saved = match self.keep {
+            Some(keep) => checkpoint::load(&keep.checkpoint.path, &keep.which())?,
+            None => None,
+        };
+        let mut learned_before = Vec::new();
+        if let Some((progressed, _)) = &mut saved {
+            learned_before = std::mem::take(&mut progressed.learned_before);
+            self.passes = progressed.passes - 1;
+            for path in &learned_before {
+                self.code.learn(self.program, path, 0);
+            }
         }
         loop {
             self.passes += 1;
             let manner = self.manner(None);
-            let visited = Visited::new();
-            let (mut full, mut bytes) = (false, 0);
             let code = std::mem::replace(&mut self.code, Code::new());
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
-            let workers = self.limits.workers.max(1);
-            let jobs = vec![Job::whole()];
-            let (make, program) = (self.make, self.program);
-            let mut go_on = |told: Told| {
-                let Told { states, depth, share, .. } = told;
-                bytes = told.bytes;
-                let (pass, elapsed) = (self.passes, self.started.elapsed());
-                (self.progress)(Progress { states, depth, bytes, pass, share, elapsed });
-                full |= self.full(states, bytes);
-                !full
-            };
-            let together = match make {
-                Some(make) => {
-                    let futures = futures.as_ref();
-                    parallel::run(make, &code, futures, jobs, &visited, manner, workers, &mut go_on)
-                }
-                None => parallel::alone(
-                    program,
-                    &code,
-                    futures.as_ref(),
-                    jobs,
-                    &visited,
-                    manner,
-                    &mut go_on,
-                ),
-            };
+            let pass = Pass { code: &code, futures: futures.as_ref(), manner };
+            let (together, full) = self.pass(&pass, saved.take(), &learned_before)?;
             if together.broken {
-                return self.first_broken(code, manner);
+                return Ok(self.first_broken(code, manner));
             }
             self.code = code;
             for path in &together.learned {
@@ -296,10 +334,71 @@ impl Search<'_> {
             }
             let sound = |before: &Arc<Futures>| before.covers(&Futures::new(&self.code));
             if !full && !together.learned.is_empty() && !futures.as_ref().is_none_or(sound) {
+                learned_before.extend(together.learned);
                 continue;
             }
-            return self.found(together.counts, bytes, together.outcomes, None, full);
+            let bytes = together.visited.map_or(0, |visited| visited.bytes());
+            return Ok(self.found(together.counts, bytes, together.outcomes, None, full));
         }
+    }
+
+    /// Searches all states once, in parts with a checkpoint after each; `true`: a limit is reached.
+    fn pass(
+        &mut self,
+        pass: &Pass<'_>,
+        saved: Option<(Progressed, Visited)>,
+        learned_before: &[Vec<u32>],
+    ) -> Result<(Together, bool), CheckpointError> {
+        let mut together = Together { left: vec![Job::whole()], ..Together::default() };
+        if let Some((progressed, visited)) = saved {
+            together.left = progressed.jobs;
+            together.counts = progressed.counts;
+            together.outcomes = progressed.outcomes.into_iter().collect();
+            together.learned = progressed.learned;
+            together.visited = Some(visited);
+        }
+        let mut pause = self.keep.map(|keep| keep.checkpoint.every);
+        let mut full = false;
+        while !together.left.is_empty() && !together.broken && !full {
+            let begun = Instant::now();
+            let part = Part {
+                code: pass.code,
+                futures: pass.futures,
+                jobs: std::mem::take(&mut together.left),
+                visited: together.visited.take().unwrap_or_else(Visited::new),
+                manner: pass.manner,
+            };
+            let before = together.counts.states;
+            let (make, program, workers) = (self.make, self.program, self.limits.workers);
+            let mut go_on = |told: Told| {
+                let Told { depth, share, bytes, .. } = told;
+                let states = before + told.states;
+                let (pass, elapsed) = (self.passes, self.started.elapsed());
+                (self.progress)(Progress { states, depth, bytes, pass, share, elapsed });
+                full |= self.full(states, bytes);
+                !full && pause.is_none_or(|pause| begun.elapsed() < pause)
+            };
+            together.add(match make {
+                Some(make) => parallel::run(make, workers, part, &mut go_on),
+                None => parallel::alone(program, part, &mut go_on),
+            });
+            if let (Some(keep), Some(visited)) = (self.keep, &together.visited)
+                && !together.left.is_empty()
+            {
+                let begun = Instant::now();
+                let progressed = Progressed {
+                    passes: self.passes,
+                    learned_before: learned_before.to_vec(),
+                    learned: together.learned.clone(),
+                    jobs: together.left.clone(),
+                    counts: together.counts,
+                    outcomes: together.outcomes.iter().cloned().collect(),
+                };
+                checkpoint::save(&keep.checkpoint.path, keep.which(), progressed, visited)?;
+                pause = Some(keep.checkpoint.every.max(begun.elapsed() * 10));
+            }
+        }
+        Ok((together, full))
     }
 
     /// What one processor finds first: the same each time.

@@ -15,6 +15,7 @@ macro_rules! tell {
     }};
 }
 
+pub mod checkpoint;
 pub mod cmd;
 mod code;
 pub mod counterexample;

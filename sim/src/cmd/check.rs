@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use comfy_table::presets::NOTHING;
@@ -15,8 +16,9 @@ use super::bounds::Bounds;
 use super::input::{self, Input, Which};
 use super::pool::{Bar, run_all};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, catalogue, counterexample};
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::counterexample::Counterexample;
-use crate::explore::{Limits, explore};
+use crate::explore::{Limits, explore_with};
 use crate::report::verdict::{Row, Verdict, row};
 
 /// Arguments of `ifq check`.
@@ -29,6 +31,7 @@ use crate::report::verdict::{Row, Verdict, row};
     ifq check --faults 2 --mended                   whatever can fail may fail, up to twice a run\n  \
     ifq check --preemptions 2 big.ifq               first the runs with few preemptions\n  \
     ifq check --max-memory 8000 big.ifq             as far as 8 GB go\n  \
+    ifq check --checkpoint big.ckpt big.ifq         goes on where it was killed\n  \
     ifq check --catalogue                           each known defect is found, and only those\n  \
     ifq check --json | jq 'select(.as_expected|not)'")]
 pub struct Args {
@@ -52,10 +55,17 @@ pub struct Args {
     /// How far, and how
     #[command(flatten)]
     pub bounds: Bounds,
+    /// Leave in this file, every few seconds, how far the search has come; if it is there, go on from it.
+    /// For one file and one kernel
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
     /// Where counterexamples are written that nobody expected or that were asked for
     #[arg(long, value_name = "FOLDER", default_value = "counterexamples")]
     pub out: PathBuf,
 }
+
+/// A crash costs so much of a long search.
+const CHECKPOINT_SECONDS: u64 = 3;
 
 struct Job<'a> {
     test: Cow<'a, Test>,
@@ -82,9 +92,26 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         input::complain(&["nothing to check: no test file has such a variant"]);
         return EXIT_USAGE;
     }
+    if args.checkpoint.is_some() && jobs.len() > 1 {
+        let what = format!("--checkpoint is for one search, and these are {}", jobs.len());
+        input::complain(&[what]);
+        return EXIT_USAGE;
+    }
     let processors = args.bounds.processors();
     let limits = args.bounds.limits(jobs.len().min(processors));
-    let done = run_all(&jobs, processors, |job, bar| run_job(&limits, job, bar));
+    let checkpoint = args
+        .checkpoint
+        .clone()
+        .map(|path| Checkpoint { path, every: Duration::from_secs(CHECKPOINT_SECONDS) });
+    let done =
+        run_all(&jobs, processors, |job, bar| run_job(&limits, checkpoint.as_ref(), job, bar));
+    let done: Vec<Done> = match done.into_iter().collect() {
+        Ok(done) => done,
+        Err(error) => {
+            input::complain(&[error]);
+            return EXIT_USAGE;
+        }
+    };
     if args.json {
         print_json(&done);
     } else {
@@ -135,10 +162,16 @@ fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
     }
 }
 
-fn run_job(limits: &Limits, job: &Job<'_>, bar: &Bar) -> Done {
+fn run_job(
+    limits: &Limits,
+    checkpoint: Option<&Checkpoint>,
+    job: &Job<'_>,
+    bar: &Bar,
+) -> Result<Done, CheckpointError> {
     let progress = &mut |at| bar.show(&job.test.name, at);
-    let found = explore(&job.test, &job.variant, limits, progress);
-    Done { row: row(&job.test, &job.variant, &found), counterexample: found.counterexample }
+    let found = explore_with(&job.test, &job.variant, limits, checkpoint, progress)?;
+    let row = row(&job.test, &job.variant, &found);
+    Ok(Done { row, counterexample: found.counterexample })
 }
 
 fn print_json(done: &[Done]) {

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::future::Futures;
 use super::sleep::{Asleep, Touched};
 use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
@@ -56,7 +58,7 @@ pub(crate) struct Manner {
 }
 
 /// A part of a search: a state, and what is still to be tried from it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     /// The decisions that lead there.
     pub(crate) path: Vec<u32>,
@@ -113,7 +115,7 @@ impl Reached {
 const GIVEN: u32 = u32::MAX;
 
 /// Counts of a search.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
     /// Unique states.
     pub(crate) states: u64,
@@ -148,7 +150,7 @@ impl Counts {
 pub(crate) struct Dfs<'a> {
     program: &'a Program<'a>,
     pub(crate) code: Code,
-    visited: Visited,
+    pub(crate) visited: Visited,
     state: State,
     frames: Vec<Frame>,
     todo: Vec<u32>,

@@ -59,6 +59,8 @@ pub(crate) struct Together {
     pub(crate) learned: Vec<Vec<u32>>,
     /// What was left undone when they were stopped.
     pub(crate) left: Vec<Job>,
+    /// The states that are known now. Only the last table: a handle to an earlier one would keep all.
+    pub(crate) visited: Option<Visited>,
 }
 
 /// Gives a program to whoever asks, on its own thread.
@@ -74,33 +76,45 @@ pub(crate) struct Told {
     pub(crate) share: f64,
 }
 
+/// What to search.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) code: &'a Code,
+    pub(crate) futures: Option<&'a Arc<Futures>>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) visited: Visited,
+    pub(crate) manner: Manner,
+}
+
 /// Searches with `workers` processors; `go_on` says whether to.
 pub(crate) fn run(
     make: Make<'_>,
-    code: &Code,
-    futures: Option<&Arc<Futures>>,
-    jobs: Vec<Job>,
-    visited: &Visited,
-    manner: Manner,
     workers: usize,
+    part: Part<'_>,
     go_on: &mut dyn FnMut(Told) -> bool,
 ) -> Together {
-    let shared = Shared::new(jobs, workers);
-    let work = |number: usize| {
+    let Part { code, futures, jobs, visited, manner } = part;
+    let shared = &Shared::new(jobs, workers);
+    let work = |number: usize, visited: Visited| {
         let mut result = Together::default();
+        let mut visited = Some(visited);
         make(&mut |program| {
-            let (code, visited) = (code.clone(), visited.clone());
-            let mut dfs = Dfs::new(program, code, futures.cloned(), visited, manner);
+            let Some(visited) = visited.take() else { return };
+            let mut dfs = Dfs::new(program, code.clone(), futures.cloned(), visited, manner);
             result.left = shared.work(number, &mut dfs);
-            result.absorb(&mut dfs);
+            result.absorb(dfs);
         });
         shared.finish();
         result
     };
+    let handles: Vec<Visited> = (0..workers).map(|_| visited.clone()).collect();
+    drop(visited);
     std::thread::scope(|scope| {
         let work = &work;
-        let threads: Vec<_> =
-            (0..workers).map(|number| scope.spawn(move || work(number))).collect();
+        let threads: Vec<_> = (0..)
+            .zip(handles)
+            .map(|(number, visited)| scope.spawn(move || work(number, visited)))
+            .collect();
         shared.watch(go_on);
         let mut together = Together::default();
         for thread in threads {
@@ -109,6 +123,7 @@ pub(crate) fn run(
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        together.left.append(&mut shared.queue().jobs);
         together
     })
 }
@@ -116,14 +131,11 @@ pub(crate) fn run(
 /// As [`run`], on this thread.
 pub(crate) fn alone(
     program: &Program<'_>,
-    code: &Code,
-    futures: Option<&Arc<Futures>>,
-    mut jobs: Vec<Job>,
-    visited: &Visited,
-    manner: Manner,
+    part: Part<'_>,
     go_on: &mut dyn FnMut(Told) -> bool,
 ) -> Together {
-    let mut dfs = Dfs::new(program, code.clone(), futures.cloned(), visited.clone(), manner);
+    let Part { code, futures, mut jobs, visited, manner } = part;
+    let mut dfs = Dfs::new(program, code.clone(), futures.cloned(), visited, manner);
     let mut together = Together::default();
     while let Some(job) = jobs.pop() {
         dfs.begin(job);
@@ -135,7 +147,7 @@ pub(crate) fn alone(
             }
         }
     }
-    together.absorb(&mut dfs);
+    together.absorb(dfs);
     together
 }
 
@@ -244,19 +256,26 @@ impl Shared {
 }
 
 impl Together {
-    fn absorb(&mut self, dfs: &mut Dfs<'_>) {
+    fn absorb(&mut self, dfs: Dfs<'_>) {
         self.counts = dfs.counts;
         self.outcomes =
             dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect();
         self.broken = dfs.found.is_some();
-        self.learned = std::mem::take(&mut dfs.learned);
+        self.learned = dfs.learned;
+        self.visited = Some(dfs.visited);
     }
 
-    fn add(&mut self, other: Together) {
+    /// Takes in what others found, or a later part.
+    pub(crate) fn add(&mut self, other: Together) {
         self.counts.add(&other.counts);
         self.outcomes.extend(other.outcomes);
         self.broken |= other.broken;
         self.learned.extend(other.learned);
         self.left.extend(other.left);
+        // All handles lead to the last table; the one that was used last is there already.
+        let bytes = |visited: &Option<Visited>| visited.as_ref().map_or(0, Visited::bytes);
+        if bytes(&other.visited) > bytes(&self.visited) {
+            self.visited = other.visited;
+        }
     }
 }

@@ -54,15 +54,20 @@ enum Found {
 }
 
 impl Table {
-    fn new(bits: u32) -> Self {
+    fn new(bits: u32, words: usize) -> Self {
         Table {
-            words: bytemuck::allocation::zeroed_slice_box(BUCKET << bits),
+            words: bytemuck::allocation::zeroed_slice_box(words),
             bits,
             filled: AtomicUsize::new(0),
             next: OnceLock::new(),
             claimed: AtomicUsize::new(0),
             copied: AtomicUsize::new(0),
         }
+    }
+
+    /// An empty one with so many buckets, as a power of two.
+    fn of(bits: u32) -> Self {
+        Table::new(bits, BUCKET << bits)
     }
 
     fn insert(&self, identity: u128) -> Found {
@@ -94,7 +99,7 @@ impl Table {
 
     /// Copies blocks into a larger table until there are none, and waits for those that others copy.
     fn grow(&self) -> Arc<Table> {
-        let next = self.next.get_or_init(|| Arc::new(Table::new(self.bits + 1)));
+        let next = self.next.get_or_init(|| Arc::new(Table::of(self.bits + 1)));
         let blocks = self.words.len() / BLOCK;
         loop {
             let block = self.claimed.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +149,24 @@ impl Clone for Visited {
 
 impl Visited {
     pub(crate) fn new() -> Self {
-        Visited { table: Arc::new(Table::new(FIRST)), untold: 0 }
+        Visited { table: Arc::new(Table::of(FIRST)), untold: 0 }
+    }
+
+    /// As it was written down.
+    pub(crate) fn from_words(words: Vec<u64>) -> Option<Self> {
+        let bits = (words.len() / BUCKET).checked_ilog2()?;
+        if bits < FIRST || words.len() != BUCKET << bits {
+            return None;
+        }
+        let filled = words.iter().filter(|word| **word != 0).count();
+        let words = words.into_iter().map(AtomicU64::new).collect();
+        let table = Table { words, filled: AtomicUsize::new(filled), ..Table::new(bits, 0) };
+        Some(Visited { table: Arc::new(table), untold: 0 })
+    }
+
+    /// To be written down, while nobody puts anything in.
+    pub(crate) fn words(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.table.words.iter().map(|word| word.load(Ordering::Relaxed))
     }
 
     /// Bytes that it takes.
@@ -187,6 +209,17 @@ mod tests {
         assert!(all().all(|f| visited.insert(f)));
         assert!(all().all(|f| !visited.insert(f)));
         assert!(visited.bytes() <= 16 * 300_000, "{} bytes", visited.bytes());
+    }
+
+    #[test]
+    fn what_was_written_down_is_known_after_reading_it() {
+        let mut visited = Visited::new();
+        let all = || (0..100_000).map(|n| append(7, n));
+        all().for_each(|f| assert!(visited.insert(f)));
+        let mut again = Visited::from_words(visited.words().collect()).unwrap();
+        assert!(all().all(|f| !again.insert(f)));
+        assert!(again.insert(append(8, 0)));
+        assert!(Visited::from_words(vec![0; 12]).is_none());
     }
 
     #[test]
