@@ -2,7 +2,7 @@
 //!
 //! Method: each small file of the library on each of its kernels, by the plain search on the futures
 //! themselves, by the tables without reductions, with each of them, with all, and by two processors.
-//! Large searches go another way than small ones: here every search is large.
+//! Large searches go another way than small ones: here they begin at 300 states.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ fn none() -> Limits {
 }
 
 fn ways() -> Vec<(&'static str, Limits)> {
-    let large = Limits { small: 10, ..Limits::default() };
+    let large = Limits { small: 300, ..Limits::default() };
     vec![
         ("no reduction", none()),
         ("persistent sets", Limits { persistent_sets: true, ..none() }),
@@ -94,7 +94,7 @@ fn sleep_sets_leave_out_no_state_and_persistent_sets_some() {
 fn two_processors_count_what_one_counts() {
     for (test, variant) in library().filter(|(test, variant)| test.expected(variant).is_none()) {
         for persistent_sets in [false, true] {
-            let one = Limits { small: 10, persistent_sets, ..Limits::default() };
+            let one = Limits { small: 300, persistent_sets, ..Limits::default() };
             let [one, two] = [one, Limits { workers: 2, ..one }]
                 .map(|limits| explore(&test, &variant, &limits, &mut |_| {}));
             let counts = |e: &Exploration| (e.states, e.transitions, e.passes);
