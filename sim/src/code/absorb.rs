@@ -42,7 +42,8 @@ impl Code {
         let (pending, locks) = (Pending::Start, Box::default());
         let slot_word = self.names.slot(slot);
         let (outcome, next) = (None, NONE);
-        self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
+        let shape = pending.shape(slot, 0);
+        self.stops.push(Stop { slot, slot_word, pending, hash, shape, locks, outcome, next });
         self.starts.insert((slot, key), stop);
         stop
     }
@@ -244,7 +245,17 @@ impl Code {
                 let locks = locks.as_slice().into();
                 let slot_word = self.names.slot(slot);
                 let next = NONE;
-                self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
+                let shape = pending.shape(slot, op);
+                self.stops.push(Stop {
+                    slot,
+                    slot_word,
+                    pending,
+                    hash,
+                    shape,
+                    locks,
+                    outcome,
+                    next,
+                });
                 let new = self.nodes.len() as u32;
                 self.nodes.push(Node::Stop { stop });
                 self.hang(place, new);
