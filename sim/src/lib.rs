@@ -24,6 +24,7 @@ pub mod exec;
 pub mod explore;
 pub mod file;
 mod path;
+pub mod program;
 pub mod reference;
 pub mod report;
 pub mod rng;

@@ -1,0 +1,63 @@
+//! Programs that are not test files: any futures on [`Det`](crate::det::Det), explored like a test.
+//!
+//! ```
+//! use ifq_model::outcome::{Outcome, Value};
+//! use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
+//! use ifq_sim::det::Det;
+//! use ifq_sim::explore::Limits;
+//! use ifq_sim::program::{explore, spawn};
+//!
+//! let found = explore(
+//!     || async {
+//!         let (x, done) = (Det::atomic("x", 0), Det::gate("done", 0));
+//!         for slot in 1..=2 {
+//!             spawn(slot, "adder", async move {
+//!                 let seen = x.load(Order::Relaxed).await;
+//!                 x.store(seen + 1, Order::Relaxed).await;
+//!                 done.rmw(Rmw::Add(1)).await;
+//!             });
+//!         }
+//!         done.wait_until(2).await;
+//!         Outcome(vec![Value::Number(x.peek().cast_signed())])
+//!     },
+//!     &Limits::default(),
+//! );
+//! assert!(found.exhaustive && found.counterexample.is_none());
+//! assert_eq!(found.outcomes.len(), 2, "an update may be lost");
+//! ```
+
+use std::future::Future;
+use std::pin::Pin;
+
+use ifq_model::outcome::Outcome;
+use ifq_model::work::FIRST_KERNEL_SLOT;
+
+use crate::det::machine::with;
+use crate::exec::{MAX_STEPS, Program};
+use crate::explore::{Exploration, Limits, search};
+
+/// Searches all runs of a program, as [`crate::explore::explore`] does those of a test.
+///
+/// `main` makes the program's first thread, anew for each run. It must do the same each time that it
+/// reads the same; nothing may be kept in private variables across a call of
+/// [`op_boundary`](ifq_model::platform::Platform::op_boundary).
+pub fn explore<F>(main: impl Fn() -> F, limits: &Limits) -> Exploration
+where
+    F: Future<Output = Outcome> + 'static,
+{
+    let main = || -> Pin<Box<dyn Future<Output = Outcome>>> { Box::pin(main()) };
+    let program = Program { main: &main, faults: &[], max_faults: 0, max_steps: MAX_STEPS };
+    search(&program, limits, &mut |_| {})
+}
+
+/// Starts a thread of a program that is being explored.
+///
+/// `slot` is its number, by which the same thread is known in all runs: not zero, which is the first
+/// thread's, and not that of another thread that is still running. `name` is what reports call it.
+///
+/// # Panics
+/// If the slot is zero, or not below [`FIRST_KERNEL_SLOT`].
+pub fn spawn(slot: u32, name: &str, future: impl Future<Output = ()> + 'static) {
+    assert!((1..FIRST_KERNEL_SLOT).contains(&slot), "slot {slot} is not a program's own");
+    with(|m| m.spawn(slot, 0, &|| name.to_owned(), Box::pin(future)));
+}
