@@ -1,0 +1,181 @@
+//! The explorer beside stateright, on one problem: three rings share an ifq of six buffers with an
+//! ordered refill queue.
+//!
+//!     cargo bench -p ifq-sim --bench peers
+//!     cargo bench -p ifq-sim --bench peers -- --planted
+//!
+//! Both are given the same operations, each of them one step, on one thread ([`problem`]). Their
+//! unique states are the same in number, which is checked: our scheduler adds none, because its main
+//! thread waits for the rings to exit all the while, and where a ring stands is the number of its
+//! operations, as in the other model. The last line is the same scenario as a test file, run by the
+//! kernel-shaped code, where each lock and each atomic access is a step: what the explorer is for. Its
+//! rings receive once each.
+//!
+//! stateright looks at all lists of buffers in each state; ours compares a buffer's place with what it
+//! should be whenever the buffer moves. Both find the bug of `--planted`.
+//!
+//! Runs of all contenders take turns; a line shows the run of median time. CPU time is that of the
+//! process. Bytes are the peak of the resident size of a process that does nothing else, less that of
+//! one that does nothing, by state (Linux only).
+
+mod measure;
+mod ours;
+mod peer;
+mod problem;
+
+use std::path::Path;
+
+use clap::Parser;
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_sim::explore::{Exploration, Limits, explore};
+use ifq_sim::file::load;
+use ifq_sim::say;
+
+use measure::{Measured, measure};
+
+/// How often each contender runs.
+const RUNS: usize = 3;
+
+/// Compares the explorer with stateright.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Plant a bug that both must find.
+    #[arg(long)]
+    planted: bool,
+    /// Run one contender once, by its number, and print its peak resident size in bytes.
+    #[arg(long, value_name = "N")]
+    peak: Option<usize>,
+    /// What cargo gives to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What a contender found.
+#[derive(Clone, Debug)]
+struct Found {
+    states: u64,
+    /// How the problem breaks.
+    broken: Option<String>,
+}
+
+impl From<Exploration> for Found {
+    fn from(found: Exploration) -> Self {
+        let broken =
+            found.counterexample.map(|c| format!("{} after {} steps", c.violation, c.steps));
+        assert_eq!(found.exhaustive, broken.is_none(), "no limit ends the search");
+        Found { states: found.states, broken }
+    }
+}
+
+struct Contender {
+    name: &'static str,
+    step: &'static str,
+    run: fn(bool) -> Found,
+}
+
+const NOTHING: Contender =
+    Contender { name: "nothing", step: "-", run: |_| Found { states: 0, broken: None } };
+
+const OPERATION: &str = "operation";
+
+const CONTENDERS: [Contender; 6] = [
+    NOTHING,
+    Contender {
+        name: "stateright, breadth first",
+        step: OPERATION,
+        run: |planted| peer::check(planted, peer::Search::BreadthFirst),
+    },
+    Contender {
+        name: "stateright, depth first",
+        step: OPERATION,
+        run: |planted| peer::check(planted, peer::Search::DepthFirst),
+    },
+    Contender {
+        name: "explorer, every step of every thread",
+        step: OPERATION,
+        run: |planted| {
+            let limits = Limits { persistent_sets: false, ..Limits::default() };
+            ours::explore(planted, &limits).into()
+        },
+    },
+    Contender {
+        name: "explorer, as it is",
+        step: OPERATION,
+        run: |planted| ours::explore(planted, &Limits::default()).into(),
+    },
+    Contender {
+        name: "explorer, three-rings.ifq",
+        step: "lock, atomic",
+        run: |planted| {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/three-rings.ifq");
+            let test = load(file).expect("the file parses");
+            let mut variant = Variant::of(Revision::Import73);
+            if planted {
+                variant.defects.push(Defect::EarlyPut);
+            }
+            explore(&test, &variant, &Limits::default(), &mut |_| {}).into()
+        },
+    },
+];
+
+fn main() {
+    let args = Args::parse();
+    if let Some(contender) = args.peak {
+        (CONTENDERS[contender].run)(args.planted);
+        say!("{}", measure::peak_bytes().unwrap_or(0));
+    } else if args.planted {
+        planted();
+    } else {
+        compare();
+    }
+}
+
+/// All of them find the bug.
+fn planted() {
+    for contender in &CONTENDERS[1..] {
+        let found = (contender.run)(true);
+        let broken = found.broken.expect("the planted bug is found");
+        say!("{}: {broken}, {} states", contender.name, found.states);
+    }
+}
+
+fn compare() {
+    let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); CONTENDERS.len()];
+    for _ in 0..RUNS {
+        for (contender, runs) in CONTENDERS.iter().zip(&mut runs).skip(1) {
+            let measured = measure(|| (contender.run)(false));
+            assert_eq!(measured.found.broken, None, "the problem holds");
+            runs.push(measured);
+        }
+    }
+    let states = |contender: usize| runs[contender][0].found.states;
+    assert!(states(1) == states(2) && states(1) == states(3), "the models are the same");
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    table.set_header(["", "a step", "s", "CPU s", "states", "states/CPU s", "bytes/state"]);
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let idle = measure::peak_of(0);
+    for (number, contender) in CONTENDERS.iter().enumerate().skip(1) {
+        let runs = &mut runs[number];
+        runs.sort_by_key(|run| run.elapsed);
+        let median = &runs[RUNS / 2];
+        let states = median.found.states;
+        let bytes = measure::peak_of(number)
+            .zip(idle)
+            .map(|(peak, idle)| format!("{:.0}", peak.saturating_sub(idle) as f64 / states as f64));
+        table.add_row([
+            contender.name.to_owned(),
+            contender.step.to_owned(),
+            format!("{:.2}", median.elapsed.as_secs_f64()),
+            format!("{:.2}", median.cpu.as_secs_f64()),
+            states.to_string(),
+            format!("{:.0}", states as f64 / median.cpu.as_secs_f64()),
+            bytes.unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    say!("{table}");
+}

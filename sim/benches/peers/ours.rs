@@ -1,0 +1,173 @@
+//! The problem as a program on the deterministic platform: the operations that are one step.
+
+use std::rc::Rc;
+
+use ifq_model::invariant::Invariant;
+use ifq_model::outcome::Outcome;
+use ifq_model::platform::{AtomicWord, Kind, Order, Platform, Rmw, WaitWord};
+use ifq_sim::det::Det;
+use ifq_sim::explore::{Exploration, Limits};
+use ifq_sim::program;
+
+use super::problem::{BUFFERS, Op, PROGRAM, RINGS, frees};
+
+type Word = <Det as Platform>::Atomic;
+
+/// Where a buffer is: a ring's index, or one of these.
+const FREE: u64 = RINGS as u64;
+const REFILL: u64 = FREE + 1;
+
+/// Buffers in order; what is behind the end is zero, so that equal lists are equal words.
+struct List {
+    place: u64,
+    len: Word,
+    buffers: [Word; BUFFERS],
+}
+
+impl List {
+    fn new(place: u64) -> Self {
+        let buffers = std::array::from_fn(|_| Det::atomic("buffer", 0));
+        List { place, len: Det::atomic("len", 0), buffers }
+    }
+
+    fn push(&self, buffer: u64) {
+        let len = self.len.peek();
+        self.buffers[len as usize].poke(buffer);
+        self.len.poke(len + 1);
+    }
+
+    fn pop(&self) -> Option<u64> {
+        let last = self.len.peek().checked_sub(1)?;
+        let buffer = self.buffers[last as usize].peek();
+        self.buffers[last as usize].poke(0);
+        self.len.poke(last);
+        Some(buffer)
+    }
+}
+
+/// The ifq.
+struct Ifq {
+    /// The place of each buffer, which each move compares: what [`super::peer`] asks of all lists.
+    places: [Word; BUFFERS],
+    free: List,
+    refill: List,
+    held: [List; RINGS],
+}
+
+impl Ifq {
+    fn new() -> Self {
+        let ifq = Ifq {
+            places: std::array::from_fn(|_| Det::atomic("place", FREE)),
+            free: List::new(FREE),
+            refill: List::new(REFILL),
+            held: std::array::from_fn(|ring| List::new(ring as u64)),
+        };
+        (0..BUFFERS as u64).for_each(|buffer| ifq.free.push(buffer));
+        ifq
+    }
+
+    /// Puts a buffer that was taken out of `from` into `to`.
+    fn put(&self, buffer: u64, from: &List, to: &List) {
+        let place = &self.places[buffer as usize];
+        let found = place.peek();
+        if found != from.place {
+            let is = format_args!("buffer {buffer} is in {found} and in {}", from.place);
+            Det::violation(Invariant::I6, is);
+        }
+        place.poke(to.place);
+        to.push(buffer);
+    }
+
+    /// Moves all buffers, in order.
+    fn put_all(&self, from: &List, to: &List) {
+        let len = from.len.peek();
+        for word in &from.buffers[..len as usize] {
+            self.put(word.peek(), from, to);
+            word.poke(0);
+        }
+        from.len.poke(0);
+    }
+}
+
+/// What the rings share.
+struct Shared {
+    users: Word,
+    freed: Word,
+    ifq: <Det as Platform>::Ptr<Ifq>,
+    exited: <Det as Platform>::Gate,
+    planted: bool,
+}
+
+impl Shared {
+    /// One operation of a ring, as the step that its first access begins; `false` if the ring does
+    /// nothing any more.
+    async fn act(&self, ring: usize, op: Op) -> bool {
+        let ifq = &*self.ifq;
+        let held = &ifq.held[ring];
+        match op {
+            Op::Import => {
+                if self.freed.load(Order::Acquire).await == 1 {
+                    return false;
+                }
+                self.users.poke(self.users.peek() + 1);
+            }
+            Op::Receive => {
+                let refilled = ifq.refill.len.load(Order::Acquire).await;
+                if refilled > 0 {
+                    ifq.put_all(&ifq.refill, &ifq.free);
+                }
+                if let Some(buffer) = ifq.free.pop() {
+                    ifq.put(buffer, &ifq.free, held);
+                }
+            }
+            Op::GiveBack => {
+                held.len.load(Order::Acquire).await;
+                if let Some(buffer) = held.pop() {
+                    ifq.put(buffer, held, &ifq.refill);
+                }
+            }
+            Op::Exit => {
+                let users = self.users.rmw(Rmw::Sub(1), Order::Full).await - 1;
+                ifq.put_all(held, &ifq.free);
+                if frees(ring, users, self.planted) {
+                    self.freed.poke(1);
+                    Det::free(&self.ifq);
+                }
+            }
+        }
+        true
+    }
+
+    async fn ring(self: Rc<Self>, ring: usize) {
+        for op in PROGRAM {
+            if !self.act(ring, *op).await {
+                break;
+            }
+            Det::op_boundary();
+        }
+        self.exited.poke(Rmw::Add(1));
+    }
+}
+
+async fn rings(planted: bool) -> Outcome {
+    let shared = Rc::new(Shared {
+        users: Det::atomic("users", 0),
+        freed: Det::atomic("freed", 0),
+        ifq: Det::alloc(Kind::Ifq, 0, Ifq::new),
+        exited: Det::gate("exited", 0),
+        planted,
+    });
+    for ring in 0..RINGS {
+        program::spawn(ring as u32 + 1, "ring", shared.clone().ring(ring));
+    }
+    shared.exited.wait_until(RINGS as u64).await;
+    if Det::live(Kind::Ifq) > 0 {
+        Det::violation(Invariant::I3, format_args!("all rings are closed, and the ifq is left"));
+    }
+    Outcome(Vec::new())
+}
+
+/// Explores the problem.
+pub(crate) fn explore(planted: bool, limits: &Limits) -> Exploration {
+    program::explore(move || rings(planted), limits)
+}
