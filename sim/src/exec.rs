@@ -154,7 +154,7 @@ fn step(enabled: &mut Vec<usize>) -> bool {
         }
         let mut scheduler = m.scheduler.take()?;
         let fingerprint = if scheduler.wants_fingerprint() { m.state() } else { 0 };
-        let point = Point { enabled, continues, fingerprint };
+        let point = Point { enabled, continues, fingerprint, threads: &m.threads };
         let picked = scheduler.pick(point);
         m.scheduler = Some(scheduler);
         let index = *enabled.get(picked?)?;

@@ -31,3 +31,4 @@ pub mod rng;
 pub mod schedule;
 mod search;
 pub mod shortest;
+pub mod shrink;

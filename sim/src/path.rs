@@ -18,11 +18,6 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// Number of decisions.
-    pub(crate) fn len(&self) -> usize {
-        self.branches.len()
-    }
-
     /// Whether the run has come to the end of the path: the next decision is a first one.
     pub(crate) fn at_end(&self) -> bool {
         self.position >= self.branches.len()

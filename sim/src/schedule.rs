@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 
+use crate::det::threads::{Pending, Thread};
 use crate::rng::Rng;
 
 /// A scheduling point: the threads that can run.
@@ -17,6 +18,46 @@ pub struct Point<'a> {
     pub continues: bool,
     /// Fingerprint of the state, if [`Scheduler::wants_fingerprint`].
     pub fingerprint: u128,
+    /// All threads of the run.
+    pub(crate) threads: &'a [Thread],
+}
+
+impl Point<'_> {
+    /// Whether a thread that was just started runs to its first scheduling point: no choice.
+    pub(crate) fn is_start(&self) -> bool {
+        self.threads[self.enabled[0]].pending == Pending::Start
+    }
+
+    /// The name of a thread that does not depend on the order of starts.
+    pub(crate) fn slot(&self, thread: usize) -> u32 {
+        self.threads[thread].slot
+    }
+}
+
+/// Counts preemptions: switches away from a thread that could have gone on.
+///
+/// The start of a thread is not a choice and no switch: whoever started it still runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Preemptions {
+    /// So many so far.
+    pub(crate) count: u64,
+    running: usize,
+}
+
+impl Preemptions {
+    /// The slot of the thread that runs, if it can go on.
+    pub(crate) fn running(&self, point: &Point<'_>) -> Option<u32> {
+        point.enabled.contains(&self.running).then(|| point.slot(self.running))
+    }
+
+    /// A thread was picked.
+    pub(crate) fn pick(&mut self, point: &Point<'_>, thread: usize) {
+        if point.is_start() {
+            return;
+        }
+        self.count += u64::from(thread != self.running && self.running(point).is_some());
+        self.running = thread;
+    }
 }
 
 /// The source of all decisions of a run.

@@ -1,8 +1,9 @@
-//! The shortest counterexample: branch and bound over the runs of a test.
+//! The shortest counterexample, or the one with the fewest preemptions: branch and bound over the
+//! runs of a test.
 //!
-//! Depth first like the explorer, and with its fingerprints, but a run ends as soon as it cannot be
-//! shorter than the best that was found. A state is remembered with the fewest steps in which it was
-//! reached; reached again with fewer, it is searched again. So what is left at the end is exact.
+//! Depth first like the explorer, and with its fingerprints, but a path ends as soon as it cannot cost
+//! less than the best that was found. A state is remembered with the least cost at which it was
+//! reached; reached again at less, it is searched again. So what is left at the end is exact.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
 use crate::explore::{AHEAD, Limits, Progress};
-use crate::search::dfs::{Dfs, Job, Manner, Reached};
+use crate::search::cost::{Order, Reached};
+use crate::search::dfs::{Dfs, Job, Manner};
 use crate::search::visited::Visited;
 
 /// What a search for the shortest counterexample came to.
@@ -50,10 +52,37 @@ pub fn shortest(
     })
 }
 
+/// Searches for the run with the fewest preemptions, and among those for the shortest, that breaks
+/// an invariant; only for one that has less of them than `(preemptions, steps)` says.
+pub fn fewest_preemptions(
+    test: &Test,
+    variant: &Variant,
+    wanted: Invariant,
+    (preemptions, steps): (u64, u64),
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Shortest {
+    let order = Order::Preemptions;
+    let bound = order.cost(preemptions, steps).saturating_sub(1);
+    with_program(&Rc::new(test.clone()), variant, |program| {
+        cheapest(program, Some(wanted), Reached::new(order, bound), limits, progress)
+    })
+}
+
 /// As [`shortest`], of any program.
 pub(crate) fn search(
     program: &Program<'_>,
     wanted: Option<Invariant>,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Shortest {
+    cheapest(program, wanted, Reached::new(Order::Steps, u64::MAX), limits, progress)
+}
+
+fn cheapest(
+    program: &Program<'_>,
+    wanted: Option<Invariant>,
+    reached: Reached,
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Shortest {
@@ -62,16 +91,17 @@ pub(crate) fn search(
         remember: true,
         persistent_sets: false,
         sleep_sets: false,
-        preemptions: None,
+        preemptions: reached.counts_preemptions().then_some(u32::MAX),
         ahead: Some(AHEAD),
     };
     let mut dfs = Dfs::new(program, Code::new(), None, Visited::new(), manner);
-    dfs.reached = Some(Reached::new());
+    dfs.reached = Some(reached);
     dfs.begin(Job::whole());
     let (mut found, mut other): (Option<Counterexample>, _) = (None, None);
     let (mut full, mut more) = (false, true);
     while more && !full {
         more = dfs.run(1 << 14, u64::MAX);
+        let preemptions = u64::from(dfs.preempted());
         let Some(reached) = &mut dfs.reached else { break };
         if let Some(counterexample) = dfs.found.take() {
             more = true;
@@ -79,8 +109,7 @@ pub(crate) fn search(
                 wanted.is_none_or(|invariant| counterexample.violation.invariant == invariant);
             if !is_wanted {
                 other.get_or_insert(counterexample);
-            } else if found.as_ref().is_none_or(|best| counterexample.steps < best.steps) {
-                reached.bound = (counterexample.steps as usize).saturating_sub(1);
+            } else if reached.is_cheaper(preemptions, counterexample.steps) {
                 found = Some(counterexample);
             }
         }

@@ -1,11 +1,11 @@
 //! Depth-first search.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::cost::Reached;
 use super::future::Futures;
 use super::sleep::{Asleep, Touched};
 use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
@@ -17,7 +17,6 @@ use crate::det::lasso::bit;
 use crate::det::record::ALWAYS;
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult};
-use crate::reference::FirstWord;
 
 /// A state on the path: what is still to be tried from it.
 #[derive(Debug)]
@@ -88,38 +87,6 @@ impl Job {
     }
 }
 
-/// For the shortest way to a violation: what is longer than the best one is of no use.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    /// The fewest steps in which each state was reached. One that is reached with fewer is searched
-    /// again.
-    fewest: HashMap<Fingerprint, u32, BuildHasherDefault<FirstWord>>,
-    /// The most steps that a run may have.
-    pub(crate) bound: usize,
-}
-
-impl Reached {
-    pub(crate) fn new() -> Self {
-        Reached { fewest: HashMap::default(), bound: usize::MAX }
-    }
-
-    /// Unique states.
-    pub(crate) fn len(&self) -> usize {
-        self.fewest.len()
-    }
-
-    fn is_shorter(&mut self, fingerprint: Fingerprint, steps: usize) -> bool {
-        if steps >= self.bound {
-            return false;
-        }
-        let steps = steps as u32;
-        let fewest = self.fewest.entry(fingerprint).or_insert(u32::MAX);
-        let shorter = steps < *fewest;
-        *fewest = steps.min(*fewest);
-        shorter
-    }
-}
-
 /// A thread of a frame that was given away.
 const GIVEN: u32 = u32::MAX;
 
@@ -182,7 +149,7 @@ pub(crate) struct Dfs<'a> {
     shape: Fingerprint,
     /// What sleeps in the state that is entered next.
     sleep: Vec<Asleep>,
-    /// Only the shortest way to a violation is wanted.
+    /// Only the cheapest way to a violation is wanted.
     pub(crate) reached: Option<Reached>,
     /// Paths that taught something, where the next steps are not learned with it.
     pub(crate) learned: Vec<Vec<u32>>,
@@ -314,6 +281,11 @@ impl<'a> Dfs<'a> {
         jobs
     }
 
+    /// Preemptions on the path, if somebody wants to know.
+    pub(crate) fn preempted(&self) -> u32 {
+        self.preempted
+    }
+
     /// Bytes of the set of known states.
     pub(crate) fn bytes(&self) -> u64 {
         self.visited.bytes()
@@ -368,7 +340,14 @@ impl<'a> Dfs<'a> {
     fn is_new(&mut self) -> bool {
         let mut fingerprint = self.state.fingerprint();
         if let Some(reached) = &mut self.reached {
-            return reached.is_shorter(fingerprint, self.frames.len());
+            if reached.counts_preemptions() {
+                // What is still to come costs the same only if the same thread goes on for nothing.
+                let last = self.state.last;
+                let goes_on = self.state.enabled(&self.code, last);
+                fingerprint ^= append(5, if goes_on { last as u64 + 1 } else { 0 });
+            }
+            let (preemptions, steps) = (u64::from(self.preempted), self.frames.len() as u64);
+            return reached.enter(fingerprint, preemptions, steps);
         }
         if self.manner.preemptions.is_some() {
             // What may still be tried depends on who ran last and on the preemptions that are left.
@@ -652,6 +631,7 @@ impl<'a> Dfs<'a> {
             let races = walk == Walk::Done && before.race(&self.state.footprint, acquired);
             self.state.back_to(&mark);
             if races {
+                self.preempted += u32::from(self.preempts(thread as u32));
                 self.decisions.push(thread as u32);
                 self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
                 self.broken();

@@ -1,5 +1,6 @@
 //! The exhaustive search over a program's states, on the tables of [`crate::code`].
 
+pub(crate) mod cost;
 pub(crate) mod dfs;
 pub(crate) mod future;
 pub(crate) mod parallel;

@@ -1,0 +1,73 @@
+//! How big a test is.
+
+use ifq_model::scenario::{Op, Source, Test};
+use serde::Serialize;
+
+use super::edit::for_each_number;
+
+/// What a test is made of, what matters most first. A test is smaller than another if it has less of
+/// the first thing in which they differ.
+///
+/// Sizes are lists of natural numbers, of one length and in the order of a dictionary, which cannot
+/// fall for ever: shrinking ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Size {
+    /// Threads.
+    pub threads: usize,
+    /// Steps of set-up, threads and the end.
+    pub steps: usize,
+    /// Steps of threads.
+    pub concurrent: usize,
+    /// Rings.
+    pub rings: usize,
+    /// TCP connections.
+    pub sockets: usize,
+    /// Ifqs and connections on queues of the device.
+    pub on_queues: usize,
+    /// Points that may fail.
+    pub faults: usize,
+    /// Departures from plain arguments and plain rings.
+    pub quirks: usize,
+    /// Waits that are written out.
+    pub waits: usize,
+    /// Results that have a name.
+    pub names: usize,
+    /// Results that are looked at.
+    pub observed: usize,
+    /// The sum of all numbers: buffers, entries, bytes, queues, faults in a run.
+    #[serde(skip)]
+    pub numbers: u128,
+}
+
+impl Size {
+    /// Of a test.
+    #[must_use]
+    pub fn of(test: &Test) -> Self {
+        let on_queue =
+            |op: &Op| matches!(op, Op::Register { source, .. } if *source != Source::Nodev);
+        let quirks = |op: &Op| {
+            let unlocked = matches!(op, Op::Return { locked: false, .. });
+            op.quirks().iter().count() + usize::from(unlocked)
+        };
+        let mut numbers = 0;
+        for_each_number(&mut test.clone(), |number| {
+            numbers += u128::from(number);
+            number
+        });
+        let queues = test.sockets.iter().filter(|s| s.queue.is_some()).count();
+        Size {
+            threads: test.threads.len(),
+            steps: test.steps().count(),
+            concurrent: test.threads.iter().map(|t| t.steps.len()).sum(),
+            rings: test.rings.len(),
+            sockets: test.sockets.len(),
+            on_queues: queues + test.steps().filter(|s| on_queue(&s.op)).count(),
+            faults: test.faults.len(),
+            quirks: test.setups.len() + test.steps().map(|s| quirks(&s.op)).sum::<usize>(),
+            waits: test.steps().map(|s| s.after.len()).sum(),
+            names: test.vars.len(),
+            observed: test.observe.len(),
+            numbers,
+        }
+    }
+}
