@@ -392,6 +392,11 @@ impl<'a> Dfs<'a> {
         threads.sort_unstable_by_key(|thread| slot(thread));
         threads.into_iter().find(|thread| {
             let thread = *thread as usize;
+            // What it begins with is known without trying it, and is enough in most cases.
+            let pending = self.code.stops[self.state.threads[thread] as usize].pending.touches();
+            if !futures.alone(&self.code, &self.state, thread, pending.as_slice()) {
+                return false;
+            }
             let mark = self.state.mark(thread);
             let mut choices = Choices::default();
             loop {
