@@ -94,10 +94,13 @@ impl Futures {
             }
         }
         // What comes later was learned later, as a rule: backwards is quick.
-        while (0..steps.len())
-            .rev()
-            .fold(false, |any, stop| futures.absorb(stop, &steps[stop]) || any)
-        {}
+        let mut grown = true;
+        while grown {
+            grown = false;
+            for stop in (0..steps.len()).rev() {
+                grown |= futures.absorb(stop, &steps[stop]);
+            }
+        }
         futures
     }
 

@@ -75,7 +75,7 @@ impl Table {
         let home = identity as usize & mask;
         let tag = (identity >> self.bits) as u64;
         for far in 0..=MAX_FAR {
-            let start = (home + far as usize & mask) * BUCKET;
+            let start = ((home + far as usize) & mask) * BUCKET;
             let mine = tag << FAR | (far + 1);
             for word in &self.words[start..start + BUCKET] {
                 let mut found = word.load(Ordering::Relaxed);
