@@ -4,19 +4,22 @@
 //!     cargo bench -p ifq-sim --bench peers
 //!     cargo bench -p ifq-sim --bench peers -- --planted
 //!
-//! Both are given the same operations, each of them one step, on one thread ([`problem`]). Their
-//! unique states are the same in number, which is checked: our scheduler adds none, because its main
-//! thread waits for the rings to exit all the while, and where a ring stands is the number of its
-//! operations, as in the other model. The last line is the same scenario as a test file, run by the
-//! kernel-shaped code, where each lock and each atomic access is a step: what the explorer is for. Its
-//! rings receive once each.
+//! Both are given the same operations, each of them one step, and search on one thread ([`problem`]).
+//! Their unique states are the same in number, which is checked: our scheduler adds none, because its
+//! main thread waits for the rings to exit all the while, and where a ring stands is the number of its
+//! operations, as in the other model. "As it is" the explorer also looks for steps that are in nobody's
+//! way. Here all steps are in each other's, so that it looks in vain, again and again until its tables
+//! have stopped growing.
+//!
+//! The last line is the same scenario as a test file, run by the kernel-shaped code, where each lock
+//! and each atomic access is a step: what the explorer is for. Its rings receive once each.
 //!
 //! stateright looks at all lists of buffers in each state; ours compares a buffer's place with what it
-//! should be whenever the buffer moves. Both find the bug of `--planted`.
+//! should be whenever the buffer moves. All find the bug of `--planted`.
 //!
-//! Runs of all contenders take turns; a line shows the run of median time. CPU time is that of the
-//! process. Bytes are the peak of the resident size of a process that does nothing else, less that of
-//! one that does nothing, by state (Linux only).
+//! All contenders take turns; a line shows the run of median time. CPU time is that of the process.
+//! Bytes a state: the peak resident size of a process that only searches, less that of one that does
+//! nothing (Linux only).
 
 mod measure;
 mod ours;

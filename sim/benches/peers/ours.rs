@@ -66,8 +66,8 @@ impl Ifq {
         ifq
     }
 
-    /// Puts a buffer that was taken out of `from` into `to`.
-    fn put(&self, buffer: u64, from: &List, to: &List) {
+    /// A buffer goes from one list to another.
+    fn moves(&self, buffer: u64, from: &List, to: &List) {
         let place = &self.places[buffer as usize];
         let found = place.peek();
         if found != from.place {
@@ -75,17 +75,27 @@ impl Ifq {
             Det::violation(Invariant::I6, is);
         }
         place.poke(to.place);
-        to.push(buffer);
     }
 
-    /// Moves all buffers, in order.
+    /// Moves the last one.
+    fn put_last(&self, from: &List, to: &List) {
+        if let Some(buffer) = from.pop() {
+            self.moves(buffer, from, to);
+            to.push(buffer);
+        }
+    }
+
+    /// Moves all, in order.
     fn put_all(&self, from: &List, to: &List) {
-        let len = from.len.peek();
-        for word in &from.buffers[..len as usize] {
-            self.put(word.peek(), from, to);
-            word.poke(0);
+        let (len, end) = (from.len.peek() as usize, to.len.peek() as usize);
+        for (old, new) in from.buffers[..len].iter().zip(&to.buffers[end..]) {
+            let buffer = old.peek();
+            self.moves(buffer, from, to);
+            new.poke(buffer);
+            old.poke(0);
         }
         from.len.poke(0);
+        to.len.poke((end + len) as u64);
     }
 }
 
@@ -116,15 +126,11 @@ impl Shared {
                 if refilled > 0 {
                     ifq.put_all(&ifq.refill, &ifq.free);
                 }
-                if let Some(buffer) = ifq.free.pop() {
-                    ifq.put(buffer, &ifq.free, held);
-                }
+                ifq.put_last(&ifq.free, held);
             }
             Op::GiveBack => {
                 held.len.load(Order::Acquire).await;
-                if let Some(buffer) = held.pop() {
-                    ifq.put(buffer, held, &ifq.refill);
-                }
+                ifq.put_last(held, &ifq.refill);
             }
             Op::Exit => {
                 let users = self.users.rmw(Rmw::Sub(1), Order::Full).await - 1;
