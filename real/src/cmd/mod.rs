@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ifq_sim::cmd::input::Input;
-use ifq_sim::cmd::{check, defects, outcomes, replay, show, simulate};
+use ifq_sim::cmd::{check, defects, outcomes, replay, show, shrink, simulate};
 
 use crate::machine::{Failure, Machine};
 
@@ -43,6 +43,8 @@ pub enum Command {
     Check(check::Args),
     /// Repeat the run of a counterexample, as a table
     Replay(replay::Args),
+    /// Make a test smaller on which an invariant breaks, and its run shorter
+    Shrink(shrink::Args),
     /// Everything that user space can see at the end of a test
     Outcomes(outcomes::Args),
     /// Run tests many times with random schedules, from one seed
@@ -109,6 +111,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Check(args) => with_library(|library| check::check(&args, library)),
         Command::Replay(args) => replay::replay(&args),
+        Command::Shrink(args) => shrink::shrink(&args),
         Command::Outcomes(args) => outcomes::outcomes(&args),
         Command::Sim(args) => with_library(|library| simulate::simulate(&args, library)),
         Command::Defects(args) => defects::defects(&args),

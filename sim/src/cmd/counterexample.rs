@@ -23,6 +23,13 @@ pub(super) fn save(
     found: &Counterexample,
 ) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{}.ifq", name(test, variant, found)));
+    std::fs::write(&path, file::print(&found.in_test(test, variant)))?;
+    Ok(path)
+}
+
+/// Its name as a file: the test, the variant and what broke.
+pub(super) fn name(test: &Test, variant: &Variant, found: &Counterexample) -> String {
     let mut name = format!("{}.{}", test.name, variant.revision);
     for defect in &variant.defects {
         name = format!("{name}.{defect}");
@@ -32,9 +39,7 @@ pub(super) fn save(
         all if all.len() == variant.revision.defects().len() => ".mended".to_owned(),
         some => some.iter().fold(".without".to_owned(), |name, d| format!("{name}-{d}")),
     };
-    let path = folder.join(format!("{name}.{}.ifq", found.violation.invariant));
-    std::fs::write(&path, file::print(&found.in_test(test, variant)))?;
-    Ok(path)
+    format!("{name}.{}", found.violation.invariant)
 }
 
 /// The table of the run.

@@ -10,6 +10,7 @@ pub mod outcomes;
 mod pool;
 pub mod replay;
 pub mod show;
+pub mod shrink;
 pub mod simulate;
 
 /// Everything is as it should be.

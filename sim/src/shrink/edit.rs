@@ -126,6 +126,26 @@ pub(super) fn set_quirks(op: &mut Op, new: Quirks) {
     }
 }
 
+/// The device queues that ifqs and connections are on.
+fn queues_mut(test: &mut Test) -> impl Iterator<Item = &mut u32> {
+    let Test { setup, threads, finally, sockets, .. } = test;
+    let threads = threads.iter_mut().flat_map(|t| &mut t.steps);
+    let steps = setup.iter_mut().chain(threads).chain(finally);
+    let registered = steps.filter_map(|step| match &mut step.op {
+        Op::Register { source: Source::Queue(queue), .. } => Some(queue),
+        _ => None,
+    });
+    sockets.iter_mut().filter_map(|s| s.queue.as_mut()).chain(registered)
+}
+
+/// Takes a device queue out that nothing is on.
+pub(super) fn drop_queue(test: &mut Test, queue: u32) {
+    if queues_mut(test).all(|used| *used != queue) {
+        test.queues -= 1;
+        queues_mut(test).for_each(|used| *used -= u32::from(*used > queue));
+    }
+}
+
 /// Replaces every number of a test by what `f` makes of it.
 pub(super) fn for_each_number(test: &mut Test, mut f: impl FnMut(u64) -> u64) {
     // What `f` makes too big for its place is as big as the place allows.
@@ -144,11 +164,7 @@ pub(super) fn for_each_number(test: &mut Test, mut f: impl FnMut(u64) -> u64) {
             }
             Op::AddArea { buffers, .. } => small(buffers),
             Op::Recv { len, .. } | Op::Send { len, .. } => small(len),
-            Op::Scribble { word, .. } => {
-                if let RqWord::Off(index) | RqWord::Pad(index) = word {
-                    small(index);
-                }
-            }
+            Op::Scribble { word: RqWord::Off(index) | RqWord::Pad(index), .. } => small(index),
             _ => {}
         }
     }

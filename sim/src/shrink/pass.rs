@@ -4,8 +4,8 @@ use ifq_model::quirk::Quirks;
 use ifq_model::scenario::{Op, Source, Test};
 
 use super::edit::{
-    drop_ring, drop_socket, for_each_number, forget_name, forget_unbound, keep_steps, set_quirks,
-    steps_mut,
+    drop_queue, drop_ring, drop_socket, for_each_number, forget_name, forget_unbound, keep_steps,
+    set_quirks, steps_mut,
 };
 
 /// One kind of change: the test after the change with this number; `None` if there are fewer.
@@ -32,13 +32,14 @@ pub(super) fn passes(test: &Test) -> Vec<Pass> {
         edit(|t| t.faults.len() + 1, drop_faults),
         edit(|t| t.setups.len(), |t, i| _ = t.setups.remove(i)),
         edit(|t| t.steps().count() + 1, plain_argument),
-        edit(|t| quirks(t), drop_quirk),
+        edit(quirks, drop_quirk),
         edit(|t| t.sockets.len() + t.steps().count(), off_the_queue),
+        edit(|t| t.queues as usize, |t, i| drop_queue(t, i as u32)),
         edit(waits, drop_wait),
         edit(|_| 1, |t, _| t.observe.clear()),
         edit(|t| t.steps().count(), forget_name),
         edit(|t| t.observe.len(), |t, i| _ = t.observe.remove(i)),
-        edit(|t| numbers(t).len() * WAYS, smaller_number),
+        edit(|t| smaller(t).len(), smaller_number),
     ]);
     passes
 }
@@ -152,34 +153,26 @@ fn drop_wait(test: &mut Test, mut i: usize) {
     }
 }
 
-/// How many smaller numbers are tried for one: see [`smaller`].
-const WAYS: usize = 10;
-
-/// A smaller number, the boldest first; the last ones are there so that a number a little above a
-/// limit that matters comes down to it in few steps.
-fn smaller(number: u64, way: usize) -> u64 {
-    match way {
-        0 => 0,
-        1 => 1,
-        way if way + 1 == WAYS => number.saturating_sub(1),
-        way => number - number / (1 << (2 * way - 3)),
-    }
-}
-
-fn numbers(test: &Test) -> Vec<u64> {
-    let mut numbers = Vec::new();
+/// What each number can become, by its index: nothing, one, less by a power of two. Down to the
+/// last of them in as many steps as it has digits.
+fn smaller(test: &Test) -> Vec<(usize, u64)> {
+    let (mut all, mut at) = (Vec::new(), 0);
     for_each_number(&mut test.clone(), |number| {
-        numbers.push(number);
+        let less = (0..u64::BITS).rev().map(|bit| 1 << bit).filter(|bit| *bit < number);
+        let all_less = [0, 1].into_iter().chain(less.map(|bit| number - bit));
+        all.extend(all_less.filter(|less| *less < number).map(|less| (at, less)));
+        at += 1;
         number
     });
-    numbers
+    all
 }
 
 fn smaller_number(test: &mut Test, i: usize) {
+    let (number, less) = smaller(test)[i];
     let mut at = 0;
-    for_each_number(test, |number| {
-        let this = at == i / WAYS;
+    for_each_number(test, |old| {
+        let new = if at == number { less } else { old };
         at += 1;
-        if this { smaller(number, i % WAYS) } else { number }
+        new
     });
 }
