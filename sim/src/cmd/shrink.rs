@@ -86,7 +86,7 @@ pub fn shrink(args: &Args) -> u8 {
         return complain(&format!("{}: expected a name in `.ifq` or `.json`", out.display()));
     }
     let name = &test.name;
-    let done: Vec<Result<_, String>> = run_all(&[()], Some(1), |(), bar| {
+    let done: Vec<Result<_, String>> = run_all(&[()], 1, |(), bar| {
         let (variant, found) =
             to_shrink(&args.which, &test, args.max_states, &mut |at| bar.show(name, at))?;
         let shrunk = shrink::shrink(&test, &variant, &found, args.max_states, &mut |now, at| {
