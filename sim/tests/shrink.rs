@@ -145,6 +145,20 @@ fn the_run_of_a_test_that_cannot_get_smaller_loses_preemptions_or_steps_only() {
 }
 
 #[test]
+fn a_run_loses_preemptions_also_where_its_test_cannot_be_searched() {
+    let (mut before, mut after) = (0, 0);
+    each_broken(|test, variant, found| {
+        let greedy = shrink(test, variant, found, 1, &mut |_, _| {});
+        assert!(greedy.counterexample.replays(&greedy.test, variant));
+        let length = Length::of(test, variant, found);
+        assert!(greedy.length <= length, "{} on {variant}", test.name);
+        before += length.preemptions;
+        after += greedy.length.preemptions;
+    });
+    assert!(after < before / 2, "{before} preemptions became {after}");
+}
+
+#[test]
 fn a_change_that_cannot_be_decided_is_not_taken() {
     let test = parse("padded", PADDED).unwrap();
     let variant = Variant::of(Revision::ProxyV1);
