@@ -31,12 +31,48 @@ fn random_run(bencher: Bencher<'_, '_>, name: &str) {
     bencher.counter(ItemsCount::new(steps)).bench_local(run);
 }
 
-/// Items are unique states.
-#[divan::bench(args = ["exits-race", "importer-exports-again"], sample_count = 5)]
-fn exhaustive(bencher: Bencher<'_, '_>, name: &str) {
-    let test = library(name);
+/// One search: what it leaves out, and how many processors it has.
+#[derive(Debug)]
+struct Way {
+    name: &'static str,
+    limits: fn() -> Limits,
+}
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+const WAYS: &[Way] = &[
+    Way { name: "persistent sets", limits: Limits::default },
+    Way {
+        name: "persistent sets, 2 processors",
+        limits: || Limits { workers: 2, ..Limits::default() },
+    },
+    Way {
+        name: "persistent and sleep sets",
+        limits: || Limits { sleep_sets: true, ..Limits::default() },
+    },
+    Way { name: "everything", limits: everything },
+    Way { name: "everything, 2 processors", limits: || Limits { workers: 2, ..everything() } },
+    Way { name: "sleep sets", limits: || Limits { sleep_sets: true, ..everything() } },
+];
+
+/// Every thread in every state, as far as a few seconds go.
+fn everything() -> Limits {
+    Limits { persistent_sets: false, max_states: 4_000_000, ..Limits::default() }
+}
+
+/// Three rings that share an ifq, every lock and atomic a step. Items are unique states.
+#[divan::bench(args = WAYS, sample_count = 3, sample_size = 1)]
+fn three_rings(bencher: Bencher<'_, '_>, way: &Way) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let test = load(folder.join("benches/peers/three-rings.ifq")).expect("the test parses");
     let variant = Variant::of(Revision::Import73);
-    let search = || explore(&test, &variant, &Limits::default(), &mut |_| {});
-    let states = search().states;
-    bencher.counter(ItemsCount::new(states)).bench_local(search);
+    let limits = (way.limits)();
+    let search = || explore(&test, &variant, &limits, &mut |_| {});
+    let found = search();
+    eprintln!("{way}: {} states, {} bytes", found.states, found.bytes);
+    bencher.counter(ItemsCount::new(found.states)).bench_local(search);
 }

@@ -3,8 +3,8 @@
 //!     cargo run --release -p ifq-sim --example growth -- sim/growth.svg > growth.csv
 //!
 //! Each point is a generated test: every ring's thread receives, waits, gives the buffer back and
-//! exits. Several threads on one ring give back what was received before, and one of them exits. Points that a limit ended are lower bounds; they are marked in the
-//! table and drawn hollow.
+//! exits. Several threads on one ring give back what was received before, and one of them exits. Points
+//! that a limit ended are lower bounds; they are marked in the table and drawn hollow.
 
 use std::error::Error;
 use std::fmt::Write as _;

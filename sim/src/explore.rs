@@ -1,6 +1,6 @@
 //! The exhaustive explorer: every interleaving of a test, every allowed fault, states remembered.
 //!
-//! Depth first, on the tables of [`crate::code`]. A state is remembered by its fingerprint; a path
+//! Depth first, on tables of what each step does (`src/code`). A state is remembered by its fingerprint; a path
 //! that meets a known state ends there.
 //!
 //! Divergence from the memory model: interleavings are sequentially consistent. Missing barriers
