@@ -1,7 +1,7 @@
 //! The exhaustive explorer: every interleaving of a test, every allowed fault, states remembered.
 //!
-//! Depth first, on tables of what each step does (`src/code`). A state is remembered by its fingerprint; a path
-//! that meets a known state ends there.
+//! Depth first, on tables of what each step does (`src/code`). A state is remembered by its
+//! fingerprint; a path that meets a known state ends there.
 //!
 //! Divergence from the memory model: interleavings are sequentially consistent. Missing barriers
 //! are for loom.
