@@ -99,8 +99,10 @@ fn cheapest(
     dfs.begin(Job::whole());
     let (mut found, mut other): (Option<Counterexample>, _) = (None, None);
     let (mut full, mut more) = (false, true);
+    // So that a small bound is met.
+    let turn = limits.max_states.clamp(1, 1 << 14);
     while more && !full {
-        more = dfs.run(1 << 14, u64::MAX);
+        more = dfs.run(turn, u64::MAX);
         let preemptions = u64::from(dfs.preempted());
         let Some(reached) = &mut dfs.reached else { break };
         if let Some(counterexample) = dfs.found.take() {
