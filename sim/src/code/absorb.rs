@@ -42,8 +42,7 @@ impl Code {
         let (pending, locks) = (Pending::Start, Box::default());
         let slot_word = self.names.slot(slot);
         let (outcome, next) = (None, NONE);
-        let shape = pending.shape(slot, 0);
-        self.stops.push(Stop { slot, slot_word, pending, hash, shape, locks, outcome, next });
+        self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
         self.starts.insert((slot, key), stop);
         stop
     }
@@ -245,17 +244,7 @@ impl Code {
                 let locks = locks.as_slice().into();
                 let slot_word = self.names.slot(slot);
                 let next = NONE;
-                let shape = pending.shape(slot, op);
-                self.stops.push(Stop {
-                    slot,
-                    slot_word,
-                    pending,
-                    hash,
-                    shape,
-                    locks,
-                    outcome,
-                    next,
-                });
+                self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
                 let new = self.nodes.len() as u32;
                 self.nodes.push(Node::Stop { stop });
                 self.hang(place, new);

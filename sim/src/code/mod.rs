@@ -81,8 +81,6 @@ pub(crate) struct Stop {
     pub(crate) pending: Pending,
     /// What it adds to a state's fingerprint; 0 at a thread's end.
     pub(crate) hash: Fingerprint,
-    /// The same without what was observed.
-    pub(crate) shape: Fingerprint,
     /// The locks that the thread holds.
     pub(crate) locks: Box<[u32]>,
     /// What user space saw, at the end of the first thread.

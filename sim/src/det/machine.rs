@@ -11,7 +11,6 @@ use ifq_model::platform::Kind;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use super::fingerprint::{Fingerprint, append, cell};
-use super::lasso::{Lasso, Lassos, Shape, bit};
 use super::race::Footprint;
 use super::record::{Event as Micro, Recorder};
 use super::threads::{Pending, Thread, ThreadFuture};
@@ -82,7 +81,6 @@ pub(crate) struct Machine {
     trace: Option<Trace>,
     /// Takes down what a step does, for [`crate::code`].
     pub(crate) recorder: Option<Recorder>,
-    lassos: Lassos,
 }
 
 impl fmt::Debug for Machine {
@@ -137,7 +135,6 @@ impl Machine {
             idle: true,
             trace: None,
             recorder: None,
-            lassos: Lassos::new(),
         }
     }
 
@@ -157,7 +154,6 @@ impl Machine {
         self.decisions.clear();
         self.violation = None;
         self.idle = false;
-        self.lassos.begin();
         self.trace = traced.then(Trace::default);
     }
 
@@ -626,29 +622,6 @@ impl Machine {
             self.broken(None, Invariant::I8, what);
         }
         std::mem::swap(&mut self.footprint, &mut self.last_footprint);
-        self.look_for_lassos();
-    }
-
-    fn look_for_lassos(&mut self) {
-        let mut lassos = std::mem::take(&mut self.lassos);
-        let found = lassos.step(|| self.shape());
-        self.lassos = lassos;
-        if let Some(Lasso { from, to, fair: true }) = found {
-            let what = format!("no end: steps {from} to {} repeat for ever", to - 1);
-            self.broken(None, Invariant::I4, what);
-        }
-    }
-
-    fn shape(&self) -> Shape {
-        let mut state = self.fingerprint;
-        let mut enabled = 0;
-        for (index, thread) in self.threads.iter().enumerate() {
-            state ^= thread.pending.shape(thread.slot, thread.op);
-            if self.enabled(thread) {
-                enabled |= bit(index);
-            }
-        }
-        Shape { state, thread: self.current, enabled }
     }
 
     pub(crate) fn all_done(&self) -> bool {

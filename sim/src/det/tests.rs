@@ -4,7 +4,6 @@
 //! sequential consistency allows; and once more without remembering states.
 
 mod length;
-mod liveness;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -38,12 +37,6 @@ fn numbers(values: &[u64]) -> Outcome {
 
 fn explore(main: &dyn Fn() -> Main) -> Exploration {
     explore_with(main, &[], 0)
-}
-
-/// Searches a program that may have no end.
-fn explore_alone(main: &dyn Fn() -> Main) -> Exploration {
-    let program = Program { main, faults: &[], max_faults: 0, max_steps: MAX_STEPS };
-    search(&program, &Limits::default(), &mut |_| {})
 }
 
 /// Searches a program with and without remembering, and checks that both agree.

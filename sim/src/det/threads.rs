@@ -24,19 +24,6 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
-    /// What is the same when a thread comes back to it in its operation; 0 at the end.
-    pub(crate) fn shape(self, slot: u32, op: u32) -> Fingerprint {
-        let (kind, word, min) = match self {
-            Pending::Start => (1, 0, 0),
-            Pending::Access { word, write, .. } => (2 + u64::from(write), word, 0),
-            Pending::Lock { word } => (4, word, 0),
-            Pending::WaitUntil { word, min, quiesce } => (5 + u64::from(quiesce), word, min),
-            Pending::Done => return 0,
-        };
-        let place = append(u128::from(slot), u64::from(op));
-        append(append(append(place, kind), u64::from(word)), min)
-    }
-
     /// The word it begins with, and whether that changes it.
     pub(crate) fn touches(self) -> Option<(u32, bool)> {
         match self {

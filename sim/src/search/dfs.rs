@@ -12,8 +12,7 @@ use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
 use crate::code::Code;
 use crate::counterexample::Counterexample;
-use crate::det::fingerprint::{Fingerprint, append};
-use crate::det::lasso::bit;
+use crate::det::fingerprint::append;
 use crate::det::record::ALWAYS;
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult};
@@ -38,9 +37,6 @@ struct Frame {
     /// How many threads there were to try, and how many were given away.
     of: usize,
     given: usize,
-    /// Threads to try, as bits; and the shape of the state, on a long path.
-    able: u64,
-    shape: Fingerprint,
 }
 
 /// How a search goes about it.
@@ -59,11 +55,6 @@ pub(crate) struct Manner {
     /// their order then.
     pub(crate) ahead: Option<u32>,
 }
-
-/// Paths that are longer than this are looked at for loops: few have one, and few are so long.
-const DEEP: usize = 512;
-/// Decisions after which a run that goes round in a loop must have been found out.
-const ROUND_FOR: usize = 4096;
 
 /// A part of a search: a state, and what is still to be tried from it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -145,8 +136,6 @@ pub(crate) struct Dfs<'a> {
     start: State,
     /// Of the whole search.
     share: f64,
-    /// Of the state that is entered.
-    shape: Fingerprint,
     /// What sleeps in the state that is entered next.
     sleep: Vec<Asleep>,
     /// Only the cheapest way to a violation is wanted.
@@ -184,7 +173,6 @@ impl<'a> Dfs<'a> {
             preempted: 0,
             start,
             share: 0.0,
-            shape: 0,
             sleep: Vec::new(),
             reached: None,
             learned: Vec::new(),
@@ -414,11 +402,9 @@ impl<'a> Dfs<'a> {
     }
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.
-    fn push(&mut self, threads: impl DoubleEndedIterator<Item = u32> + Clone, quiet: bool) {
-        let able = threads.clone().fold(0, |able, thread| able | bit(thread as usize));
-        if self.frames.len() as u64 >= self.program.max_steps || self.loops(able) {
+    fn push(&mut self, threads: impl DoubleEndedIterator<Item = u32>, quiet: bool) {
+        if self.frames.len() as u64 >= self.program.max_steps {
             self.counts.cut += 1;
-            self.sleep.clear();
             return;
         }
         let todo = self.todo.len();
@@ -441,45 +427,8 @@ impl<'a> Dfs<'a> {
             trying,
             of,
             given,
-            able,
-            shape: self.shape,
         });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
-    }
-
-    /// Whether a long path has come round to where it was, leaving out a thread. If it has left out
-    /// none, that is a violation.
-    fn loops(&mut self, able: u64) -> bool {
-        if self.frames.len() < DEEP {
-            return false;
-        }
-        let shape = self.state.shape(&self.code);
-        let before = self.frames[DEEP.min(self.frames.len())..].iter();
-        let Some(back) = before.rev().position(|frame| frame.shape == shape) else {
-            self.shape = shape;
-            return false;
-        };
-        let round = &self.frames[self.frames.len() - back - 1..];
-        let ran =
-            round.iter().filter_map(|f| f.mark.as_ref()).fold(0, |ran, m| ran | bit(m.thread()));
-        let fair = round.iter().fold(able, |able, frame| able | frame.able) & !ran == 0;
-        let from = round[0].decisions;
-        if fair {
-            // The real run tells whether it goes on like that.
-            let again = self.decisions[from..].to_vec();
-            let mut decisions = self.decisions.clone();
-            while decisions.len() < ROUND_FOR {
-                decisions.extend(&again);
-            }
-            let run = self.code.learn(self.program, &decisions, 0);
-            self.state.grow(&self.code);
-            self.counts.runs += 1;
-            self.counts.run_steps += run.steps;
-            if run.violation.is_some() {
-                self.take(run);
-            }
-        }
-        true
     }
 
     /// Takes the next step that is to be tried; `false` when none is left.

@@ -88,13 +88,6 @@ pub(crate) struct Mark {
     last: usize,
 }
 
-impl Mark {
-    /// The thread whose step it takes back.
-    pub(crate) fn thread(&self) -> usize {
-        self.thread
-    }
-}
-
 /// The plain accesses and the releases of a step, for the check for data races; see
 /// [`crate::det::race`].
 #[derive(Clone, Debug, Default)]
@@ -172,14 +165,6 @@ impl State {
     /// The fingerprint of the whole state.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
-    }
-
-    /// The memory, and what each thread waits for, whatever it has observed.
-    pub(crate) fn shape(&self, code: &Code) -> Fingerprint {
-        self.threads.iter().fold(self.fingerprint, |shape, stop| {
-            let stop = &code.stops[*stop as usize];
-            shape ^ stop.hash ^ stop.shape
-        })
     }
 
     /// The value of a word.
