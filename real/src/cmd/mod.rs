@@ -7,11 +7,9 @@ pub mod run;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use ifq_sim::cmd::input::Input;
 use ifq_sim::cmd::{check, defects, outcomes, replay, show, shrink, simulate};
-
-use crate::machine::{Failure, Machine};
 
 /// Everything is as it should be.
 pub const EXIT_OK: u8 = 0;
@@ -67,42 +65,6 @@ pub enum Command {
         /// What a kernel adds to the arguments of its init.
         ignored: Vec<String>,
     },
-}
-
-/// A machine by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum On {
-    /// User-mode Linux of Debian, fetched once with apt
-    Uml,
-    /// The kernel of this host
-    Host,
-}
-
-impl On {
-    /// The machine; this very executable is what runs in it.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::NotRun`] where it cannot be.
-    #[cfg(target_os = "linux")]
-    pub fn machine(self) -> Result<Box<dyn Machine>, Failure> {
-        let ifq = std::env::current_exe()
-            .map_err(|error| Failure::NotRun(format!("where ifq itself is: {error}")))?;
-        Ok(match self {
-            On::Uml => Box::new(crate::machine::Uml::new(&ifq)?),
-            On::Host => Box::new(crate::machine::Host::new(&ifq)),
-        })
-    }
-
-    /// There is none on a system that is not Linux.
-    ///
-    /// # Errors
-    ///
-    /// Always [`Failure::NotRun`].
-    #[cfg(not(target_os = "linux"))]
-    pub fn machine(self) -> Result<Box<dyn Machine>, Failure> {
-        Err(Failure::NotRun("this system is not Linux".into()))
-    }
 }
 
 /// Runs the command that was parsed.

@@ -3,17 +3,17 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, On};
+use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::Job;
-use crate::machine::Failure;
+use crate::machine::{Failure, On};
 use ifq_sim::{say, tell};
 
 /// The arguments of `ifq probe`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on uml --json")]
 pub struct Args {
-    /// Which kernel
-    #[arg(long, value_enum, default_value = "host")]
+    /// Which kernel: host, uml, qemu:SERIES or kernel:PATH
+    #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = On::argument)]
     pub on: On,
     /// One JSON object instead of a table
     #[arg(long)]

@@ -12,10 +12,10 @@ use ifq_model::scenario::Test;
 use ifq_sim::cmd::input::{self, Input};
 use serde_json::json;
 
-use super::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, On, allowed};
+use super::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, allowed};
 use crate::compare::{Comparison, Verdict, compare, revision_for};
 use crate::job::{Job, Line, Report};
-use crate::machine::{Failure, Machine};
+use crate::machine::{Failure, Machine, On};
 use crate::supported::unsupported;
 use ifq_sim::say;
 
@@ -29,8 +29,8 @@ pub struct Args {
     /// Test files, or folders of them; none: the library that comes with ifq
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where to run them
-    #[arg(long, value_enum)]
+    /// Where to run them: host, uml, qemu:SERIES or kernel:PATH
+    #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
     pub on: On,
     /// Repetitions of each test
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
@@ -185,17 +185,10 @@ impl Shown<'_> {
         revision_for(&self.input.test, self.kernel).map(|revision| revision.name())
     }
 
-    fn machine(&self) -> &'static str {
-        match self.args.on {
-            On::Uml => "uml",
-            On::Host => "host",
-        }
-    }
-
     fn json(&self) -> serde_json::Value {
         json!({
             "test": self.input.test.name,
-            "machine": self.machine(),
+            "machine": self.args.on.to_string(),
             "kernel": self.kernel,
             "revision": self.revision(),
             "result": self.comparison.verdict,
@@ -209,7 +202,7 @@ impl Shown<'_> {
     fn print(&self) {
         let Comparison { verdict, reason, rows } = self.comparison;
         let name = &self.input.test.name;
-        say!("test {} on {}, kernel {}: {}", name, self.machine(), self.kernel, verdict.name());
+        say!("test {} on {}, kernel {}: {}", name, self.args.on, self.kernel, verdict.name());
         for line in reason.lines() {
             say!("  {line}");
         }
@@ -228,7 +221,7 @@ impl Shown<'_> {
         say!(
             "  again: ifq run {} --on {} --times {} --seed {}",
             self.input.path,
-            self.machine(),
+            self.args.on,
             self.args.times,
             self.seed
         );

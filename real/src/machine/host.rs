@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::workdir::WorkDir;
-use super::{Failure, Machine, child};
+use super::{Failure, Machine, On, child};
 use crate::job::{Job, Line, Reply};
 
 /// This host. The job runs in a child process, so that what hangs can be left behind.
@@ -23,8 +23,8 @@ impl Host {
 }
 
 impl Machine for Host {
-    fn name(&self) -> &'static str {
-        "host"
+    fn name(&self) -> String {
+        On::Host.to_string()
     }
 
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&Line)) -> Result<Reply, Failure> {

@@ -10,6 +10,7 @@ mod elf;
 mod host;
 #[cfg(target_os = "linux")]
 mod image;
+mod on;
 #[cfg(target_os = "linux")]
 mod uml;
 #[cfg(target_os = "linux")]
@@ -23,6 +24,7 @@ use crate::job::{Job, Line, Reply};
 
 #[cfg(target_os = "linux")]
 pub use host::Host;
+pub use on::{On, ParseError, Series};
 #[cfg(target_os = "linux")]
 pub use uml::Uml;
 
@@ -40,7 +42,7 @@ pub enum Failure {
 /// A kernel that jobs can be sent to.
 pub trait Machine: fmt::Debug {
     /// The name that the command line uses.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> String;
 
     /// Runs a job; `progress` sees each line of the answer as it comes.
     ///

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{FlockOperation, flock};
 
 use super::workdir::WorkDir;
-use super::{Failure, Machine, apt, child, elf, image};
+use super::{Failure, Machine, On, apt, child, elf, image};
 use crate::job::{Job, Line, Reply};
 
 /// The suite that the kernel is taken from.
@@ -103,8 +103,8 @@ impl Uml {
 }
 
 impl Machine for Uml {
-    fn name(&self) -> &'static str {
-        "uml"
+    fn name(&self) -> String {
+        On::Uml.to_string()
     }
 
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&Line)) -> Result<Reply, Failure> {
