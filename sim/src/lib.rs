@@ -23,6 +23,7 @@ pub mod det;
 pub mod exec;
 pub mod explore;
 pub mod file;
+pub mod generate;
 mod path;
 pub mod program;
 pub mod reference;

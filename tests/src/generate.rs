@@ -1,49 +1,8 @@
-//! Tests made up from bytes, for property tests.
-//!
-//! A sequence is a list of [`Word`]s; each is read against the state that the words before it have
-//! left, as [`ifq_model::spec`] has it, so that nearly every operation applies, and some are wrong on
-//! purpose: a descriptor that is closed, a ring that is gone, entries that no kernel takes, a buffer
-//! that was given back before. Zero bytes are the tamest choice, so that shrinking bytes shrinks the
-//! sequence's meaning.
+//! What [`ifq_sim::generate`] makes tests from, drawn by proptest.
 
-mod draw;
-mod ops;
-mod threads;
-
-use std::collections::BTreeMap;
-
-use ifq_model::net::sock::MAX_WAITERS;
-use ifq_model::quirk::Quirk;
-use ifq_model::revision::Revision;
-use ifq_model::scenario::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, VarId, VarKind};
-use ifq_model::spec::Spec;
+use ifq_model::scenario::RingSetup;
+use ifq_sim::generate::{Shape, Threads, Word};
 use proptest::prelude::*;
-
-pub(crate) use draw::Draw;
-pub use threads::{Threads, concurrent, threads};
-
-/// One operation, undecoded.
-pub type Word = [u8; 10];
-
-/// What there is before the first operation.
-#[derive(Clone, Debug)]
-pub struct Shape {
-    /// Number of rings.
-    pub rings: u8,
-    /// For each socket the device queue that its packets arrive on, if any.
-    pub sockets: Vec<Option<u32>>,
-    /// Receive queues of the device.
-    pub queues: u32,
-    /// A ring that is not set up as usual.
-    pub setup: Option<(RingId, RingSetup)>,
-}
-
-impl Shape {
-    /// Receive queues of the device on a revision. Where each ifq needs one there are some more.
-    fn queues(&self, revision: Revision) -> u32 {
-        if revision.has_nodev() { self.queues } else { self.queues + 2 }
-    }
-}
 
 /// One to three rings and sockets, with and without a device.
 pub fn shape() -> impl Strategy<Value = Shape> {
@@ -65,145 +24,15 @@ pub fn words(max: usize) -> impl Strategy<Value = Vec<Word>> {
     prop::collection::vec(any::<Word>(), 0..=max)
 }
 
-/// A valid test that does the operations one after the other, in `finally`, where the background
-/// comes to rest after each. All results are observed.
-#[must_use]
-pub fn sequence(revision: Revision, shape: &Shape, words: &[Word]) -> Test {
-    let mut maker = Maker::new(revision, shape);
-    for word in words {
-        if let Some(step) = maker.next(word) {
-            maker.test.finally.push(step);
-        }
-    }
-    maker.finish()
-}
-
-/// Makes steps one by one.
-pub(crate) struct Maker {
-    revision: Revision,
-    pub(crate) test: Test,
-    pub(crate) spec: Spec,
-    /// The ring of the step that binds each result.
-    pub(crate) owners: Vec<Option<RingId>>,
-    registered: usize,
-    /// What a well-behaved application keeps to; `None`: it does as it likes, one thing at a time.
-    pub(crate) manners: Option<Manners>,
-}
-
-/// How an application avoids to give back what it does not hold, whatever becomes of its
-/// operations: all requests of a ring receive into one ifq, each buffer goes back there once, and
-/// nothing else is written into a refill ring.
-#[derive(Debug, Default)]
-pub(crate) struct Manners {
-    pub(crate) sources: BTreeMap<RingId, VarId>,
-    pub(crate) returned: Vec<VarId>,
-}
-
-impl Manners {
-    fn allow(&mut self, op: &Op, test: &Test, owners: &[Option<RingId>]) -> bool {
-        match *op {
-            Op::Recv { ring, ifq, .. } => {
-                let origin = test.origin(ifq);
-                origin.is_some_and(|o| *self.sources.entry(ring).or_insert(o) == o)
-            }
-            Op::Return { cqe, ifq, .. } => {
-                let source = owners[usize::from(cqe)].and_then(|ring| self.sources.get(&ring));
-                let fine = source.copied() == test.origin(ifq) && !self.returned.contains(&cqe);
-                self.returned.push(cqe);
-                fine
-            }
-            Op::Scribble { .. } => false,
-            _ => true,
-        }
-    }
-}
-
-impl Maker {
-    pub(crate) fn new(revision: Revision, shape: &Shape) -> Self {
-        let sockets = (0..).zip(&shape.sockets);
-        let sockets = sockets
-            .map(|(i, queue): (usize, _)| Socket { name: format!("s{i}"), queue: *queue })
-            .collect();
-        let test = Test {
-            name: "generated".to_owned(),
-            revisions: vec![revision],
-            rings: (0..shape.rings).map(|i| format!("R{i}")).collect(),
-            setups: shape.setup.into_iter().collect(),
-            sockets,
-            queues: shape.queues(revision),
-            expect: vec![Expect::default()],
-            ..Test::default()
-        };
-        Maker {
-            revision,
-            spec: Spec::new(&test, revision),
-            test,
-            owners: Vec::new(),
-            registered: 0,
-            manners: None,
-        }
-    }
-
-    pub(crate) fn finish(mut self) -> Test {
-        self.test.observe = (0..self.test.vars.len() as VarId).collect();
-        self.test
-    }
-
-    /// The step that a word says, done in the state; `None` if it is left out.
-    pub(crate) fn next(&mut self, word: &Word) -> Option<Step> {
-        let op = self.decode(&mut Draw::new(word))?;
-        if !self.allows(&op) {
-            return None;
-        }
-        let mut after = self.spec.clone();
-        let result = after.step(&op, Some(self.test.vars.len() as VarId));
-        if self.differs(&op, result, &after) {
-            return None;
-        }
-        self.spec = after;
-        Some(self.bind(op))
-    }
-
-    /// Binds the result of an operation to a new name.
-    pub(crate) fn bind(&mut self, op: Op) -> Step {
-        let var = self.test.vars.len();
-        let kind = op.yields();
-        let prefix = match kind {
-            VarKind::Ifq => "ifq",
-            VarKind::Fd => "box",
-            VarKind::Cqe => "c",
-            VarKind::Status => "x",
-        };
-        self.registered += usize::from(matches!(op, Op::Register { .. } | Op::AddArea { .. }));
-        self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
-        self.owners.push(op.ring());
-        Step { op, bind: Some(var as VarId), after: Vec::new() }
-    }
-
-    pub(crate) fn allows(&mut self, op: &Op) -> bool {
-        self.manners.as_mut().is_none_or(|m| m.allow(op, &self.test, &self.owners))
-    }
-
-    /// Whether an operation leads where the model, by its own words or by its bounds, is not to be
-    /// compared with a kernel. `result`: of the operation; `after`: the state then.
-    fn differs(&self, op: &Op, result: i64, after: &Spec) -> bool {
-        // An application that gives back what it still holds may see anything in its buffers.
-        let mut end = after.clone();
-        end.close_all();
-        if after.misused() || end.overrun() {
-            return true;
-        }
-        match *op {
-            // On the whole of a socket there is room for so many.
-            Op::Recv { socket, .. } => after.waiters(socket) > MAX_WAITERS,
-            // What a ring holds that the kernel has never seen is not specified.
-            Op::Register { quirks, .. } => result < 0 && quirks.has(Quirk::StaleRing),
-            _ => false,
-        }
-    }
-
-    pub(crate) fn vars(&self, kind: VarKind) -> Vec<VarId> {
-        let vars = (0..).zip(&self.test.vars);
-        vars.filter(|(_, v)| v.kind == kind).map(|(id, _)| id).collect()
-    }
+/// Small tests: at most `setup` operations before the threads start, `steps` in all of them.
+pub fn threads(setup: usize, steps: usize) -> impl Strategy<Value = Threads> {
+    (shape(), words(setup), words(steps), prop::option::of(any::<u32>())).prop_map(
+        // Half of the tests go without faults.
+        |(shape, setup, steps, faults)| Threads {
+            shape,
+            setup,
+            steps,
+            faults: faults.unwrap_or(0),
+        },
+    )
 }

@@ -11,8 +11,9 @@ use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::scenario::{Op, Schedule, Test};
 use ifq_sim::exec::{RunResult, run_once};
 use ifq_sim::file;
+use ifq_sim::generate::{Threads, concurrent};
 use ifq_sim::schedule::{Random, Replay};
-use ifq_tests::generate::{Threads, concurrent, threads};
+use ifq_tests::generate::threads;
 use proptest::prelude::*;
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,

@@ -19,8 +19,9 @@ use ifq_model::scenario::{Op, Test, VarId, limits};
 use ifq_model::spec::{self, Answer};
 use ifq_sim::exec::run_once;
 use ifq_sim::file;
+use ifq_sim::generate::{Shape, Word, sequence};
 use ifq_sim::schedule::Random;
-use ifq_tests::generate::{Shape, Word, sequence, shape, words};
+use ifq_tests::generate::{shape, words};
 use proptest::prelude::*;
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,

@@ -4,10 +4,9 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::quirk::Quirks;
 use ifq_model::revision::Revision;
 use ifq_model::scenario::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarKind};
-use proptest::prelude::*;
 
 use super::ops::Kind;
-use super::{Draw, Maker, Manners, Shape, Word, shape, words};
+use super::{Draw, Maker, Manners, Shape, Word};
 
 /// What a test with threads is made from.
 #[derive(Clone, Debug)]
@@ -20,19 +19,6 @@ pub struct Threads {
     pub steps: Vec<Word>,
     /// Which fault points may fail, by position.
     pub faults: u32,
-}
-
-/// Small tests: at most `setup` operations before the threads start, `steps` in all of them.
-pub fn threads(setup: usize, steps: usize) -> impl Strategy<Value = Threads> {
-    (shape(), words(setup), words(steps), prop::option::of(any::<u32>())).prop_map(
-        // Half of the tests go without faults.
-        |(shape, setup, steps, faults)| Threads {
-            shape,
-            setup,
-            steps,
-            faults: faults.unwrap_or(0),
-        },
-    )
 }
 
 /// A valid test in which each ring is driven by a thread of its own, and one more thread is the
@@ -67,7 +53,7 @@ pub fn concurrent(revision: Revision, from: &Threads) -> Test {
     let points = points.filter(|(_, point)| !stalls || **point != FaultPoint::PageFaultWaits);
     test.faults = points.filter(|(i, _)| from.faults >> i & 1 == 1).map(|(_, p)| *p).collect();
     test.max_faults = test.faults.len().min(2) as u32;
-    ifq_sim::file::renumber(&mut test);
+    crate::file::renumber(&mut test);
     test
 }
 
