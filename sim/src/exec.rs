@@ -56,6 +56,8 @@ pub(crate) struct Program<'a> {
     pub(crate) max_faults: u32,
     /// A run is given up after so many.
     pub(crate) max_steps: u64,
+    /// Invariants whose breaking is not looked at.
+    pub(crate) tolerated: &'a [Invariant],
 }
 
 /// Runs a test once. The scheduler decides everything that is not determined.
@@ -78,7 +80,7 @@ pub(crate) fn with_program<R>(
         Box::pin(world::run::<Det>(test.clone(), variant.clone()))
     };
     let (faults, max_faults) = (test.faults.as_slice(), test.max_faults);
-    f(&Program { main: &main, faults, max_faults, max_steps: MAX_STEPS })
+    f(&Program { main: &main, faults, max_faults, max_steps: MAX_STEPS, tolerated: &[] })
 }
 
 pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: bool) -> RunResult {
@@ -117,6 +119,8 @@ fn run_with(
         m.faults.clear();
         m.faults.extend_from_slice(program.faults);
         m.faults_left = program.max_faults;
+        m.tolerated.clear();
+        m.tolerated.extend_from_slice(program.tolerated);
         m.spawn(0, 0, &|| "main".to_owned(), main);
     });
     let mut enabled = Vec::new();

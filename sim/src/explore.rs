@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
@@ -50,6 +51,9 @@ pub struct Limits {
     pub small: u64,
     /// Processors that search together.
     pub workers: usize,
+    /// Invariants that may break: a run goes on, and what user space sees of it counts. Only for those
+    /// that the model looks at from outside, I9 and I10, which change nothing that happens.
+    pub tolerated: &'static [Invariant],
 }
 
 impl Default for Limits {
@@ -65,7 +69,15 @@ impl Default for Limits {
             max_memory: None,
             small: 50_000,
             workers: 1,
+            tolerated: &[],
         }
+    }
+}
+
+impl Limits {
+    /// The program as it is searched.
+    fn of<'a>(&self, program: &Program<'a>) -> Program<'a> {
+        Program { tolerated: self.tolerated, ..*program }
     }
 }
 
@@ -156,12 +168,12 @@ pub fn explore_with(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exploration, CheckpointError> {
     let make = |f: &mut dyn FnMut(&Program<'_>)| {
-        with_program(&Rc::new(test.clone()), variant, |program| f(program));
+        with_program(&Rc::new(test.clone()), variant, |program| f(&limits.of(program)));
     };
     let make = (limits.workers > 1).then_some(&make as Make<'_>);
     let keep = checkpoint.map(|checkpoint| Keep { checkpoint, test, variant, limits });
     let found = with_program(&Rc::new(test.clone()), variant, |program| {
-        search_with(make, keep, program, limits, progress)
+        search_with(make, keep, &limits.of(program), limits, progress)
     })?;
     if let Some(Checkpoint { path, .. }) = checkpoint
         && (found.exhaustive || found.counterexample.is_some())

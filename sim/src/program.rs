@@ -46,7 +46,8 @@ where
     F: Future<Output = Outcome> + 'static,
 {
     let main = || -> Pin<Box<dyn Future<Output = Outcome>>> { Box::pin(main()) };
-    let program = Program { main: &main, faults: &[], max_faults: 0, max_steps: MAX_STEPS };
+    let program =
+        Program { main: &main, faults: &[], max_faults: 0, max_steps: MAX_STEPS, tolerated: &[] };
     search(&program, limits, &mut |_| {})
 }
 

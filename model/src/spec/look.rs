@@ -1,6 +1,6 @@
 //! What the state allows next.
 
-use super::Spec;
+use super::{COMPLETIONS, REQUESTS, SEGMENTS, Spec};
 use crate::scenario::{Event, RingId, SocketId, VarId};
 
 impl Spec {
@@ -74,5 +74,17 @@ impl Spec {
     #[must_use]
     pub fn overrun(&self) -> bool {
         self.overrun
+    }
+
+    /// Whether something is as good as full that has more room in the kernel: a ring's completions,
+    /// requests or ids, a socket's receive queue.
+    #[must_use]
+    pub fn crowded(&self) -> bool {
+        self.rings.iter().any(|ring| {
+            let used = ring.ids.iter().filter(|id| id.is_some()).count();
+            ring.posted() + 1 >= COMPLETIONS
+                || ring.requests() + 1 >= REQUESTS
+                || used + 1 >= ring.ids.len()
+        }) || self.socks.iter().any(|sock| sock.segments.len() + 1 >= SEGMENTS)
     }
 }

@@ -96,6 +96,16 @@ impl Ring {
         !self.completions.is_empty() || !self.overflow.is_empty() || !self.work.is_empty()
     }
 
+    /// Completions that wait to be taken.
+    pub(super) fn posted(&self) -> usize {
+        self.completions.len() + self.overflow.len()
+    }
+
+    /// Requests that have not ended.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Whether the queue has room for one more completion. Completions keep their order, so there
     /// is none while older ones wait.
     fn room(&self) -> bool {

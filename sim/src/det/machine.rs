@@ -76,6 +76,8 @@ pub(crate) struct Machine {
     pub(crate) faults_left: u32,
     pub(crate) decisions: Vec<u32>,
     pub(crate) violation: Option<Violation>,
+    /// Invariants whose breaking is not looked at.
+    pub(crate) tolerated: Vec<Invariant>,
     /// No run is going on: drops of guards and objects do nothing.
     idle: bool,
     trace: Option<Trace>,
@@ -132,6 +134,7 @@ impl Machine {
             faults_left: 0,
             decisions: Vec::new(),
             violation: None,
+            tolerated: Vec::new(),
             idle: true,
             trace: None,
             recorder: None,
@@ -447,7 +450,7 @@ impl Machine {
 
     /// `local`: whether the step broke off by what the thread itself did; `None`: it is complete.
     fn broken(&mut self, local: Option<bool>, invariant: Invariant, what: String) {
-        if !self.idle && self.violation.is_none() {
+        if !self.idle && self.violation.is_none() && !self.tolerated.contains(&invariant) {
             if self.tracing() {
                 self.note(format!("{invariant}: {what}"));
             }

@@ -41,7 +41,7 @@ fn explore(main: &dyn Fn() -> Main) -> Exploration {
 
 /// Searches a program with and without remembering, and checks that both agree.
 fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
-    let program = Program { main, faults, max_faults, max_steps: MAX_STEPS };
+    let program = Program { main, faults, max_faults, max_steps: MAX_STEPS, tolerated: &[] };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, ..Limits::default() };
     let reference = reference::search(&program, &plain);

@@ -7,11 +7,13 @@
 //! sequence's meaning.
 
 mod draw;
+pub mod drawn;
 mod ops;
 mod threads;
 
 use std::collections::BTreeMap;
 
+use ifq_model::errno::ETIME;
 use ifq_model::net::sock::MAX_WAITERS;
 use ifq_model::quirk::Quirk;
 use ifq_model::revision::Revision;
@@ -58,16 +60,42 @@ pub fn sequence(revision: Revision, shape: &Shape, words: &[Word]) -> Test {
 }
 
 /// Makes steps one by one.
-pub(crate) struct Maker {
+pub(crate) struct Maker<'a> {
     revision: Revision,
+    /// The revision that says which departures from a plain argument are harmless.
+    tame: Revision,
     pub(crate) test: Test,
     pub(crate) spec: Spec,
+    /// By further revisions that the test is for, each step is specified, too.
+    others: Vec<Spec>,
+    /// What is drawn for a live kernel stays within this.
+    live: Option<Live<'a>>,
     /// The ring of the step that binds each result.
     pub(crate) owners: Vec<Option<RingId>>,
     registered: usize,
     /// What a well-behaved application keeps to; `None`: it does as it likes, one thing at a time.
     pub(crate) manners: Option<Manners>,
 }
+
+/// What keeps a test to what a live kernel can run and the model can hold.
+struct Live<'a> {
+    can: &'a dyn Fn(&Op) -> bool,
+    /// Bytes that may still be sent.
+    bytes: u32,
+    /// Waits that may still end without a completion: each of them costs time.
+    idle_waits: u32,
+}
+
+impl Live<'_> {
+    fn allows(&self, op: &Op) -> bool {
+        let bytes = if let Op::Send { len, .. } = op { *len } else { 0 };
+        bytes <= self.bytes && (self.can)(op)
+    }
+}
+
+/// Bytes that a test for a live kernel sends. Up to here what a thread sends lies in one piece of
+/// pages (`SKB_FRAG_PAGE_ORDER`, 32 KiB), so that one send is one fragment, as in the model.
+const LIVE_BYTES: u32 = 32768;
 
 /// How an application avoids to give back what it does not hold, whatever becomes of its
 /// operations: all requests of a ring receive into one ifq, each buffer goes back there once, and
@@ -97,7 +125,7 @@ impl Manners {
     }
 }
 
-impl Maker {
+impl<'a> Maker<'a> {
     pub(crate) fn new(revision: Revision, shape: &Shape) -> Self {
         let sockets = (0..).zip(&shape.sockets);
         let sockets = sockets
@@ -115,12 +143,29 @@ impl Maker {
         };
         Maker {
             revision,
+            tame: revision,
             spec: Spec::new(&test, revision),
+            others: Vec::new(),
+            live: None,
             test,
             owners: Vec::new(),
             registered: 0,
             manners: None,
         }
+    }
+
+    /// Draws for several revisions, and only what a live kernel can run. `newest`: departures that
+    /// only the newest revision calls harmless are drawn often, too. `idle_waits`: so many waits may
+    /// end without a completion.
+    fn bind_to(&mut self, bounds: &drawn::Bounds<'a>, newest: bool, idle_waits: u32) {
+        let (oldest, rest) = (bounds.revisions[0], &bounds.revisions[1..]);
+        self.revision = rest.last().copied().unwrap_or(oldest);
+        self.tame = if newest { self.revision } else { oldest };
+        self.test.revisions = bounds.revisions.to_vec();
+        self.spec = Spec::new(&self.test, self.revision);
+        let others = bounds.revisions.iter().filter(|revision| **revision != self.revision);
+        self.others = others.map(|revision| Spec::new(&self.test, *revision)).collect();
+        self.live = Some(Live { can: bounds.can, bytes: LIVE_BYTES, idle_waits });
     }
 
     pub(crate) fn finish(mut self) -> Test {
@@ -134,12 +179,21 @@ impl Maker {
         if !self.allows(&op) {
             return None;
         }
-        let mut after = self.spec.clone();
-        let result = after.step(&op, Some(self.test.vars.len() as VarId));
-        if self.differs(&op, result, &after) {
-            return None;
+        let bind = Some(self.test.vars.len() as VarId);
+        let (mut after, mut others) = (self.spec.clone(), self.others.clone());
+        let mut idle = false;
+        for spec in std::iter::once(&mut after).chain(&mut others) {
+            let result = spec.step(&op, bind);
+            idle |= matches!(op, Op::Wait { .. }) && result == -ETIME;
+            let crowded = self.live.is_some() && spec.crowded();
+            if crowded || self.differs(&op, result, spec) {
+                return None;
+            }
         }
-        self.spec = after;
+        if let Some(live) = self.live.as_mut().filter(|_| idle) {
+            live.idle_waits = live.idle_waits.checked_sub(1)?;
+        }
+        (self.spec, self.others) = (after, others);
         Some(self.bind(op))
     }
 
@@ -153,6 +207,9 @@ impl Maker {
             VarKind::Cqe => "c",
             VarKind::Status => "x",
         };
+        if let (Some(live), Op::Send { len, .. }) = (&mut self.live, op) {
+            live.bytes = live.bytes.saturating_sub(len);
+        }
         self.registered += usize::from(matches!(op, Op::Register { .. } | Op::AddArea { .. }));
         self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
         self.owners.push(op.ring());
@@ -160,7 +217,8 @@ impl Maker {
     }
 
     pub(crate) fn allows(&mut self, op: &Op) -> bool {
-        self.manners.as_mut().is_none_or(|m| m.allow(op, &self.test, &self.owners))
+        self.live.as_ref().is_none_or(|live| live.allows(op))
+            && self.manners.as_mut().is_none_or(|m| m.allow(op, &self.test, &self.owners))
     }
 
     /// Whether an operation leads where the model, by its own words or by its bounds, is not to be

@@ -29,7 +29,7 @@ pub(super) enum Kind {
 /// Memory for an area and a ring is made for each.
 const MAX_REGISTERED: usize = 20;
 
-impl Maker {
+impl Maker<'_> {
     /// What comes into question, the likelier the more often. What the revision does not have is
     /// there, too, but rare.
     fn kinds(&self) -> Vec<Kind> {
@@ -85,7 +85,7 @@ impl Maker {
                 let (ring, ifq) = self.ifq(draw)?;
                 let socket = self.socket(draw);
                 let len = draw.one_of(&[0, 0, 0, 100, 4096, 6000])?;
-                Op::Recv { ring, ifq, socket, len, quirks: draw.quirks("recv", self.revision) }
+                Op::Recv { ring, ifq, socket, len, quirks: draw.quirks("recv", self.tame) }
             }
             Kind::Return => {
                 let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
@@ -108,17 +108,16 @@ impl Maker {
     }
 
     fn decode_with_quirks(&self, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
-        let revision = self.revision;
         let open = |ring| self.spec.ring_open(ring);
         if let Kind::Register = kind {
             let (ring, source) = (self.ring(draw, open), self.source(draw));
             let (buffers, entries) = (draw.buffers(), draw.entries());
-            let quirks = draw.quirks("register", revision);
+            let quirks = draw.quirks("register", self.tame);
             return Some(Op::Register { ring, source, buffers, entries, quirks });
         }
         if let Kind::Import = kind {
             let (ring, fd) = (self.ring(draw, open), self.fd(draw)?);
-            return Some(Op::Import { ring, fd, quirks: draw.quirks("import", revision) });
+            return Some(Op::Import { ring, fd, quirks: draw.quirks("import", self.tame) });
         }
         if let Kind::Arm = kind {
             let fired = |ifq| self.good_ifq(ifq) && self.spec.fired(ifq).is_some();
@@ -126,20 +125,20 @@ impl Maker {
             let ring = self.owners[usize::from(ifq)]?;
             let events = [Event::Copy, Event::AllocFail, Event::Unknown];
             let event = draw.prefer(&events, |event| self.spec.fired(ifq) == Some(event))?;
-            return Some(Op::Arm { ring, ifq, event, quirks: draw.quirks("arm", revision) });
+            return Some(Op::Arm { ring, ifq, event, quirks: draw.quirks("arm", self.tame) });
         }
         let (ring, ifq) = self.ifq(draw)?;
         let op = match kind {
             Kind::Clone => {
                 let from = ring;
                 let ring = self.ring(draw, |ring| open(ring) && ring != from);
-                Op::Clone { ring, from, ifq, quirks: draw.quirks("clone", revision) }
+                Op::Clone { ring, from, ifq, quirks: draw.quirks("clone", self.tame) }
             }
-            Kind::Export => Op::Export { ring, ifq, quirks: draw.quirks("export", revision) },
-            Kind::Flush => Op::Flush { ring, ifq, quirks: draw.quirks("flush", revision) },
+            Kind::Export => Op::Export { ring, ifq, quirks: draw.quirks("export", self.tame) },
+            Kind::Flush => Op::Flush { ring, ifq, quirks: draw.quirks("flush", self.tame) },
             _ => {
                 let buffers = draw.buffers();
-                Op::AddArea { ring, ifq, buffers, quirks: draw.quirks("add-area", revision) }
+                Op::AddArea { ring, ifq, buffers, quirks: draw.quirks("add-area", self.tame) }
             }
         };
         Some(op)

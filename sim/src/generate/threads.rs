@@ -7,6 +7,7 @@ use ifq_model::scenario::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarK
 
 use super::ops::Kind;
 use super::{Draw, Maker, Manners, Shape, Word};
+use crate::file;
 
 /// What a test with threads is made from.
 #[derive(Clone, Debug)]
@@ -28,7 +29,11 @@ pub struct Threads {
 /// from, and holds its lock while it does.
 #[must_use]
 pub fn concurrent(revision: Revision, from: &Threads) -> Test {
-    let mut maker = Maker::new(revision, &from.shape);
+    concurrent_from(Maker::new(revision, &from.shape), from)
+}
+
+/// As [`concurrent`], made by a maker that may be bound to more.
+pub(super) fn concurrent_from(mut maker: Maker<'_>, from: &Threads) -> Test {
     maker.manners = Some(Manners::default());
     for word in &from.setup {
         if let Some(step) = maker.next(word) {
@@ -53,15 +58,15 @@ pub fn concurrent(revision: Revision, from: &Threads) -> Test {
     let points = points.filter(|(_, point)| !stalls || **point != FaultPoint::PageFaultWaits);
     test.faults = points.filter(|(i, _)| from.faults >> i & 1 == 1).map(|(_, p)| *p).collect();
     test.max_faults = test.faults.len().min(2) as u32;
-    crate::file::renumber(&mut test);
+    file::renumber(&mut test);
     test
 }
 
-struct Concurrent {
-    maker: Maker,
+struct Concurrent<'a> {
+    maker: Maker<'a>,
 }
 
-impl Concurrent {
+impl Concurrent<'_> {
     /// An operation and the thread that does it. It uses results of set-up and of operations that
     /// were decoded before, so that no thread waits for itself.
     fn decode(&mut self, draw: &mut Draw<'_>) -> Option<(usize, Op)> {

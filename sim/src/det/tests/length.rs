@@ -13,7 +13,7 @@ use crate::schedule::Random;
 use crate::shortest::{self, Shortest};
 
 fn program(main: &dyn Fn() -> Main, max_steps: u64) -> Program<'_> {
-    Program { main, faults: &[], max_faults: 0, max_steps }
+    Program { main, faults: &[], max_faults: 0, max_steps, tolerated: &[] }
 }
 
 fn shortest(main: &dyn Fn() -> Main, wanted: Option<Invariant>, limits: &Limits) -> Shortest {

@@ -1,0 +1,221 @@
+//! Small tests from a seed, such as a live kernel can run: sequences of operations, and races of two
+//! threads.
+//!
+//! A test is for several revisions at the same time: nothing in it is beyond the bounds of the model
+//! or left open by the specification of any of them.
+
+use ifq_model::revision::Revision;
+use ifq_model::scenario::{Op, RingId, RingSetup, Test};
+
+use super::threads::{Threads, concurrent_from};
+use super::{Maker, Shape, Word};
+use crate::rng::Rng;
+
+/// Operations that a sequence is drawn from, at least and at most.
+const SEQUENCE: (u64, u64) = (4, 16);
+/// Operations before the threads of a race start, at most.
+const SETUP: u64 = 8;
+/// Operations of all threads of a race, at most.
+const CONCURRENT: u64 = 8;
+/// Operations of one thread of a race, at most.
+const THREAD: usize = 3;
+
+/// What tests are drawn from.
+#[derive(Clone, Copy)]
+pub struct Bounds<'a> {
+    /// The revisions that each test is for, oldest first; not empty.
+    pub revisions: &'a [Revision],
+    /// Whether an operation can be done where the tests are to run.
+    pub can: &'a dyn Fn(&Op) -> bool,
+    /// Whether a ring can be set up in this unusual way there.
+    pub can_set_up: &'a dyn Fn(RingSetup) -> bool,
+}
+
+impl std::fmt::Debug for Bounds<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bounds").field("revisions", &self.revisions).finish_non_exhaustive()
+    }
+}
+
+/// The test of a seed with this number: its operations one after the other, in set-up, all results
+/// observed.
+///
+/// Whatever a ring's exit does in the background goes on while the next operations are done.
+#[must_use]
+pub fn sequential(seed: u64, number: u64, bounds: &Bounds<'_>) -> Test {
+    let mut rng = stream(seed, number, 0);
+    let shape = shape(&mut rng, bounds);
+    let mut maker = Maker::new(bounds.revisions[0], &shape);
+    let (newest, idle_waits) = (rng.below(3) == 0, u32::from(rng.below(8) == 0));
+    maker.bind_to(bounds, newest, idle_waits);
+    let count = SEQUENCE.0 + rng.below(SEQUENCE.1 - SEQUENCE.0 + 1);
+    for _ in 0..count {
+        if let Some(step) = maker.next(&word(&mut rng)) {
+            maker.test.setup.push(step);
+        }
+    }
+    named(maker.finish(), "sequence", seed, number)
+}
+
+/// The race of a seed with this number: a set-up, then two threads of one to three operations.
+#[must_use]
+pub fn race(seed: u64, number: u64, bounds: &Bounds<'_>) -> Test {
+    let mut rng = stream(seed, number, 1);
+    loop {
+        let shape = Shape { setup: None, ..shape(&mut rng, bounds) };
+        let (setup, steps) = (1 + rng.below(SETUP), 2 + rng.below(CONCURRENT - 1));
+        let mut words = |count| (0..count).map(|_| word(&mut rng)).collect();
+        let from = Threads { shape, setup: words(setup), steps: words(steps), faults: 0 };
+        let mut maker = Maker::new(bounds.revisions[0], &from.shape);
+        maker.bind_to(bounds, false, 0);
+        let test = concurrent_from(maker, &from);
+        let steps = || test.threads.iter().flat_map(|thread| &thread.steps);
+        let waits = steps().filter(|step| matches!(step.op, Op::Wait { .. })).count();
+        let small = test.threads.iter().all(|thread| thread.steps.len() <= THREAD);
+        // A wait may end without a completion, which costs time in each repetition.
+        if test.threads.len() == 2 && small && waits <= 1 {
+            return named(test, "race", seed, number);
+        }
+    }
+}
+
+/// The numbers that a test is drawn from.
+fn stream(seed: u64, number: u64, kind: u64) -> Rng {
+    let mix = |n: u64| Rng::new(n).next_u64();
+    Rng::new(mix(seed) ^ mix(mix(number) ^ kind))
+}
+
+fn shape(rng: &mut Rng, bounds: &Bounds<'_>) -> Shape {
+    let rings = 1 + rng.below(3) as u8;
+    let sockets = vec![None; 1 + rng.below(2) as usize];
+    let (ring, setup) = (rng.below(u64::from(rings)) as RingId, rng.below(30) as usize);
+    let setup = RingSetup::ALL.get(setup).copied().filter(|setup| (bounds.can_set_up)(*setup));
+    Shape { rings, sockets, queues: 0, setup: setup.map(|setup| (ring, setup)) }
+}
+
+fn word(rng: &mut Rng) -> Word {
+    let mut word = Word::default();
+    for byte in &mut word {
+        *byte = rng.next_u64() as u8;
+    }
+    word
+}
+
+fn named(test: Test, kind: &str, seed: u64, number: u64) -> Test {
+    Test { name: format!("{kind}-{seed}-{number}"), ..test }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ifq_model::scenario::VarKind;
+    use ifq_model::spec;
+
+    use super::*;
+    use crate::file;
+
+    const REVISIONS: [Revision; 2] = [Revision::Import71, Revision::Import73];
+
+    const FIRST: &str = "\
+test sequence-1-0
+revision import-7.1 import-7.3
+ring R0 with clamp
+ring R1 R2
+socket s0
+setup
+    ifq0 = R1: register nodev buffers=12 entries=2
+    box1 = R1: export ifq0 with arg-fault nr-args
+    box2 = R1: export ifq0
+    x3 = R1: recv ifq0 s0 len=4096
+    x4 = R1: add-area ifq0 buffers=8 with area-flags
+    x5 = s0: send 1
+    ifq6 = R0: import box2
+    box7 = R1: export ifq0
+    ifq8 = R1: register nodev buffers=6 entries=2 with events
+    x9 = s0: send 8192
+expect holds
+";
+
+    fn bounds() -> Bounds<'static> {
+        Bounds { revisions: &REVISIONS, can: &|_| true, can_set_up: &|_| true }
+    }
+
+    fn texts(kind: fn(u64, u64, &Bounds<'_>) -> Test, seed: u64) -> String {
+        (0..200).map(|number| file::print(&kind(seed, number, &bounds()))).collect()
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_bytes_and_another_one_draws_others() {
+        for kind in [sequential, race] {
+            assert_eq!(texts(kind, 7), texts(kind, 7));
+            assert_ne!(texts(kind, 7), texts(kind, 8));
+        }
+        let first = file::print(&sequential(1, 0, &bounds()));
+        assert_eq!(first, FIRST, "on every machine");
+    }
+
+    #[test]
+    fn every_drawn_test_is_valid_and_reads_back_as_it_was_printed() {
+        for number in 0..300 {
+            for kind in [sequential, race] {
+                let test = kind(3, number, &bounds());
+                file::validate(&test).unwrap_or_else(|e| panic!("{e}\n{}", file::print(&test)));
+                let read = file::parse("drawn", &file::print(&test)).unwrap();
+                assert_eq!(read, test);
+            }
+        }
+    }
+
+    #[test]
+    fn sequences_are_specified_on_each_revision_and_nearly_all_operations_apply() {
+        let (mut steps, mut none) = (0, 0);
+        for number in 0..300 {
+            let test = sequential(5, number, &bounds());
+            for revision in REVISIONS {
+                let answer = spec::run(&test, revision).expect("specified");
+                assert_eq!(answer.left, Vec::<String>::new());
+            }
+            steps += test.setup.len();
+            none += usize::from(test.setup.len() < 3);
+        }
+        assert!(steps > 300 * 7, "{steps} steps in 300 tests");
+        assert!(none < 30, "{none} tests have next to nothing in them");
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_not_drawn() {
+        let can = |op: &Op| !matches!(op, Op::Mmap { .. } | Op::Scribble { .. });
+        let bounds = Bounds { can: &can, can_set_up: &|_| false, ..bounds() };
+        for number in 0..200 {
+            for kind in [sequential, race] {
+                let test = kind(9, number, &bounds);
+                assert!(test.steps().all(|step| can(&step.op)) && test.setups.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_operation_is_drawn_with_results_of_every_kind() {
+        let mut verbs = BTreeSet::new();
+        let mut kinds = [0; 4];
+        for number in 0..500 {
+            let test = sequential(11, number, &bounds());
+            verbs.extend(test.steps().map(|step| file::verb(&step.op)));
+            for var in &test.vars {
+                kinds[match var.kind {
+                    VarKind::Ifq => 0,
+                    VarKind::Fd => 1,
+                    VarKind::Cqe => 2,
+                    VarKind::Status => 3,
+                }] += 1;
+            }
+        }
+        let all = [
+            "add-area", "arm", "close", "exit", "export", "flush", "import", "mmap", "recv",
+            "register", "return", "scribble", "send", "shutdown", "wait",
+        ];
+        assert!(all.iter().all(|verb| verbs.contains(verb)), "{verbs:?}");
+        assert!(kinds.iter().all(|count| *count > 100), "{kinds:?}");
+    }
+}
