@@ -24,7 +24,10 @@ pub enum Revision {
     /// Linux 7.1: unregistration in two steps, `ZCRX_REG_NODEV`. Read from 7.1.13.
     #[serde(rename = "import-7.1")]
     Import71,
-    /// Linux 7.3: events, second scrub, several areas, the refill iterator. Read from
+    /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12.
+    #[serde(rename = "import-7.2")]
+    Import72,
+    /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.
     #[serde(rename = "import-7.3")]
     Import73,
@@ -32,11 +35,12 @@ pub enum Revision {
 
 impl Revision {
     /// All revisions, in the order in which test files list them.
-    pub const ALL: [Revision; 5] = [
+    pub const ALL: [Revision; 6] = [
         Revision::ProxyV1,
         Revision::ProxyFixed,
         Revision::Import619,
         Revision::Import71,
+        Revision::Import72,
         Revision::Import73,
     ];
 
@@ -48,6 +52,7 @@ impl Revision {
             Revision::ProxyFixed => "proxy-fixed",
             Revision::Import619 => "import-6.19",
             Revision::Import71 => "import-7.1",
+            Revision::Import72 => "import-7.2",
             Revision::Import73 => "import-7.3",
         }
     }
@@ -67,16 +72,16 @@ impl Revision {
     /// `ZCRX_REG_NODEV` and `rx_buf_len` exist.
     #[must_use]
     pub fn has_nodev(self) -> bool {
-        matches!(self, Revision::Import71 | Revision::Import73)
+        matches!(self, Revision::Import71 | Revision::Import72 | Revision::Import73)
     }
 
     /// Events, statistics and `master_ctx` exist.
     #[must_use]
     pub fn has_events(self) -> bool {
-        self == Revision::Import73
+        matches!(self, Revision::Import72 | Revision::Import73)
     }
 
-    /// `ZCRX_CTRL_ADD_AREA` exists.
+    /// `ZCRX_CTRL_ADD_AREA` exists, and `pp_lock` protects the list of areas.
     #[must_use]
     pub fn has_add_area(self) -> bool {
         self == Revision::Import73
@@ -85,7 +90,7 @@ impl Revision {
     /// `io_unregister_zcrx` scrubs a second time, after the ring's requests are gone.
     #[must_use]
     pub fn has_second_scrub(self) -> bool {
-        matches!(self, Revision::ProxyFixed | Revision::Import73)
+        matches!(self, Revision::ProxyFixed | Revision::Import72 | Revision::Import73)
     }
 
     /// The refill ring is read through an iterator with a cached tail, and entries for one buffer
@@ -99,6 +104,19 @@ impl Revision {
     #[must_use]
     pub fn unmaps_at_close(self) -> bool {
         self == Revision::Import73
+    }
+
+    /// `io_zcrx_ifq_free` closes a queue that is still open; otherwise it takes that for a bug.
+    #[must_use]
+    pub fn closes_when_freed(self) -> bool {
+        !matches!(self, Revision::Import72 | Revision::Import73)
+    }
+
+    /// `io_run_local_work` also runs what comes in while it works; otherwise it takes the list as
+    /// it is.
+    #[must_use]
+    pub fn runs_late_work(self) -> bool {
+        matches!(self, Revision::Import72 | Revision::Import73)
     }
 
     /// What was wrong in this revision as it was published.
@@ -129,6 +147,7 @@ impl Revision {
             ],
             Revision::Import619 => &[M1, M2, M4, M5, M6, M7, UninstallRace],
             Revision::Import71 => &[M6, M7, UninstallRace],
+            Revision::Import72 => &[UninstallRace],
             Revision::ProxyFixed | Revision::Import73 => &[],
         }
     }

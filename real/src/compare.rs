@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use ifq_model::outcome::Outcome;
-use ifq_model::revision::Revision;
 use ifq_model::scenario::Test;
 use serde::Serialize;
 
@@ -113,30 +112,6 @@ fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) ->
         .collect()
 }
 
-/// Whether a revision is that of a kernel that was released; the proposals are not.
-#[must_use]
-pub fn is_released(revision: Revision) -> bool {
-    !revision.has_proxies()
-}
-
-/// The revision of a test that describes a kernel best: the newest one that is not newer than the
-/// kernel. `None`: the kernel is older than all of them, or none was released.
-#[must_use]
-pub fn revision_for(test: &Test, kernel: &str) -> Option<Revision> {
-    let version = numbers(kernel);
-    let known = |r: &Revision| is_released(*r) && numbers(r.name()) <= version;
-    test.revisions.iter().copied().filter(known).max_by_key(|r| numbers(r.name()))
-}
-
-/// The first two numbers of a text: of `7.2.7` and of `import-7.2` they are 7 and 2.
-fn numbers(text: &str) -> (u32, u32) {
-    let mut parts = text
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|part| !part.is_empty())
-        .map(|part| part.parse().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use ifq_model::outcome::Value;
@@ -203,17 +178,5 @@ mod tests {
         let not_run = Report::NotRun { reason: "no NIC".into() };
         let comparison = compare(&test(), &not_run, &allowed(&[0], true));
         assert_eq!((comparison.verdict, comparison.reason.as_str()), (Verdict::NotRun, "no NIC"));
-    }
-
-    #[test]
-    fn a_kernel_is_compared_with_the_newest_revision_that_it_has_reached() {
-        assert_eq!(numbers("7.2.7"), (7, 2));
-        assert_eq!(numbers("import-7.10"), (7, 10));
-        assert_eq!(numbers("6.18.44-fc"), (6, 18));
-        assert_eq!(revision_for(&test(), "7.2.7"), None, "too old");
-        assert_eq!(revision_for(&test(), "7.4"), Some(Revision::Import73));
-        let all = Test { revisions: Revision::ALL.to_vec(), ..test() };
-        assert_eq!(revision_for(&all, "7.2.7"), Some(Revision::Import71));
-        assert_eq!(revision_for(&all, "6.18"), None, "only a proposal is that old");
     }
 }

@@ -5,8 +5,8 @@
 //!   what is asked of a machine and what it answers.
 //! * On Linux only: `ring`, `sys`, `live` (the executor), `probe` (what a kernel can), `guest` (the
 //!   side that runs inside a machine).
-//! * [`supported`]: which tests can be run at all; [`compare`]: observed outcomes against allowed
-//!   ones; [`cmd`]: the subcommands of `ifq`.
+//! * [`supported`]: which tests can be run at all; [`series`]: which revision of the model a kernel
+//!   has; [`compare`]: observed outcomes against allowed ones; [`cmd`]: the subcommands of `ifq`.
 
 pub mod abi;
 pub mod cmd;
@@ -16,6 +16,7 @@ pub mod library;
 pub mod machine;
 pub mod pattern;
 pub mod probe;
+pub mod series;
 pub mod supported;
 
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 use ifq_model::scenario::{Op, Source, Step, Test};
 use ifq_sim::file::verb;
 
-use crate::compare::is_released;
+use crate::series::is_released;
 
 /// Why a test cannot be run on any live kernel, if it cannot.
 ///

@@ -107,6 +107,11 @@ fn random_threads_break_no_invariant_of_import_7_1_mended() {
 }
 
 #[test]
+fn random_threads_break_no_invariant_of_import_7_2_mended() {
+    no_invariant_breaks(Revision::Import72);
+}
+
+#[test]
 fn random_threads_break_no_invariant_of_import_7_3() {
     no_invariant_breaks(Revision::Import73);
 }

@@ -6,7 +6,7 @@ use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
 use crate::io_uring::zcrx::events::zcrx_notif_tw;
 use crate::platform::{PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
-use crate::revision::{Defect, Revision};
+use crate::revision::Defect;
 
 /// Requests that one ring may have at a time.
 ///
@@ -114,7 +114,7 @@ pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_even
     let _guard = ctx.uring_lock.lock().await;
     // io_should_terminate_tw(); constant while the lock is held.
     let cancel = ctx.refs.is_dying().await;
-    let most = if ctx.kernel.variant.revision == Revision::Import73 {
+    let most = if ctx.kernel.variant.revision.runs_late_work() {
         max_events
     } else {
         max_events.min(pending(ctx).await)

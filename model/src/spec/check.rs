@@ -63,7 +63,7 @@ impl Spec {
         let before_region = match revision {
             Revision::ProxyV1 | Revision::ProxyFixed => false,
             Revision::Import619 => reserved,
-            Revision::Import71 | Revision::Import73 => reserved || flags,
+            Revision::Import71 | Revision::Import72 | Revision::Import73 => reserved || flags,
         };
         refuse(&[
             (before_region, EINVAL),
@@ -72,7 +72,7 @@ impl Spec {
             (has(NodevIdx) || nodev && any(quirks, &[Rxq, NoDevice]), EINVAL),
             (entries > MAX_ENTRIES && !clamp, EINVAL),
             (has(AreaFault), EFAULT),
-            (has(AreaToken) && revision.has_events(), EINVAL),
+            (has(AreaToken) && revision.has_add_area(), EINVAL),
             (has(EventFault), EFAULT),
             (any(quirks, &[EventType, EventFlags, EventStats, EventResv]), EINVAL),
         ])

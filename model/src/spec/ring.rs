@@ -6,7 +6,6 @@ use super::sock::{PAGE, Segment};
 use super::{At, Buffer, COMPLETIONS, IDS, IfqNo, REQUESTS, Spec};
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::quirk::Quirks;
-use crate::revision::Revision;
 use crate::scenario::{Event, RingId, SocketId};
 
 /// Fragments after which a receive gives others a turn, `IO_SKBS_PER_CALL_LIMIT`; it stops at the
@@ -209,7 +208,7 @@ impl Spec {
         let r = usize::from(ring);
         // Up to 7.1 the list is taken as it is, and what comes in meanwhile waits for the next go.
         let listed = self.rings[r].work.len();
-        let most = if self.revision == Revision::Import73 { most } else { most.min(listed) };
+        let most = if self.revision.runs_late_work() { most } else { most.min(listed) };
         let mut done = Vec::new();
         for _ in 0..most {
             let Some(work) = self.rings[r].work.pop_front() else { break };

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 use ifq_sim::cmd::input::{self, Input};
 use serde_json::json;
 
 use super::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, allowed};
-use crate::compare::{Comparison, Verdict, compare, revision_for};
+use crate::compare::{Comparison, Verdict, compare};
 use crate::job::{Job, Line, Report};
 use crate::machine::{Failure, Machine, On};
+use crate::series::variant_for;
 use crate::supported::unsupported;
 use ifq_sim::say;
 
@@ -124,12 +124,9 @@ fn compare_all(
 ) -> Vec<Comparison> {
     let time = Duration::from_secs(args.search_seconds);
     let one = |test: &Test, report: &Report| {
-        let allowed = match (report, revision_for(test, kernel)) {
-            (Report::Seen { .. }, Some(revision)) => {
-                allowed::allowed(test, &Variant::of(revision), time)
-            }
-            (Report::Seen { .. }, None) => {
-                Err(format!("kernel {kernel} is older than every revision of the test"))
+        let allowed = match report {
+            Report::Seen { .. } => {
+                variant_for(test, kernel).and_then(|variant| allowed::allowed(test, &variant, time))
             }
             _ => Err("there was nothing to compare".into()),
         };
@@ -182,7 +179,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn revision(&self) -> Option<&'static str> {
-        revision_for(&self.input.test, self.kernel).map(|revision| revision.name())
+        variant_for(&self.input.test, self.kernel).ok().map(|variant| variant.revision.name())
     }
 
     fn json(&self) -> serde_json::Value {

@@ -102,7 +102,8 @@ impl Concurrent<'_> {
         } else {
             kinds.extend([Kind::Recv, Kind::Recv, Kind::Return, Kind::Return, Kind::Mmap]);
             kinds.extend([Kind::Export, Kind::Flush].iter().filter(|_| revision.has_ctrl()));
-            kinds.extend([Kind::AddArea, Kind::Arm].iter().filter(|_| revision.has_events()));
+            kinds.extend(revision.has_add_area().then_some(Kind::AddArea));
+            kinds.extend(revision.has_events().then_some(Kind::Arm));
         }
         let quirks = Quirks::NONE;
         let op = match draw.one_of(&kinds)? {

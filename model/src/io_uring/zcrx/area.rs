@@ -419,7 +419,11 @@ pub async fn io_zcrx_return_niov<P: Platform>(niov: &NiovRef<P>) {
 /// `io_zcrx_scrub`: takes back what user space holds.
 pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
     let _func = P::func("io_zcrx_scrub");
-    let _guard = ifq.pp_lock.lock().await;
+    // While no area can be added there is nothing to protect.
+    let _guard = match ifq.kernel.variant.revision.has_add_area() {
+        true => Some(ifq.pp_lock.lock().await),
+        false => None,
+    };
     for area in ifq.areas() {
         io_zcrx_scrub_area(&area).await;
     }

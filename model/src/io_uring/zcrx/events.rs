@@ -1,4 +1,4 @@
-//! Events that an ifq tells its ring about (7.3): a page pool without buffers, data that was copied.
+//! Events that an ifq tells its ring about (7.2): a page pool without buffers, data that was copied.
 
 use crate::errno::EINVAL;
 use crate::fault::FaultPoint;

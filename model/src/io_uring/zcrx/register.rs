@@ -106,7 +106,7 @@ fn check_caller<P: Platform>(ctx: &IoRingCtx<P>, quirks: Quirks) -> Result<(), i
     copy_from_user::<P>(!quirks.has(Quirk::ArgFault))
 }
 
-/// What must be zero in every argument. `rx_buf_len` came with 7.1, `event_desc` with 7.3; before,
+/// What must be zero in every argument. `rx_buf_len` came with 7.1, `event_desc` with 7.2; before,
 /// their places were reserved.
 fn check_reserved(revision: Revision, quirks: Quirks) -> Result<(), i64> {
     use Quirk::{EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events};
@@ -165,7 +165,7 @@ pub async fn io_register_zcrx<P: Platform>(
 /// Where a registration that failed ends.
 async fn undo<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, ifq: &Ptr<P, Ifq<P>>) {
     if ctx.kernel.has(Defect::M3) {
-        if ctx.kernel.variant.revision.unmaps_at_close() {
+        if !ctx.kernel.variant.revision.closes_when_freed() {
             io_close_queue(ifq).await;
         }
         io_zcrx_ifq_free(ifq).await;
@@ -211,11 +211,13 @@ fn check_reg<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u32
 /// Reads what the argument points to: the mask of events that are asked for.
 fn copy_area_and_events<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u64, i64> {
     copy_from_user::<P>(!reg.quirks.has(Quirk::AreaFault))?;
-    if !ctx.kernel.variant.revision.has_events() {
-        return Ok(0);
-    }
-    if reg.quirks.has(Quirk::AreaToken) {
+    let revision = ctx.kernel.variant.revision;
+    // Before 7.3 it is looked at when the area is made.
+    if revision.has_add_area() && reg.quirks.has(Quirk::AreaToken) {
         return Err(-EINVAL);
+    }
+    if !revision.has_events() {
+        return Ok(0);
     }
     check_event_desc::<P>(reg.quirks)
 }

@@ -47,7 +47,7 @@ pub async fn zcrx_export<P: Platform>(
     Ok(fd)
 }
 
-/// The order before 7.3: the number is in user space's hands before there is a file.
+/// The order before 7.2: the number is in user space's hands before there is a file.
 async fn export_number_first<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     zcrx_fd: Option<&P::Atomic>,

@@ -34,12 +34,15 @@ pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     ifq.if_rxq.set(NO_RXQ);
 }
 
-/// `io_zcrx_ifq_free`. Before 7.3 it closes a queue that is still open, and unmaps the area.
+/// `io_zcrx_ifq_free`. Before 7.2 it closes a queue that is still open; before 7.3 it unmaps the area.
 pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_zcrx_ifq_free");
-    if !ifq.kernel.variant.revision.unmaps_at_close() {
+    let revision = ifq.kernel.variant.revision;
+    if revision.closes_when_freed() {
         // Boxed, since closing a queue can put the last reference of its page pool's ifq.
         Box::pin(io_close_queue(ifq)).await;
+    }
+    if !revision.unmaps_at_close() {
         let _guard = ifq.pp_lock.lock().await;
         io_zcrx_unmap_areas(ifq);
     }
