@@ -163,7 +163,7 @@ mod tests {
         for series in SERIES {
             let (variant, name) = (series.variant(), series.name());
             for &(defect, file) in series.known {
-                let test = ifq_sim::file::load(&library.join(format!("{file}.ifq"))).unwrap();
+                let test = ifq_sim::file::load(library.join(format!("{file}.ifq"))).unwrap();
                 let shows = test.shows.iter().any(|entry| entry.name() == defect.name());
                 assert!(shows, "{name}: {file} does not show {defect}");
                 assert!(test.revisions.contains(&series.revision), "{name}: {file}");
