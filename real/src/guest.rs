@@ -2,7 +2,8 @@
 //! writes the answer. As process 1 of a guest it also sets the guest up and powers it off.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::mount::MountFlags;
 use rustix::system::RebootCommand;
+use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
 use crate::job::{Canary, Job, Line, Report};
 use crate::kmsg::Watch;
@@ -58,6 +60,26 @@ fn power_off() -> ! {
 struct Answer(Arc<Mutex<File>>);
 
 impl Answer {
+    /// Opens a file, or a serial line, which is told to take bytes as they are.
+    fn open(path: &Path) -> Result<Self, String> {
+        let says = |error: std::io::Error| format!("the answer in {}: {error}", path.display());
+        let file =
+            File::options().append(true).custom_flags(libc::O_NOCTTY).open(path).map_err(says)?;
+        if file.is_terminal() {
+            let mut line = tcgetattr(&file).map_err(|error| says(error.into()))?;
+            line.make_raw();
+            let now = OptionalActions::Now;
+            tcsetattr(&file, now, &line).map_err(|error| says(error.into()))?;
+        }
+        Ok(Answer(Arc::new(Mutex::new(file))))
+    }
+
+    /// Waits until a serial line has sent everything.
+    fn drain(&self) {
+        // A file is no line and has nothing to wait for.
+        let _ = tcdrain(&*self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn write(&self, line: &Line) -> Result<(), String> {
         let mut text = serde_json::to_string(line).map_err(|error| error.to_string())?;
         text.push('\n');
@@ -69,12 +91,7 @@ impl Answer {
 fn serve(job: &Path, answer: &Path) -> Result<(), String> {
     let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
-    let file = File::options()
-        .append(true)
-        .create(true)
-        .open(answer)
-        .map_err(|error| format!("opening {}: {error}", answer.display()))?;
-    let answer = Answer(Arc::new(Mutex::new(file)));
+    let answer = Answer::open(answer)?;
     let probe = probe();
     let obstacle = probe.obstacle();
     answer.write(&Line::Ready { probe })?;
@@ -86,7 +103,9 @@ fn serve(job: &Path, answer: &Path) -> Result<(), String> {
         };
         answer.write(&Line::Test { test: at, report })?;
     }
-    answer.write(&Line::End)
+    answer.write(&Line::End)?;
+    answer.drain();
+    Ok(())
 }
 
 fn run_test(job: &Job, at: usize, answer: &Answer, watch: &mut Watch) -> Report {
@@ -152,6 +171,7 @@ impl Watchdog {
                     let _ = answer.write(&Line::Beat { test, done: now });
                 } else if since.elapsed() > patience {
                     let _ = answer.write(&Line::Stuck { test, done: now, tasks: tasks() });
+                    answer.drain();
                     end_stuck();
                 }
             }

@@ -1,5 +1,7 @@
 //! What is asked of a machine, and what it answers, one JSON object a line.
 
+use std::fmt;
+
 use ifq_model::outcome::Outcome;
 use ifq_model::scenario::Test;
 use serde::{Deserialize, Serialize};
@@ -116,4 +118,42 @@ pub struct Reply {
     pub probe: Probe,
     /// One for each test of the job.
     pub reports: Vec<Report>,
+    /// How it was run.
+    pub how: How,
+}
+
+/// How a machine was run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct How {
+    /// Whether the host's processor executes the guest's instructions (KVM); `None`: it is no guest
+    /// of an emulator.
+    pub accelerated: Option<bool>,
+    /// Processors of a guest; `None`: those of the host.
+    pub cpus: Option<u32>,
+    /// How often it was started; more than once if it broke down.
+    pub boots: u32,
+    /// Milliseconds from its first start to its first word.
+    pub boot_ms: u64,
+    /// What is not as it was wanted, for people.
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        match self.accelerated {
+            Some(true) => words.push("KVM".to_owned()),
+            Some(false) => words.push("emulated".to_owned()),
+            None => {}
+        }
+        match self.cpus {
+            Some(1) => words.push("1 CPU".to_owned()),
+            Some(cpus) => words.push(format!("{cpus} CPUs")),
+            None => {}
+        }
+        if self.boots > 1 {
+            words.push(format!("booted {} times", self.boots));
+        }
+        f.write_str(&words.join(", "))
+    }
 }

@@ -228,19 +228,20 @@ pub fn kernel_log() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer).into_owned())
 }
 
-/// Makes a command the leader of a new process group that is killed when we die, and without
-/// address randomisation if asked.
+/// Makes a command the leader of a new process group, and have it killed when we die.
 pub fn bind_life(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
-    // SAFETY: the closure only makes one async-signal-safe system call.
+    // SAFETY: this call has no arguments and cannot fail.
+    let parent = unsafe { libc::getpid() };
+    // SAFETY: the closure only makes async-signal-safe system calls.
     unsafe {
-        command.pre_exec(|| {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
             }
+            // We may have died before.
+            if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
     }
 }

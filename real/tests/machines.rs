@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::scenario::Test;
 use ifq_real::job::{Canary, Job, Reply, Report};
-use ifq_real::machine::{Failure, Host, Machine, Uml};
+use ifq_real::machine::{Failure, Host, Machine, Qemu, Series, Uml};
 
 /// The executable under test.
 fn ifq() -> &'static Path {
@@ -115,11 +115,11 @@ fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
 }
 
 #[test]
-fn an_alarm_a_hang_and_a_crash_of_the_guests_kernel_are_each_noticed() {
+fn an_alarm_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
     for (canary, sign) in [
         (Canary::Alarm, "WARNING: canary"),
         (Canary::Hang, "hangs after 0 repetitions"),
-        (Canary::Crash, "died in this test"),
+        (Canary::Crash, "in this test it died"),
     ] {
         let job = Job { canary: Some(canary), patience_ms: 1000, ..job(&[LIFE, RACE], 1) };
         let Some(reply) = run_on(Uml::new(ifq()), &job) else {
@@ -131,8 +131,8 @@ fn an_alarm_a_hang_and_a_crash_of_the_guests_kernel_are_each_noticed() {
             Report::NotRun { .. } => false,
         };
         assert!(noticed, "{canary:?}: {reply:?}");
-        let goes_on = matches!(reply.reports[1], Report::Seen { .. });
-        assert_eq!(goes_on, canary == Canary::Alarm, "{canary:?}: {reply:?}");
+        assert_eq!(outcomes(&reply.reports[1]).len(), 1, "it goes on after {canary:?}");
+        assert_eq!(reply.how.boots, if canary == Canary::Alarm { 1 } else { 2 });
     }
 }
 
@@ -147,6 +147,40 @@ fn a_guest_whose_init_dies_is_not_run_and_its_console_is_shown() {
             assert!(reason.contains("init"), "{reason}");
         }
         Err(Failure::NotRun(reason)) => println!("not run: {reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Debian's newest kernel that the model knows, in QEMU.
+#[test]
+fn a_kernel_in_qemu_runs_tests_and_one_crash_does_not_lose_the_others() {
+    let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
+    let job = Job { canary: Some(Canary::Crash), ..job(&[LIFE, RACE, NEEDS_DEVICE], 5) };
+    let Some(reply) = run_on(machine, &job) else {
+        return;
+    };
+    println!("{}; {:?}", reply.how, reply.how.notes);
+    assert!(reply.probe.kernel.starts_with("7.3."), "{:?}", reply.probe);
+    assert_eq!(reply.probe.obstacle(), None);
+    let Report::Broken { reason } = &reply.reports[0] else { panic!("{reply:?}") };
+    assert!(reason.contains("sysrq triggered crash"), "{reason}");
+    assert_eq!(reply.how.boots, 2);
+    let raced = outcomes(&reply.reports[1]);
+    assert_eq!(raced.iter().map(|(_, n)| n).sum::<u64>(), 5);
+    assert!(matches!(&reply.reports[2], Report::NotRun { reason } if reason.contains("device")));
+    assert!(reply.how.accelerated.is_some());
+}
+
+/// Goal: the kernel that the user names is the one that is started. Method: a file that is none.
+#[test]
+fn a_file_that_is_no_kernel_is_not_run_and_the_reason_is_shown() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), [0x55; 4096]).unwrap();
+    match Qemu::file(ifq(), file.path(), 1).run(&Job::probe(), &mut |_| {}) {
+        Err(Failure::NotRun(reason)) => {
+            println!("{reason}");
+            assert!(reason.contains("kernel") || reason.contains("qemu"), "{reason}");
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod allowed;
 pub mod probe;
+pub mod rig;
 pub mod run;
 
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ pub enum Command {
     Run(run::Args),
     /// Say what a kernel can do
     Probe(probe::Args),
+    /// The machines that tests run on: list, fetch, boot
+    Rig(rig::Args),
     /// The side of `run` and `probe` inside a machine
     #[command(hide = true)]
     Guest {
@@ -80,6 +83,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Show(args) => show::show(&args),
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Probe(args) => probe::probe(&args),
+        Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest(&job, &answer),
     };
     ExitCode::from(code)

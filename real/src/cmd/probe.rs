@@ -10,11 +10,14 @@ use ifq_sim::{say, tell};
 
 /// The arguments of `ifq probe`.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on uml --json")]
+#[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on qemu:7.3 --json")]
 pub struct Args {
     /// Which kernel: host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = On::argument)]
     pub on: On,
+    /// Processors of a guest in QEMU
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: u32,
     /// One JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -23,7 +26,8 @@ pub struct Args {
 /// Asks the kernel and prints what it says; the exit code.
 #[must_use]
 pub fn probe(args: &Args) -> u8 {
-    let answer = args.on.machine().and_then(|machine| machine.run(&Job::probe(), &mut |_| {}));
+    let answer =
+        args.on.machine_with(args.cpus).and_then(|machine| machine.run(&Job::probe(), &mut |_| {}));
     match answer {
         Ok(reply) if args.json => match serde_json::to_string(&reply.probe) {
             Ok(text) => {

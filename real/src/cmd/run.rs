@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, allowed};
 use crate::compare::{Comparison, Verdict, compare};
-use crate::job::{Job, Line, Report};
+use crate::job::{How, Job, Line, Report};
 use crate::machine::{Failure, Machine, On};
 use crate::series::variant_for;
 use crate::supported::unsupported;
@@ -24,7 +24,9 @@ use ifq_sim::say;
 #[command(after_help = "Examples:\n  \
     ifq run --on uml                                     the whole library\n  \
     ifq run tests/library/owner-leaves-first.ifq --on uml --times 1000 --seed 7\n  \
-    ifq run tests/library/ --on host --json              one JSON object for each test")]
+    ifq run tests/library/ --on host --json              one JSON object for each test\n  \
+    ifq run --on qemu:7.3 --cpus 2                       Debian's newest 7.3, in QEMU\n  \
+    ifq run --on kernel:arch/x86/boot/bzImage            a kernel that you have built")]
 pub struct Args {
     /// Test files, or folders of them; none: the library that comes with ifq
     #[arg(value_name = "FILE")]
@@ -32,6 +34,9 @@ pub struct Args {
     /// Where to run them: host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
     pub on: On,
+    /// Processors of a guest in QEMU
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: u32,
     /// Repetitions of each test
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
@@ -60,15 +65,18 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
     let tests: Vec<Test> = inputs.iter().map(|input| input.test.clone()).collect();
     let seed = args.seed.unwrap_or_else(clock_seed);
     let progress = Progress::new();
-    let Ok((kernel, reports)) = reports(args, &tests, seed, &progress) else {
+    let Ok(Ran { kernel, how, reports }) = reports(args, &tests, seed, &progress) else {
         progress.clear();
         eprintln!("ifq: interrupted");
         return EXIT_INTERRUPTED;
     };
     let comparisons = compare_all(args, &tests, &reports, &kernel, &progress);
     progress.clear();
+    for note in &how.notes {
+        eprintln!("ifq: {note}");
+    }
     for (input, comparison) in inputs.iter().zip(&comparisons) {
-        let shown = Shown { args, input, kernel: &kernel, seed, comparison };
+        let shown = Shown { args, input, kernel: &kernel, how: &how, seed, comparison };
         if args.json {
             say!("{}", shown.json());
         } else {
@@ -80,28 +88,37 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
 
 struct Interrupted;
 
-/// The kernel's name and one report for each test. What cannot be run is not sent to the machine;
+/// What a machine answered.
+struct Ran {
+    kernel: String,
+    how: How,
+    /// One for each test.
+    reports: Vec<Report>,
+}
+
+/// Runs the tests. What cannot be run is not sent to the machine;
 /// if that is everything, the machine is not started.
 fn reports(
     args: &Args,
     tests: &[Test],
     seed: u64,
     progress: &Progress,
-) -> Result<(String, Vec<Report>), Interrupted> {
+) -> Result<Ran, Interrupted> {
     let obstacles: Vec<Option<String>> = tests.iter().map(unsupported).collect();
     let able = tests.iter().zip(&obstacles).filter(|(_, obstacle)| obstacle.is_none());
     let able: Vec<Test> = able.map(|(test, _)| test.clone()).collect();
     let job = Job { times: args.times, seed, quiet_ms: args.quiet_ms, ..Job::new(able) };
-    let (kernel, ran) = if job.tests.is_empty() {
-        ("unknown".to_owned(), Vec::new())
+    let unknown = || ("unknown".to_owned(), How::default());
+    let ((kernel, how), ran) = if job.tests.is_empty() {
+        (unknown(), Vec::new())
     } else {
         let ask =
             |machine: Box<dyn Machine>| machine.run(&job, &mut |line| progress.machine(&job, line));
-        match args.on.machine().and_then(ask) {
-            Ok(reply) => (reply.probe.kernel, reply.reports),
+        match args.on.machine_with(args.cpus).and_then(ask) {
+            Ok(reply) => ((reply.probe.kernel, reply.how), reply.reports),
             Err(Failure::Interrupted) => return Err(Interrupted),
             Err(Failure::NotRun(reason)) => {
-                ("unknown".into(), vec![Report::NotRun { reason }; job.tests.len()])
+                (unknown(), vec![Report::NotRun { reason }; job.tests.len()])
             }
         }
     };
@@ -111,7 +128,7 @@ fn reports(
         Some(reason) => Report::NotRun { reason },
         None => ran.next().unwrap_or_else(silent),
     };
-    Ok((kernel, obstacles.into_iter().map(report).collect()))
+    Ok(Ran { kernel, how, reports: obstacles.into_iter().map(report).collect() })
 }
 
 /// Asks the model about each test that ran, several at a time, and compares.
@@ -173,6 +190,7 @@ struct Shown<'a> {
     args: &'a Args,
     input: &'a Input,
     kernel: &'a str,
+    how: &'a How,
     seed: u64,
     comparison: &'a Comparison,
 }
@@ -187,6 +205,10 @@ impl Shown<'_> {
             "test": self.input.test.name,
             "machine": self.args.on.to_string(),
             "kernel": self.kernel,
+            "accelerated": self.how.accelerated,
+            "cpus": self.how.cpus,
+            "boots": self.how.boots,
+            "notes": self.how.notes,
             "revision": self.revision(),
             "result": self.comparison.verdict,
             "reason": self.comparison.reason,
@@ -199,7 +221,12 @@ impl Shown<'_> {
     fn print(&self) {
         let Comparison { verdict, reason, rows } = self.comparison;
         let name = &self.input.test.name;
-        say!("test {} on {}, kernel {}: {}", name, self.args.on, self.kernel, verdict.name());
+        let (on, kernel) = (&self.args.on, self.kernel);
+        let how = match self.how.to_string() {
+            how if how.is_empty() => how,
+            how => format!(" ({how})"),
+        };
+        say!("test {name} on {on}{how}, kernel {kernel}: {}", verdict.name());
         for line in reason.lines() {
             say!("  {line}");
         }
@@ -215,13 +242,10 @@ impl Shown<'_> {
                 say!("  {:>8}  {allowed:<8} {}", row.count, row.outcome);
             }
         }
-        say!(
-            "  again: ifq run {} --on {} --times {} --seed {}",
-            self.input.path,
-            self.args.on,
-            self.args.times,
-            self.seed
-        );
+        let Args { cpus, times, .. } = self.args;
+        let cpus = if *cpus == 1 { String::new() } else { format!(" --cpus {cpus}") };
+        let (path, seed) = (&self.input.path, self.seed);
+        say!("  again: ifq run {path} --on {on}{cpus} --times {times} --seed {seed}");
     }
 }
 

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::process::output;
+
 /// Where a Debian archive is and whose signature it must bear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Archive {
@@ -14,12 +16,11 @@ struct Archive {
 }
 
 impl Archive {
+    /// Of the suite only the list of packages.
     fn line(&self, suite: &str) -> String {
-        let option = match &self.signed_by {
-            Some(keyring) => format!("[signed-by={keyring}] "),
-            None => String::new(),
-        };
-        format!("deb {option}{} {suite} main\n", self.uri)
+        let key = self.signed_by.iter().map(|keyring| format!(" signed-by={keyring}"));
+        let key = key.collect::<String>();
+        format!("deb [target=Packages{key}] {} {suite} main\n", self.uri)
     }
 }
 
@@ -38,36 +39,96 @@ const SUITES: [&str; 11] = [
     "unstable",
 ];
 
-/// Fetches `packages` of `suite` into `dir` and unpacks each into `dir/root`. `dir` must be empty
-/// or absent.
-pub(super) fn fetch(dir: &Path, suite: &str, packages: &[&str]) -> Result<PathBuf, String> {
-    let archive = system_archive(Path::new("/etc/apt"))
-        .ok_or("the system's apt knows no Debian archive to take packages from")?;
-    let (config, debs, root) = (dir.join("apt.conf"), dir.join("debs"), dir.join("root"));
-    for sub in ["lists/partial", "cache/archives/partial", "etc", "debs", "root"] {
-        let sub = dir.join(sub);
-        fs::create_dir_all(&sub).map_err(|error| format!("{}: {error}", sub.display()))?;
+/// What packages there are in some suites.
+#[derive(Debug)]
+pub(super) struct Index {
+    dir: PathBuf,
+}
+
+/// A package of an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Of the `.deb`, as the index has it; apt refuses a download that has another.
+    pub(super) sha256: String,
+}
+
+impl Index {
+    /// Fetches the package indices of `suites` into `dir`, which must be empty or absent. apt checks
+    /// the archive's signature on the list of their sums, and their sums.
+    pub(super) fn fetch(dir: &Path, suites: &[&str]) -> Result<Self, String> {
+        let archive = system_archive(Path::new("/etc/apt"))
+            .ok_or("the system's apt knows no Debian archive to take packages from")?;
+        Index::of(dir, &suites.iter().map(|suite| archive.line(suite)).collect::<String>())
     }
-    let write = |path: &Path, text: &str| {
-        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    write(&dir.join("etc/sources.list"), &archive.line(suite))?;
-    write(&dir.join("etc/status"), "")?;
-    write(&config, &configuration(dir))?;
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.env("APT_CONFIG", &config).current_dir(&debs).arg("-q").args(arguments);
-        run(&mut command)
-    };
-    apt(&["update"])?;
-    let mut download = vec!["download"];
-    download.extend(packages);
-    apt(&download)?;
-    let found = fs::read_dir(&debs).map_err(|error| format!("{}: {error}", debs.display()))?;
-    for deb in found.flatten() {
-        run(Command::new("dpkg-deb").arg("-x").arg(deb.path()).arg(&root))?;
+
+    fn of(dir: &Path, sources: &str) -> Result<Self, String> {
+        for sub in ["lists/partial", "cache/archives/partial", "etc"] {
+            let sub = dir.join(sub);
+            fs::create_dir_all(&sub).map_err(|error| format!("{}: {error}", sub.display()))?;
+        }
+        let write = |name: &str, text: &str| {
+            let path = dir.join(name);
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        write("etc/sources.list", sources)?;
+        write("etc/status", "")?;
+        write("apt.conf", &configuration(dir))?;
+        let index = Index { dir: dir.to_path_buf() };
+        index.apt("apt-get", &["-q", "update"], dir)?;
+        Ok(index)
     }
-    Ok(root)
+
+    /// Every package whose name begins with one of `prefixes`.
+    pub(super) fn packages(&self, prefixes: &[&str]) -> Result<Vec<Package>, String> {
+        let text = self.apt("apt-cache", &["dumpavail"], &self.dir)?;
+        Ok(stanzas(&String::from_utf8_lossy(&text))
+            .filter(|package| prefixes.iter().any(|prefix| package.name.starts_with(prefix)))
+            .collect())
+    }
+
+    /// Fetches packages and unpacks each into the directory that is returned. apt compares size and
+    /// sum of each with the index.
+    pub(super) fn unpack(&self, packages: &[&str]) -> Result<PathBuf, String> {
+        let says = |dir: &Path, error: std::io::Error| format!("{}: {error}", dir.display());
+        let (debs, root) = (self.dir.join("debs"), self.dir.join("root"));
+        for dir in [&debs, &root] {
+            if dir.exists() {
+                fs::remove_dir_all(dir).map_err(|error| says(dir, error))?;
+            }
+            fs::create_dir(dir).map_err(|error| says(dir, error))?;
+        }
+        self.apt("apt-get", &[&["-q", "download"], packages].concat(), &debs)?;
+        for deb in fs::read_dir(&debs).map_err(|error| says(&debs, error))?.flatten() {
+            let mut command = Command::new("dpkg-deb");
+            command.arg("-x").arg(deb.path()).arg(&root);
+            output(command)?;
+        }
+        Ok(root)
+    }
+
+    fn apt(&self, program: &str, arguments: &[&str], place: &Path) -> Result<Vec<u8>, String> {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", self.dir.join("apt.conf")).current_dir(place).args(arguments);
+        Ok(output(command)?.stdout)
+    }
+}
+
+/// The packages of a text of stanzas, `deb-control(5)`.
+fn stanzas(text: &str) -> impl Iterator<Item = Package> + '_ {
+    text.split("\n\n").filter_map(|stanza| {
+        let mut package = Package::default();
+        for line in stanza.lines() {
+            match line.split_once(": ") {
+                Some(("Package", name)) => package.name = name.to_owned(),
+                Some(("Version", version)) => package.version = version.to_owned(),
+                Some(("SHA256", sum)) => package.sha256 = sum.to_owned(),
+                _ => {}
+            }
+        }
+        (!package.name.is_empty()).then_some(package)
+    })
 }
 
 /// As root apt would drop to a user who cannot read our directory.
@@ -84,22 +145,6 @@ fn configuration(dir: &Path) -> String {
          Acquire::Languages \"none\";\n\
          Acquire::Retries \"2\";\n"
     )
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let arguments: Vec<_> =
-        command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let name = format!("{name} {}", arguments.join(" "));
-    let output = command
-        .stdin(std::process::Stdio::null())
-        .output()
-        .map_err(|error| format!("{name}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{name}: {}", text.trim()))
 }
 
 /// The Debian archive that the system's apt uses.
@@ -187,7 +232,7 @@ mod tests {
         let archive = deb822(text).unwrap();
         assert_eq!(
             archive.line("forky"),
-            "deb [signed-by=/usr/share/keyrings/debian.gpg] http://mirror.invalid/debian forky main\n"
+            "deb [target=Packages signed-by=/usr/share/keyrings/debian.gpg] http://mirror.invalid/debian forky main\n"
         );
     }
 
@@ -200,10 +245,13 @@ mod tests {
         let archive = one_line(text).unwrap();
         assert_eq!(
             archive.line("sid"),
-            "deb [signed-by=/k.gpg] http://mirror.invalid/debian sid main\n"
+            "deb [target=Packages signed-by=/k.gpg] http://mirror.invalid/debian sid main\n"
         );
         let plain = one_line("deb http://mirror.invalid/debian stable main").unwrap();
-        assert_eq!(plain.line("forky"), "deb http://mirror.invalid/debian forky main\n");
+        assert_eq!(
+            plain.line("forky"),
+            "deb [target=Packages] http://mirror.invalid/debian forky main\n"
+        );
         assert_eq!(one_line("deb http://mirror.invalid/debian stable non-free"), None);
     }
 
@@ -215,5 +263,49 @@ mod tests {
         fs::create_dir(&parts).unwrap();
         fs::write(parts.join("a.list"), "deb http://a.invalid/debian sid main\n").unwrap();
         assert_eq!(system_archive(etc.path()).unwrap().uri, "http://a.invalid/debian");
+    }
+
+    /// A repository with one package in which one file is.
+    fn repository(dir: &Path) {
+        let tree = dir.join("tree");
+        fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+        fs::write(tree.join("file"), "contents").unwrap();
+        let control = "Package: thing\nVersion: 1\nArchitecture: all\nMaintainer: nobody\n";
+        fs::write(tree.join("DEBIAN/control"), format!("{control}Description: thing\n")).unwrap();
+        let mut build = Command::new("dpkg-deb");
+        build.args(["--build", "--root-owner-group"]).arg(&tree).arg(dir.join("thing.deb"));
+        output(build).unwrap();
+        let mut sum = Command::new("sha256sum");
+        sum.arg(dir.join("thing.deb"));
+        let sum = String::from_utf8(output(sum).unwrap().stdout).unwrap();
+        let sum = sum.split_whitespace().next().unwrap();
+        let size = fs::metadata(dir.join("thing.deb")).unwrap().len();
+        let place = format!("Filename: ./thing.deb\nSize: {size}\nSHA256: {sum}\n");
+        fs::write(dir.join("Packages"), format!("{control}{place}")).unwrap();
+    }
+
+    /// Goal: what was changed on the way is not used. Method: a repository of our own, whose package
+    /// is changed after the index was made.
+    #[test]
+    fn a_package_whose_sum_is_not_that_of_the_index_is_refused() {
+        if Command::new("apt-get").arg("--version").output().is_err() {
+            return println!("not run: there is no apt here");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        repository(dir.path());
+        let sources = format!("deb [trusted=yes] file:{} ./\n", dir.path().display());
+        let index = Index::of(&dir.path().join("apt"), &sources).unwrap();
+        let packages = index.packages(&["thing"]).unwrap();
+        assert_eq!((packages.len(), packages[0].version.as_str()), (1, "1"));
+        assert_eq!(packages[0].sha256.len(), 64);
+        let root = index.unpack(&["thing"]).unwrap();
+        assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "contents");
+        let deb = dir.path().join("thing.deb");
+        let mut bytes = fs::read(&deb).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&deb, bytes).unwrap();
+        let error = index.unpack(&["thing"]).unwrap_err();
+        assert!(error.contains("apt-get") && error.contains("download"), "{error}");
+        assert_eq!(index.packages(&["no-such"]), Ok(Vec::new()));
     }
 }

@@ -1,5 +1,6 @@
 //! A root directory for a guest: our executable, what it is linked to, and nothing else.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,31 +10,44 @@ use super::elf;
 /// Where the executable stands in the guest.
 pub(super) const INIT: &str = "/ifq";
 
-/// Fills `root` with `ifq` and its shared objects.
-pub(super) fn make(root: &Path, ifq: &Path) -> Result<(), String> {
-    let says = |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
-    for dir in ["proc", "dev", "tmp"] {
-        let dir = root.join(dir);
-        fs::create_dir_all(&dir).map_err(|error| says(&dir, &error))?;
-    }
-    let file = fs::read(ifq).map_err(|error| says(ifq, &error))?;
-    copy(ifq, root, Path::new(INIT))?;
-    if let Some(loader) = elf::interpreter_name(&file) {
-        copy(Path::new(loader), root, Path::new(loader))?;
-        for object in shared_objects(loader, ifq)? {
-            copy(&object, root, &object)?;
+/// The files of a guest's root directory, by their absolute names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Root(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Root {
+    /// `ifq` and its shared objects.
+    pub(super) fn of(ifq: &Path) -> Result<Self, String> {
+        let mut root = Root::default();
+        let file = read(ifq)?;
+        if let Some(loader) = elf::interpreter_name(&file) {
+            root.add(loader, read(Path::new(loader))?);
+            for object in shared_objects(loader, ifq)? {
+                let bytes = read(&object)?;
+                root.add(object, bytes);
+            }
         }
+        root.add(INIT, file);
+        Ok(root)
     }
-    Ok(())
+
+    /// Adds a file.
+    pub(super) fn add(&mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) {
+        self.0.insert(path.into(), bytes);
+    }
+
+    /// The files, in the order of their names; all of them may be executed.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.0.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()))
+    }
+
+    /// Directories that are wanted even if nothing is in them.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        ["/dev", "/proc", "/tmp"].iter().map(Path::new)
+    }
 }
 
-fn copy(from: &Path, root: &Path, to: &Path) -> Result<(), String> {
-    let to = root.join(to.strip_prefix("/").unwrap_or(to));
-    let says = |error: std::io::Error| format!("copying {} for the guest: {error}", from.display());
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(says)?;
-    }
-    fs::copy(from, &to).map(drop).map_err(says)
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("reading {} for the guest: {error}", file.display()))
 }
 
 /// The files that a program's own loader maps for it.
@@ -75,18 +89,17 @@ mod tests {
     }
 
     #[test]
-    fn a_root_for_this_very_program_starts_it_again() {
+    fn a_root_for_this_very_program_has_it_and_everything_it_is_linked_to() {
         let exe = std::env::current_exe().unwrap();
-        let root = tempfile::tempdir().unwrap();
-        make(root.path(), &exe).unwrap();
+        let root = Root::of(&exe).unwrap();
         let file = fs::read(&exe).unwrap();
-        assert_eq!(fs::read(root.path().join("ifq")).unwrap(), file);
+        let inside: BTreeMap<_, _> = root.files().collect();
+        assert_eq!(inside[Path::new(INIT)], file);
         if let Some(loader) = elf::interpreter_name(&file) {
-            let inside = |path: &Path| root.path().join(path.strip_prefix("/").unwrap());
-            assert!(inside(Path::new(loader)).is_file());
+            assert!(inside.contains_key(Path::new(loader)));
             let objects = shared_objects(loader, &exe).unwrap();
             assert!(!objects.is_empty());
-            assert!(objects.iter().all(|object| inside(object).is_file()));
+            assert!(objects.iter().all(|object| inside.contains_key(object.as_path())));
         }
     }
 }

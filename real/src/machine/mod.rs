@@ -1,7 +1,11 @@
 //! What a test can run on.
 
 #[cfg(target_os = "linux")]
+mod again;
+#[cfg(target_os = "linux")]
 mod apt;
+#[cfg(target_os = "linux")]
+mod cache;
 #[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
@@ -10,11 +14,25 @@ mod elf;
 mod host;
 #[cfg(target_os = "linux")]
 mod image;
+#[cfg(target_os = "linux")]
+mod initramfs;
+#[cfg(target_os = "linux")]
+mod kernels;
+#[cfg(target_os = "linux")]
+mod kvm;
 mod on;
+#[cfg(target_os = "linux")]
+mod origin;
+#[cfg(target_os = "linux")]
+mod process;
+#[cfg(target_os = "linux")]
+mod qemu;
+#[cfg(target_os = "linux")]
+mod stock;
 #[cfg(target_os = "linux")]
 mod uml;
 #[cfg(target_os = "linux")]
-mod workdir;
+mod wires;
 
 use std::fmt;
 
@@ -25,6 +43,10 @@ use crate::job::{Job, Line, Reply};
 #[cfg(target_os = "linux")]
 pub use host::Host;
 pub use on::{On, ParseError, Series};
+#[cfg(target_os = "linux")]
+pub use qemu::Qemu;
+#[cfg(target_os = "linux")]
+pub use stock::{Stock, fetch, stock};
 #[cfg(target_os = "linux")]
 pub use uml::Uml;
 

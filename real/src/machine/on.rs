@@ -128,21 +128,29 @@ impl On {
         }
     }
 
-    /// The machine; this very executable is what runs in it.
+    /// The machine, with one processor if it is a guest.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotRun`] where it cannot be.
+    pub fn machine(&self) -> Result<Box<dyn Machine>, Failure> {
+        self.machine_with(1)
+    }
+
+    /// The machine; this very executable is what runs in it. QEMU gives its guest `cpus` processors.
     ///
     /// # Errors
     ///
     /// [`Failure::NotRun`] where it cannot be.
     #[cfg(target_os = "linux")]
-    pub fn machine(&self) -> Result<Box<dyn Machine>, Failure> {
+    pub fn machine_with(&self, cpus: u32) -> Result<Box<dyn Machine>, Failure> {
         let ifq = std::env::current_exe()
             .map_err(|error| Failure::NotRun(format!("where ifq itself is: {error}")))?;
         Ok(match self {
             On::Host => Box::new(super::Host::new(&ifq)),
             On::Uml => Box::new(super::Uml::new(&ifq)?),
-            On::Qemu(_) | On::Kernel(_) => {
-                return Err(Failure::NotRun(format!("{self} cannot be started yet")));
-            }
+            On::Qemu(series) => Box::new(super::Qemu::debian(&ifq, *series, cpus)?),
+            On::Kernel(path) => Box::new(super::Qemu::file(&ifq, path, cpus)),
         })
     }
 
@@ -152,7 +160,7 @@ impl On {
     ///
     /// Always [`Failure::NotRun`].
     #[cfg(not(target_os = "linux"))]
-    pub fn machine(&self) -> Result<Box<dyn Machine>, Failure> {
+    pub fn machine_with(&self, _: u32) -> Result<Box<dyn Machine>, Failure> {
         Err(Failure::NotRun("this system is not Linux".into()))
     }
 }

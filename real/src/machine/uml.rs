@@ -4,34 +4,39 @@
 //! newer than this system's, so that of the same suite is unpacked beside it, and a copy of the
 //! kernel's program is made to ask for the loader in the directory that it is started in.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-
-use super::workdir::WorkDir;
-use super::{Failure, Machine, On, apt, child, elf, image};
-use crate::job::{Job, Line, Reply};
+use super::apt::Index;
+use super::cache::Cache;
+use super::image::{INIT, Root};
+use super::origin::Origin;
+use super::wires::INPUT;
+use super::{Failure, Machine, On, again, child, elf, initramfs, process};
+use crate::job::{How, Job, Line, Reply};
 
 /// The suite that the kernel is taken from.
 const SUITE: &str = "forky";
+/// The package.
+const PACKAGE: &str = "user-mode-linux";
 /// The kernel's program in its package.
 const PROGRAM: &str = "usr/bin/linux.uml";
 /// The C library's directory in its package.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// Its loader.
 const LOADER: &str = "./ld-linux-x86-64.so.2";
-/// How directories begin that a fetch works in.
-const FETCH: &str = "fetch-";
 /// The guest's memory.
 const MEMORY: &str = "mem=512M";
+/// Time for the first line: the kernel boots and probes in it.
+const BOOT: Duration = Duration::from_secs(60);
 
 /// The machine.
 #[derive(Debug)]
 pub struct Uml {
     ifq: PathBuf,
-    cache: PathBuf,
+    cache: Cache,
 }
 
 impl Uml {
@@ -41,65 +46,48 @@ impl Uml {
     ///
     /// [`Failure::NotRun`] if there is no directory for a cache.
     pub fn new(ifq: &Path) -> Result<Self, Failure> {
-        let absolute = |name: &str| {
-            std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
-        };
-        let cache = absolute("XDG_CACHE_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-            .ok_or_else(|| {
-                Failure::NotRun(
-                    "neither XDG_CACHE_HOME nor HOME says where to keep a kernel".into(),
-                )
-            })?;
-        Ok(Uml { ifq: ifq.to_path_buf(), cache: cache.join("ifq") })
+        Ok(Uml { ifq: ifq.to_path_buf(), cache: Cache::of_user().map_err(Failure::NotRun)? })
     }
+}
 
-    /// The directory with the kernel and its libraries, fetched if it is not there.
-    fn kernel(&self) -> Result<PathBuf, String> {
-        if std::env::consts::ARCH != "x86_64" {
-            return Err(format!("user-mode Linux is not there for {}", std::env::consts::ARCH));
-        }
-        let says =
-            |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
-        let home = self.cache.join(format!("uml-{SUITE}"));
-        if home.is_dir() {
-            return Ok(home);
-        }
-        fs::create_dir_all(&self.cache).map_err(|error| says(&self.cache, &error))?;
-        let lock = self.cache.join("lock");
-        let held = File::create(&lock).map_err(|error| says(&lock, &error))?;
-        flock(&held, FlockOperation::LockExclusive).map_err(|error| says(&lock, &error))?;
-        if home.is_dir() {
-            return Ok(home);
-        }
-        self.sweep();
-        let work = tempfile::Builder::new()
-            .prefix(FETCH)
-            .tempdir_in(&self.cache)
-            .map_err(|error| says(&self.cache, &error))?;
-        eprintln!("ifq: fetching the packages user-mode-linux and libc6 of {SUITE} with apt, once");
-        let root = apt::fetch(work.path(), SUITE, &["user-mode-linux", "libc6"])?;
-        let libraries = root.join(LIBRARIES);
-        let program = root.join(PROGRAM);
-        let mut kernel = fs::read(&program).map_err(|error| says(&program, &error))?;
-        elf::set_interpreter(&mut kernel, LOADER).map_err(|error| says(&program, &error))?;
-        let patched = libraries.join("linux.uml");
-        fs::write(&patched, kernel).map_err(|error| says(&patched, &error))?;
-        let mode = fs::metadata(&program).map_err(|error| says(&program, &error))?.permissions();
-        fs::set_permissions(&patched, mode).map_err(|error| says(&patched, &error))?;
-        // The rename comes last: the directory is there only when all of it is.
-        fs::rename(&libraries, &home).map_err(|error| says(&home, &error))?;
-        Ok(home)
-    }
+/// The directory of the kernel in the cache.
+fn place() -> String {
+    format!("user-mode-{SUITE}")
+}
 
-    /// Removes what a killed fetch has left behind; the lock is held.
-    fn sweep(&self) {
-        for entry in fs::read_dir(&self.cache).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(FETCH)) {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
+/// The directory with the kernel and its libraries, fetched if it is not there, or anyway.
+pub(super) fn kernel(cache: &Cache, again: bool) -> Result<PathBuf, String> {
+    if std::env::consts::ARCH != "x86_64" {
+        return Err(format!("user-mode Linux is not there for {}", std::env::consts::ARCH));
     }
+    if again { cache.renew(&place(), fetch) } else { cache.get(&place(), fetch) }
+}
+
+/// Where the kernel in the cache is from, if there is one.
+pub(super) fn cached(cache: &Cache) -> Option<Origin> {
+    cache.find(&place()).and_then(|home| Origin::read(&home).ok())
+}
+
+fn fetch(work: &Path) -> Result<PathBuf, String> {
+    let says = |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
+    eprintln!("ifq: fetching the packages {PACKAGE} and libc6 of {SUITE} with apt, once");
+    let index = Index::fetch(&work.join("apt"), &[SUITE])?;
+    let package = index
+        .packages(&[PACKAGE])?
+        .into_iter()
+        .find(|package| package.name == PACKAGE)
+        .ok_or_else(|| format!("{SUITE} has no package {PACKAGE} for this machine"))?;
+    let root = index.unpack(&[PACKAGE, "libc6"])?;
+    let libraries = root.join(LIBRARIES);
+    let program = root.join(PROGRAM);
+    let mut kernel = fs::read(&program).map_err(|error| says(&program, &error))?;
+    elf::set_interpreter(&mut kernel, LOADER).map_err(|error| says(&program, &error))?;
+    let patched = libraries.join("linux.uml");
+    fs::write(&patched, kernel).map_err(|error| says(&patched, &error))?;
+    let mode = fs::metadata(&program).map_err(|error| says(&program, &error))?.permissions();
+    fs::set_permissions(&patched, mode).map_err(|error| says(&patched, &error))?;
+    Origin::from(package).write(&libraries)?;
+    Ok(libraries)
 }
 
 impl Machine for Uml {
@@ -109,46 +97,40 @@ impl Machine for Uml {
 
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&Line)) -> Result<Reply, Failure> {
         // From here on a signal ends us in order.
-        child::interrupted();
-        let kernel = match self.kernel() {
+        process::interrupted();
+        let kernel = match kernel(&self.cache, false) {
             Ok(kernel) => kernel,
-            Err(_) if child::interrupted() => return Err(Failure::Interrupted),
+            Err(_) if process::interrupted() => return Err(Failure::Interrupted),
             Err(reason) => return Err(Failure::NotRun(reason)),
         };
-        let dir = WorkDir::new().map_err(Failure::NotRun)?;
-        let (command, console) =
-            prepare(dir.path(), &kernel, &self.ifq, job).map_err(Failure::NotRun)?;
-        child::supervise(command, job, &dir.path().join("root/answer.jsonl"), &console, progress)
+        let root = Root::of(&self.ifq).map_err(Failure::NotRun)?;
+        let how = How { cpus: Some(1), ..How::default() };
+        again::run(job, how, progress, &mut |part, _, progress| {
+            let wires = initramfs::wires(&root, part).map_err(Failure::NotRun)?;
+            let mut command = command(&kernel);
+            command.args(["--", "guest", initramfs::JOB, ANSWER]);
+            wires.connect(&mut command).map_err(Failure::NotRun)?;
+            child::supervise(command, part, &wires, BOOT, progress)
+        })
     }
 }
 
-/// The guest's root, the job in it, and the command that boots it.
-fn prepare(dir: &Path, kernel: &Path, ifq: &Path, job: &Job) -> Result<(Command, PathBuf), String> {
-    let root = dir.join("root");
-    let flags = root.to_str().filter(|path| !path.contains([' ', ',', '"']));
-    let flags =
-        flags.ok_or("the temporary directory's name cannot stand on a kernel command line")?;
-    fs::create_dir(&root).map_err(|error| error.to_string())?;
-    image::make(&root, ifq)?;
-    let text = serde_json::to_vec(job).map_err(|error| error.to_string())?;
-    fs::write(root.join("job.json"), text).map_err(|error| format!("the job: {error}"))?;
-    let console = dir.join("console");
-    let log = File::create(&console).map_err(|error| format!("the console: {error}"))?;
+/// The serial line in the guest that goes to the answer.
+const ANSWER: &str = "/dev/ttyS0";
+
+/// The kernel with its devices; what follows are further arguments.
+fn command(kernel: &Path) -> Command {
     let mut command = Command::new(kernel.join("linux.uml"));
     command
         .current_dir(kernel)
         .env_clear()
         .env("LD_LIBRARY_PATH", kernel)
-        .env("HOME", dir)
         .env("PATH", "/usr/bin:/bin")
-        .args([MEMORY, "rootfstype=hostfs", "rw", "con=null", "con0=null,fd:1", "console=tty0"])
+        .args([MEMORY, "con=null", "con0=null,fd:2", "console=tty0", "ssl=null", "ssl0=null,fd:1"])
         .args(["printk.time=1", "panic=-1"])
-        .arg(format!("rootflags={flags}"))
-        .arg(format!("uml_dir={}/", dir.display()))
-        .arg(format!("init={}", image::INIT))
-        .args(["--", "guest", "/job.json", "/answer.jsonl"])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().map_err(|error| format!("the console: {error}"))?)
-        .stderr(log);
-    Ok((command, console))
+        // Nowhere: it would keep files for a management console that nobody uses.
+        .arg("uml_dir=/dev/null/")
+        .arg(format!("initrd={INPUT}"))
+        .arg(format!("rdinit={INIT}"));
+    command
 }

@@ -1,0 +1,186 @@
+//! `ifq rig`: the machines that tests run on.
+
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::json;
+
+use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use crate::job::{How, Job};
+use crate::machine::{Failure, On, ParseError, Series};
+use ifq_sim::{say, tell};
+
+/// The arguments of `ifq rig`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    ifq rig list                       what there is here\n  \
+    ifq rig fetch 7.2 7.3              Debian's newest kernels of two series\n  \
+    ifq rig boot --on qemu:7.3         start it, and say what it can do\n  \
+    ifq rig boot --on kernel:arch/x86/boot/bzImage --cpus 2")]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Every machine: what is fetched, which kernel, accelerated or not and why not
+    #[command(after_help = "Examples:\n  ifq rig list\n  ifq rig list --json")]
+    List {
+        /// One JSON object a line for each machine
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch kernels from Debian into the user's cache, through the system's apt
+    #[command(after_help = "Examples:\n  ifq rig fetch\n  ifq rig fetch 7.3 uml\n  \
+        ifq rig fetch 7.3 --again")]
+    Fetch {
+        /// A series such as 7.3, or uml; none: all known ones
+        #[arg(value_name = "SERIES", value_parser = fetchable)]
+        machines: Vec<On>,
+        /// Fetch what is there already, too: the newest of its series
+        #[arg(long)]
+        again: bool,
+    },
+    /// Start a machine, say how long it takes and what its kernel can do
+    #[command(after_help = "Examples:\n  ifq rig boot --on uml\n  \
+        ifq rig boot --on qemu:7.2 --cpus 2 --json")]
+    Boot {
+        /// Which machine: host, uml, qemu:SERIES or kernel:PATH
+        #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
+        on: On,
+        /// Processors of a guest in QEMU
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        cpus: u32,
+        /// One JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Does it; the exit code.
+#[must_use]
+pub fn rig(args: &Args) -> u8 {
+    match &args.command {
+        Command::List { json } => done(list(*json), *json),
+        Command::Fetch { machines, again } => fetch(machines, *again),
+        Command::Boot { on, cpus, json } => done(boot(on, *cpus, *json), *json),
+    }
+}
+
+/// A machine that can be fetched; a series stands for Debian's kernel of it.
+fn fetchable(text: &str) -> Result<On, String> {
+    let on = match text.parse::<Series>() {
+        Ok(series) => On::Qemu(series),
+        Err(_) => text.parse().map_err(|error: ParseError| error.to_string())?,
+    };
+    match on {
+        On::Uml | On::Qemu(_) => Ok(on),
+        On::Host | On::Kernel(_) => {
+            Err(format!("there is nothing to fetch for `{text}`; expected a series or uml"))
+        }
+    }
+}
+
+fn done(result: Result<(), Failure>, json: bool) -> u8 {
+    match result {
+        Ok(()) => EXIT_OK,
+        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
+        Err(Failure::NotRun(reason)) => {
+            if json {
+                say!("{}", json!({ "result": "not-run", "reason": reason }));
+            } else {
+                say!("not run: {reason}");
+            }
+            EXIT_NOT_RUN
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn list(json: bool) -> Result<(), Failure> {
+    for machine in crate::machine::stock()? {
+        if json {
+            say!("{}", json!(machine));
+            continue;
+        }
+        let kernel = match (&machine.kernel, machine.cached) {
+            (Some(kernel), _) => kernel.as_str(),
+            (None, true) => "unknown",
+            (None, false) => "not fetched yet",
+        };
+        let how = match machine.accelerated {
+            Some(true) => "accelerated",
+            Some(false) => "emulated",
+            None => "",
+        };
+        say!("{:<10} {kernel:<42} {how}", machine.machine);
+        if let Some(reason) = &machine.reason {
+            say!("{:<10} {reason}", "");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn list(_: bool) -> Result<(), Failure> {
+    On::Host.machine().map(drop)
+}
+
+#[cfg(target_os = "linux")]
+fn fetch(machines: &[On], again: bool) -> u8 {
+    let all = || std::iter::once(On::Uml).chain(Series::KNOWN.map(On::Qemu)).collect();
+    let machines: Vec<On> = if machines.is_empty() { all() } else { machines.to_vec() };
+    let mut worst = EXIT_OK;
+    for on in machines {
+        match crate::machine::fetch(&on, again) {
+            Ok(()) => say!("{on}: fetched"),
+            Err(Failure::Interrupted) => return EXIT_INTERRUPTED,
+            Err(Failure::NotRun(reason)) => {
+                say!("{on}: not fetched: {reason}");
+                worst = EXIT_NOT_RUN;
+            }
+        }
+    }
+    worst
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fetch(_: &[On], _: bool) -> u8 {
+    done(On::Host.machine().map(drop), false)
+}
+
+fn boot(on: &On, cpus: u32, json: bool) -> Result<(), Failure> {
+    let reply = on.machine_with(cpus)?.run(&Job::probe(), &mut |_| {})?;
+    if json {
+        say!("{}", json!({ "machine": on.to_string(), "how": reply.how, "probe": reply.probe }));
+        return Ok(());
+    }
+    let How { boot_ms, notes, .. } = &reply.how;
+    let how = match reply.how.to_string() {
+        how if how.is_empty() => how,
+        how => format!(" ({how})"),
+    };
+    say!("{on}{how} was up after {:.1} s", *boot_ms as f64 / 1000.0);
+    for note in notes {
+        say!("  {note}");
+    }
+    tell!("{}", reply.probe);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_alone_can_be_fetched_and_a_host_cannot() {
+        assert_eq!(fetchable("7.3"), Ok(On::Qemu(Series::new(7, 3))));
+        assert_eq!(fetchable("qemu:7.3"), fetchable("7.3"));
+        assert_eq!(fetchable("uml"), Ok(On::Uml));
+        for (text, says) in [("host", "nothing to fetch"), ("7", "qemu:SERIES")] {
+            let error = fetchable(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A kernel in QEMU: Debian's newest of a series, or one that the user has built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::cache::Cache;
+use super::child::Boot;
+use super::image::{INIT, Root};
+use super::wires::{ANSWER, CONSOLE_PATH, INPUT};
+use super::{Failure, Machine, On, Series, again, child, initramfs, kernels, kvm, process};
+use crate::job::{How, Job, Line, Reply};
+
+/// The program; `apt-get install qemu-system-x86` brings it.
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+/// The guest's memory in MiB.
+const MEMORY: &str = "768";
+/// Time for the first line: the kernel boots and probes in it.
+const BOOT_ACCELERATED: Duration = Duration::from_secs(60);
+/// The same if every instruction is emulated.
+const BOOT_EMULATED: Duration = Duration::from_secs(240);
+/// What every kernel is told: warnings go to the console; memory that is used after it was freed is
+/// noticed; what only costs time in a machine of our own is off.
+const KERNEL: [&str; 8] = [
+    "console=ttyS0",
+    "loglevel=5",
+    "panic=-1",
+    "panic_on_warn=0",
+    "slab_debug=FZPU",
+    "kfence.sample_interval=1",
+    "mitigations=off",
+    "random.trust_cpu=on",
+];
+/// The serial line in the guest that goes to the answer.
+const ANSWER_LINE: &str = "/dev/ttyS1";
+
+/// The machine.
+#[derive(Debug)]
+pub struct Qemu {
+    ifq: PathBuf,
+    kernel: Kernel,
+    cpus: u32,
+}
+
+#[derive(Debug)]
+enum Kernel {
+    Debian(Series, Cache),
+    File(PathBuf),
+}
+
+impl Qemu {
+    /// Debian's newest kernel of a series with so many processors; `ifq` is the executable that
+    /// understands `ifq guest` and becomes the guest's init.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotRun`] if there is no directory for a cache.
+    pub fn debian(ifq: &Path, series: Series, cpus: u32) -> Result<Self, Failure> {
+        let cache = Cache::of_user().map_err(Failure::NotRun)?;
+        Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Debian(series, cache), cpus })
+    }
+
+    /// A kernel image of the user.
+    #[must_use]
+    pub fn file(ifq: &Path, image: &Path, cpus: u32) -> Self {
+        Qemu { ifq: ifq.into(), kernel: Kernel::File(image.into()), cpus }
+    }
+
+    /// The path of the kernel's image, fetched if need be.
+    fn image(&self) -> Result<PathBuf, Failure> {
+        if std::env::consts::ARCH != "x86_64" {
+            let arch = std::env::consts::ARCH;
+            return Err(Failure::NotRun(format!("kernels for amd64 are not run on {arch}")));
+        }
+        present().map_err(Failure::NotRun)?;
+        match &self.kernel {
+            Kernel::File(path) => Ok(path.clone()),
+            Kernel::Debian(series, cache) => match kernels::get(cache, *series, false) {
+                Ok(image) => Ok(image.path),
+                Err(_) if process::interrupted() => Err(Failure::Interrupted),
+                Err(reason) => Err(Failure::NotRun(reason)),
+            },
+        }
+    }
+}
+
+/// Whether QEMU is there.
+///
+/// # Errors
+///
+/// How to install it.
+pub(super) fn present() -> Result<(), String> {
+    match Command::new(PROGRAM).arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{PROGRAM} --version fails ({})", output.status)),
+        Err(error) => Err(format!(
+            "{PROGRAM} does not start ({error}); on Debian: apt-get install qemu-system-x86"
+        )),
+    }
+}
+
+impl Machine for Qemu {
+    fn name(&self) -> String {
+        match &self.kernel {
+            Kernel::Debian(series, _) => On::Qemu(*series),
+            Kernel::File(path) => On::Kernel(path.clone()),
+        }
+        .to_string()
+    }
+
+    fn run(&self, job: &Job, progress: &mut dyn FnMut(&Line)) -> Result<Reply, Failure> {
+        // From here on a signal ends us in order.
+        process::interrupted();
+        let image = self.image()?;
+        let kvm = kvm::works(&image);
+        if process::interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        let mut how = How { accelerated: Some(kvm.is_ok()), ..How::default() };
+        how.cpus = Some(self.cpus);
+        how.notes.extend(kvm.err().map(|reason| format!("emulated without KVM: {reason}")));
+        let root = Root::of(&self.ifq).map_err(Failure::NotRun)?;
+        again::run(job, how, progress, &mut |part, how, progress| {
+            start_anyhow(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
+        })
+    }
+}
+
+/// Starts a machine, and if it does not come up, in a more modest way: with one processor.
+fn start_anyhow(
+    how: &mut How,
+    boot: &mut dyn FnMut(&How) -> Result<Boot, Failure>,
+) -> Result<Boot, Failure> {
+    let first = boot(how)?;
+    let cpus = how.cpus.unwrap_or(1);
+    if first.probe.is_some() || cpus == 1 {
+        return Ok(first);
+    }
+    let why = first.end.lines().find(|line| line.contains("panic")).unwrap_or(&first.end);
+    let why = why.lines().next().unwrap_or_default();
+    how.notes.push(format!("1 CPU, because it did not come up with {cpus}: {why}"));
+    how.cpus = Some(1);
+    boot(how)
+}
+
+fn boot(
+    image: &Path,
+    root: &Root,
+    job: &Job,
+    how: &How,
+    progress: &mut dyn FnMut(&Line),
+) -> Result<Boot, Failure> {
+    let wires = initramfs::wires(root, job).map_err(Failure::NotRun)?;
+    let accelerated = how.accelerated == Some(true);
+    let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
+    command
+        .args(["-chardev", &format!("file,id=console,append=on,path={CONSOLE_PATH}")])
+        .args(["-chardev", &format!("file,id=answer,append=on,path={ANSWER}")])
+        .args(["-serial", "chardev:console", "-serial", "chardev:answer"])
+        .args(["-initrd", INPUT, "-append"])
+        .arg(append(&["guest", initramfs::JOB, ANSWER_LINE]));
+    wires.connect(&mut command).map_err(Failure::NotRun)?;
+    let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
+    child::supervise(command, job, &wires, limit, progress)
+}
+
+/// QEMU with a kernel and without any device.
+fn command(image: &Path, accelerated: bool, cpus: u32) -> Command {
+    let (accel, cpu) = if accelerated { ("kvm", "host") } else { ("tcg,thread=multi", "max") };
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["-machine", "q35", "-accel", accel, "-cpu", cpu, "-smp", &cpus.to_string()])
+        .args(["-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
+        .arg("-kernel")
+        .arg(image);
+    command
+}
+
+/// The kernel's command line, and our own as its init.
+fn append(init: &[&str]) -> String {
+    let rdinit = format!("rdinit={INIT}");
+    [&KERNEL[..], &[&rdinit, "--"], init].concat().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Probe;
+
+    fn booted(up: bool) -> Boot {
+        let probe = up.then(Probe::default);
+        let end = "it died; its console:\n[1] Kernel panic - not syncing: Oops".into();
+        Boot { probe, up: Duration::ZERO, reports: Vec::new(), end }
+    }
+
+    #[test]
+    fn a_guest_that_does_not_come_up_with_two_processors_is_given_one_and_that_is_said() {
+        let mut how = How { cpus: Some(2), ..How::default() };
+        let boot = start_anyhow(&mut how, &mut |how| Ok(booted(how.cpus == Some(1)))).unwrap();
+        assert!(boot.probe.is_some());
+        assert_eq!(how.cpus, Some(1));
+        assert!(how.notes[0].contains("Kernel panic"), "{how:?}");
+        let mut how = How { cpus: Some(1), ..How::default() };
+        assert!(start_anyhow(&mut how, &mut |_| Ok(booted(false))).unwrap().probe.is_none());
+        assert_eq!(how.notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn arguments_of_the_kernel_stand_before_those_of_its_init() {
+        let line = append(&["guest", "/job"]);
+        assert!(line.starts_with("console=ttyS0 "), "{line}");
+        assert!(line.ends_with(" rdinit=/ifq -- guest /job"), "{line}");
+    }
+}
