@@ -41,6 +41,17 @@ impl Verdict {
     }
 }
 
+/// In what a kernel differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// An outcome is not allowed.
+    Outcome,
+    /// Outcomes apart: the kernel complained, leaked, or delivered wrong bytes.
+    Problem,
+    /// It hung, or went down.
+    Broken,
+}
+
 /// One row of the histogram.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
@@ -61,14 +72,40 @@ pub struct Comparison {
     pub reason: String,
     /// What was seen and what is allowed, in the order of the outcomes.
     pub rows: Vec<Row>,
+    /// Whether what is allowed is known to the last outcome.
+    pub exhaustive: bool,
+    /// In what it differs, if it does.
+    pub difference: Option<Difference>,
+}
+
+impl Comparison {
+    /// How many outcomes are allowed.
+    #[must_use]
+    pub fn allowed(&self) -> usize {
+        self.rows.iter().filter(|row| row.allowed == Some(true)).count()
+    }
+
+    /// How many of those that are allowed were seen.
+    #[must_use]
+    pub fn seen(&self) -> usize {
+        self.rows.iter().filter(|row| row.allowed == Some(true) && row.count > 0).count()
+    }
+
+    /// The share of the allowed outcomes that was seen; `None` if none is known.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        (self.allowed() > 0).then(|| self.seen() as f64 / self.allowed() as f64)
+    }
 }
 
 /// Compares what a machine reported with what the model allows, or with why that is not known.
 #[must_use]
 pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
     let (histogram, problems) = match report {
-        Report::NotRun { reason } => return without_rows(Verdict::NotRun, reason),
-        Report::Broken { reason } => return without_rows(Verdict::Differs, reason),
+        Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
+        Report::Broken { reason } => {
+            return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
+        }
         Report::Seen { histogram, problems } => (histogram, problems),
     };
     let rows = rows(test, histogram, allowed.as_ref().ok());
@@ -89,11 +126,22 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
             format!("the model was not searched to the end; not found: {}", outside.join(" | ")),
         ),
     };
-    Comparison { verdict, reason, rows }
+    let exhaustive = allowed.as_ref().is_ok_and(|allowed| allowed.exhaustive);
+    let difference = (verdict == Verdict::Differs).then_some(match problems.is_empty() {
+        true => Difference::Outcome,
+        false => Difference::Problem,
+    });
+    Comparison { verdict, reason, rows, exhaustive, difference }
 }
 
-fn without_rows(verdict: Verdict, reason: &str) -> Comparison {
-    Comparison { verdict, reason: reason.to_string(), rows: Vec::new() }
+fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
+    Comparison {
+        verdict,
+        reason: reason.to_string(),
+        rows: Vec::new(),
+        exhaustive: false,
+        difference,
+    }
 }
 
 fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) -> Vec<Row> {

@@ -1,6 +1,6 @@
 //! Which tests can be run on a live kernel.
 
-use ifq_model::scenario::{Op, Source, Step, Test};
+use ifq_model::scenario::{Op, RingSetup, Source, Step, Test};
 use ifq_sim::file::verb;
 
 use crate::series::is_released;
@@ -13,18 +13,25 @@ pub fn unsupported(test: &Test) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
         return Some("none of its revisions is a kernel that was released".into());
     }
-    if let Some((_, setup)) = test.setups.first() {
-        return Some(format!("rings with `{}` are not run on live kernels", setup.name()));
+    if let Some(reason) = test.setups.iter().find_map(|(_, setup)| unsupported_setup(*setup)) {
+        return Some(reason);
     }
     let registers = |step: &Step| matches!(step.op, Op::Register { source: Source::Queue(_), .. });
     if test.steps().any(registers) || test.sockets.iter().any(|socket| socket.queue.is_some()) {
         return Some("it needs a network device's receive queue, and there is none here".into());
     }
-    test.steps().find_map(|step| not_done(&step.op))
+    test.steps().find_map(|step| unsupported_op(&step.op))
+}
+
+/// Why a ring is not set up in this way, if it is not.
+#[must_use]
+pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
+    Some(format!("rings with `{}` are not run on live kernels", setup.name()))
 }
 
 /// Why an operation is not executed, if it is not.
-fn not_done(op: &Op) -> Option<String> {
+#[must_use]
+pub fn unsupported_op(op: &Op) -> Option<String> {
     if let Some(quirk) = op.quirks().iter().next() {
         return Some(format!("`{}` with `{quirk}` is not run on live kernels", verb(op)));
     }

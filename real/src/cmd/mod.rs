@@ -1,6 +1,7 @@
 //! The subcommands of `ifq`.
 
-pub mod allowed;
+pub mod conform;
+pub mod how;
 pub mod probe;
 pub mod rig;
 pub mod run;
@@ -54,6 +55,8 @@ pub enum Command {
     Show(show::Args),
     /// Run tests on a kernel and compare what it does with what the model allows
     Run(run::Args),
+    /// Run many tests on many kernels: a table of where they agree with the model
+    Conform(conform::Args),
     /// Say what a kernel can do
     Probe(probe::Args),
     /// The machines that tests run on: list, fetch, boot
@@ -82,6 +85,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Defects(args) => defects::defects(&args),
         Command::Show(args) => show::show(&args),
         Command::Run(args) => with_library(|library| run::run(&args, library)),
+        Command::Conform(args) => with_library(|library| conform::conform(&args, library)),
         Command::Probe(args) => probe::probe(&args),
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest(&job, &answer),

@@ -41,6 +41,8 @@ use thiserror::Error;
 use crate::job::{Job, Line, Reply};
 
 #[cfg(target_os = "linux")]
+pub use process::interrupted;
+#[cfg(target_os = "linux")]
 pub use host::Host;
 pub use on::{On, ParseError, Series};
 #[cfg(target_os = "linux")]
@@ -49,6 +51,13 @@ pub use qemu::Qemu;
 pub use stock::{Stock, fetch, stock};
 #[cfg(target_os = "linux")]
 pub use uml::Uml;
+
+/// Never: there is nothing to interrupt.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn interrupted() -> bool {
+    false
+}
 
 /// Why a machine gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -44,7 +44,7 @@ impl Drop for Guarded {
 }
 
 /// Whether the user asked us to end. The first call installs the handlers.
-pub(super) fn interrupted() -> bool {
+pub fn interrupted() -> bool {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     let flag = FLAG.get_or_init(|| {
         let flag = Arc::new(AtomicBool::new(false));

@@ -94,7 +94,7 @@ fn revision() -> impl TypedValueParser<Value = Revision> {
 }
 
 /// Parses a defect's id.
-fn defect() -> impl TypedValueParser<Value = Defect> {
+pub fn defect() -> impl TypedValueParser<Value = Defect> {
     PossibleValuesParser::new(Defect::ALL.iter().map(|d| d.name()))
         .map(|name| *Defect::ALL.iter().find(|d| d.name() == name).unwrap_or(&Defect::ALL[0]))
 }

@@ -24,6 +24,24 @@ use crate::explore::{Limits, Progress, explore};
 use crate::file::validate;
 use crate::shortest::{fewest_preemptions, shortest};
 
+/// All valid tests that are smaller than a test by one change, the boldest change first, each once.
+///
+/// [`shrink`] asks the explorer about them; whoever has another question asks it of these.
+#[must_use]
+pub fn smaller(test: &Test) -> Vec<Test> {
+    let size = Size::of(test);
+    let mut found: Vec<Test> = Vec::new();
+    for pass in pass::passes(test) {
+        for changed in (0..).map_while(|i| pass(test, i)) {
+            if Size::of(&changed) < size && validate(&changed).is_ok() && !found.contains(&changed)
+            {
+                found.push(changed);
+            }
+        }
+    }
+    found
+}
+
 /// States searched for one change, if nothing else is said.
 pub const STATES: u64 = 1_000_000;
 

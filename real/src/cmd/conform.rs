@@ -1,0 +1,151 @@
+//! `ifq conform`: many tests on many kernels, a table of where they agree with the model.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args as ClapArgs;
+use ifq_sim::cmd::input::{self, Input};
+use ifq_sim::{say, tell};
+
+use super::how::{How, exit_code};
+use super::{EXIT_INTERRUPTED, EXIT_USAGE};
+use crate::conform::campaign::{Campaign, Machine};
+use crate::conform::generated::{self, Kind};
+use crate::conform::measure::{Options, QUIET_MS};
+use crate::conform::progress::Progress;
+use crate::conform::table;
+use crate::machine::On;
+
+/// Repetitions of each test.
+const TIMES: u32 = 100;
+/// A shorter quiet time for drawn tests: most of their waits that end without a completion were
+/// meant to.
+const DRAWN_QUIET_MS: u64 = 60;
+/// Drawn tests that a machine runs in one start.
+const BATCH: usize = 500;
+
+/// The arguments of `ifq conform`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    ifq conform --on uml                                 the whole library\n  \
+    ifq conform --on uml --on qemu:7.3 --times 1000\n  \
+    ifq conform --generate 10000 --seed 1 --on uml       sequences drawn from a seed\n  \
+    ifq conform --generate 100 --races --times 200 --seed 1 --on uml\n  \
+    ifq conform --defect M1 --on uml                     a mistake in the model must be noticed\n\n\
+    A kernel is compared with the revision of its series, and only by files that are for it.")]
+pub struct Args {
+    /// Test files, or folders of them; none: the library that comes with ifq
+    #[arg(value_name = "FILE", conflicts_with = "generate")]
+    pub files: Vec<PathBuf>,
+    /// Where to run them (may be repeated): host, uml, qemu:SERIES or kernel:PATH
+    #[arg(long, value_name = "MACHINE", required = true, value_parser = On::argument)]
+    pub on: Vec<On>,
+    /// Draw so many tests instead: sequences of operations, valid and not
+    #[arg(long, value_name = "N")]
+    pub generate: Option<u64>,
+    /// Draw races instead of sequences: two threads of a few operations
+    #[arg(long, requires = "generate")]
+    pub races: bool,
+    /// Leave out so many of the tests that a seed draws
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "generate")]
+    pub skip: u64,
+    /// How
+    #[command(flatten)]
+    pub how: How,
+    /// Where differences are stored, each as a test file
+    #[arg(long, value_name = "DIR", default_value = "differences")]
+    pub out: PathBuf,
+    /// Make so many differences of each machine smaller, on that machine
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub minimise: usize,
+    /// One JSON object a line for each test and machine
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Args {
+    fn kind(&self) -> Kind {
+        if self.races { Kind::Race } else { Kind::Sequence }
+    }
+
+    fn options(&self) -> Options {
+        let times = if self.generate.is_some() && !self.races { 1 } else { TIMES };
+        let quiet_ms = if self.generate.is_some() { DRAWN_QUIET_MS } else { QUIET_MS };
+        self.how.options(times, quiet_ms)
+    }
+
+    /// What is run, without where and how.
+    fn what(&self) -> String {
+        let races = if self.races { " --races" } else { "" };
+        match self.generate {
+            Some(count) if self.skip > 0 => {
+                format!(" --generate {count}{races} --skip {}", self.skip)
+            }
+            Some(count) => format!(" --generate {count}{races}"),
+            None => self.files.iter().map(|file| format!(" {}", file.display())).collect(),
+        }
+    }
+}
+
+/// Runs the tests on all machines and prints the table; the exit code. `library`: what is run when
+/// no files are named.
+#[must_use]
+pub fn conform(args: &Args, library: &[Input]) -> u8 {
+    let options = args.options();
+    let how = args.how.again(&options);
+    let again = |input: &Input, on: &On| match generated::number(&input.path) {
+        Some(number) => {
+            let races = if args.races { " --races" } else { "" };
+            format!("ifq conform --generate 1{races} --skip {number} --on {on} {how}")
+        }
+        None => format!("ifq conform {} --on {on} {how}", input.path),
+    };
+    let campaign = Campaign {
+        options,
+        predict: Arc::new(args.how.explorer()),
+        out: args.out.clone(),
+        minimise: args.minimise,
+        json: args.json,
+        again: &again,
+        progress: Arc::new(Progress::new()),
+    };
+    let mut machines: Vec<Machine> = args.on.iter().cloned().map(Machine::new).collect();
+    let mut names = Vec::new();
+    let mut interrupted = false;
+    let mut run = |inputs: &[Input]| {
+        names.extend(inputs.iter().map(|input| input.test.name.clone()));
+        interrupted |= campaign.run(inputs, &mut machines).is_err();
+        !interrupted
+    };
+    match args.generate {
+        Some(count) => {
+            let (kind, end) = (args.kind(), args.skip.saturating_add(count));
+            let mut next = args.skip;
+            while next < end {
+                let batch = (end - next).min(BATCH as u64);
+                if !run(&generated::draw(kind, options.seed, next..next + batch)) {
+                    break;
+                }
+                next += batch;
+            }
+        }
+        None => match input::read_or(&args.files, library) {
+            Ok(inputs) => _ = run(&inputs),
+            Err(_) => return EXIT_USAGE,
+        },
+    }
+    campaign.progress.clear();
+    if interrupted {
+        eprintln!("ifq: interrupted");
+        return EXIT_INTERRUPTED;
+    }
+    let columns: Vec<table::Column> = machines.into_iter().map(|machine| machine.column).collect();
+    if !args.json {
+        tell!("{}", table::table(&names, &columns, args.generate.is_none()));
+        tell!("{}", table::details(&names, &columns));
+        let on: String = args.on.iter().map(|on| format!(" --on {on}")).collect();
+        say!("again: ifq conform{}{on} {how}", args.what());
+    }
+    let cells = columns.iter().flat_map(|column| &column.cells);
+    exit_code(cells.map(|cell| cell.measured.comparison.verdict))
+}

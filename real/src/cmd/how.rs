@@ -1,0 +1,100 @@
+//! What `ifq run` and `ifq conform` have in common: how tests are run and compared.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use ifq_model::revision::Defect;
+
+use crate::compare::Verdict;
+use crate::conform::measure::{Options, QUIET_MS};
+use crate::conform::predict::Explorer;
+
+use super::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
+
+/// The arguments.
+#[derive(Clone, Debug, Args)]
+pub struct How {
+    /// Repetitions of each test [default: 100; of a drawn sequence 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: Option<u32>,
+    /// Seed of the jitter between threads and of drawn tests; drawn from the clock if not given, and
+    /// printed
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A wait gives up after so many milliseconds in which nothing happened [default: 300; of a drawn
+    /// test 60, and 300 before a difference counts]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..60_000))]
+    pub quiet_ms: Option<u64>,
+    /// The search for what the model allows gives up after so many seconds for each test
+    #[arg(long, default_value_t = 60)]
+    pub search_seconds: u64,
+    /// Compare with the model with a defect switched on (may be repeated)
+    #[arg(long = "defect", value_name = "ID", value_parser = ifq_sim::cmd::input::defect())]
+    pub defects: Vec<Defect>,
+    /// Compare with the model with one of the revision's own defects mended (may be repeated)
+    #[arg(long, value_name = "ID", value_parser = ifq_sim::cmd::input::defect())]
+    pub without: Vec<Defect>,
+}
+
+impl How {
+    /// How tests are run; `times` and `quiet_ms` if nothing else was said.
+    #[must_use]
+    pub fn options(&self, times: u32, quiet_ms: u64) -> Options {
+        Options {
+            times: self.times.unwrap_or(times),
+            seed: self.seed.unwrap_or_else(clock_seed),
+            quiet_ms: self.quiet_ms.unwrap_or(quiet_ms),
+        }
+    }
+
+    /// What they are compared with.
+    #[must_use]
+    pub fn explorer(&self) -> Explorer {
+        Explorer {
+            time: Duration::from_secs(self.search_seconds),
+            defects: self.defects.clone(),
+            without: self.without.clone(),
+        }
+    }
+
+    /// The arguments that run tests in this way again.
+    #[must_use]
+    pub fn again(&self, options: &Options) -> String {
+        let Options { times, seed, quiet_ms } = options;
+        let mut text = format!("--times {times} --seed {seed}");
+        if self.quiet_ms.is_some() && *quiet_ms != QUIET_MS {
+            text.push_str(&format!(" --quiet-ms {quiet_ms}"));
+        }
+        for (option, defects) in [("defect", &self.defects), ("without", &self.without)] {
+            defects.iter().for_each(|defect| text.push_str(&format!(" --{option} {defect}")));
+        }
+        text
+    }
+}
+
+fn clock_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.subsec_nanos()))
+}
+
+/// One difference decides; what was not run is never passed.
+#[must_use]
+pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
+    verdicts.into_iter().fold(EXIT_OK, |code, verdict| match verdict {
+        Verdict::Differs => EXIT_DIFFERENCE,
+        Verdict::NotRun if code == EXIT_OK => EXIT_NOT_RUN,
+        Verdict::NotRun | Verdict::Agrees => code,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_decides_and_what_was_not_run_is_never_passed() {
+        use Verdict::{Agrees, Differs, NotRun};
+        assert_eq!(exit_code([Agrees, Agrees]), EXIT_OK);
+        assert_eq!(exit_code([Agrees, NotRun, Agrees]), EXIT_NOT_RUN);
+        assert_eq!(exit_code([NotRun, Differs, NotRun]), EXIT_DIFFERENCE);
+    }
+}

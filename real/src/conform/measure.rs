@@ -1,0 +1,268 @@
+//! Tests on one machine, and what the model says about them meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use ifq_model::revision::Variant;
+use ifq_model::scenario::Test;
+
+use super::predict::Predict;
+use super::progress::Progress;
+use crate::compare::{Allowed, Comparison, compare};
+use crate::job::{Job, Line, Report};
+use crate::machine::{Failure, On, interrupted};
+use crate::supported::unsupported;
+
+/// A wait gives up after so many milliseconds in which nothing happened, if nothing else is said.
+/// Longer than what the kernel does on its own (an RCU grace period, one turn of
+/// `io_ring_exit_work`).
+pub const QUIET_MS: u64 = 300;
+/// Machines that may break down one after the other before the rest of the tests is not run.
+const BREAKDOWNS: usize = 8;
+/// Time between two looks at whether the user has had enough.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How tests are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Repetitions of each test.
+    pub times: u32,
+    /// What the jitter between threads comes from.
+    pub seed: u64,
+    /// A wait gives up after so many milliseconds in which nothing happened.
+    pub quiet_ms: u64,
+}
+
+/// The user ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+/// One test on one kernel.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What of the model it was compared with; `None`: there was nothing to compare.
+    pub variant: Option<Variant>,
+    /// What came of it.
+    pub comparison: Comparison,
+}
+
+/// Tests on one machine.
+#[derive(Clone, Debug)]
+pub struct Results {
+    /// The kernel's release, as `uname -r`; `None`: it was not started, or did not get up.
+    pub kernel: Option<String>,
+    /// Why the machine could not be started or died before it was up.
+    pub failure: Option<String>,
+    /// One for each test, in their order.
+    pub measured: Vec<Measured>,
+}
+
+/// What the model said, for machines with the same kernel.
+pub type Cache = Mutex<BTreeMap<(usize, String), Result<Allowed, String>>>;
+
+/// Runs tests on a machine, asks the model about them at the same time, and compares.
+///
+/// What cannot be run is not sent to the machine; if that is everything, it is not started. A test
+/// that takes the machine down costs those behind it nothing: they run on the machine's next start.
+///
+/// # Errors
+///
+/// [`Interrupted`].
+pub fn measure(
+    on: &On,
+    tests: &Arc<Vec<Test>>,
+    options: &Options,
+    predict: &Arc<dyn Predict>,
+    cache: &Arc<Cache>,
+    progress: &Arc<Progress>,
+) -> Result<Results, Interrupted> {
+    let obstacles: Vec<Option<String>> = tests.iter().map(unsupported).collect();
+    let able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
+    let mut asking = Asking::new(tests, predict, cache, progress);
+    let ran = run(on, tests, &able, options, progress, &mut |kernel| asking.ask(kernel, &able))?;
+    let answers = asking.answers()?;
+    let mut reports: BTreeMap<usize, Report> = able.iter().copied().zip(ran.reports).collect();
+    let measured = obstacles.into_iter().enumerate().map(|(at, obstacle)| {
+        if let Some(reason) = obstacle {
+            let comparison = compare(&tests[at], &Report::NotRun { reason }, &Err(String::new()));
+            return Measured { variant: None, comparison };
+        }
+        let silent = || Report::NotRun { reason: "the machine has not answered".into() };
+        let report = reports.remove(&at).unwrap_or_else(silent);
+        let (variant, allowed) = match answers.get(&at) {
+            Some((variant, allowed)) => (variant.clone(), allowed.clone()),
+            None => (None, Err("it was not asked".to_owned())),
+        };
+        let allowed = allowed.map(|mut allowed| {
+            if let Some(variant) = &variant {
+                search_for_the_rest(&tests[at], &report, variant, &mut allowed, predict);
+            }
+            allowed
+        });
+        Measured { variant, comparison: compare(&tests[at], &report, &allowed) }
+    });
+    Ok(Results { measured: measured.collect(), kernel: ran.kernel, failure: ran.failure })
+}
+
+/// Where the search came to no end, looks for each outcome that was seen and not found.
+fn search_for_the_rest(
+    test: &Test,
+    report: &Report,
+    variant: &Variant,
+    allowed: &mut Allowed,
+    predict: &Arc<dyn Predict>,
+) {
+    let Report::Seen { histogram, .. } = report else { return };
+    if allowed.exhaustive {
+        return;
+    }
+    for (outcome, _) in histogram {
+        if !allowed.set.contains(outcome) && predict.finds(test, variant, outcome) {
+            allowed.set.insert(outcome.clone());
+        }
+    }
+}
+
+/// What a machine said.
+struct Ran {
+    kernel: Option<String>,
+    failure: Option<String>,
+    reports: Vec<Report>,
+}
+
+/// Runs the tests with these numbers; starts the machine again for those behind one that broke it
+/// down.
+fn run(
+    on: &On,
+    tests: &[Test],
+    able: &[usize],
+    options: &Options,
+    progress: &Progress,
+    ready: &mut dyn FnMut(&str),
+) -> Result<Ran, Interrupted> {
+    let mut ran = Ran { kernel: None, failure: None, reports: Vec::new() };
+    let mut starts = 0;
+    while ran.reports.len() < able.len() {
+        let done = ran.reports.len();
+        let left: Vec<Test> = able[done..].iter().map(|at| tests[*at].clone()).collect();
+        let Options { times, seed, quiet_ms } = *options;
+        let job = Job { times, seed, quiet_ms, ..Job::new(left) };
+        let mut look = |line: &Line| match line {
+            Line::Ready { probe } => ready(&probe.kernel),
+            Line::Test { test, .. } => {
+                progress.machine(format!("ran {} of {} tests", done + test + 1, able.len()));
+            }
+            Line::Beat { test, done: repetitions } => {
+                let name = job.tests.get(*test).map_or("?", |test| &test.name);
+                let number = done + test + 1;
+                let all = able.len();
+                progress
+                    .machine(format!("running test {number}/{all} {name}: {repetitions}/{times}"));
+            }
+            Line::Stuck { .. } | Line::End => {}
+        };
+        match on.machine().and_then(|machine| machine.run(&job, &mut look)) {
+            Ok(reply) => {
+                ran.kernel = Some(reply.probe.kernel);
+                let broken = |report: &Report| matches!(report, Report::Broken { .. });
+                let broke = reply.reports.iter().position(broken);
+                starts += 1;
+                let kept = match broke {
+                    Some(at) if starts < BREAKDOWNS => at + 1,
+                    _ => reply.reports.len(),
+                };
+                ran.reports.extend(reply.reports.into_iter().take(kept));
+            }
+            Err(Failure::Interrupted) => return Err(Interrupted),
+            Err(Failure::NotRun(reason)) => {
+                ran.failure = Some(reason.clone());
+                ran.reports.resize(able.len(), Report::NotRun { reason });
+            }
+        }
+    }
+    Ok(ran)
+}
+
+type Answer = (Option<Variant>, Result<Allowed, String>);
+
+/// Questions to the model that are answered in the background, several at a time.
+struct Asking {
+    tests: Arc<Vec<Test>>,
+    predict: Arc<dyn Predict>,
+    cache: Arc<Cache>,
+    progress: Arc<Progress>,
+    asked: Option<(usize, mpsc::Receiver<(usize, Answer)>)>,
+}
+
+impl Asking {
+    fn new(
+        tests: &Arc<Vec<Test>>,
+        predict: &Arc<dyn Predict>,
+        cache: &Arc<Cache>,
+        progress: &Arc<Progress>,
+    ) -> Self {
+        let (tests, predict) = (Arc::clone(tests), Arc::clone(predict));
+        let (cache, progress) = (Arc::clone(cache), Arc::clone(progress));
+        Asking { tests, predict, cache, progress, asked: None }
+    }
+
+    /// Asks about the tests with these numbers, once: a machine that starts again is the same.
+    fn ask(&mut self, kernel: &str, able: &[usize]) {
+        if self.asked.is_some() {
+            return;
+        }
+        let (send, receive) = mpsc::channel();
+        self.asked = Some((able.len(), receive));
+        let next = Arc::new(AtomicUsize::new(0));
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        // The threads are left alone: one that searches when the user interrupts ends with us.
+        for _ in 0..workers.min(able.len()) {
+            let (tests, able, kernel) = (Arc::clone(&self.tests), able.to_vec(), kernel.to_owned());
+            let (predict, cache) = (Arc::clone(&self.predict), Arc::clone(&self.cache));
+            let (send, next, progress) =
+                (send.clone(), Arc::clone(&next), Arc::clone(&self.progress));
+            std::thread::spawn(move || {
+                while let Some(&at) = able.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let answer = answer(&*predict, &tests[at], at, &kernel, &cache);
+                    progress.model(format!("the model has answered {} of {}", at + 1, able.len()));
+                    if send.send((at, answer)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Waits for all answers.
+    fn answers(self) -> Result<BTreeMap<usize, Answer>, Interrupted> {
+        let mut answers = BTreeMap::new();
+        let Some((count, receive)) = self.asked else { return Ok(answers) };
+        while answers.len() < count {
+            match receive.recv_timeout(LOOK) {
+                Ok((at, answer)) => _ = answers.insert(at, answer),
+                Err(mpsc::RecvTimeoutError::Timeout) if interrupted() => return Err(Interrupted),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                // What a thread that is gone has not answered was not asked.
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn answer(predict: &dyn Predict, test: &Test, at: usize, kernel: &str, cache: &Cache) -> Answer {
+    let variant = match predict.variant(test, kernel) {
+        Ok(variant) => variant,
+        Err(reason) => return (None, Err(reason)),
+    };
+    let key = (at, variant.to_string());
+    let cached = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = cached().get(&key) {
+        return (Some(variant), known.clone());
+    }
+    let allowed = predict.allowed(test, &variant);
+    cached().insert(key, allowed.clone());
+    (Some(variant), allowed)
+}

@@ -1,0 +1,138 @@
+//! A smaller test that still differs on the kernel: each step is run there again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ifq_model::scenario::Test;
+use ifq_sim::shrink::{Size, smaller};
+
+use super::measure::{Cache, Interrupted, Measured, Options, measure};
+use super::predict::Predict;
+use super::progress::Progress;
+use crate::compare::{Comparison, Verdict};
+use crate::machine::On;
+
+/// Tests of one round; the machine starts once for each round.
+const ROUND: usize = 200;
+/// A round begins only within this time.
+const TIME: Duration = Duration::from_secs(180);
+/// An outcome that came up once in so many repetitions is looked for in as many times this number.
+const PATIENCE: u32 = 4;
+
+/// A test made smaller.
+#[derive(Clone, Debug)]
+pub struct Minimised {
+    /// The test.
+    pub test: Test,
+    /// How it differs.
+    pub measured: Measured,
+    /// How it was run.
+    pub options: Options,
+    /// Tests that were run on the way.
+    pub tried: usize,
+    /// Nothing smaller by one change differs in the same way; otherwise the time was over.
+    pub exact: bool,
+}
+
+/// Makes a test smaller while the kernel still differs in the same way: by an outcome, by what it
+/// says, or by hanging.
+///
+/// In each round all tests that are smaller by one change run in one start of the machine, and the
+/// smallest that differs is taken.
+///
+/// # Errors
+///
+/// [`Interrupted`].
+pub fn minimise(
+    on: &On,
+    test: &Test,
+    measured: &Measured,
+    options: &Options,
+    predict: &Arc<dyn Predict>,
+    progress: &Arc<Progress>,
+) -> Result<Minimised, Interrupted> {
+    let start = Instant::now();
+    let options = Options { times: times(&measured.comparison, options.times), ..*options };
+    let (test, measured) = (test.clone(), measured.clone());
+    let mut best = Minimised { test, measured, options, tried: 0, exact: true };
+    loop {
+        if start.elapsed() > TIME {
+            best.exact = false;
+            return Ok(best);
+        }
+        let mut left = smaller(&best.test);
+        let mut found = None;
+        while !left.is_empty() && found.is_none() && start.elapsed() <= TIME {
+            let rest = left.split_off(left.len().min(ROUND));
+            progress.title(format!(
+                "{} differs on {on}, {} steps left",
+                best.test.name,
+                best.test.steps().count()
+            ));
+            best.tried += left.len();
+            let tests = Arc::new(std::mem::replace(&mut left, rest));
+            let cache = Arc::new(Cache::default());
+            let results = measure(on, &tests, &best.options, predict, &cache, progress)?;
+            found = tests
+                .iter()
+                .zip(results.measured)
+                .filter(|(_, measured)| same(&measured.comparison, &best.measured.comparison))
+                .min_by_key(|(test, _)| Size::of(test))
+                .map(|(test, measured)| (test.clone(), measured));
+        }
+        match found {
+            Some((test, measured)) => (best.test, best.measured) = (test, measured),
+            None => {
+                best.exact = left.is_empty();
+                return Ok(best);
+            }
+        }
+    }
+}
+
+/// Repetitions in which what was seen is seen again.
+fn times(comparison: &Comparison, times: u32) -> u32 {
+    let outside = comparison.rows.iter().filter(|row| row.allowed == Some(false));
+    let count: u64 = outside.map(|row| row.count).sum();
+    match times.checked_div(u32::try_from(count).unwrap_or(u32::MAX)) {
+        // Each time, or nearly so: once is enough.
+        Some(0 | 1) => 1,
+        Some(rare) => rare.saturating_mul(PATIENCE).min(times),
+        None => times,
+    }
+}
+
+/// Whether two differences are of one kind.
+fn same(one: &Comparison, other: &Comparison) -> bool {
+    one.verdict == Verdict::Differs && one.difference == other.difference
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Row;
+
+    fn with(counts: &[(u64, bool)]) -> Comparison {
+        let row = |&(count, allowed): &(u64, bool)| Row {
+            outcome: String::new(),
+            count,
+            allowed: Some(allowed),
+        };
+        Comparison {
+            verdict: Verdict::Differs,
+            reason: String::new(),
+            rows: counts.iter().map(row).collect(),
+            exhaustive: true,
+            difference: None,
+        }
+    }
+
+    #[test]
+    fn what_is_rare_is_looked_for_longer_and_what_is_certain_once() {
+        assert_eq!(times(&with(&[(100, false)]), 100), 1);
+        assert_eq!(times(&with(&[(60, false), (40, true)]), 100), 1);
+        assert_eq!(times(&with(&[(10, false), (90, true)]), 100), 40);
+        assert_eq!(times(&with(&[(1, false), (99, true)]), 100), 100);
+        assert_eq!(times(&with(&[(100, true)]), 100), 100, "a problem apart from outcomes");
+    }
+}

@@ -1,0 +1,165 @@
+//! What the model allows, asked of the explorer.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ifq_model::invariant::Invariant;
+use ifq_model::outcome::Outcome;
+use ifq_model::revision::{Defect, Variant};
+use ifq_model::scenario::Test;
+use ifq_sim::exec::run_once;
+use ifq_sim::explore::{Limits, explore};
+use ifq_sim::schedule::Random;
+
+use crate::compare::Allowed;
+use crate::series::variant_for;
+
+/// The side that a kernel is compared with.
+pub trait Predict: Sync + Send {
+    /// What of the model a kernel is compared with when it runs a test.
+    ///
+    /// # Errors
+    ///
+    /// Why there is nothing to compare it with, for people.
+    fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String>;
+
+    /// The outcomes that a variant of the model allows.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing is known, for people.
+    fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String>;
+
+    /// Looks for one outcome that a search which came to no end has not found: whether it is
+    /// allowed. `false` says only that it was not found.
+    fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool;
+}
+
+/// What a run may break and still show what user space sees: the kernel that is compared has no
+/// specification, and a stream of an old kernel may stand still.
+const TOLERATED: &[Invariant] = &[Invariant::I9, Invariant::I10];
+/// Preemptions that a search for one outcome goes up to.
+const PREEMPTIONS: u32 = 4;
+
+/// The explorer.
+#[derive(Clone, Debug, Default)]
+pub struct Explorer {
+    /// A search is given up after so long; what it found until then is not exhaustive.
+    pub time: Duration,
+    /// Defects that are switched on besides those of the kernel's revision.
+    pub defects: Vec<Defect>,
+    /// Defects of the kernel's revision that are mended.
+    pub without: Vec<Defect>,
+}
+
+impl Explorer {
+    /// The model as it is, for so long for each test.
+    #[must_use]
+    pub fn new(time: Duration) -> Self {
+        Explorer { time, ..Explorer::default() }
+    }
+
+    fn limits(&self, time: Duration) -> Limits {
+        Limits { max_time: Some(time), tolerated: TOLERATED, ..Limits::default() }
+    }
+}
+
+impl Predict for Explorer {
+    fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
+        let own = variant_for(test, kernel)?;
+        let mended = [&own.without[..], &self.without[..]].concat();
+        let variant = Variant::with(own.revision, &self.defects).without(&mended);
+        let asked = self.defects.iter().map(|defect| (defect, true));
+        let asked = asked.chain(self.without.iter().map(|defect| (defect, false)));
+        for (defect, on) in asked {
+            if own.has(*defect) == on {
+                let has = if on { "has it anyway" } else { "does not have it" };
+                return Err(format!("{defect} changes nothing: {own} {has}"));
+            }
+        }
+        Ok(variant)
+    }
+
+    fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
+        let limits = self.limits(self.time);
+        // A defect of the explorer costs this test's answer and not that of the others.
+        let found = std::panic::catch_unwind(|| explore(test, variant, &limits, &mut |_| {}))
+            .map_err(|_| "the explorer panicked".to_string())?;
+        match found.counterexample {
+            // The search ended with it, so the outcomes are those before it.
+            Some(broken) => Err(format!("the model itself breaks {}", broken.violation)),
+            None => Ok(Allowed { set: found.outcomes, exhaustive: found.exhaustive }),
+        }
+    }
+
+    /// First searches the runs with few preemptions, then draws runs. Each may take as long as the
+    /// search that did not find it.
+    fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {
+        let start = Instant::now();
+        for preemptions in 0..=PREEMPTIONS {
+            let left = self.time.saturating_sub(start.elapsed());
+            let limits = Limits { preemptions: Some(preemptions), ..self.limits(left) };
+            let found = std::panic::catch_unwind(|| explore(test, variant, &limits, &mut |_| {}));
+            if found.is_ok_and(|found| found.outcomes.contains(outcome)) {
+                return true;
+            }
+        }
+        let (test, start) = (Rc::new(test.clone()), Instant::now());
+        (0..).take_while(|_| start.elapsed() < self.time).any(|seed| {
+            run_once(&test, variant, Box::new(Random::new(seed))).outcome.as_ref() == Some(outcome)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn race() -> Test {
+        let text = "test t\nrevision import-7.1 import-7.3\nring A B\nsetup\n \
+                    ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq\n\
+                    thread a\n x = B: import box\nthread b\n y = close box\n\
+                    observe x y\nexpect holds\n";
+        ifq_sim::file::parse("t.ifq", text).unwrap()
+    }
+
+    #[test]
+    fn a_search_without_time_is_not_exhaustive_and_each_outcome_is_found_when_it_is_looked_for() {
+        let (test, long) = (race(), Explorer::new(Duration::from_secs(60)));
+        let variant = long.variant(&test, "7.3.4").unwrap();
+        let allowed = long.allowed(&test, &variant).unwrap();
+        assert!(allowed.exhaustive && allowed.set.len() > 1, "{allowed:?}");
+        for outcome in &allowed.set {
+            assert!(long.finds(&test, &variant, outcome), "{}", outcome.display(&test));
+        }
+        let never = Outcome(vec![ifq_model::outcome::Value::Unbound; 2]);
+        let short = Explorer::new(Duration::from_millis(200));
+        assert!(!short.finds(&test, &variant, &never));
+    }
+
+    #[test]
+    fn a_stream_that_stands_still_has_an_outcome_where_the_revision_lets_it() {
+        let text = "test t\nrevision import-7.1 import-7.3\nring A\nsocket s\nsetup\n \
+                    ifq = A: register nodev buffers=1 entries=1\n A: recv ifq s\n s: send 8192\n \
+                    c = A: wait\n d = A: wait\nobserve c d\nexpect holds\n";
+        let test = ifq_sim::file::parse("t.ifq", text).unwrap();
+        let of = |kernel| {
+            let explorer = Explorer::new(Duration::from_secs(60));
+            let allowed = explorer.allowed(&test, &explorer.variant(&test, kernel).unwrap());
+            let set = allowed.unwrap().set;
+            set.iter().map(|outcome| outcome.display(&test)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("7.1.13"), ["c=4096; d=-ETIME;"]);
+        assert_eq!(of("7.3.4"), ["c=4096; d=-ENOMEM;"]);
+    }
+
+    #[test]
+    fn a_switch_that_changes_nothing_is_told() {
+        let test = race();
+        let with = Explorer { defects: vec![Defect::M7], ..Explorer::default() };
+        assert!(with.variant(&test, "7.1").unwrap_err().contains("has it anyway"));
+        let without = Explorer { without: vec![Defect::M7], ..Explorer::default() };
+        assert!(without.variant(&test, "7.3").unwrap_err().contains("does not have it"));
+        assert!(!without.variant(&test, "7.1").unwrap().has(Defect::M7));
+    }
+}

@@ -1,0 +1,48 @@
+//! A difference as a test file: what was seen and what is allowed stand in comments before it.
+
+use std::path::{Path, PathBuf};
+
+use ifq_model::scenario::Test;
+use ifq_sim::file;
+
+use super::show::{Shown, histogram};
+
+/// Writes the file and returns where it is.
+///
+/// # Errors
+///
+/// What could not be written, for people.
+pub fn store(
+    out: &Path,
+    test: &Test,
+    shown: &Shown<'_>,
+    notes: &[String],
+) -> Result<PathBuf, String> {
+    let machine: String = shown.machine.chars().map(|c| if plain(c) { c } else { '-' }).collect();
+    // Of a path the last part says enough.
+    let machine = machine.rsplit_once("--").map_or(machine.as_str(), |(_, last)| last);
+    let path = out.join(format!("{}.{machine}.ifq", test.name));
+    std::fs::create_dir_all(out)
+        .and_then(|()| std::fs::write(&path, text(test, shown, notes)))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '.' || c == '_'
+}
+
+fn text(test: &Test, shown: &Shown<'_>, notes: &[String]) -> String {
+    let kernel = shown.kernel.unwrap_or("unknown");
+    let by = shown.measured.variant.as_ref().map_or("the model".to_owned(), ToString::to_string);
+    let mut head = format!("{}, kernel {kernel}, differs from {by}.\n", shown.machine);
+    head.push_str(&format!("{}\n", shown.measured.comparison.reason));
+    if !shown.measured.comparison.rows.is_empty() {
+        head.push_str(&histogram(shown.measured));
+    }
+    for note in notes {
+        head.push_str(&format!("{note}\n"));
+    }
+    let comments: String = head.lines().map(|line| format!("# {}\n", line.trim_end())).collect();
+    format!("{comments}{}", file::print(test))
+}

@@ -1,0 +1,215 @@
+//! All results: test files down, kernels across.
+
+use std::collections::BTreeMap;
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+
+use super::measure::Measured;
+use super::show::histogram;
+use crate::compare::Verdict;
+
+/// What one machine showed of all tests.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The machine, as the command line has it.
+    pub machine: String,
+    /// Its kernel's release, if it got up.
+    pub kernel: Option<String>,
+    /// One for each test.
+    pub cells: Vec<Cell>,
+}
+
+/// One test on one machine.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The result.
+    pub measured: Measured,
+    /// Where a difference is stored.
+    pub stored: Option<String>,
+}
+
+impl Column {
+    /// Tests with a result.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.cells.iter().filter(|cell| cell.measured.comparison.verdict == verdict).count()
+    }
+
+    /// `uml, kernel 7.2.7`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let kernel = self.kernel.as_ref().map(|kernel| format!(", kernel {kernel}"));
+        format!("{}{}", self.machine, kernel.unwrap_or_default())
+    }
+
+    /// One line: how many of each.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let [agree, differ, not_run] =
+            [Verdict::Agrees, Verdict::Differs, Verdict::NotRun].map(|verdict| self.count(verdict));
+        format!("{}: {agree} agree, {differ} differ, {not_run} not run", self.name())
+    }
+}
+
+/// The reasons for what was not run, numbered in the order in which they come up.
+#[derive(Debug, Default)]
+struct Legend {
+    reasons: Vec<String>,
+    counts: BTreeMap<usize, usize>,
+}
+
+impl Legend {
+    fn number(&mut self, reason: &str) -> usize {
+        let known = self.reasons.iter().position(|other| other == reason);
+        let at = known.unwrap_or(self.reasons.len());
+        if known.is_none() {
+            self.reasons.push(reason.to_owned());
+        }
+        *self.counts.entry(at).or_default() += 1;
+        at + 1
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (at, reason) in self.reasons.iter().enumerate() {
+            let count = self.counts.get(&at).copied().unwrap_or(0);
+            let reason = reason.replace('\n', "\n      ");
+            text.push_str(&format!("  [{}] {count} × {reason}\n", at + 1));
+        }
+        text
+    }
+}
+
+/// The table, then the reasons for what was not run with their counts, then a line for each kernel.
+/// `rows`: whether there is a row for each test; otherwise only for those that differ.
+#[must_use]
+pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
+    let mut legend = Legend::default();
+    let mut table = Table::new();
+    let kernel = |column: &Column| column.kernel.clone().unwrap_or_else(|| "not run".to_owned());
+    let head = columns.iter().map(|column| format!("{}\n{}", column.machine, kernel(column)));
+    table.load_preset(NOTHING);
+    table.set_header(std::iter::once("test".to_owned()).chain(head));
+    for (at, test) in tests.iter().enumerate() {
+        let cells: Vec<&Cell> = columns.iter().map(|column| &column.cells[at]).collect();
+        let texts: Vec<String> = cells.iter().map(|cell| text(cell, &mut legend)).collect();
+        let differs = |cell: &&Cell| cell.measured.comparison.verdict == Verdict::Differs;
+        if rows || cells.iter().any(differs) {
+            table.add_row(std::iter::once(test.clone()).chain(texts));
+        }
+    }
+    let mut text = String::new();
+    if table.row_iter().next().is_some() {
+        text.push_str(&format!("{}\n", table.trim_fmt()));
+    }
+    let legend = legend.text();
+    if !legend.is_empty() {
+        text.push_str(&format!("\nnot run:\n{legend}"));
+    }
+    text.push('\n');
+    for column in columns {
+        text.push_str(&format!("{}\n", column.summary()));
+    }
+    text
+}
+
+/// Of each test that may end in several ways, or that differs: what was seen beside what is allowed.
+#[must_use]
+pub fn details(tests: &[String], columns: &[Column]) -> String {
+    let mut text = String::new();
+    for (at, test) in tests.iter().enumerate() {
+        for column in columns {
+            let Cell { measured, stored } = &column.cells[at];
+            let comparison = &measured.comparison;
+            let differs = comparison.verdict == Verdict::Differs;
+            if !differs && comparison.allowed() < 2 {
+                continue;
+            }
+            text.push_str(&format!("{test} on {}: {}\n", column.name(), comparison.verdict.name()));
+            for line in comparison.reason.lines() {
+                text.push_str(&format!("  {line}\n"));
+            }
+            if !comparison.rows.is_empty() {
+                text.push_str(&histogram(measured));
+            }
+            if let Some(stored) = stored {
+                text.push_str(&format!("  stored: {stored}\n"));
+            }
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// `agrees`, of several allowed outcomes how many were seen; where a difference is stored; the
+/// number of the reason.
+fn text(cell: &Cell, legend: &mut Legend) -> String {
+    let comparison = &cell.measured.comparison;
+    match comparison.verdict {
+        Verdict::Agrees if comparison.allowed() > 1 => {
+            format!("agrees {}/{}", comparison.seen(), comparison.allowed())
+        }
+        Verdict::Agrees => "agrees".to_owned(),
+        Verdict::Differs => match &cell.stored {
+            Some(path) => format!("differs: {path}"),
+            None => "differs".to_owned(),
+        },
+        Verdict::NotRun => format!("not run [{}]", legend.number(&comparison.reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Comparison, Row};
+
+    fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
+        let row = |count: &u64| Row { outcome: "x=0;".into(), count: *count, allowed: Some(true) };
+        let rows = counts.iter().map(row).collect();
+        let comparison =
+            Comparison { verdict, reason: reason.into(), rows, exhaustive: true, difference: None };
+        Cell { measured: Measured { variant: None, comparison }, stored: None }
+    }
+
+    #[test]
+    fn each_reason_stands_once_in_the_legend_with_its_count() {
+        let cells = vec![
+            cell(Verdict::Agrees, "", &[5]),
+            cell(Verdict::Agrees, "", &[5, 0, 2]),
+            cell(Verdict::NotRun, "no NIC", &[]),
+            cell(Verdict::NotRun, "no NIC", &[]),
+            cell(Verdict::NotRun, "too old", &[]),
+            Cell { stored: Some("d/f.ifq".into()), ..cell(Verdict::Differs, "not allowed", &[1]) },
+        ];
+        let column = Column { machine: "uml".into(), kernel: Some("7.2.7".into()), cells };
+        let tests: Vec<String> = (0..6).map(|i| format!("test-{i}")).collect();
+        let text = table(&tests, std::slice::from_ref(&column), true);
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "test uml",
+                "7.2.7",
+                "test-0 agrees",
+                "test-1 agrees 2/3",
+                "test-2 not run [1]",
+                "test-3 not run [1]",
+                "test-4 not run [2]",
+                "test-5 differs: d/f.ifq",
+                "not run:",
+                "[1] 2 × no NIC",
+                "[2] 1 × too old",
+                "uml, kernel 7.2.7: 2 agree, 1 differ, 3 not run",
+            ]
+        );
+        let short = table(&tests, &[column], false);
+        assert!(short.contains("test-5") && !short.contains("test-0") && short.contains("no NIC"));
+    }
+}
