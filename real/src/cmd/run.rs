@@ -9,7 +9,7 @@ use ifq_sim::cmd::input::{self, Input};
 
 use super::EXIT_INTERRUPTED;
 use super::how::{How, exit_code};
-use crate::conform::measure::{Cache, QUIET_MS, measure};
+use crate::conform::measure::{Cache, QUIET_MS, Results, measure};
 use crate::conform::predict::Predict;
 use crate::conform::progress::Progress;
 use crate::conform::show::Shown;
@@ -51,7 +51,10 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
     let options = args.how.options(TIMES, QUIET_MS);
     let predict: Arc<dyn Predict> = Arc::new(args.how.explorer());
     let (cache, progress) = (Arc::new(Cache::default()), Arc::new(Progress::new()));
-    let results = measure(&args.on, &tests, &options, &predict, &cache, &progress);
+    let results = match args.on.machine() {
+        Ok(machine) => measure(&*machine, &tests, &options, &predict, &cache, &progress),
+        Err(failure) => Ok(Results::none(&tests, &failure.to_string())),
+    };
     progress.clear();
     let Ok(results) = results else {
         eprintln!("ifq: interrupted");

@@ -13,9 +13,8 @@ use super::progress::Progress;
 use super::show::Shown;
 use super::store::store;
 use super::table::{Cell, Column};
-use crate::compare::{Difference, Verdict, compare};
-use crate::job::Report;
-use crate::machine::On;
+use crate::compare::{Difference, Verdict};
+use crate::machine::{self, Failure, On};
 
 /// What is to be done with tests.
 pub struct Campaign<'a> {
@@ -46,6 +45,7 @@ impl std::fmt::Debug for Campaign<'_> {
 pub struct Machine {
     /// Which.
     pub on: On,
+    machine: Result<Box<dyn machine::Machine>, Failure>,
     /// Its results.
     pub column: Column,
     /// Why it is not started any more.
@@ -58,7 +58,7 @@ impl Machine {
     #[must_use]
     pub fn new(on: On) -> Self {
         let column = Column { machine: on.to_string(), kernel: None, cells: Vec::new() };
-        Machine { on, column, failure: None, minimised: 0 }
+        Machine { machine: on.machine(), on, column, failure: None, minimised: 0 }
     }
 }
 
@@ -91,17 +91,13 @@ impl Campaign<'_> {
         tests: &Arc<Vec<Test>>,
         cache: &Arc<Cache>,
     ) -> Result<Results, Interrupted> {
-        if let Some(reason) = &machine.failure {
-            let not_run = Report::NotRun { reason: reason.clone() };
-            let none = |test| Measured {
-                variant: None,
-                comparison: compare(test, &not_run, &Err(String::new())),
-            };
-            let measured = tests.iter().map(none).collect();
-            return Ok(Results { kernel: None, failure: machine.failure.clone(), measured });
-        }
+        let machine = match (&machine.failure, &machine.machine) {
+            (Some(reason), _) => return Ok(Results::none(tests, reason)),
+            (None, Err(failure)) => return Ok(Results::none(tests, &failure.to_string())),
+            (None, Ok(machine)) => &**machine,
+        };
         let Campaign { options, predict, progress, .. } = self;
-        let mut results = measure(&machine.on, tests, options, predict, cache, progress)?;
+        let mut results = measure(machine, tests, options, predict, cache, progress)?;
         self.look_again(machine, tests, &mut results)?;
         Ok(results)
     }
@@ -110,7 +106,7 @@ impl Campaign<'_> {
     /// usual one decides.
     fn look_again(
         &self,
-        machine: &Machine,
+        machine: &dyn machine::Machine,
         tests: &[Test],
         results: &mut Results,
     ) -> Result<(), Interrupted> {
@@ -127,7 +123,7 @@ impl Campaign<'_> {
         let chosen = Arc::new(again.iter().map(|at| tests[*at].clone()).collect());
         let options = Options { quiet_ms: QUIET_MS, ..self.options };
         let cache = Arc::new(Cache::default());
-        let seen = measure(&machine.on, &chosen, &options, &self.predict, &cache, &self.progress)?;
+        let seen = measure(machine, &chosen, &options, &self.predict, &cache, &self.progress)?;
         for (at, measured) in again.into_iter().zip(seen.measured) {
             results.measured[at] = measured;
         }
@@ -174,10 +170,12 @@ impl Campaign<'_> {
         let (mut test, mut measured) = (input.test.clone(), measured.clone());
         let mut notes = vec![format!("found by: {}", (self.again)(input, &machine.on))];
         let mut options = self.options;
-        if machine.minimised < self.minimise {
+        if let Ok(kernel) = &machine.machine
+            && machine.minimised < self.minimise
+        {
             machine.minimised += 1;
             let Campaign { predict, progress, .. } = self;
-            let small = minimise(&machine.on, &test, &measured, &options, predict, progress)?;
+            let small = minimise(&**kernel, &test, &measured, &options, predict, progress)?;
             let all = if small.exact { "nothing smaller" } else { "the time was over before all" };
             notes.push(format!("{} smaller tests were run, {all} differs", small.tried));
             (test, measured, options) = (small.test, small.measured, small.options);

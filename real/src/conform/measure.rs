@@ -12,7 +12,7 @@ use super::predict::Predict;
 use super::progress::Progress;
 use crate::compare::{Allowed, Comparison, compare};
 use crate::job::{Job, Line, Report};
-use crate::machine::{Failure, On, interrupted};
+use crate::machine::{Failure, Machine, interrupted};
 use crate::supported::unsupported;
 
 /// A wait gives up after so many milliseconds in which nothing happened, if nothing else is said.
@@ -59,6 +59,18 @@ pub struct Results {
     pub measured: Vec<Measured>,
 }
 
+impl Results {
+    /// Of a machine that cannot be started.
+    #[must_use]
+    pub fn none(tests: &[Test], reason: &str) -> Self {
+        let not_run = Report::NotRun { reason: reason.to_owned() };
+        let comparison = |test| compare(test, &not_run, &Err(String::new()));
+        let measured =
+            tests.iter().map(|test| Measured { variant: None, comparison: comparison(test) });
+        Results { kernel: None, failure: Some(reason.to_owned()), measured: measured.collect() }
+    }
+}
+
 /// What the model said, for machines with the same kernel.
 pub type Cache = Mutex<BTreeMap<(usize, String), Result<Allowed, String>>>;
 
@@ -71,7 +83,7 @@ pub type Cache = Mutex<BTreeMap<(usize, String), Result<Allowed, String>>>;
 ///
 /// [`Interrupted`].
 pub fn measure(
-    on: &On,
+    machine: &dyn Machine,
     tests: &Arc<Vec<Test>>,
     options: &Options,
     predict: &Arc<dyn Predict>,
@@ -81,7 +93,8 @@ pub fn measure(
     let obstacles: Vec<Option<String>> = tests.iter().map(unsupported).collect();
     let able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
     let mut asking = Asking::new(tests, predict, cache, progress);
-    let ran = run(on, tests, &able, options, progress, &mut |kernel| asking.ask(kernel, &able))?;
+    let ran =
+        run(machine, tests, &able, options, progress, &mut |kernel| asking.ask(kernel, &able))?;
     let answers = asking.answers()?;
     let mut reports: BTreeMap<usize, Report> = able.iter().copied().zip(ran.reports).collect();
     let measured = obstacles.into_iter().enumerate().map(|(at, obstacle)| {
@@ -135,7 +148,7 @@ struct Ran {
 /// Runs the tests with these numbers; starts the machine again for those behind one that broke it
 /// down.
 fn run(
-    on: &On,
+    machine: &dyn Machine,
     tests: &[Test],
     able: &[usize],
     options: &Options,
@@ -163,7 +176,7 @@ fn run(
             }
             Line::Stuck { .. } | Line::End => {}
         };
-        match on.machine().and_then(|machine| machine.run(&job, &mut look)) {
+        match machine.run(&job, &mut look) {
             Ok(reply) => {
                 ran.kernel = Some(reply.probe.kernel);
                 let broken = |report: &Report| matches!(report, Report::Broken { .. });

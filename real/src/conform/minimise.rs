@@ -10,7 +10,7 @@ use super::measure::{Cache, Interrupted, Measured, Options, measure};
 use super::predict::Predict;
 use super::progress::Progress;
 use crate::compare::{Comparison, Verdict};
-use crate::machine::On;
+use crate::machine::Machine;
 
 /// Tests of one round; the machine starts once for each round.
 const ROUND: usize = 200;
@@ -44,7 +44,7 @@ pub struct Minimised {
 ///
 /// [`Interrupted`].
 pub fn minimise(
-    on: &On,
+    machine: &dyn Machine,
     test: &Test,
     measured: &Measured,
     options: &Options,
@@ -65,14 +65,15 @@ pub fn minimise(
         while !left.is_empty() && found.is_none() && start.elapsed() <= TIME {
             let rest = left.split_off(left.len().min(ROUND));
             progress.title(format!(
-                "{} differs on {on}, {} steps left",
+                "{} differs on {}, {} steps left",
                 best.test.name,
+                machine.name(),
                 best.test.steps().count()
             ));
             best.tried += left.len();
             let tests = Arc::new(std::mem::replace(&mut left, rest));
             let cache = Arc::new(Cache::default());
-            let results = measure(on, &tests, &best.options, predict, &cache, progress)?;
+            let results = measure(machine, &tests, &best.options, predict, &cache, progress)?;
             found = tests
                 .iter()
                 .zip(results.measured)

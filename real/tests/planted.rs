@@ -1,0 +1,241 @@
+//! Goal: a mistake in the model is noticed by one comparison with a kernel. Method: plant one in
+//! what the model says (a defect switched on in its code, or its answer changed), run the test on
+//! user-mode Linux, compare; the same test without the mistake agrees. Where there is no such
+//! kernel the reason is printed and nothing is claimed.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ifq_model::errno::{EBADF, EINVAL, ENOMEM};
+use ifq_model::outcome::{Outcome, Value};
+use ifq_model::revision::{Defect, Variant};
+use ifq_model::scenario::Test;
+use ifq_real::compare::{Allowed, Verdict};
+use ifq_real::conform::measure::{Cache, Measured, Options, QUIET_MS, measure};
+use ifq_real::conform::predict::{Explorer, Predict};
+use ifq_real::conform::progress::Progress;
+use ifq_real::machine::Uml;
+
+/// A life of two rings: what each result is, is certain.
+const LIFE: &str = "\
+test a-life
+about Two buffers go round between an owner and an importer.
+revision import-7.1 import-7.3
+ring a b
+socket s
+observe imp bad c d r f e g
+
+setup
+  i = a: register nodev buffers=2 entries=8
+  box = a: export i
+  imp = b: import box
+  close box
+  bad = b: import box
+  a: recv i s
+  s: send 100
+  s: send 50
+  c = a: wait
+  d = a: wait
+  r = return c to i
+  f = a: flush i
+  s: send 30
+  e = a: wait
+  s: send 20
+  g = a: wait
+expect holds
+";
+
+const RACE: &str = "\
+test a-race
+about A box is closed while another ring imports it.
+revision import-7.1 import-7.3
+ring a b
+observe imp y
+
+setup
+  i = a: register nodev buffers=1 entries=1
+  box = a: export i
+thread one
+  imp = b: import box
+thread two
+  y = close box
+expect holds
+";
+
+/// A receive that stops half-way for lack of a buffer.
+const STALL: &str = "\
+test a-stream-goes-on
+revision import-7.1 import-7.3
+ring a
+socket s
+observe c d
+
+setup
+  i = a: register nodev buffers=1 entries=1
+  a: recv i s
+  s: send 8192
+  c = a: wait
+  d = a: wait
+expect holds
+";
+
+/// A mistake in an outcome.
+type Change = fn(&mut Vec<Value>);
+
+/// The explorer, with a mistake in what it says.
+struct Planted {
+    explorer: Explorer,
+    change: Change,
+}
+
+impl Predict for Planted {
+    fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
+        self.explorer.variant(test, kernel)
+    }
+
+    fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
+        let Allowed { set, exhaustive } = self.explorer.allowed(test, variant)?;
+        let changed = |Outcome(mut values): Outcome| {
+            let before = values.clone();
+            (self.change)(&mut values);
+            assert_ne!(values, before, "the mistake changes nothing");
+            Outcome(values)
+        };
+        Ok(Allowed { set: set.into_iter().map(changed).collect(), exhaustive })
+    }
+
+    fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {
+        self.explorer.finds(test, variant, outcome)
+    }
+}
+
+fn explorer() -> Explorer {
+    Explorer::new(Duration::from_secs(60))
+}
+
+/// Results of one comparison, or `None` after the reason why there is none has been printed.
+fn compared(texts: &[&str], predict: impl Predict + 'static) -> Option<Vec<Measured>> {
+    let parse = |text: &&str| ifq_sim::file::parse("test", text).unwrap();
+    let tests: Arc<Vec<Test>> = Arc::new(texts.iter().map(parse).collect());
+    let machine = match Uml::new(Path::new(env!("CARGO_BIN_EXE_ifq"))) {
+        Ok(machine) => machine,
+        Err(failure) => return say_not_run(&failure.to_string()),
+    };
+    let options = Options { times: 20, seed: 1, quiet_ms: QUIET_MS };
+    let (predict, cache): (Arc<dyn Predict>, _) = (Arc::new(predict), Arc::new(Cache::default()));
+    let results =
+        measure(&machine, &tests, &options, &predict, &cache, &Arc::new(Progress::new())).unwrap();
+    match results.failure {
+        Some(reason) => say_not_run(&reason),
+        None => Some(results.measured),
+    }
+}
+
+fn say_not_run<T>(reason: &str) -> Option<T> {
+    println!("not run: {reason}");
+    None
+}
+
+/// Which result of [`LIFE`] is where.
+const BAD: usize = 1;
+const C: usize = 2;
+const D: usize = 3;
+const E: usize = 6;
+const G: usize = 7;
+
+#[test]
+fn without_a_mistake_the_kernel_agrees() {
+    let Some(measured) = compared(&[LIFE, RACE, STALL], explorer()) else { return };
+    for (measured, outcome) in
+        measured.iter().zip(["c=100; d=50; r=0; f=0; e=30; g=-ENOMEM;", "", ""])
+    {
+        let comparison = &measured.comparison;
+        assert_eq!(comparison.verdict, Verdict::Agrees, "{comparison:?}");
+        assert!(comparison.rows[0].outcome.contains(outcome), "{comparison:?}");
+    }
+}
+
+#[test]
+fn each_mistake_in_an_outcome_is_noticed_in_one_run() {
+    let mistakes: [(&str, Change); 6] = [
+        ("the errno of an import", |o| o[BAD] = Value::Number(-EINVAL)),
+        ("the order of two completions", |o| o.swap(C, D)),
+        ("a lost buffer: none comes back by the flush", |o| o[E] = Value::Number(-ENOMEM)),
+        ("a buffer too many", |o| o[G] = Value::Number(20)),
+        ("the number of bytes of a completion", |o| o[C] = Value::Number(128)),
+        ("the errno of a receive", |o| o[G] = Value::Number(-EBADF)),
+    ];
+    for (what, change) in mistakes {
+        let planted = Planted { explorer: explorer(), change };
+        let Some(measured) = compared(&[LIFE], planted) else { return };
+        let comparison = &measured[0].comparison;
+        assert_eq!(comparison.verdict, Verdict::Differs, "{what}: {comparison:?}");
+        assert!(comparison.reason.starts_with("not allowed: "), "{what}: {comparison:?}");
+    }
+}
+
+#[test]
+fn a_race_that_the_model_says_cannot_be_lost_is_noticed() {
+    let change: Change = |o| o[0] = Value::Number(-EINVAL);
+    let Some(measured) = compared(&[RACE], Planted { explorer: explorer(), change }) else {
+        return;
+    };
+    assert_eq!(measured[0].comparison.verdict, Verdict::Differs);
+    assert_eq!(measured[0].comparison.seen(), 0);
+}
+
+#[test]
+fn a_defect_in_the_model_is_noticed_through_the_command_stored_and_gone_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("stall.ifq"), STALL).unwrap();
+    let conform = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ifq")).arg("conform").args(arguments).output().unwrap()
+    };
+    // On kernels with the defect the mended model is the departed one.
+    let explorer = explorer();
+    let switch = |kernel: &str| {
+        let test = ifq_sim::file::parse("test", STALL).unwrap();
+        let has = explorer.variant(&test, kernel).unwrap().has(Defect::M7);
+        if has { "--without" } else { "--defect" }
+    };
+    let plain = conform(&[&path("stall.ifq"), "--on", "uml", "--times", "2", "--json"]);
+    let line: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
+    if line["result"] == "not-run" {
+        return println!("not run: {}", line["reason"]);
+    }
+    assert_eq!((plain.status.code(), &line["result"]), (Some(0), &"agrees".into()), "{line}");
+    let switch = switch(line["kernel"].as_str().unwrap());
+    let out = path("differences");
+    let planted = conform(&[
+        &path("stall.ifq"),
+        "--on",
+        "uml",
+        "--times",
+        "2",
+        "--json",
+        "--out",
+        &out,
+        switch,
+        "M7",
+    ]);
+    assert_eq!(planted.status.code(), Some(1), "{planted:?}");
+    let line: serde_json::Value = serde_json::from_slice(&planted.stdout).unwrap();
+    assert_eq!(line["result"], "differs");
+    let stored = line["stored"].as_str().unwrap();
+    let text = std::fs::read_to_string(stored).unwrap();
+    let comments: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    for (side, mark) in [("seen", " NO "), ("allowed", " yes ")] {
+        assert!(comments.iter().any(|line| line.contains(mark)), "{side} is not there:\n{text}");
+    }
+    let test = ifq_sim::file::parse(stored, &text).unwrap();
+    assert!(test.steps().count() <= 5, "not made smaller:\n{text}");
+    let again = conform(&[stored, "--on", "uml", "--times", "2"]);
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    let again =
+        conform(&[stored, "--on", "uml", "--times", "2", "--out", &path("again"), switch, "M7"]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+}
