@@ -5,13 +5,9 @@
 //!   what is asked of a machine and what it answers.
 //! * On Linux only: `ring`, `sys`, `live` (the executor), `probe` (what a kernel can), `guest` (the
 //!   side that runs inside a machine).
-<<<<<<< HEAD
-//! * [`supported`]: which tests can be run at all; [`series`]: which revision of the model a kernel
-//!   has; [`compare`]: observed outcomes against allowed ones; [`cmd`]: the subcommands of `ifq`.
-=======
-//! * [`supported`]: which tests can be run at all; [`compare`]: observed outcomes against allowed
-//!   ones; [`conform`]: many tests on many kernels; [`cmd`]: the subcommands of `ifq`.
->>>>>>> 33a69c9 (Add ifq conform: tests by kernels, drawn tests, differences made smaller on the kernel)
+//! * [`supported`]: which tests can be run at all; [`series`]: what a kernel is compared with;
+//!   [`compare`]: observed outcomes against allowed ones; [`conform`]: many tests on many kernels;
+//!   [`cmd`]: the subcommands of `ifq`.
 
 pub mod abi;
 pub mod cmd;

@@ -23,7 +23,7 @@ use ifq_real::machine::Uml;
 const LIFE: &str = "\
 test a-life
 about Two buffers go round between an owner and an importer.
-revision import-7.1 import-7.3
+revision import-7.1 import-7.2 import-7.3
 ring a b
 socket s
 observe imp bad c d r f e g
@@ -51,7 +51,7 @@ expect holds
 const RACE: &str = "\
 test a-race
 about A box is closed while another ring imports it.
-revision import-7.1 import-7.3
+revision import-7.1 import-7.2 import-7.3
 ring a b
 observe imp y
 
@@ -68,7 +68,7 @@ expect holds
 /// A receive that stops half-way for lack of a buffer.
 const STALL: &str = "\
 test a-stream-goes-on
-revision import-7.1 import-7.3
+revision import-7.1 import-7.2 import-7.3
 ring a
 socket s
 observe c d

@@ -176,8 +176,11 @@ impl Campaign<'_> {
             machine.minimised += 1;
             let Campaign { predict, progress, .. } = self;
             let small = minimise(&**kernel, &test, &measured, &options, predict, progress)?;
-            let all = if small.exact { "nothing smaller" } else { "the time was over before all" };
-            notes.push(format!("{} smaller tests were run, {all} differs", small.tried));
+            let end = match small.exact {
+                true => "no change makes it smaller still",
+                false => "it may not be the smallest",
+            };
+            notes.push(format!("{} tests were run to make it smaller; {end}", small.tried));
             (test, measured, options) = (small.test, small.measured, small.options);
         } else {
             notes.push("not made smaller".to_owned());

@@ -12,10 +12,13 @@ use super::progress::Progress;
 use crate::compare::{Comparison, Verdict};
 use crate::machine::Machine;
 
-/// Tests of one round; the machine starts once for each round.
-const ROUND: usize = 200;
-/// A round begins only within this time.
-const TIME: Duration = Duration::from_secs(180);
+/// Tests of one start of the machine.
+const ROUND: usize = 64;
+/// The machine starts only within this time.
+const TIME: Duration = Duration::from_secs(90);
+/// Quiet time on the way, in milliseconds. Whether the smallest test differs is looked at with the
+/// usual one.
+const QUIET_MS: u64 = 50;
 /// An outcome that came up once in so many repetitions is looked for in as many times this number.
 const PATIENCE: u32 = 4;
 
@@ -30,15 +33,16 @@ pub struct Minimised {
     pub options: Options,
     /// Tests that were run on the way.
     pub tried: usize,
-    /// Nothing smaller by one change differs in the same way; otherwise the time was over.
+    /// Nothing smaller by one change differs in the same way; otherwise the time was over, or a
+    /// smaller one did not differ again.
     pub exact: bool,
 }
 
 /// Makes a test smaller while the kernel still differs in the same way: by an outcome, by what it
 /// says, or by hanging.
 ///
-/// In each round all tests that are smaller by one change run in one start of the machine, and the
-/// smallest that differs is taken.
+/// Tests that are smaller by one change run many in one start of the machine, the boldest changes
+/// first, and the smallest of those that differ is taken; until none does.
 ///
 /// # Errors
 ///
@@ -51,10 +55,35 @@ pub fn minimise(
     predict: &Arc<dyn Predict>,
     progress: &Arc<Progress>,
 ) -> Result<Minimised, Interrupted> {
-    let start = Instant::now();
-    let options = Options { times: times(&measured.comparison, options.times), ..*options };
+    let usual = Options { times: times(&measured.comparison, options.times), ..*options };
+    let quick = Options { quiet_ms: usual.quiet_ms.min(QUIET_MS), ..usual };
+    let mut tried = 0;
+    for options in [quick, usual] {
+        let from = (test, measured);
+        let mut small = search(machine, from, &options, predict, progress)?;
+        tried += small.tried;
+        let tests = Arc::new(vec![small.test.clone()]);
+        let cache = Arc::new(Cache::default());
+        let sure = measure(machine, &tests, &usual, predict, &cache, progress)?.measured.pop();
+        if let Some(sure) = sure.filter(|sure| same(&sure.comparison, &measured.comparison)) {
+            small.measured = sure;
+            return Ok(Minimised { tried, options: usual, ..small });
+        }
+    }
     let (test, measured) = (test.clone(), measured.clone());
-    let mut best = Minimised { test, measured, options, tried: 0, exact: true };
+    Ok(Minimised { test, measured, options: *options, tried, exact: false })
+}
+
+fn search(
+    machine: &dyn Machine,
+    (test, measured): (&Test, &Measured),
+    options: &Options,
+    predict: &Arc<dyn Predict>,
+    progress: &Arc<Progress>,
+) -> Result<Minimised, Interrupted> {
+    let start = Instant::now();
+    let (test, measured) = (test.clone(), measured.clone());
+    let mut best = Minimised { test, measured, options: *options, tried: 0, exact: true };
     loop {
         if start.elapsed() > TIME {
             best.exact = false;
