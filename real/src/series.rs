@@ -13,6 +13,8 @@ pub struct Series {
     pub revision: Revision,
     /// Defects of the revision that the newest release of the series has no more.
     pub mended: &'static [Defect],
+    /// Defects that its releases before one had: the defect, and the first release without it.
+    pub until: &'static [(Defect, u32)],
     /// Defects that it has, each with the file of the library that shows it.
     pub known: &'static [(Defect, &'static str)],
 }
@@ -39,18 +41,39 @@ pub const SERIES: &[Series] = &[
         version: (6, 18),
         revision: Revision::ProxyV1,
         mended: &[],
+        until: &[],
         known: &[EARLY_FREE, TWO_READS, STALE, STALL, UREF, UNINSTALL],
     },
-    Series { version: (6, 19), revision: Revision::Import619, mended: &[], known: FIRST_IMPORT },
-    Series { version: (7, 0), revision: Revision::Import619, mended: &[], known: FIRST_IMPORT },
+    Series {
+        version: (6, 19),
+        revision: Revision::Import619,
+        mended: &[],
+        until: &[],
+        known: FIRST_IMPORT,
+    },
+    Series {
+        version: (7, 0),
+        revision: Revision::Import619,
+        mended: &[],
+        until: &[],
+        known: FIRST_IMPORT,
+    },
     Series {
         version: (7, 1),
         revision: Revision::Import71,
         mended: &[],
+        until: &[],
         known: &[EXPORT, STALL, UNINSTALL],
     },
-    Series { version: (7, 2), revision: Revision::Import72, mended: &[], known: &[UNINSTALL] },
-    Series { version: (7, 3), revision: Revision::Import73, mended: &[], known: &[] },
+    Series {
+        version: (7, 2),
+        revision: Revision::Import72,
+        mended: &[],
+        // 7.2.10: "io_uring/zcrx: requeue multishot receives stopped by a local resource".
+        until: &[(Defect::M7, 10)],
+        known: &[UNINSTALL],
+    },
+    Series { version: (7, 3), revision: Revision::Import73, mended: &[], until: &[], known: &[] },
 ];
 
 const FIRST_IMPORT: &[Known] = &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL];
@@ -64,10 +87,20 @@ impl Series {
         SERIES.iter().rfind(|series| series.version <= version)
     }
 
-    /// What the model is to be for it.
+    /// What the model is to be for its newest release.
     #[must_use]
     pub fn variant(&self) -> Variant {
         Variant::of(self.revision).without(self.mended)
+    }
+
+    /// What the model is to be for a release of the series.
+    #[must_use]
+    pub fn variant_of(&self, kernel: &str) -> Variant {
+        // Of a development version nothing is mended yet.
+        let release = release(kernel);
+        let had = self.until.iter().filter(|(_, first)| release < *first);
+        let had: Vec<Defect> = had.map(|(defect, _)| *defect).collect();
+        Variant::with(self.revision, &had).without(self.mended)
     }
 
     fn name(&self) -> String {
@@ -99,7 +132,7 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
         let (verb, series) = (verb(&step.op), series.name());
         return Err(format!("`{verb}` is the proposal's, and kernels of {series} have not got it"));
     }
-    Ok(series.variant())
+    Ok(series.variant_of(kernel))
 }
 
 /// What means something else in the proposal than in its base, where flags are refused.
@@ -111,6 +144,12 @@ fn shares(op: &Op) -> bool {
 fn numbers(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
     Some((parts.next()??, parts.next()??))
+}
+
+/// The third number of a version, 0 if there is none: `7.3-rc2` is older than `7.3.1`.
+fn release(text: &str) -> u32 {
+    let version = text.split(['-', '+']).next().unwrap_or(text);
+    version.split('.').nth(2).and_then(|part| part.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -146,6 +185,18 @@ mod tests {
         let some = test("revision import-7.1 import-7.3", " x = A: exit");
         let why = variant_for(&some, "7.2.7").unwrap_err();
         assert!(why.contains("not for import-7.2") && why.contains("7.2.7"), "{why}");
+    }
+
+    #[test]
+    fn an_older_release_has_what_a_later_one_of_its_series_mends() {
+        let any = test("revision import-7.2 import-7.3", " x = A: exit");
+        let has = |kernel| variant_for(&any, kernel).unwrap().has(Defect::M7);
+        for kernel in ["7.2", "7.2-rc3", "7.2.7", "7.2.9+deb13-cloud-amd64"] {
+            assert!(has(kernel), "{kernel}");
+        }
+        for kernel in ["7.2.10", "7.2.13+deb14-cloud-amd64", "7.3-rc1", "7.3.4"] {
+            assert!(!has(kernel), "{kernel}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ifq_sim::cmd::shrink::to_shrink;
 use ifq_sim::counterexample::Counterexample;
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::file::{load, parse, print, validate};
-use ifq_sim::shrink::{Length, STATES, Shrunk, Size, shrink};
+use ifq_sim::shrink::{Length, STATES, Shrunk, Size, shrink, smaller};
 
 fn library() -> Vec<Test> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
@@ -156,6 +156,26 @@ fn a_run_loses_preemptions_also_where_its_test_cannot_be_searched() {
         after += greedy.length.preemptions;
     });
     assert!(after < before / 2, "{before} preemptions became {after}");
+}
+
+#[test]
+fn every_test_that_is_smaller_by_one_change_is_valid_and_comes_once() {
+    let mut all = 0;
+    for test in library() {
+        let found = smaller(&test);
+        let mut texts: Vec<String> = found.iter().map(print).collect();
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), found.len(), "{}", test.name);
+        for small in &found {
+            assert!(Size::of(small) < Size::of(&test), "{}", test.name);
+            assert_eq!(validate(small), Ok(()));
+        }
+        all += found.len();
+    }
+    assert!(all > 1000, "{all} changes in the whole library");
+    let empty = parse("empty", "test t\nrevision import-7.3\nsetup\nexpect holds\n").unwrap();
+    assert_eq!(smaller(&empty), Vec::new());
 }
 
 #[test]

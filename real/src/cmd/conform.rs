@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use ifq_sim::cmd::input::{self, Input};
 use ifq_sim::{say, tell};
 
-use super::how::{How, exit_code};
+use super::live::{Live, exit_code};
 use super::{EXIT_INTERRUPTED, EXIT_USAGE};
 use crate::conform::campaign::{Campaign, Machine};
 use crate::conform::generated::{self, Kind};
@@ -51,7 +51,7 @@ pub struct Args {
     pub skip: u64,
     /// How
     #[command(flatten)]
-    pub how: How,
+    pub live: Live,
     /// Where differences are stored, each as a test file
     #[arg(long, value_name = "DIR", default_value = "differences")]
     pub out: PathBuf,
@@ -71,7 +71,7 @@ impl Args {
     fn options(&self) -> Options {
         let times = if self.generate.is_some() && !self.races { 1 } else { TIMES };
         let quiet_ms = if self.generate.is_some() { DRAWN_QUIET_MS } else { QUIET_MS };
-        self.how.options(times, quiet_ms)
+        self.live.options(times, quiet_ms)
     }
 
     /// What is run, without where and how.
@@ -92,7 +92,7 @@ impl Args {
 #[must_use]
 pub fn conform(args: &Args, library: &[Input]) -> u8 {
     let options = args.options();
-    let how = args.how.again(&options);
+    let how = args.live.again(&options);
     let again = |input: &Input, on: &On| match generated::number(&input.path) {
         Some(number) => {
             let races = if args.races { " --races" } else { "" };
@@ -102,14 +102,15 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
     };
     let campaign = Campaign {
         options,
-        predict: Arc::new(args.how.explorer()),
+        predict: Arc::new(args.live.explorer()),
         out: args.out.clone(),
         minimise: args.minimise,
         json: args.json,
         again: &again,
         progress: Arc::new(Progress::new()),
     };
-    let mut machines: Vec<Machine> = args.on.iter().cloned().map(Machine::new).collect();
+    let mut machines: Vec<Machine> =
+        args.on.iter().map(|on| Machine::new(on.clone(), args.live.cpus)).collect();
     let mut names = Vec::new();
     let mut interrupted = false;
     let mut run = |inputs: &[Input]| {

@@ -1,7 +1,7 @@
 //! The subcommands of `ifq`.
 
 pub mod conform;
-pub mod how;
+pub mod live;
 pub mod probe;
 pub mod rig;
 pub mod run;

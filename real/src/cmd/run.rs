@@ -8,7 +8,7 @@ use ifq_model::scenario::Test;
 use ifq_sim::cmd::input::{self, Input};
 
 use super::EXIT_INTERRUPTED;
-use super::how::{How, exit_code};
+use super::live::{Live, exit_code};
 use crate::conform::measure::{Cache, QUIET_MS, Results, measure};
 use crate::conform::predict::Predict;
 use crate::conform::progress::Progress;
@@ -23,7 +23,9 @@ const TIMES: u32 = 100;
 #[command(after_help = "Examples:\n  \
     ifq run --on uml                                     the whole library\n  \
     ifq run tests/library/owner-leaves-first.ifq --on uml --times 1000 --seed 7\n  \
-    ifq run tests/library/ --on host --json              one JSON object for each test")]
+    ifq run tests/library/ --on host --json              one JSON object for each test\n  \
+    ifq run --on qemu:7.3 --cpus 2                       Debian's newest 7.3, in QEMU\n  \
+    ifq run --on kernel:arch/x86/boot/bzImage            a kernel that you have built")]
 pub struct Args {
     /// Test files, or folders of them; none: the library that comes with ifq
     #[arg(value_name = "FILE")]
@@ -33,7 +35,7 @@ pub struct Args {
     pub on: On,
     /// How
     #[command(flatten)]
-    pub how: How,
+    pub live: Live,
     /// One JSON object a line for each test
     #[arg(long)]
     pub json: bool,
@@ -48,10 +50,10 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         Err(code) => return code,
     };
     let tests: Arc<Vec<Test>> = Arc::new(inputs.iter().map(|input| input.test.clone()).collect());
-    let options = args.how.options(TIMES, QUIET_MS);
-    let predict: Arc<dyn Predict> = Arc::new(args.how.explorer());
+    let options = args.live.options(TIMES, QUIET_MS);
+    let predict: Arc<dyn Predict> = Arc::new(args.live.explorer());
     let (cache, progress) = (Arc::new(Cache::default()), Arc::new(Progress::new()));
-    let results = match args.on.machine() {
+    let results = match args.on.machine_with(args.live.cpus) {
         Ok(machine) => measure(&*machine, &tests, &options, &predict, &cache, &progress),
         Err(failure) => Ok(Results::none(&tests, &failure.to_string())),
     };
@@ -60,13 +62,17 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         eprintln!("ifq: interrupted");
         return EXIT_INTERRUPTED;
     };
-    let (machine, how) = (args.on.to_string(), args.how.again(&options));
+    for note in &results.how.notes {
+        eprintln!("ifq: {note}");
+    }
+    let (machine, how) = (args.on.to_string(), args.live.again(&options));
     for (input, measured) in inputs.iter().zip(&results.measured) {
         let again = format!("ifq run {} --on {machine} {how}", input.path);
         let shown = Shown {
             test: &input.test.name,
             machine: &machine,
             kernel: results.kernel.as_deref(),
+            how: &results.how,
             measured,
             options,
             stored: None,

@@ -54,11 +54,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Nothing was run yet.
+    /// Nothing was run yet. `cpus`: of a guest in QEMU.
     #[must_use]
-    pub fn new(on: On) -> Self {
-        let column = Column { machine: on.to_string(), kernel: None, cells: Vec::new() };
-        Machine { machine: on.machine(), on, column, failure: None, minimised: 0 }
+    pub fn new(on: On, cpus: u32) -> Self {
+        let column = Column { machine: on.to_string(), ..Column::default() };
+        Machine { machine: on.machine_with(cpus), on, column, failure: None, minimised: 0 }
     }
 }
 
@@ -76,6 +76,11 @@ impl Campaign<'_> {
             self.progress.title(machine.on.to_string());
             let results = self.results(machine, &tests, &cache)?;
             machine.failure = results.failure;
+            if machine.column.how.notes != results.how.notes {
+                self.progress.clear();
+                results.how.notes.iter().for_each(|note| eprintln!("ifq: {note}"));
+            }
+            machine.column.how = results.how;
             machine.column.kernel = results.kernel.or(machine.column.kernel.take());
             for (input, measured) in inputs.iter().zip(results.measured) {
                 let cell = self.cell(machine, input, measured)?;
@@ -155,9 +160,9 @@ impl Campaign<'_> {
         stored: Option<&'s str>,
         again: &'s str,
     ) -> Shown<'s> {
-        let Column { machine, kernel, .. } = &machine.column;
+        let Column { machine, kernel, how, .. } = &machine.column;
         let (kernel, options) = (kernel.as_deref(), self.options);
-        Shown { test: &test.name, machine, kernel, measured, options, stored, again }
+        Shown { test: &test.name, machine, kernel, how, measured, options, stored, again }
     }
 
     /// Stores a difference; where, or why not.

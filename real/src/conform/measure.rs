@@ -11,7 +11,7 @@ use ifq_model::scenario::Test;
 use super::predict::Predict;
 use super::progress::Progress;
 use crate::compare::{Allowed, Comparison, compare};
-use crate::job::{Job, Line, Report};
+use crate::job::{How, Job, Line, Report};
 use crate::machine::{Failure, Machine, interrupted};
 use crate::supported::unsupported;
 
@@ -19,8 +19,6 @@ use crate::supported::unsupported;
 /// Longer than what the kernel does on its own (an RCU grace period, one turn of
 /// `io_ring_exit_work`).
 pub const QUIET_MS: u64 = 300;
-/// Machines that may break down one after the other before the rest of the tests is not run.
-const BREAKDOWNS: usize = 8;
 /// Time between two looks at whether the user has had enough.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -55,6 +53,8 @@ pub struct Results {
     pub kernel: Option<String>,
     /// Why the machine could not be started or died before it was up.
     pub failure: Option<String>,
+    /// How it was run.
+    pub how: How,
     /// One for each test, in their order.
     pub measured: Vec<Measured>,
 }
@@ -67,7 +67,12 @@ impl Results {
         let comparison = |test| compare(test, &not_run, &Err(String::new()));
         let measured =
             tests.iter().map(|test| Measured { variant: None, comparison: comparison(test) });
-        Results { kernel: None, failure: Some(reason.to_owned()), measured: measured.collect() }
+        Results {
+            kernel: None,
+            failure: Some(reason.to_owned()),
+            how: How::default(),
+            measured: measured.collect(),
+        }
     }
 }
 
@@ -76,8 +81,7 @@ pub type Cache = Mutex<BTreeMap<(usize, String), Result<Allowed, String>>>;
 
 /// Runs tests on a machine, asks the model about them at the same time, and compares.
 ///
-/// What cannot be run is not sent to the machine; if that is everything, it is not started. A test
-/// that takes the machine down costs those behind it nothing: they run on the machine's next start.
+/// What cannot be run is not sent to the machine; if that is everything, it is not started.
 ///
 /// # Errors
 ///
@@ -96,7 +100,8 @@ pub fn measure(
     let ran =
         run(machine, tests, &able, options, progress, &mut |kernel| asking.ask(kernel, &able))?;
     let answers = asking.answers()?;
-    let mut reports: BTreeMap<usize, Report> = able.iter().copied().zip(ran.reports).collect();
+    let mut reports: BTreeMap<usize, Report> =
+        able.iter().copied().zip(ran.reports.iter().cloned()).collect();
     let measured = obstacles.into_iter().enumerate().map(|(at, obstacle)| {
         if let Some(reason) = obstacle {
             let comparison = compare(&tests[at], &Report::NotRun { reason }, &Err(String::new()));
@@ -116,7 +121,8 @@ pub fn measure(
         });
         Measured { variant, comparison: compare(&tests[at], &report, &allowed) }
     });
-    Ok(Results { measured: measured.collect(), kernel: ran.kernel, failure: ran.failure })
+    let Ran { kernel, failure, how, .. } = ran;
+    Ok(Results { measured: measured.collect(), kernel, failure, how })
 }
 
 /// Where the search came to no end, looks for each outcome that was seen and not found.
@@ -142,11 +148,11 @@ fn search_for_the_rest(
 struct Ran {
     kernel: Option<String>,
     failure: Option<String>,
+    how: How,
     reports: Vec<Report>,
 }
 
-/// Runs the tests with these numbers; starts the machine again for those behind one that broke it
-/// down.
+/// Runs the tests with these numbers.
 fn run(
     machine: &dyn Machine,
     tests: &[Test],
@@ -155,47 +161,35 @@ fn run(
     progress: &Progress,
     ready: &mut dyn FnMut(&str),
 ) -> Result<Ran, Interrupted> {
-    let mut ran = Ran { kernel: None, failure: None, reports: Vec::new() };
-    let mut starts = 0;
-    while ran.reports.len() < able.len() {
-        let done = ran.reports.len();
-        let left: Vec<Test> = able[done..].iter().map(|at| tests[*at].clone()).collect();
-        let Options { times, seed, quiet_ms } = *options;
-        let job = Job { times, seed, quiet_ms, ..Job::new(left) };
-        let mut look = |line: &Line| match line {
-            Line::Ready { probe } => ready(&probe.kernel),
-            Line::Test { test, .. } => {
-                progress.machine(format!("ran {} of {} tests", done + test + 1, able.len()));
-            }
-            Line::Beat { test, done: repetitions } => {
-                let name = job.tests.get(*test).map_or("?", |test| &test.name);
-                let number = done + test + 1;
-                let all = able.len();
-                progress
-                    .machine(format!("running test {number}/{all} {name}: {repetitions}/{times}"));
-            }
-            Line::Stuck { .. } | Line::End => {}
-        };
-        match machine.run(&job, &mut look) {
-            Ok(reply) => {
-                ran.kernel = Some(reply.probe.kernel);
-                let broken = |report: &Report| matches!(report, Report::Broken { .. });
-                let broke = reply.reports.iter().position(broken);
-                starts += 1;
-                let kept = match broke {
-                    Some(at) if starts < BREAKDOWNS => at + 1,
-                    _ => reply.reports.len(),
-                };
-                ran.reports.extend(reply.reports.into_iter().take(kept));
-            }
-            Err(Failure::Interrupted) => return Err(Interrupted),
-            Err(Failure::NotRun(reason)) => {
-                ran.failure = Some(reason.clone());
-                ran.reports.resize(able.len(), Report::NotRun { reason });
-            }
+    let Options { times, seed, quiet_ms } = *options;
+    let chosen = able.iter().map(|at| tests[*at].clone()).collect();
+    let job = Job { times, seed, quiet_ms, ..Job::new(chosen) };
+    let all = job.tests.len();
+    if all == 0 {
+        let (kernel, failure, how) = Default::default();
+        return Ok(Ran { kernel, failure, how, reports: Vec::new() });
+    }
+    let mut look = |line: &Line| match line {
+        Line::Ready { probe } => ready(&probe.kernel),
+        Line::Test { test, .. } => progress.machine(format!("ran {} of {all} tests", test + 1)),
+        Line::Beat { test, done } => {
+            let name = job.tests.get(*test).map_or("?", |test| &test.name);
+            let number = test + 1;
+            progress.machine(format!("running test {number}/{all} {name}: {done}/{times}"));
+        }
+        Line::Stuck { .. } | Line::End => {}
+    };
+    match machine.run(&job, &mut look) {
+        Ok(reply) => {
+            let (kernel, how, reports) = (Some(reply.probe.kernel), reply.how, reply.reports);
+            Ok(Ran { kernel, failure: None, how, reports })
+        }
+        Err(Failure::Interrupted) => Err(Interrupted),
+        Err(Failure::NotRun(reason)) => {
+            let reports = vec![Report::NotRun { reason: reason.clone() }; all];
+            Ok(Ran { kernel: None, failure: Some(reason), how: How::default(), reports })
         }
     }
-    Ok(ran)
 }
 
 type Answer = (Option<Variant>, Result<Allowed, String>);

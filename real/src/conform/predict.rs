@@ -67,8 +67,6 @@ impl Explorer {
 impl Predict for Explorer {
     fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
         let own = variant_for(test, kernel)?;
-        let mended = [&own.without[..], &self.without[..]].concat();
-        let variant = Variant::with(own.revision, &self.defects).without(&mended);
         let asked = self.defects.iter().map(|defect| (defect, true));
         let asked = asked.chain(self.without.iter().map(|defect| (defect, false)));
         for (defect, on) in asked {
@@ -77,7 +75,11 @@ impl Predict for Explorer {
                 return Err(format!("{defect} changes nothing: {own} {has}"));
             }
         }
-        Ok(variant)
+        let with = [&own.defects[..], &self.defects[..]].concat();
+        let with: Vec<Defect> = with.into_iter().filter(|d| !self.without.contains(d)).collect();
+        let revisions_own = self.without.iter().filter(|d| own.revision.defects().contains(d));
+        let without: Vec<Defect> = own.without.iter().chain(revisions_own).copied().collect();
+        Ok(Variant::with(own.revision, &with).without(&without))
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
@@ -161,5 +163,7 @@ mod tests {
         let without = Explorer { without: vec![Defect::M7], ..Explorer::default() };
         assert!(without.variant(&test, "7.3").unwrap_err().contains("does not have it"));
         assert!(!without.variant(&test, "7.1").unwrap().has(Defect::M7));
+        let release = Test { revisions: vec![ifq_model::revision::Revision::Import72], ..test };
+        assert!(!without.variant(&release, "7.2.7").unwrap().has(Defect::M7), "of old releases");
     }
 }

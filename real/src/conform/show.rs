@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::measure::{Measured, Options};
 use crate::compare::{Row, Verdict};
+use crate::job::How;
 
 /// A test's result on one machine, with everything that is said about it.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub struct Shown<'a> {
     pub machine: &'a str,
     /// The kernel's release, if it is known.
     pub kernel: Option<&'a str>,
+    /// How the machine was run.
+    pub how: &'a How,
     /// The result.
     pub measured: &'a Measured,
     /// How it was run.
@@ -30,6 +33,10 @@ struct Line<'a> {
     test: &'a str,
     machine: &'a str,
     kernel: &'a str,
+    accelerated: Option<bool>,
+    cpus: Option<u32>,
+    boots: u32,
+    notes: &'a [String],
     revision: Option<&'static str>,
     defects: Vec<&'static str>,
     without: Vec<&'static str>,
@@ -61,6 +68,10 @@ impl Shown<'_> {
             test: self.test,
             machine: self.machine,
             kernel: self.kernel(),
+            accelerated: self.how.accelerated,
+            cpus: self.how.cpus,
+            boots: self.how.boots,
+            notes: &self.how.notes,
             revision: variant.as_ref().map(|variant| variant.revision.name()),
             defects: variant.as_ref().map(|v| names(&v.defects)).unwrap_or_default(),
             without: variant.as_ref().map(|v| names(&v.without)).unwrap_or_default(),
@@ -85,7 +96,11 @@ impl Shown<'_> {
     pub fn print(&self) {
         let comparison = &self.measured.comparison;
         let (test, machine, kernel) = (self.test, self.machine, self.kernel());
-        say!("test {test} on {machine}, kernel {kernel}: {}", comparison.verdict.name());
+        let how = match self.how.to_string() {
+            how if how.is_empty() => how,
+            how => format!(" ({how})"),
+        };
+        say!("test {test} on {machine}{how}, kernel {kernel}: {}", comparison.verdict.name());
         for line in comparison.reason.lines() {
             say!("  {line}");
         }

@@ -8,14 +8,17 @@ use comfy_table::presets::NOTHING;
 use super::measure::Measured;
 use super::show::histogram;
 use crate::compare::Verdict;
+use crate::job::How;
 
 /// What one machine showed of all tests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Column {
     /// The machine, as the command line has it.
     pub machine: String,
     /// Its kernel's release, if it got up.
     pub kernel: Option<String>,
+    /// How it was run.
+    pub how: How,
     /// One for each test.
     pub cells: Vec<Cell>,
 }
@@ -40,7 +43,11 @@ impl Column {
     #[must_use]
     pub fn name(&self) -> String {
         let kernel = self.kernel.as_ref().map(|kernel| format!(", kernel {kernel}"));
-        format!("{}{}", self.machine, kernel.unwrap_or_default())
+        let how = match self.how.to_string() {
+            how if how.is_empty() => how,
+            how => format!(" ({how})"),
+        };
+        format!("{}{how}{}", self.machine, kernel.unwrap_or_default())
     }
 
     /// One line: how many of each.
@@ -184,7 +191,12 @@ mod tests {
             cell(Verdict::NotRun, "too old", &[]),
             Cell { stored: Some("d/f.ifq".into()), ..cell(Verdict::Differs, "not allowed", &[1]) },
         ];
-        let column = Column { machine: "uml".into(), kernel: Some("7.2.7".into()), cells };
+        let column = Column {
+            machine: "uml".into(),
+            kernel: Some("7.2.7".into()),
+            how: How::default(),
+            cells,
+        };
         let tests: Vec<String> = (0..6).map(|i| format!("test-{i}")).collect();
         let text = table(&tests, std::slice::from_ref(&column), true);
         let lines: Vec<String> = text

@@ -41,10 +41,10 @@ use thiserror::Error;
 use crate::job::{Job, Line, Reply};
 
 #[cfg(target_os = "linux")]
-pub use process::interrupted;
-#[cfg(target_os = "linux")]
 pub use host::Host;
 pub use on::{On, ParseError, Series};
+#[cfg(target_os = "linux")]
+pub use process::interrupted;
 #[cfg(target_os = "linux")]
 pub use qemu::Qemu;
 #[cfg(target_os = "linux")]

@@ -13,7 +13,10 @@ use super::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
 
 /// The arguments.
 #[derive(Clone, Debug, Args)]
-pub struct How {
+pub struct Live {
+    /// Processors of a guest in QEMU
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: u32,
     /// Repetitions of each test [default: 100; of a drawn sequence 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: Option<u32>,
@@ -36,7 +39,7 @@ pub struct How {
     pub without: Vec<Defect>,
 }
 
-impl How {
+impl Live {
     /// How tests are run; `times` and `quiet_ms` if nothing else was said.
     #[must_use]
     pub fn options(&self, times: u32, quiet_ms: u64) -> Options {
@@ -62,6 +65,9 @@ impl How {
     pub fn again(&self, options: &Options) -> String {
         let Options { times, seed, quiet_ms } = options;
         let mut text = format!("--times {times} --seed {seed}");
+        if self.cpus != 1 {
+            text.push_str(&format!(" --cpus {}", self.cpus));
+        }
         if self.quiet_ms.is_some() && *quiet_ms != QUIET_MS {
             text.push_str(&format!(" --quiet-ms {quiet_ms}"));
         }
