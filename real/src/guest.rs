@@ -41,18 +41,43 @@ pub fn run(job: &Path, answer: &Path) -> Result<(), String> {
 }
 
 /// Mounts what the tests read and brings the loopback interface up.
-fn set_up() -> Result<(), String> {
+pub(crate) fn set_up() -> Result<(), String> {
     rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None)
         .map_err(|error| format!("mounting /proc: {error}"))?;
     // The kernel may have mounted this one by itself; only a canary needs it.
     let _ = rustix::mount::mount("dev", "/dev", "devtmpfs", MountFlags::empty(), None);
+    // What the kernel counts; a kernel without them says less.
+    let _ = rustix::mount::mount("sys", "/sys", "sysfs", MountFlags::empty(), None);
+    let _ =
+        rustix::mount::mount("debug", "/sys/kernel/debug", "debugfs", MountFlags::empty(), None);
     sys::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))
 }
 
-fn power_off() -> ! {
+/// Ends the guest.
+pub(crate) fn power_off() -> ! {
     rustix::fs::sync();
     let _ = rustix::system::reboot(RebootCommand::PowerOff);
     std::process::exit(1)
+}
+
+/// Opens a file to append to it, or a serial line, which is told to take bytes as they are.
+pub(crate) fn open_line(path: &Path) -> Result<File, String> {
+    let says = |error: std::io::Error| format!("the answer in {}: {error}", path.display());
+    let file =
+        File::options().append(true).custom_flags(libc::O_NOCTTY).open(path).map_err(says)?;
+    if file.is_terminal() {
+        let mut line = tcgetattr(&file).map_err(|error| says(error.into()))?;
+        line.make_raw();
+        let now = OptionalActions::Now;
+        tcsetattr(&file, now, &line).map_err(|error| says(error.into()))?;
+    }
+    Ok(file)
+}
+
+/// Waits until a serial line has sent everything.
+pub(crate) fn drain(file: &File) {
+    // A file is no line and has nothing to wait for.
+    let _ = tcdrain(file);
 }
 
 /// Where the answer goes, shared with the watchdog.
@@ -60,24 +85,12 @@ fn power_off() -> ! {
 struct Answer(Arc<Mutex<File>>);
 
 impl Answer {
-    /// Opens a file, or a serial line, which is told to take bytes as they are.
     fn open(path: &Path) -> Result<Self, String> {
-        let says = |error: std::io::Error| format!("the answer in {}: {error}", path.display());
-        let file =
-            File::options().append(true).custom_flags(libc::O_NOCTTY).open(path).map_err(says)?;
-        if file.is_terminal() {
-            let mut line = tcgetattr(&file).map_err(|error| says(error.into()))?;
-            line.make_raw();
-            let now = OptionalActions::Now;
-            tcsetattr(&file, now, &line).map_err(|error| says(error.into()))?;
-        }
-        Ok(Answer(Arc::new(Mutex::new(file))))
+        Ok(Answer(Arc::new(Mutex::new(open_line(path)?))))
     }
 
-    /// Waits until a serial line has sent everything.
     fn drain(&self) {
-        // A file is no line and has nothing to wait for.
-        let _ = tcdrain(&*self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        drain(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn write(&self, line: &Line) -> Result<(), String> {

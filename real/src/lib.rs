@@ -24,6 +24,8 @@ pub mod supported;
 #[cfg(target_os = "linux")]
 pub mod guest;
 #[cfg(target_os = "linux")]
+pub mod guest_shell;
+#[cfg(target_os = "linux")]
 pub mod kmsg;
 #[cfg(target_os = "linux")]
 pub mod live;

@@ -228,10 +228,9 @@ pub fn kernel_log() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer).into_owned())
 }
 
-/// Makes a command the leader of a new process group, and have it killed when we die.
+/// Has a command killed when we die.
 pub fn bind_life(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
-    command.process_group(0);
     // SAFETY: this call has no arguments and cannot fail.
     let parent = unsafe { libc::getpid() };
     // SAFETY: the closure only makes async-signal-safe system calls.

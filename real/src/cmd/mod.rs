@@ -59,7 +59,7 @@ pub enum Command {
     Conform(conform::Args),
     /// Say what a kernel can do
     Probe(probe::Args),
-    /// The machines that tests run on: list, fetch, boot
+    /// The machines that tests run on: list, fetch, boot, shell
     Rig(rig::Args),
     /// The side of `run` and `probe` inside a machine
     #[command(hide = true)]
@@ -68,6 +68,14 @@ pub enum Command {
         job: PathBuf,
         /// Where the answer goes, JSON lines.
         answer: PathBuf,
+        /// What a kernel adds to the arguments of its init.
+        ignored: Vec<String>,
+    },
+    /// The side of `rig shell` inside a machine
+    #[command(hide = true)]
+    GuestShell {
+        /// The terminal, or where a command's output goes.
+        line: PathBuf,
         /// What a kernel adds to the arguments of its init.
         ignored: Vec<String>,
     },
@@ -89,6 +97,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Probe(args) => probe::probe(&args),
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest(&job, &answer),
+        Command::GuestShell { line, .. } => guest_shell(&line),
     };
     ExitCode::from(code)
 }
@@ -112,6 +121,22 @@ fn guest(job: &std::path::Path, answer: &std::path::Path) -> u8 {
             EXIT_DIFFERENCE
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn guest_shell(line: &std::path::Path) -> u8 {
+    match crate::guest_shell::run(line) {
+        Ok(()) => EXIT_OK,
+        Err(error) => {
+            eprintln!("ifq: {error}");
+            EXIT_USAGE
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn guest_shell(_: &std::path::Path) -> u8 {
+    EXIT_NOT_RUN
 }
 
 #[cfg(not(target_os = "linux"))]

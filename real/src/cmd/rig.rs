@@ -14,7 +14,8 @@ use ifq_sim::{say, tell};
     ifq rig list                       what there is here\n  \
     ifq rig fetch 7.2 7.3              Debian's newest kernels of two series\n  \
     ifq rig boot --on qemu:7.3         start it, and say what it can do\n  \
-    ifq rig boot --on kernel:arch/x86/boot/bzImage --cpus 2")]
+    ifq rig boot --on kernel:arch/x86/boot/bzImage --cpus 2\n  \
+    ifq rig shell --on qemu:7.3        look around in it")]
 pub struct Args {
     /// What to do
     #[command(subcommand)]
@@ -56,6 +57,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// A shell in a guest, on this terminal, or one command
+    #[command(after_help = "Examples:\n  ifq rig shell --on qemu:7.3\n  \
+        ifq rig shell --on uml -c 'uname -r; dmesg | tail'\n\n\
+        The guest ends with its shell. It has busybox, and this program as /ifq.")]
+    Shell {
+        /// Which machine: uml, qemu:SERIES or kernel:PATH
+        #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
+        on: On,
+        /// Processors of a guest in QEMU
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        cpus: u32,
+        /// Run this instead of an interactive shell; its exit code is ours
+        #[arg(short, long, value_name = "COMMAND")]
+        command: Option<String>,
+    },
 }
 
 /// Does it; the exit code.
@@ -65,6 +81,10 @@ pub fn rig(args: &Args) -> u8 {
         Command::List { json } => done(list(*json), *json),
         Command::Fetch { machines, again } => fetch(machines, *again),
         Command::Boot { on, cpus, json } => done(boot(on, *cpus, *json), *json),
+        Command::Shell { on, cpus, command } => match shell(on, *cpus, command.as_deref()) {
+            Ok(code) => code,
+            Err(failure) => done(Err(failure), false),
+        },
     }
 }
 
@@ -148,6 +168,18 @@ fn fetch(machines: &[On], again: bool) -> u8 {
 #[cfg(not(target_os = "linux"))]
 fn fetch(_: &[On], _: bool) -> u8 {
     done(On::Host.machine().map(drop), false)
+}
+
+#[cfg(target_os = "linux")]
+fn shell(on: &On, cpus: u32, command: Option<&str>) -> Result<u8, Failure> {
+    let ifq = std::env::current_exe()
+        .map_err(|error| Failure::NotRun(format!("where ifq itself is: {error}")))?;
+    crate::machine::shell(&ifq, on, cpus, command)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn shell(on: &On, cpus: u32, _: Option<&str>) -> Result<u8, Failure> {
+    on.machine_with(cpus).map(|_| EXIT_OK)
 }
 
 fn boot(on: &On, cpus: u32, json: bool) -> Result<(), Failure> {

@@ -42,7 +42,7 @@ impl Root {
 
     /// Directories that are wanted even if nothing is in them.
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
-        ["/dev", "/proc", "/tmp"].iter().map(Path::new)
+        ["/dev", "/proc", "/sys", "/tmp"].iter().map(Path::new)
     }
 }
 

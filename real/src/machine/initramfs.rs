@@ -103,11 +103,21 @@ mod tests {
         let names: Vec<&str> = entries.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!(
             names,
-            ["dev", "lib", "lib/deep", "proc", "tmp", "dev/console", "ifq", "lib/deep/libc.so"]
+            [
+                "dev",
+                "lib",
+                "lib/deep",
+                "proc",
+                "sys",
+                "tmp",
+                "dev/console",
+                "ifq",
+                "lib/deep/libc.so"
+            ]
         );
-        assert_eq!(entries[6].2, b"program");
-        assert_eq!(entries[7].2, b"library");
-        assert_eq!((entries[1].1, entries[5].1, entries[6].1), (0o40755, 0o20600, 0o100755));
+        assert_eq!(entries[7].2, b"program");
+        assert_eq!(entries[8].2, b"library");
+        assert_eq!((entries[1].1, entries[6].1, entries[7].1), (0o40755, 0o20600, 0o100755));
         let mut again = Vec::new();
         write(&mut again, &root).unwrap();
         assert_eq!(archive, again, "the same bytes each time");

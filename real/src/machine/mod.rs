@@ -5,6 +5,8 @@ mod again;
 #[cfg(target_os = "linux")]
 mod apt;
 #[cfg(target_os = "linux")]
+mod busybox;
+#[cfg(target_os = "linux")]
 mod cache;
 #[cfg(target_os = "linux")]
 mod child;
@@ -28,6 +30,8 @@ mod process;
 #[cfg(target_os = "linux")]
 mod qemu;
 #[cfg(target_os = "linux")]
+mod shell;
+#[cfg(target_os = "linux")]
 mod stock;
 #[cfg(target_os = "linux")]
 mod uml;
@@ -47,6 +51,8 @@ pub use on::{On, ParseError, Series};
 pub use process::interrupted;
 #[cfg(target_os = "linux")]
 pub use qemu::Qemu;
+#[cfg(target_os = "linux")]
+pub use shell::shell;
 #[cfg(target_os = "linux")]
 pub use stock::{Stock, fetch, stock};
 #[cfg(target_os = "linux")]

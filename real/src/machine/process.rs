@@ -1,5 +1,6 @@
 //! Processes that are always ended, and the user's wish to end.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -20,6 +21,13 @@ pub(super) struct Guarded(Child);
 
 impl Guarded {
     pub(super) fn start(mut command: Command) -> Result<Self, String> {
+        command.process_group(0);
+        Guarded::start_in_front(command)
+    }
+
+    /// As [`Guarded::start`], but in our own process group, which the terminal belongs to; of what
+    /// it starts itself nothing is killed.
+    pub(super) fn start_in_front(mut command: Command) -> Result<Self, String> {
         sys::bind_life(&mut command);
         let start = command.spawn();
         start
@@ -36,9 +44,10 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            // The group may be gone already.
+            // The group may be gone already, or may never have been.
             let _ = kill_process_group(group, Signal::KILL);
         }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::cache::Cache;
 use super::child::Boot;
 use super::image::{INIT, Root};
+use super::shell::Session;
 use super::wires::{ANSWER, CONSOLE_PATH, INPUT};
 use super::{Failure, Machine, On, Series, again, child, initramfs, kernels, kvm, process};
 use crate::job::{How, Job, Line, Reply};
@@ -31,7 +32,8 @@ const KERNEL: [&str; 8] = [
     "mitigations=off",
     "random.trust_cpu=on",
 ];
-/// The serial line in the guest that goes to the answer.
+/// The serial lines in the guest: of the console, and of the answer.
+const CONSOLE_LINE: &str = "/dev/ttyS0";
 const ANSWER_LINE: &str = "/dev/ttyS1";
 
 /// The machine.
@@ -126,6 +128,23 @@ impl Machine for Qemu {
     }
 }
 
+impl Qemu {
+    /// The command that starts it with a shell.
+    pub(super) fn session(&self, session: &Session<'_>) -> Result<Command, Failure> {
+        let image = self.image()?;
+        let mut command = command(&image, kvm::works(&image).is_ok(), self.cpus);
+        if session.terminal {
+            command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+        } else {
+            serial_lines(&mut command);
+        }
+        let line = if session.terminal { CONSOLE_LINE } else { ANSWER_LINE };
+        let append = append(&["guest-shell", line]);
+        command.args(["-initrd", session.initrd, "-append", &append]);
+        Ok(command)
+    }
+}
+
 /// Starts a machine, and if it does not come up, in a more modest way: with one processor.
 fn start_anyhow(
     how: &mut How,
@@ -153,15 +172,23 @@ fn boot(
     let wires = initramfs::wires(root, job).map_err(Failure::NotRun)?;
     let accelerated = how.accelerated == Some(true);
     let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
-    command
-        .args(["-chardev", &format!("file,id=console,append=on,path={CONSOLE_PATH}")])
-        .args(["-chardev", &format!("file,id=answer,append=on,path={ANSWER}")])
-        .args(["-serial", "chardev:console", "-serial", "chardev:answer"])
-        .args(["-initrd", INPUT, "-append"])
-        .arg(append(&["guest", initramfs::JOB, ANSWER_LINE]));
+    serial_lines(&mut command);
+    command.args(["-initrd", INPUT, "-append"]).arg(append(&[
+        "guest",
+        initramfs::JOB,
+        ANSWER_LINE,
+    ]));
     wires.connect(&mut command).map_err(Failure::NotRun)?;
     let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
     child::supervise(command, job, &wires, limit, progress)
+}
+
+/// The console and the answer, on the first and the second serial line.
+fn serial_lines(command: &mut Command) {
+    command
+        .args(["-chardev", &format!("file,id=console,append=on,path={CONSOLE_PATH}")])
+        .args(["-chardev", &format!("file,id=answer,append=on,path={ANSWER}")])
+        .args(["-serial", "chardev:console", "-serial", "chardev:answer"]);
 }
 
 /// QEMU with a kernel and without any device.

@@ -13,6 +13,7 @@ use super::apt::Index;
 use super::cache::Cache;
 use super::image::{INIT, Root};
 use super::origin::Origin;
+use super::shell::Session;
 use super::wires::INPUT;
 use super::{Failure, Machine, On, again, child, elf, initramfs, process};
 use crate::job::{How, Job, Line, Reply};
@@ -107,30 +108,45 @@ impl Machine for Uml {
         let how = How { cpus: Some(1), ..How::default() };
         again::run(job, how, progress, &mut |part, _, progress| {
             let wires = initramfs::wires(&root, part).map_err(Failure::NotRun)?;
-            let mut command = command(&kernel);
-            command.args(["--", "guest", initramfs::JOB, ANSWER]);
+            let mut command = command(&kernel, INPUT);
+            command.args(FILES).args(["--", "guest", initramfs::JOB, ANSWER]);
             wires.connect(&mut command).map_err(Failure::NotRun)?;
             child::supervise(command, part, &wires, BOOT, progress)
         })
     }
 }
 
-/// The serial line in the guest that goes to the answer.
-const ANSWER: &str = "/dev/ttyS0";
+impl Uml {
+    /// The command that starts it with a shell.
+    pub(super) fn session(&self, session: &Session<'_>) -> Result<Command, Failure> {
+        let kernel = kernel(&self.cache, false).map_err(Failure::NotRun)?;
+        let mut command = command(&kernel, session.initrd);
+        let (wires, line) = if session.terminal { (TERMINAL, CONSOLE) } else { (FILES, ANSWER) };
+        command.args(wires).args(["--", "guest-shell", line]);
+        Ok(command)
+    }
+}
 
-/// The kernel with its devices; what follows are further arguments.
-fn command(kernel: &Path) -> Command {
+/// The lines in the guest: of the console, and of the answer.
+const CONSOLE: &str = "/dev/tty0";
+const ANSWER: &str = "/dev/ttyS0";
+/// The console goes to standard error, the answer to standard output.
+const FILES: [&str; 2] = ["con0=null,fd:2", "ssl0=null,fd:1"];
+/// The console is the terminal.
+const TERMINAL: [&str; 2] = ["con0=fd:0,fd:1", "ssl0=null"];
+
+/// The kernel; what follows are further arguments.
+fn command(kernel: &Path, initrd: &str) -> Command {
     let mut command = Command::new(kernel.join("linux.uml"));
     command
         .current_dir(kernel)
         .env_clear()
         .env("LD_LIBRARY_PATH", kernel)
         .env("PATH", "/usr/bin:/bin")
-        .args([MEMORY, "con=null", "con0=null,fd:2", "console=tty0", "ssl=null", "ssl0=null,fd:1"])
-        .args(["printk.time=1", "panic=-1"])
+        .args([MEMORY, "con=null", "ssl=null", "console=tty0", "printk.time=1", "panic=-1"])
         // Nowhere: it would keep files for a management console that nobody uses.
         .arg("uml_dir=/dev/null/")
-        .arg(format!("initrd={INPUT}"))
+        .arg(format!("initrd={initrd}"))
         .arg(format!("rdinit={INIT}"));
     command
 }

@@ -2,7 +2,7 @@
 //! nothing stays on any disk however we end.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
@@ -31,9 +31,12 @@ pub(super) struct Wires {
 impl Wires {
     /// Wires whose input is what `fill` writes.
     pub(super) fn new(fill: impl FnOnce(&mut File) -> Result<(), String>) -> Result<Self, String> {
-        let mut input = memory("ifq-input")?;
+        let mut input = memory("ifq-input", MemfdFlags::CLOEXEC)?;
         fill(&mut input)?;
-        let (answer, console) = (memory("ifq-answer")?, memory("ifq-console")?);
+        let (answer, console) = (
+            memory("ifq-answer", MemfdFlags::CLOEXEC)?,
+            memory("ifq-console", MemfdFlags::CLOEXEC)?,
+        );
         for file in [&answer, &console] {
             let says = |error: rustix::io::Errno| format!("a file in memory: {error}");
             let flags = fcntl_getfl(file).map_err(says)?;
@@ -72,10 +75,26 @@ impl Wires {
     }
 }
 
-fn memory(name: &str) -> Result<File, String> {
-    memfd_create(name, MemfdFlags::CLOEXEC)
-        .map(File::from)
-        .map_err(|error| format!("a file in memory: {error}"))
+/// A file in memory that our children find by its path, too.
+#[derive(Debug)]
+pub(super) struct Lasting(File);
+
+impl Lasting {
+    /// What `fill` writes.
+    pub(super) fn new(fill: impl FnOnce(&mut File) -> Result<(), String>) -> Result<Self, String> {
+        let mut file = memory("ifq-lasting", MemfdFlags::empty())?;
+        fill(&mut file)?;
+        Ok(Lasting(file))
+    }
+
+    /// Its path in a child.
+    pub(super) fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd())
+    }
+}
+
+fn memory(name: &str, flags: MemfdFlags) -> Result<File, String> {
+    memfd_create(name, flags).map(File::from).map_err(|error| format!("a file in memory: {error}"))
 }
 
 /// Reads without moving the place where the machine writes; the machine may share our descriptor.
