@@ -17,8 +17,12 @@ use crate::job::{Canary, Job, Line, Report};
 use crate::kmsg::Watch;
 use crate::live;
 use crate::probe::probe;
-use crate::sys;
+use crate::residue::{Allocated, Held};
+use crate::ring::Ring;
+use crate::sys::{self, PAGE, SharedMem};
 
+/// After so long in one wait a task counts as hung.
+const HUNG_TASK_SECONDS: &str = "20";
 /// Time between two signs of life.
 const BEAT: Duration = Duration::from_millis(500);
 
@@ -50,6 +54,8 @@ pub(crate) fn set_up() -> Result<(), String> {
     let _ = rustix::mount::mount("sys", "/sys", "sysfs", MountFlags::empty(), None);
     let _ =
         rustix::mount::mount("debug", "/sys/kernel/debug", "debugfs", MountFlags::empty(), None);
+    // The kernel is to speak before the watchdog ends the guest; one that cannot has nothing to say.
+    let _ = say("/proc/sys/kernel/hung_task_timeout_secs", HUNG_TASK_SECONDS);
     sys::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))
 }
 
@@ -108,11 +114,11 @@ fn serve(job: &Path, answer: &Path) -> Result<(), String> {
     let probe = probe();
     let obstacle = probe.obstacle();
     answer.write(&Line::Ready { probe })?;
-    let mut watch = Watch::begin();
+    let mut after = After { watch: Watch::begin(), allocated: Allocated::begin() };
     for at in 0..job.tests.len() {
         let report = match &obstacle {
             Some(reason) => Report::NotRun { reason: reason.clone() },
-            None => run_test(&job, at, &answer, &mut watch),
+            None => run_test(&job, at, &answer, &mut after),
         };
         answer.write(&Line::Test { test: at, report })?;
     }
@@ -121,10 +127,17 @@ fn serve(job: &Path, answer: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn run_test(job: &Job, at: usize, answer: &Answer, watch: &mut Watch) -> Report {
+/// What is looked at after each test.
+struct After {
+    watch: Watch,
+    allocated: Allocated,
+}
+
+fn run_test(job: &Job, at: usize, answer: &Answer, after: &mut After) -> Report {
     let test = &job.tests[at];
     let quiet = Duration::from_millis(job.quiet_ms);
     let options = live::Options { times: job.times, seed: job.seed, quiet };
+    let mut held = Held::begin();
     let done = Arc::new(AtomicU32::new(0));
     let patience = Duration::from_millis(job.patience_ms)
         + quiet * u32::try_from(test.steps().count()).unwrap_or(u32::MAX);
@@ -139,7 +152,10 @@ fn run_test(job: &Job, at: usize, answer: &Answer, watch: &mut Watch) -> Report 
     match ran {
         Ok(seen) => {
             let mut problems = seen.problems;
-            problems.extend(watch.complaints());
+            let left = held.left().into_iter().filter(|left| !problems.contains(left));
+            problems.extend(left.collect::<Vec<_>>());
+            problems.extend(after.allocated.left(at + 1 == job.tests.len()));
+            problems.extend(after.watch.complaints());
             Report::Seen { histogram: seen.histogram.into_iter().collect(), problems }
         }
         Err(reason) => Report::NotRun { reason },
@@ -154,10 +170,21 @@ fn suffer(canary: Canary) {
         Canary::Hang => loop {
             std::thread::park();
         },
+        Canary::Leak => leak(),
     };
     if let Err(error) = written {
         eprintln!("ifq: {canary:?}: {error}");
     }
+}
+
+/// Registers an ifq and never lets go of it.
+fn leak() -> std::io::Result<()> {
+    let ring = Ring::new()?;
+    let (area, region) = (SharedMem::new(PAGE)?, SharedMem::new(2 * PAGE)?);
+    let registered = ring.register_nodev(&area, &region, 1);
+    registered.map_err(|errno| std::io::Error::from_raw_os_error(errno.unsigned_abs() as i32))?;
+    std::mem::forget((ring, area, region));
+    Ok(())
 }
 
 fn say(file: &str, text: &str) -> std::io::Result<()> {
@@ -175,6 +202,7 @@ impl Watchdog {
     fn start(test: usize, done: Arc<AtomicU32>, answer: Answer, patience: Duration) -> Self {
         let (over, ended) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
+            let mut watch = Watch::begin();
             let (mut last, mut since) = (0, Instant::now());
             while ended.recv_timeout(BEAT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 let now = done.load(Ordering::Relaxed);
@@ -183,7 +211,8 @@ impl Watchdog {
                     // Without a reader there is nobody to tell, and the test goes on.
                     let _ = answer.write(&Line::Beat { test, done: now });
                 } else if since.elapsed() > patience {
-                    let _ = answer.write(&Line::Stuck { test, done: now, tasks: tasks() });
+                    let tasks = [tasks(), watch.complaints()].concat();
+                    let _ = answer.write(&Line::Stuck { test, done: now, tasks });
                     answer.drain();
                     end_stuck();
                 }

@@ -36,6 +36,8 @@ pub enum Canary {
     Hang,
     /// The kernel crashes.
     Crash,
+    /// A ring with an ifq stays open.
+    Leak,
 }
 
 impl Job {

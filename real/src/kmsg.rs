@@ -3,7 +3,7 @@
 use crate::sys;
 
 /// Words in the kernel's log that mean something is wrong in the kernel.
-const ALARMS: [&str; 14] = [
+const ALARMS: [&str; 24] = [
     "WARNING:",
     "BUG:",
     "BUG ",
@@ -15,10 +15,22 @@ const ALARMS: [&str; 14] = [
     "KFENCE",
     "UBSAN",
     "refcount_t:",
+    "Bad page state",
+    "Object corruption",
+    "Poison overwritten",
+    "list_add corruption",
+    "list_del corruption",
     "possible circular locking",
+    "possible recursive locking",
+    "inconsistent lock state",
+    "suspicious RCU usage",
     "blocked for more than",
+    "memory leaks",
+    "stalled pool shutdown",
     "Kernel panic",
 ];
+/// What stands in a line with one of those words and is no alarm: that a tool begins or cannot.
+const HARMLESS: [&str; 2] = ["kfence: initialized", "KFENCE disabled"];
 /// Lines of one alarm that are shown.
 const SHOWN: usize = 12;
 
@@ -71,7 +83,7 @@ fn fresh<'a>(before: &str, after: &'a str) -> &'a str {
 
 fn alarms(log: &str) -> Vec<String> {
     let lines: Vec<&str> = log.lines().collect();
-    let first = lines.iter().position(|line| ALARMS.iter().any(|alarm| has_word(line, alarm)));
+    let first = lines.iter().position(|line| is_alarm(line));
     match first {
         Some(at) => {
             let end = lines.len().min(at + SHOWN);
@@ -79,6 +91,11 @@ fn alarms(log: &str) -> Vec<String> {
         }
         None => Vec::new(),
     }
+}
+
+fn is_alarm(line: &str) -> bool {
+    ALARMS.iter().any(|alarm| has_word(line, alarm))
+        && !HARMLESS.iter().any(|harmless| line.contains(harmless))
 }
 
 /// Whether a text stands in a line, not as the end of a longer word: `DEBUG ` is no `BUG `.
@@ -110,10 +127,17 @@ mod tests {
         assert!(!found[0].contains("eth0"));
         assert!(alarms("[1] eth0: up\n[2] DEBUG nothing\n").is_empty());
         assert_eq!(alarms("[1] BUG kmalloc-64 (Not tainted): Poison overwritten").len(), 1);
-        for text in
-            ["refcount_t: underflow; use-after-free.", "INFO: task x blocked for more than 9 s"]
-        {
+        for text in [
+            "refcount_t: underflow; use-after-free.",
+            "INFO: task x blocked for more than 9 s",
+            "BUG: Bad page state in process ifq",
+            "kmemleak: 3 new suspected memory leaks",
+            "page_pool_release_retry() stalled pool shutdown: id 1, 2 inflight 60 sec",
+            "WARNING: possible recursive locking detected",
+            "BUG: KASAN: slab-use-after-free in io_zcrx_ring_refill",
+        ] {
             assert_eq!(alarms(text).len(), 1, "{text}");
         }
+        assert!(alarms("kfence: initialized - using 2097152 bytes").is_empty());
     }
 }

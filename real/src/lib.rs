@@ -30,6 +30,8 @@ pub mod kmsg;
 #[cfg(target_os = "linux")]
 pub mod live;
 #[cfg(target_os = "linux")]
+pub mod residue;
+#[cfg(target_os = "linux")]
 pub mod ring;
 #[cfg(target_os = "linux")]
 pub mod sys;

@@ -115,9 +115,10 @@ fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
 }
 
 #[test]
-fn an_alarm_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
+fn an_alarm_a_leak_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
     for (canary, sign) in [
         (Canary::Alarm, "WARNING: canary"),
+        (Canary::Leak, "io_uring]) is still open"),
         (Canary::Hang, "hangs after 0 repetitions"),
         (Canary::Crash, "in this test it died"),
     ] {
@@ -132,7 +133,8 @@ fn an_alarm_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
         };
         assert!(noticed, "{canary:?}: {reply:?}");
         assert_eq!(outcomes(&reply.reports[1]).len(), 1, "it goes on after {canary:?}");
-        assert_eq!(reply.how.boots, if canary == Canary::Alarm { 1 } else { 2 });
+        let survives = matches!(canary, Canary::Alarm | Canary::Leak);
+        assert_eq!(reply.how.boots, if survives { 1 } else { 2 });
     }
 }
 
@@ -169,6 +171,23 @@ fn a_kernel_in_qemu_runs_tests_and_one_crash_does_not_lose_the_others() {
     assert_eq!(raced.iter().map(|(_, n)| n).sum::<u64>(), 5);
     assert!(matches!(&reply.reports[2], Report::NotRun { reason } if reason.contains("device")));
     assert!(reply.how.accelerated.is_some());
+}
+
+/// Goal: an object that io_uring does not free is noticed, whatever descriptors say. Method: a ring
+/// stays open on a kernel whose slabs remember who allocated what.
+#[test]
+fn objects_that_io_uring_keeps_in_the_kernel_are_named_with_who_allocated_them() {
+    let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
+    let job = Job { canary: Some(Canary::Leak), ..job(&[LIFE], 3) };
+    let Some(reply) = run_on(machine, &job) else {
+        return;
+    };
+    let Report::Seen { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
+    let named = |word: &str| {
+        problems.iter().any(|line| line.contains("the kernel still has") && line.contains(word))
+    };
+    assert!(named("io_uring_setup"), "{problems:#?}");
+    assert!(named("zcrx"), "{problems:#?}");
 }
 
 /// Goal: the kernel that the user names is the one that is started. Method: a file that is none.

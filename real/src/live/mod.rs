@@ -8,11 +8,12 @@ mod socket;
 mod vars;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::scenario::Test;
 
+use crate::residue::Held;
 use crate::supported::unsupported;
 
 pub use quiet::QUIET;
@@ -39,8 +40,6 @@ pub struct Seen {
 
 /// Problems kept of one test; one is enough to fail it.
 const PROBLEMS: usize = 8;
-/// How long a closed ring may take to let go of its memory.
-const SETTLE: Duration = Duration::from_secs(5);
 
 /// Runs a test `options.times` times; `beat` is called after each repetition.
 ///
@@ -53,51 +52,14 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
         return Err(reason);
     }
     let mut seen = Seen::default();
+    let mut held = Held::begin();
     for repetition in 0..options.times {
         let (outcome, problems) = run::once(test, options, repetition)?;
         *seen.histogram.entry(outcome).or_default() += 1;
         seen.problems.extend(problems);
-        seen.problems.extend(settle());
+        seen.problems.extend(held.left());
         seen.problems.truncate(PROBLEMS);
         beat();
     }
     Ok(seen)
-}
-
-/// Waits until the kernel has let go of all memory that rings had pinned.
-fn settle() -> Option<String> {
-    let start = Instant::now();
-    let mut pause = Duration::from_micros(200);
-    loop {
-        let pinned = pinned_kib()?;
-        if pinned == 0 {
-            return None;
-        }
-        if start.elapsed() > SETTLE {
-            let seconds = SETTLE.as_secs();
-            return Some(format!(
-                "{pinned} KiB are still pinned {seconds} s after everything was closed"
-            ));
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
-}
-
-/// `VmPin` of this process in KiB; `None` if the kernel does not say.
-fn pinned_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPin:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_pinned_in_a_process_that_has_no_ring() {
-        assert_eq!(pinned_kib(), Some(0));
-        assert_eq!(settle(), None);
-    }
 }

@@ -1,0 +1,150 @@
+//! What a test may leave behind: descriptors and memory of the process, and objects of io_uring in
+//! the kernel. Everything is compared with what was there before.
+
+mod kernel;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to let go: it frees a ring in the background.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Time between two looks, at first.
+const LOOK: Duration = Duration::from_millis(1);
+/// At most so often all objects of the kernel are looked through, which takes long.
+const KERNEL: Duration = Duration::from_secs(2);
+
+/// What this process held before.
+#[derive(Clone, Debug)]
+pub struct Held(Process);
+
+impl Held {
+    /// Remembers what is held now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Held(Process::now())
+    }
+
+    /// What is held now and was not before, once the kernel had its time to let go. It stays, so
+    /// later calls do not tell of it.
+    pub fn left(&mut self) -> Vec<String> {
+        let left = settled(|| Process::now().beyond(&self.0));
+        if !left.is_empty() {
+            self.0 = Process::now();
+        }
+        left
+    }
+}
+
+/// What io_uring had allocated in the kernel before.
+#[derive(Clone, Debug)]
+pub struct Allocated {
+    before: kernel::Objects,
+    looked: Instant,
+}
+
+impl Allocated {
+    /// Remembers what is allocated now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Allocated { before: kernel::Objects::now(), looked: Instant::now() }
+    }
+
+    /// What is allocated now and was not before, once the kernel had its time to free it; told
+    /// once. Without `now` it is not looked at after every test, because that takes long.
+    pub fn left(&mut self, now: bool) -> Vec<String> {
+        if !now && self.looked.elapsed() < KERNEL {
+            return Vec::new();
+        }
+        let left = settled(|| kernel::Objects::now().beyond(&self.before));
+        if !left.is_empty() {
+            self.before = kernel::Objects::now();
+        }
+        self.looked = Instant::now();
+        left
+    }
+}
+
+/// What is left when it does not get less any more.
+fn settled(look: impl Fn() -> Vec<String>) -> Vec<String> {
+    let start = Instant::now();
+    let mut pause = LOOK;
+    loop {
+        let left = look();
+        if left.is_empty() || start.elapsed() > SETTLE {
+            return left;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(SETTLE / 20);
+    }
+}
+
+/// What this process holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Process {
+    /// Open descriptors and what they lead to.
+    fds: BTreeMap<String, String>,
+    /// `VmPin` and `VmLck` in KiB, where the kernel says.
+    memory: BTreeMap<&'static str, u64>,
+}
+
+impl Process {
+    fn now() -> Self {
+        let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        // The descriptor of this very directory is gone when its link is read.
+        let fds = entries.filter_map(|entry| {
+            let target = fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+            let own = target.ends_with("/fd") && target.starts_with("/proc/");
+            (!own).then(|| (entry.file_name().to_string_lossy().into_owned(), target))
+        });
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let field = |name: &'static str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib = line.trim_start_matches(':').split_whitespace().next()?.parse().ok()?;
+            Some((name, kib))
+        };
+        let memory = ["VmPin", "VmLck"].into_iter().filter_map(field).collect();
+        Process { fds: fds.collect(), memory }
+    }
+
+    fn beyond(&self, before: &Process) -> Vec<String> {
+        let new = self.fds.iter().filter(|(fd, to)| before.fds.get(*fd) != Some(to));
+        let fds = new.map(|(fd, to)| format!("descriptor {fd} ({to}) is still open"));
+        let more = self.memory.iter().filter_map(|(name, kib)| {
+            let before = before.memory.get(name).copied().unwrap_or(0);
+            (*kib > before).then(|| {
+                let kind = if *name == "VmPin" { "pinned" } else { "locked" };
+                format!("{} KiB are still {kind}", kib - before)
+            })
+        });
+        fds.chain(more).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_stays_open_is_named_and_one_that_is_closed_is_not() {
+        let before = Process::now();
+        let file = fs::File::open("/proc/self/status").unwrap();
+        let left = Process::now().beyond(&before);
+        assert!(left.iter().any(|line| line.contains("/status) is still open")), "{left:?}");
+        drop(file);
+        let left = Process::now().beyond(&before);
+        assert!(!left.iter().any(|line| line.contains("/status) is still open")), "{left:?}");
+    }
+
+    #[test]
+    fn memory_that_stays_pinned_or_locked_is_told_in_kib() {
+        let with = |pinned, locked| Process {
+            memory: [("VmPin", pinned), ("VmLck", locked)].into(),
+            ..Process::default()
+        };
+        assert_eq!(with(20, 7).beyond(&with(4, 7)), ["16 KiB are still pinned"]);
+        assert_eq!(with(4, 8).beyond(&with(4, 0)), ["8 KiB are still locked"]);
+        assert_eq!(with(0, 0).beyond(&with(4, 0)), Vec::<String>::new());
+        assert!(Process::now().memory.contains_key("VmLck"));
+    }
+}
