@@ -13,6 +13,8 @@ use crate::job::Report;
 pub struct Allowed {
     /// The outcomes.
     pub set: BTreeSet<Outcome>,
+    /// Those of them that only a fault leads to. On a live kernel nothing makes one happen.
+    pub by_fault: BTreeSet<Outcome>,
     /// Whether there is no other.
     pub exhaustive: bool,
 }
@@ -61,6 +63,8 @@ pub struct Row {
     pub count: u64,
     /// Whether the model allows it; `None`: that is not known.
     pub allowed: Option<bool>,
+    /// Whether only a fault leads to it.
+    pub by_fault: bool,
 }
 
 /// A test's comparison.
@@ -79,19 +83,23 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// How many outcomes are allowed.
+    fn expected(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.allowed == Some(true) && !row.by_fault)
+    }
+
+    /// How many outcomes are allowed without a fault.
     #[must_use]
     pub fn allowed(&self) -> usize {
-        self.rows.iter().filter(|row| row.allowed == Some(true)).count()
+        self.expected().count()
     }
 
-    /// How many of those that are allowed were seen.
+    /// How many of those were seen.
     #[must_use]
     pub fn seen(&self) -> usize {
-        self.rows.iter().filter(|row| row.allowed == Some(true) && row.count > 0).count()
+        self.expected().filter(|row| row.count > 0).count()
     }
 
-    /// The share of the allowed outcomes that was seen; `None` if none is known.
+    /// The share of the outcomes allowed without a fault that was seen; `None` if none is known.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         (self.allowed() > 0).then(|| self.seen() as f64 / self.allowed() as f64)
@@ -156,6 +164,7 @@ fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) ->
             outcome: outcome.display(test),
             count: count(outcome),
             allowed: allowed.map(|allowed| allowed.set.contains(outcome)),
+            by_fault: allowed.is_some_and(|allowed| allowed.by_fault.contains(outcome)),
         })
         .collect()
 }
@@ -188,7 +197,8 @@ mod tests {
     }
 
     fn allowed(numbers: &[i64], exhaustive: bool) -> Result<Allowed, String> {
-        Ok(Allowed { set: numbers.iter().map(|&n| outcome(n)).collect(), exhaustive })
+        let set = numbers.iter().map(|&n| outcome(n)).collect();
+        Ok(Allowed { set, by_fault: BTreeSet::new(), exhaustive })
     }
 
     #[test]
@@ -198,6 +208,18 @@ mod tests {
         assert_eq!(comparison.reason, "");
         let rows: Vec<_> = comparison.rows.iter().map(|r| (r.outcome.as_str(), r.count)).collect();
         assert_eq!(rows, [("x=-EBADF;", 0), ("x=0;", 5)]);
+    }
+
+    #[test]
+    fn the_share_counts_what_is_allowed_without_a_fault() {
+        let mut fails = allowed(&[0, -9, -12], true).unwrap();
+        fails.by_fault.insert(outcome(-12));
+        let comparison = compare(&test(), &seen(&[0], &[]), &Ok(fails.clone()));
+        assert_eq!((comparison.seen(), comparison.allowed()), (1, 2));
+        assert_eq!(comparison.share(), Some(0.5));
+        let comparison = compare(&test(), &seen(&[0, -12], &[]), &Ok(fails));
+        assert_eq!(comparison.verdict, Verdict::Agrees, "a fault may happen");
+        assert_eq!(comparison.seen(), 1);
     }
 
     #[test]

@@ -147,6 +147,7 @@ mod tests {
             outcome: String::new(),
             count,
             allowed: Some(allowed),
+            by_fault: false,
         };
         Comparison {
             verdict: Verdict::Differs,

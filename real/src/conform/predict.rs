@@ -1,5 +1,6 @@
 //! What the model allows, asked of the explorer.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,22 @@ impl Explorer {
         Explorer { time, ..Explorer::default() }
     }
 
+    /// Which of these outcomes there are not when nothing fails.
+    fn by_fault(
+        &self,
+        test: &Test,
+        variant: &Variant,
+        all: &BTreeSet<Outcome>,
+    ) -> BTreeSet<Outcome> {
+        if test.max_faults == 0 {
+            return BTreeSet::new();
+        }
+        let test = Test { faults: Vec::new(), max_faults: 0, ..test.clone() };
+        let limits = self.limits(self.time);
+        let found = std::panic::catch_unwind(|| explore(&test, variant, &limits, &mut |_| {}));
+        found.map_or_else(|_| BTreeSet::new(), |found| all - &found.outcomes)
+    }
+
     fn limits(&self, time: Duration) -> Limits {
         Limits { max_time: Some(time), tolerated: TOLERATED, ..Limits::default() }
     }
@@ -90,7 +107,11 @@ impl Predict for Explorer {
         match found.counterexample {
             // The search ended with it, so the outcomes are those before it.
             Some(broken) => Err(format!("the model itself breaks {}", broken.violation)),
-            None => Ok(Allowed { set: found.outcomes, exhaustive: found.exhaustive }),
+            None => Ok(Allowed {
+                by_fault: self.by_fault(test, variant, &found.outcomes),
+                set: found.outcomes,
+                exhaustive: found.exhaustive,
+            }),
         }
     }
 

@@ -122,6 +122,7 @@ pub fn histogram(measured: &Measured) -> String {
     let mut text = format!("  {:>8}  {:<8} outcome (allowed by {by})\n", "seen", "allowed");
     for row in &comparison.rows {
         let allowed = match row.allowed {
+            Some(true) if row.by_fault => "by fault",
             Some(true) => "yes",
             Some(false) => "NO",
             None => "?",

@@ -174,7 +174,12 @@ mod tests {
     use crate::compare::{Comparison, Row};
 
     fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
-        let row = |count: &u64| Row { outcome: "x=0;".into(), count: *count, allowed: Some(true) };
+        let row = |count: &u64| Row {
+            outcome: "x=0;".into(),
+            count: *count,
+            allowed: Some(true),
+            by_fault: false,
+        };
         let rows = counts.iter().map(row).collect();
         let comparison =
             Comparison { verdict, reason: reason.into(), rows, exhaustive: true, difference: None };
