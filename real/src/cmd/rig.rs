@@ -63,7 +63,7 @@ pub enum Command {
         The guest ends with its shell. It has busybox, and this program as /ifq.")]
     Shell {
         /// Which machine: uml, qemu:SERIES or kernel:PATH
-        #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
+        #[arg(long, value_name = "MACHINE", value_parser = guest)]
         on: On,
         /// Processors of a guest in QEMU
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -99,6 +99,15 @@ fn fetchable(text: &str) -> Result<On, String> {
         On::Host | On::Kernel(_) => {
             Err(format!("there is nothing to fetch for `{text}`; expected a series or uml"))
         }
+    }
+}
+
+/// A machine that is a guest.
+fn guest(text: &str) -> Result<On, String> {
+    match On::argument(text) {
+        Ok(On::Host) => Err("this host has a shell of its own; expected a guest".into()),
+        Ok(on) => Ok(on),
+        Err(error) => Err(error.to_string()),
     }
 }
 

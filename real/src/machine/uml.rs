@@ -121,7 +121,8 @@ impl Uml {
     pub(super) fn session(&self, session: &Session<'_>) -> Result<Command, Failure> {
         let kernel = kernel(&self.cache, false).map_err(Failure::NotRun)?;
         let mut command = command(&kernel, session.initrd);
-        let (wires, line) = if session.terminal { (TERMINAL, CONSOLE) } else { (FILES, ANSWER) };
+        let (wires, line) =
+            if session.terminal { (&TERMINAL[..], CONSOLE) } else { (&FILES[..], ANSWER) };
         command.args(wires).args(["--", "guest-shell", line]);
         Ok(command)
     }
@@ -133,7 +134,7 @@ const ANSWER: &str = "/dev/ttyS0";
 /// The console goes to standard error, the answer to standard output.
 const FILES: [&str; 2] = ["con0=null,fd:2", "ssl0=null,fd:1"];
 /// The console is the terminal.
-const TERMINAL: [&str; 2] = ["con0=fd:0,fd:1", "ssl0=null"];
+const TERMINAL: [&str; 3] = ["con0=fd:0,fd:1", "ssl0=null", "loglevel=5"];
 
 /// The kernel; what follows are further arguments.
 fn command(kernel: &Path, initrd: &str) -> Command {

@@ -1,0 +1,76 @@
+//! Goal: `ifq rig` says what is there, starts it, and shells end with the code of what ran in them.
+//! Method: call it as a user does; where a kernel is missing, the reason is printed.
+#![cfg(target_os = "linux")]
+
+use std::process::{Command, Output};
+
+fn rig(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ifq")).arg("rig").args(arguments).output().unwrap()
+}
+
+fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_machine_is_listed_with_what_is_known_of_it() {
+    let output = rig(&["list", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = json_lines(&output);
+    let names: Vec<_> = lines.iter().map(|line| line["machine"].as_str().unwrap()).collect();
+    for name in ["host", "uml", "qemu:6.18", "qemu:6.19", "qemu:7.0", "qemu:7.1", "qemu:7.3"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    for line in &lines {
+        let fetched = line["cached"] == true && line["machine"] != "host";
+        assert_eq!(line["sha256"].as_str().map(str::len), fetched.then_some(64), "{line}");
+        if line["accelerated"] == false {
+            assert!(line["reason"].is_string(), "why it is not: {line}");
+        }
+    }
+    let table = String::from_utf8(rig(&["list"]).stdout).unwrap();
+    assert!(names.iter().all(|name| table.contains(name)), "{table}");
+}
+
+#[test]
+fn a_command_in_a_guest_gives_its_output_and_its_exit_code() {
+    let script = "uname -s; head -c 100000 /dev/zero | tr '\\0' x; exit 5";
+    let output = rig(&["shell", "--on", "uml", "-c", script]);
+    if output.status.code() == Some(77) {
+        return println!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (name, rest) = text.split_once('\n').unwrap();
+    assert_eq!((name, rest.len()), ("Linux", 100_000));
+    assert!(rest.bytes().all(|byte| byte == b'x'), "bytes as they are");
+}
+
+#[test]
+fn a_boot_says_how_long_it_took_and_what_the_kernel_is() {
+    let output = rig(&["boot", "--on", "uml", "--json"]);
+    let line = &json_lines(&output)[0];
+    if output.status.code() == Some(77) {
+        return println!("{line}");
+    }
+    assert_eq!(line["how"]["boots"], 1, "{line}");
+    assert!(line["how"]["boot_ms"].as_u64().unwrap() > 0);
+    assert!(line["probe"]["kernel"].as_str().unwrap().starts_with("7."), "{line}");
+}
+
+#[test]
+fn wrong_use_has_exit_code_2_and_says_what_was_expected() {
+    for (arguments, says) in [
+        (vec!["fetch", "host"], "expected a series or uml"),
+        (vec!["fetch", "7"], "qemu:SERIES"),
+        (vec!["shell", "--on", "host"], "expected a guest"),
+        (vec!["boot", "--on", "kernel:/no/such/file"], "expected a kernel image"),
+        (vec!["boot", "--on", "uml", "--cpus", "0"], "1..=64"),
+    ] {
+        let output = rig(&arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
+}
