@@ -21,6 +21,19 @@ pub const ZCRX_REG_NODEV: u32 = 2;
 pub const ZCRX_CTRL_FLUSH_RQ: u32 = 0;
 /// `ZCRX_CTRL_EXPORT`.
 pub const ZCRX_CTRL_EXPORT: u32 = 1;
+/// `ZCRX_CTRL_ARM_EVENT` (7.2).
+pub const ZCRX_CTRL_ARM_EVENT: u32 = 2;
+/// `ZCRX_CTRL_ADD_AREA` (7.3).
+pub const ZCRX_CTRL_ADD_AREA: u32 = 3;
+
+/// Number of `ZCRX_EVENT_*`; the first number that is none.
+pub const ZCRX_EVENT_TYPES: u32 = 2;
+
+/// `IORING_MAP_OFF_ZCRX_REGION` (`io_uring/memmap.h`): where the refill ring of an ifq is mapped,
+/// its id shifted by [`IORING_OFF_ZCRX_SHIFT`].
+pub const IORING_MAP_OFF_ZCRX_REGION: u64 = 0x3000_0000;
+/// `IORING_OFF_ZCRX_SHIFT` (`io_uring/memmap.h`).
+pub const IORING_OFF_ZCRX_SHIFT: u32 = 16;
 
 /// Names of the `ZCRX_REG_*` flags by bit.
 pub const REGISTER_FLAGS: [&str; 2] = ["IMPORT", "NODEV"];
@@ -128,6 +141,22 @@ pub struct IfqReg {
     pub event_desc: u64,
     /// Zero.
     pub resv: [u64; 2],
+}
+
+/// `struct zcrx_event_desc` (7.2).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventDesc {
+    /// `user_data` of the completions that tell.
+    pub user_data: u64,
+    /// One bit for each `ZCRX_EVENT_*` that is asked for.
+    pub type_mask: u32,
+    /// `ZCRX_EVENT_DESC_FLAG_*`.
+    pub flags: u32,
+    /// Where in the region the statistics go, in bytes; with its flag.
+    pub stats_offset: u64,
+    /// Zero.
+    pub resv2: [u64; 9],
 }
 
 /// `struct zcrx_ctrl`, the argument of [`IORING_REGISTER_ZCRX_CTRL`], with its union as words.
@@ -247,6 +276,11 @@ mod tests {
         assert_eq!(offset_of!(RegionDesc, id), 20);
         assert_eq!(offset_of!(RegionDesc, mmap_offset), 24);
         assert_eq!(offset_of!(RegionDesc, resv), 32);
+
+        assert_eq!(size_of::<EventDesc>(), 96);
+        assert_eq!(offset_of!(EventDesc, flags), 12);
+        assert_eq!(offset_of!(EventDesc, stats_offset), 16);
+        assert_eq!(offset_of!(EventDesc, resv2), 24);
 
         assert_eq!(size_of::<AreaReg>(), 48);
         assert_eq!(offset_of!(AreaReg, len), 8);

@@ -112,12 +112,12 @@ fn serve(job: &Path, answer: &Path) -> Result<(), String> {
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = Answer::open(answer)?;
     let probe = probe();
-    let obstacle = probe.obstacle();
+    let obstacles: Vec<_> = job.tests.iter().map(|test| probe.obstacle_to(test)).collect();
     answer.write(&Line::Ready { probe })?;
     let mut after = After { watch: Watch::begin(), allocated: Allocated::begin() };
-    for at in 0..job.tests.len() {
-        let report = match &obstacle {
-            Some(reason) => Report::NotRun { reason: reason.clone() },
+    for (at, obstacle) in obstacles.into_iter().enumerate() {
+        let report = match obstacle {
+            Some(reason) => Report::NotRun { reason },
             None => run_test(&job, at, &answer, &mut after),
         };
         answer.write(&Line::Test { test: at, report })?;

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use ifq_model::errno::EINVAL;
+use ifq_model::scenario::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::abi;
+use crate::series::{Series, variant_for};
 
 /// The answer. Everything that could not be learnt is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,8 @@ pub struct Zcrx {
 
 impl Probe {
     /// Why no test can be run without a network device, if none can.
+    ///
+    /// A kernel from before `ZCRX_REG_NODEV` is none: what it refuses is compared, too.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let kernel = &self.kernel;
@@ -61,6 +66,7 @@ impl Probe {
             Some(name) => format!("-{name}"),
             None => errno.to_string(),
         };
+        let old = Series::of(kernel).is_none_or(|series| !series.revision.has_nodev());
         match (self.ring, self.nodev) {
             (Some(ring), _) if ring < 0 => {
                 Some(format!("kernel {kernel} makes no ring: {}", errno(ring)))
@@ -69,13 +75,20 @@ impl Probe {
                 "registration needs CAP_NET_ADMIN, which this process does not have ({})",
                 errno(nodev)
             )),
+            (_, Some(nodev)) if nodev == -EINVAL && old => None,
             (_, Some(nodev)) if nodev < 0 => Some(format!(
-                "kernel {kernel} has no ZCRX_REG_NODEV (7.1 and later have): registration gives {}",
+                "kernel {kernel} does not register an ifq without a device: {}",
                 errno(nodev)
             )),
             (Some(_), Some(_)) => None,
             _ => Some(format!("kernel {kernel} has no io_uring")),
         }
+    }
+
+    /// Why a test cannot be run or compared on this kernel, if it cannot.
+    #[must_use]
+    pub fn obstacle_to(&self, test: &Test) -> Option<String> {
+        self.obstacle().or_else(|| variant_for(test, &self.kernel).err())
     }
 }
 
@@ -145,7 +158,7 @@ pub use ask::probe;
 mod ask {
     use super::{Probe, Zcrx};
     use crate::abi::{self, QueryHdr, QueryOpcodes, QueryZcrx, QueryZcrxEvent};
-    use crate::ring::Ring;
+    use crate::ring::{Ring, Setup};
     use crate::sys::{self, PAGE, SharedMem};
 
     /// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
@@ -203,7 +216,7 @@ mod ask {
     }
 
     fn try_rings(probe: &mut Probe) {
-        let (first, second) = match (Ring::new(), Ring::new()) {
+        let (first, second) = match (Ring::new(Setup::default()), Ring::new(Setup::default())) {
             (Ok(first), Ok(second)) => (first, second),
             (Err(error), _) | (_, Err(error)) => {
                 probe.ring = Some(-i64::from(error.raw_os_error().unwrap_or(libc::EIO)));
@@ -225,7 +238,9 @@ mod ask {
         });
         probe.max_rq_entries = (0..MAX_ENTRIES_SHIFT)
             .map(|shift| 1 << shift)
-            .filter(|&entries| Ring::new().is_ok_and(|ring| register(&ring, entries).is_ok()))
+            .filter(|&entries| {
+                Ring::new(Setup::default()).is_ok_and(|ring| register(&ring, entries).is_ok())
+            })
             .max();
     }
 
@@ -261,13 +276,36 @@ mod tests {
     fn the_obstacle_names_what_is_missing() {
         let able = Probe { ring: Some(0), nodev: Some(0), ..Probe::default() };
         assert_eq!(able.obstacle(), None);
-        let old = Probe { nodev: Some(-22), kernel: "6.18".into(), ..able.clone() };
-        let why = old.obstacle().unwrap();
-        assert!(why.contains("6.18") && why.contains("NODEV") && why.contains("-EINVAL"), "{why}");
+        let odd = Probe { nodev: Some(-22), kernel: "7.1.1".into(), ..able.clone() };
+        let why = odd.obstacle().unwrap();
+        assert!(why.contains("7.1.1") && why.contains("-EINVAL"), "{why}");
+        let built_without = Probe { nodev: Some(-95), kernel: "6.19.1".into(), ..able.clone() };
+        assert!(built_without.obstacle().unwrap().contains("-EOPNOTSUPP"));
         let poor = Probe { nodev: Some(-1), cap_net_admin: Some(false), ..able.clone() };
         assert!(poor.obstacle().unwrap().contains("CAP_NET_ADMIN"));
         let off = Probe { ring: Some(-1), nodev: None, ..able };
         assert!(off.obstacle().unwrap().contains("-EPERM"));
         assert!(Probe::default().obstacle().unwrap().contains("io_uring"));
+    }
+
+    #[test]
+    fn an_old_kernel_runs_what_is_for_it() {
+        let old = Probe {
+            kernel: "6.19.10".into(),
+            ring: Some(0),
+            nodev: Some(-EINVAL),
+            ..Probe::default()
+        };
+        assert_eq!(old.obstacle(), None);
+        let test = |revisions: &str| {
+            let text = format!(
+                "test t\nrevision {revisions}\nring A\nexpect holds\nsetup\n x = A: exit\n"
+            );
+            ifq_sim::file::parse("t.ifq", &text).expect("a test")
+        };
+        assert_eq!(old.obstacle_to(&test("import-6.19 import-7.1")), None);
+        assert!(
+            old.obstacle_to(&test("import-7.1")).is_some_and(|why| why.contains("import-6.19"))
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! Which tests can be run on a live kernel.
 
-use ifq_model::scenario::{Op, RingSetup, Source, Step, Test};
-use ifq_sim::file::verb;
+use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::scenario::{Op, RingSetup, Source, Test};
 
 use crate::series::is_released;
 
-/// Why a test cannot be run on any live kernel, if it cannot.
+/// Why a test cannot be run on any live kernel without a network device of its own, if it cannot.
 ///
 /// Faults are no obstacle: they *may* happen, and there none does.
 #[must_use]
@@ -13,12 +13,8 @@ pub fn unsupported(test: &Test) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
         return Some("none of its revisions is a kernel that was released".into());
     }
-    if let Some(reason) = test.setups.iter().find_map(|(_, setup)| unsupported_setup(*setup)) {
-        return Some(reason);
-    }
-    let registers = |step: &Step| matches!(step.op, Op::Register { source: Source::Queue(_), .. });
-    if test.steps().any(registers) || test.sockets.iter().any(|socket| socket.queue.is_some()) {
-        return Some("it needs a network device's receive queue, and there is none here".into());
+    if test.sockets.iter().any(|socket| socket.queue.is_some()) {
+        return Some("it needs a network device for its packets, and there is none here".into());
     }
     test.steps().find_map(|step| unsupported_op(&step.op))
 }
@@ -26,34 +22,27 @@ pub fn unsupported(test: &Test) -> Option<String> {
 /// Why a ring is not set up in this way, if it is not.
 #[must_use]
 pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
-    Some(format!("rings with `{}` are not run on live kernels", setup.name()))
+    match setup {
+        RingSetup::NoDefer | RingSetup::NoCqe32 | RingSetup::Clamp => None,
+    }
 }
 
 /// Why an operation is not executed, if it is not.
 #[must_use]
 pub fn unsupported_op(op: &Op) -> Option<String> {
-    if let Some(quirk) = op.quirks().iter().next() {
-        return Some(format!("`{}` with `{quirk}` is not run on live kernels", verb(op)));
-    }
     match op {
-        Op::Clone { .. }
-        | Op::AddArea { .. }
-        | Op::Arm { .. }
-        | Op::Mmap { .. }
-        | Op::UnregisterNetdev
-        | Op::Scribble { .. } => Some(format!("`{}` is not run on live kernels", verb(op))),
-        Op::Register { .. }
-        | Op::Export { .. }
-        | Op::Import { .. }
-        | Op::Flush { .. }
-        | Op::Exit { .. }
-        | Op::Close { .. }
-        | Op::Recv { .. }
-        | Op::Wait { .. }
-        | Op::Return { .. }
-        | Op::Send { .. }
-        | Op::Shutdown { .. } => None,
+        Op::Register { source: Source::Queue(_), quirks, .. } if !without_device(*quirks) => {
+            Some("it needs a network device's receive queue, and there is none here".into())
+        }
+        Op::UnregisterNetdev => Some("it needs a network device, and there is none here".into()),
+        Op::Clone { .. } => Some("`clone` is in no kernel that was released".into()),
+        _ => None,
     }
+}
+
+/// Whether a registration on a queue is refused before a device is looked at, or finds none.
+fn without_device(quirks: Quirks) -> bool {
+    quirks.has(Quirk::NoDevice) || quirks.has(Quirk::NodevIdx)
 }
 
 #[cfg(test)]
@@ -68,25 +57,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_executed_is_named() {
-        let head = "revision proxy-v1 import-7.3\nring A B";
-        assert_eq!(why(head, "A: flush ifq"), None);
-        for (steps, named) in [
-            ("B: clone A ifq", "`clone`"),
-            ("A: add-area ifq buffers=1", "`add-area`"),
-            ("A: arm ifq copy", "`arm`"),
-            ("A: mmap ifq", "`mmap`"),
-            ("scribble ifq tail 1", "`scribble`"),
-            ("A: flush ifq with resv", "`flush` with `resv`"),
+    fn only_what_needs_a_device_or_the_proposal_is_not_run() {
+        let head = "revision proxy-v1 import-7.3\nring A B\nring C with no-defer";
+        for step in [
+            "A: flush ifq with resv",
+            "A: add-area ifq buffers=1 with area-null",
+            "A: arm ifq copy",
+            "A: mmap ifq",
+            "scribble ifq tail 1",
         ] {
-            let why = why(head, steps).expect("not run");
-            assert_eq!(why, format!("{named} is not run on live kernels"));
+            assert_eq!(why(head, step), None, "{step}");
         }
-        let why_device = why(&format!("{head}\nsocket s@0\nqueues 1"), "");
-        assert!(why_device.is_some_and(|why| why.contains("network device")));
-        let why_setup = why(&format!("{head}\nring C with clamp"), "");
-        assert!(why_setup.is_some_and(|why| why.contains("`clamp`")));
-        let why_proposal = why("revision proxy-v1 proxy-fixed\nring A", "");
+        assert!(why(head, "B: clone A ifq").is_some_and(|why| why.contains("`clone`")));
+        let queue = format!("{head}\nqueues 1");
+        for quirks in ["no-device", "no-device resv", "nodev-idx"] {
+            let step = format!("x = B: register queue=0 buffers=1 entries=1 with {quirks}");
+            assert_eq!(why(&queue, &step), None, "{quirks}");
+        }
+        for (header, step) in [
+            ("", "x = B: register queue=0 buffers=1 entries=1"),
+            ("", "x = B: register queue=0 buffers=1 entries=1 with flags"),
+            ("", "unregister-netdev"),
+            ("\nsocket s@0", ""),
+        ] {
+            let why = why(&format!("{queue}{header}"), step).expect("not run");
+            assert!(why.contains("network device"), "{why}");
+        }
+        let why_proposal = why("revision proxy-fixed\nring A", "");
         assert!(why_proposal.is_some_and(|why| why.contains("released")));
     }
 }

@@ -34,6 +34,47 @@ pub fn io_uring_register<T: KernelArg>(fd: RawFd, opcode: u32, arg: &mut T, nr_a
     if ret < 0 { -i64::from(errno()) } else { ret }
 }
 
+/// An address at which nothing is ever mapped (`vm.mmap_min_addr`), and the kernel can read nothing.
+pub const NOWHERE: u64 = 8;
+
+/// `io_uring_register(2)` with an argument at [`NOWHERE`]. Returns the result or -errno.
+#[must_use]
+pub fn io_uring_register_nowhere(fd: RawFd, opcode: u32, nr_args: u32) -> i64 {
+    // SAFETY: the kernel finds no memory at this address.
+    let ret = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, opcode, NOWHERE, nr_args) };
+    if ret < 0 { -i64::from(errno()) } else { ret }
+}
+
+/// Calls a function while the calling thread lacks `CAP_NET_ADMIN`.
+///
+/// # Errors
+///
+/// Those of `capget(2)` and `capset(2)`; without the capability there is nothing to give up.
+pub fn without_net_admin<T>(f: impl FnOnce() -> T) -> io::Result<T> {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let before = capabilities(None)?;
+    let mut fewer = before;
+    fewer.effective.remove(CapabilitySet::NET_ADMIN);
+    set_capabilities(None, fewer)?;
+    let result = f();
+    set_capabilities(None, before)?;
+    Ok(result)
+}
+
+/// Ties the calling thread to one of the processors that it may run on: the `number`th, counted
+/// around. Where that cannot be, it runs anywhere.
+pub fn pin_thread(number: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let Ok(may) = sched_getaffinity(None) else { return };
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| may.is_set(*cpu)).collect();
+    if cpus.len() > 1 {
+        let mut one = CpuSet::new();
+        one.set(cpus[number % cpus.len()]);
+        // A hint: the test means the same wherever its threads run.
+        let _ = sched_setaffinity(None, &one);
+    }
+}
+
 /// The calling thread's `errno`, positive.
 #[must_use]
 pub fn errno() -> i32 {
@@ -77,14 +118,42 @@ impl SharedMem {
                 0,
             )
         };
+        let mem = SharedMem::mapped(ptr, len)?;
+        let ptr = mem.ptr;
+        // SAFETY: exactly the mapping that was just made.
+        let ret = unsafe { libc::madvise(ptr.as_ptr().cast(), len, libc::MADV_DONTFORK) };
+        if ret == 0 { Ok(mem) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Maps what a ring offers at an offset; whole pages, not passed on to children.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`.
+    pub fn of_ring(ring: RawFd, offset: u64, len: usize) -> io::Result<Self> {
+        let len = len.max(1).next_multiple_of(PAGE);
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: a new mapping at an address that the kernel chooses.
+        let ptr = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_POPULATE,
+                ring,
+                offset,
+            )
+        };
+        SharedMem::mapped(ptr, len)
+    }
+
+    /// What `mmap(2)` returned.
+    fn mapped(ptr: *mut libc::c_void, len: usize) -> io::Result<Self> {
         if ptr == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let ptr = NonNull::new(ptr.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mem = SharedMem { ptr, len };
-        // SAFETY: exactly the mapping that was just made.
-        let ret = unsafe { libc::madvise(ptr.as_ptr().cast(), len, libc::MADV_DONTFORK) };
-        if ret == 0 { Ok(mem) } else { Err(io::Error::last_os_error()) }
+        Ok(SharedMem { ptr, len })
     }
 
     /// Address of the first byte.

@@ -1,21 +1,25 @@
-//! The memory of one ifq in user space: its area and its refill ring.
+//! The memory of one ifq in user space: its areas and its refill ring.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ifq_model::platform::{AtomicWord, Order, Rmw};
+use ifq_model::scenario::{RingId, RqWord};
 use ifq_model::user::refill::RefillRing;
 
-use crate::abi::{self, Offsets};
+use crate::abi::{self, AREA_OFFSET_MASK, Offsets};
 use crate::pattern;
 use crate::sys::{PAGE, SharedMem};
 
-/// Area and refill ring. Whoever shares the ifq shares this.
+/// Areas and refill ring. Whoever shares the ifq shares this.
 #[derive(Debug)]
 pub(super) struct IfqMem {
-    pub(super) area: SharedMem,
+    areas: Mutex<Vec<Arc<Area>>>,
+    /// User space's memory for the refill ring, unless the kernel brought its own.
     pub(super) region: SharedMem,
+    /// Where the kernel has allocated the region: the ring that can map it, and the id there.
+    pub(super) kernel_region: Option<(RingId, OnceLock<u32>)>,
     /// Entries of the refill ring, a power of two.
     pub(super) entries: u32,
     /// Where the kernel has put the ring's parts; unset as long as it has not registered it.
@@ -25,34 +29,121 @@ pub(super) struct IfqMem {
 }
 
 /// More entries than any kernel accepts need no memory behind them.
-const MAX_BACKED_ENTRIES: u32 = 1 << 17;
+const MAX_BACKED_ENTRIES: u32 = ifq_model::io_uring::zcrx::register::IO_RQ_MAX_ENTRIES;
 /// The layout of a ring that no kernel has registered: user space can still write into it.
 const UNREGISTERED: Offsets = Offsets { head: 0, tail: 4, rqes: 64, resv2: 0, resv: [0; 2] };
 
 impl IfqMem {
-    /// Memory for an area of `buffers` pages and a refill ring of `entries`.
-    pub(super) fn new(buffers: u32, entries: u32) -> io::Result<Self> {
+    /// Memory for an area of `buffers` pages and a refill ring of `entries`. `mapped_by`: the ring
+    /// that maps the region if the kernel is to allocate it.
+    pub(super) fn new(
+        buffers: u32,
+        entries: u32,
+        mapped_by: Option<RingId>,
+    ) -> io::Result<(Self, Arc<Area>)> {
         let entries = entries.clamp(1, MAX_BACKED_ENTRIES).next_power_of_two();
         // The header is at most one page on every architecture.
         let region = PAGE + entries as usize * size_of::<abi::Rqe>();
-        Ok(IfqMem {
-            area: SharedMem::new(buffers as usize * PAGE)?,
+        let area = Arc::new(Area::new(buffers, true)?);
+        let mem = IfqMem {
+            areas: Mutex::new(vec![Arc::clone(&area)]),
             region: SharedMem::new(region)?,
+            kernel_region: mapped_by.map(|ring| (ring, OnceLock::new())),
             entries,
             offsets: OnceLock::new(),
             lock: Mutex::new(()),
-        })
+        };
+        Ok((mem, area))
     }
 
-    /// The producer's side of the refill ring.
-    pub(super) fn refill_ring(&self) -> MappedRing<'_> {
+    fn areas(&self) -> MutexGuard<'_, Vec<Arc<Area>>> {
+        self.areas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more area, which the kernel is about to be told of.
+    pub(super) fn add_area(&self, buffers: u32) -> io::Result<Arc<Area>> {
+        let area = Arc::new(Area::new(buffers, false)?);
+        self.areas().push(Arc::clone(&area));
+        Ok(area)
+    }
+
+    /// The kernel did not take the area.
+    pub(super) fn drop_area(&self, area: &Arc<Area>) {
+        self.areas().retain(|other| !Arc::ptr_eq(other, area));
+    }
+
+    /// The areas that an offset can mean, with the bytes that are there.
+    pub(super) fn read(&self, off: u64, len: usize) -> Vec<(Arc<Area>, Vec<u8>)> {
+        let (token, at) = (off & !AREA_OFFSET_MASK, (off & AREA_OFFSET_MASK) as usize);
+        let areas = self.areas();
+        let named = areas.iter().filter(|area| area.token() == Some(token));
+        named.filter_map(|area| Some((Arc::clone(area), area.read(at, len)?))).collect()
+    }
+
+    /// Writes what an earlier ring in the same memory has left: an entry for buffer 0 that nobody
+    /// has read.
+    pub(super) fn make_stale(&self) {
+        let ring = self.refill_ring(&self.region);
+        ring.tail.poke(1);
+        self.region.atomic_u64(ring.rqes).store(0, Ordering::Relaxed);
+    }
+
+    /// The producer's side of the refill ring, in this memory.
+    pub(super) fn refill_ring<'m>(&'m self, region: &'m SharedMem) -> MappedRing<'m> {
         let offsets = *self.offsets.get().unwrap_or(&UNREGISTERED);
         MappedRing {
-            head: MappedWord(self.region.atomic_u32(offsets.head as usize)),
-            tail: MappedWord(self.region.atomic_u32(offsets.tail as usize)),
+            head: MappedWord(region.atomic_u32(offsets.head as usize)),
+            tail: MappedWord(region.atomic_u32(offsets.tail as usize)),
             rqes: offsets.rqes as usize,
-            mem: self,
+            region,
+            entries: self.entries,
         }
+    }
+}
+
+/// The memory of an area, and behind it the structure that describes it to the kernel. The kernel
+/// writes the area's number into that before the first packet can land in it.
+#[derive(Debug)]
+pub(super) struct Area {
+    mem: SharedMem,
+    len: usize,
+    first: bool,
+}
+
+/// Offset of `rq_area_token` in [`abi::AreaReg`].
+const TOKEN: usize = std::mem::offset_of!(abi::AreaReg, rq_area_token);
+
+impl Area {
+    /// Of so many pages. `first`: it comes with the registration.
+    fn new(buffers: u32, first: bool) -> io::Result<Self> {
+        let len = buffers as usize * PAGE;
+        Ok(Area { mem: SharedMem::new(len + PAGE)?, len, first })
+    }
+
+    /// `struct io_uring_zcrx_area_reg` as it is when nothing is unusual.
+    pub(super) fn reg(&self) -> abi::AreaReg {
+        abi::AreaReg { addr: self.mem.addr(), len: self.len as u64, ..abi::AreaReg::default() }
+    }
+
+    /// Writes the structure where the kernel reads it; its address.
+    pub(super) fn describe(&self, reg: &abi::AreaReg) -> u64 {
+        let flags = u64::from(reg.flags) | u64::from(reg.dmabuf_fd) << 32;
+        let words = [reg.addr, reg.len, reg.rq_area_token, flags, reg.resv2[0], reg.resv2[1]];
+        for (i, word) in words.iter().enumerate() {
+            self.mem.atomic_u64(self.len + 8 * i).store(*word, Ordering::Relaxed);
+        }
+        self.mem.addr() + self.len as u64
+    }
+
+    /// What the kernel puts before offsets into this area. `None`: it has not told yet.
+    fn token(&self) -> Option<u64> {
+        let token = self.mem.atomic_u64(self.len + TOKEN).load(Ordering::Acquire);
+        // Only the first area has the number 0.
+        (self.first || token != 0).then_some(token)
+    }
+
+    fn read(&self, at: usize, len: usize) -> Option<Vec<u8>> {
+        if at.checked_add(len)? > self.len { None } else { self.mem.read(at, len) }
     }
 }
 
@@ -104,7 +195,27 @@ pub(super) struct MappedRing<'m> {
     head: MappedWord<'m>,
     tail: MappedWord<'m>,
     rqes: usize,
-    mem: &'m IfqMem,
+    region: &'m SharedMem,
+    entries: u32,
+}
+
+impl MappedRing<'_> {
+    /// Writes a word, whatever the rules are; past the last entry nothing is written.
+    pub(super) fn scribble(&self, word: RqWord, value: u64) {
+        let entry = |index: u32| self.rqes + index as usize * size_of::<abi::Rqe>();
+        match word {
+            RqWord::Head => self.head.poke(value),
+            RqWord::Tail => self.tail.poke(value),
+            RqWord::Off(index) | RqWord::Pad(index) if index >= self.entries => {}
+            RqWord::Off(index) => {
+                self.region.atomic_u64(entry(index)).store(value, Ordering::Relaxed);
+            }
+            RqWord::Pad(index) => {
+                let pad = entry(index) + std::mem::offset_of!(abi::Rqe, pad);
+                self.region.atomic_u32(pad).store(value as u32, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl<'m> RefillRing for MappedRing<'m> {
@@ -119,14 +230,13 @@ impl<'m> RefillRing for MappedRing<'m> {
     }
 
     fn entries(&self) -> u32 {
-        self.mem.entries
+        self.entries
     }
 
     async fn write(&self, index: u32, off: u64) {
+        // Length and padding stay as they are: the kernel reads no length.
         let rqe = self.rqes + index as usize * size_of::<abi::Rqe>();
-        self.mem.region.atomic_u64(rqe).store(off, Ordering::Relaxed);
-        // Length and padding: the kernel reads no length.
-        self.mem.region.atomic_u64(rqe + 8).store(0, Ordering::Relaxed);
+        self.region.atomic_u64(rqe).store(off, Ordering::Relaxed);
     }
 }
 
@@ -142,7 +252,7 @@ pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 /// A buffer that a completion handed to us, with what it must hold until it is given back.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) mem: std::sync::Arc<IfqMem>,
+    pub(super) area: Arc<Area>,
     pub(super) off: u64,
     pub(super) len: u32,
     pub(super) socket: u8,
@@ -151,21 +261,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(
-        mem: std::sync::Arc<IfqMem>,
-        off: u64,
-        len: u32,
-        socket: u8,
-        position: u64,
-    ) -> Self {
-        Held { mem, off, len, socket, position, returned: AtomicBool::new(false) }
+    pub(super) fn new(area: Arc<Area>, off: u64, len: u32, socket: u8, position: u64) -> Self {
+        Held { area, off, len, socket, position, returned: AtomicBool::new(false) }
     }
 
     /// Whether the buffer still holds its bytes.
     pub(super) fn intact(&self) -> bool {
-        let at = (self.off & abi::AREA_OFFSET_MASK) as usize;
-        self.mem
-            .area
+        let at = (self.off & AREA_OFFSET_MASK) as usize;
+        self.area
             .read(at, self.len as usize)
             .is_some_and(|bytes| bytes == pattern::bytes(self.socket, self.position, bytes.len()))
     }
@@ -184,12 +287,12 @@ mod tests {
     use super::*;
 
     fn push(mem: &IfqMem, off: u64) -> Result<(), i64> {
-        at_once(refill_push(&mem.refill_ring(), off)).unwrap()
+        at_once(refill_push(&mem.refill_ring(&mem.region), off)).unwrap()
     }
 
     #[test]
     fn the_ring_takes_its_entries_in_order_and_then_is_full() {
-        let mem = IfqMem::new(1, 3).unwrap();
+        let (mem, _) = IfqMem::new(1, 3, None).unwrap();
         for i in 0..4 {
             assert_eq!(push(&mem, 0x1000 * i), Ok(()));
         }
@@ -203,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_indices_of_the_ring_wrap_around_where_the_kernel_put_them() {
-        let mem = IfqMem::new(1, 2).unwrap();
+        let (mem, _) = IfqMem::new(1, 2, None).unwrap();
         mem.offsets.set(Offsets { head: 8, tail: 16, rqes: 128, ..Offsets::default() }).unwrap();
         mem.region.atomic_u32(8).store(u32::MAX, Ordering::Relaxed);
         mem.region.atomic_u32(16).store(u32::MAX, Ordering::Relaxed);
@@ -230,15 +333,51 @@ mod tests {
 
     #[test]
     fn a_held_buffer_is_intact_until_a_byte_of_it_changes() {
-        let mem = std::sync::Arc::new(IfqMem::new(2, 1).unwrap());
-        let held = Held::new(std::sync::Arc::clone(&mem), PAGE as u64, 8, 0, 16);
+        let area = Arc::new(Area::new(2, true).unwrap());
+        let held = Held::new(Arc::clone(&area), PAGE as u64, 8, 0, 16);
         assert!(!held.intact());
         let word = u64::from_ne_bytes(pattern::bytes(0, 16, 8).try_into().unwrap());
-        mem.area.atomic_u64(PAGE).store(word, Ordering::Relaxed);
+        area.mem.atomic_u64(PAGE).store(word, Ordering::Relaxed);
         assert!(held.intact());
-        mem.area.atomic_u64(PAGE).store(word ^ 1, Ordering::Relaxed);
+        area.mem.atomic_u64(PAGE).store(word ^ 1, Ordering::Relaxed);
         assert!(!held.intact());
         assert!(held.first_return());
         assert!(!held.first_return());
+    }
+
+    #[test]
+    fn an_offset_means_the_area_whose_number_the_kernel_has_told() {
+        let (mem, first) = IfqMem::new(1, 1, None).unwrap();
+        let second = mem.add_area(2).unwrap();
+        let second_off = 1 << abi::IORING_ZCRX_AREA_SHIFT | PAGE as u64;
+        assert_eq!(mem.read(0, PAGE).len(), 1);
+        assert!(mem.read(second_off, 1).is_empty(), "not told yet");
+        second.describe(&abi::AreaReg { rq_area_token: 1 << 48, ..second.reg() });
+        let found = mem.read(second_off, PAGE);
+        assert!(found.len() == 1 && Arc::ptr_eq(&found[0].0, &second));
+        assert!(mem.read(second_off, PAGE + 1).is_empty(), "past its end");
+        mem.drop_area(&second);
+        assert!(mem.read(second_off, 1).is_empty());
+        assert!(Arc::ptr_eq(&mem.read(0, 1)[0].0, &first));
+        assert!(mem.read(PAGE as u64, 1).is_empty(), "what describes the area is not in it");
+    }
+
+    #[test]
+    fn scribbling_writes_the_word_it_names_and_nothing_past_the_last_entry() {
+        let (mem, _) = IfqMem::new(1, 2, None).unwrap();
+        let ring = mem.refill_ring(&mem.region);
+        for (word, value) in [
+            (RqWord::Head, 1),
+            (RqWord::Tail, 1 << 32 | 2),
+            (RqWord::Off(1), u64::MAX),
+            (RqWord::Pad(0), 3),
+            (RqWord::Off(2), 4),
+            (RqWord::Pad(2), 5),
+        ] {
+            ring.scribble(word, value);
+        }
+        let word = |at: usize| mem.region.atomic_u64(at).load(Ordering::Relaxed);
+        assert_eq!((word(0), word(64), word(72)), (1 | 2 << 32, 0, 3 << 32));
+        assert_eq!((word(80), word(88), word(96), word(104)), (u64::MAX, 0, 0, 0));
     }
 }

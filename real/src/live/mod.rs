@@ -1,10 +1,14 @@
 //! Runs a test on the running kernel, again and again, and counts the outcomes.
 
+mod arg;
+mod jitter;
 mod memory;
 mod ops;
 mod quiet;
 mod run;
+mod session;
 mod socket;
+mod told;
 mod vars;
 
 use std::collections::BTreeMap;
@@ -15,6 +19,8 @@ use ifq_model::scenario::Test;
 
 use crate::residue::Held;
 use crate::supported::unsupported;
+
+use session::{Pool, Session};
 
 pub use quiet::QUIET;
 
@@ -40,6 +46,9 @@ pub struct Seen {
 
 /// Problems kept of one test; one is enough to fail it.
 const PROBLEMS: usize = 8;
+/// Repetitions after which it is seen whether the kernel has let go of all memory. The end of a ring
+/// takes an RCU grace period, for which not every repetition has to wait.
+const BATCH: u32 = 32;
 
 /// Runs a test `options.times` times; `beat` is called after each repetition.
 ///
@@ -51,15 +60,24 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
     if let Some(reason) = unsupported(test) {
         return Err(reason);
     }
-    let mut seen = Seen::default();
     let mut held = Held::begin();
-    for repetition in 0..options.times {
-        let (outcome, problems) = run::once(test, options, repetition)?;
-        *seen.histogram.entry(outcome).or_default() += 1;
-        seen.problems.extend(problems);
-        seen.problems.extend(held.left());
-        seen.problems.truncate(PROBLEMS);
-        beat();
-    }
+    let (mut seen, mut pool) = (Seen::default(), Pool::new(test));
+    Session::with(test, options, |session| {
+        for repetition in 0..options.times {
+            let ((outcome, problems), sockets) = session.run(repetition, pool.take()?)?;
+            pool.give_back(sockets);
+            *seen.histogram.entry(outcome).or_default() += 1;
+            seen.problems.extend(problems);
+            if (repetition + 1) % BATCH == 0 {
+                seen.problems.extend(held.memory_left());
+                pool.recycle();
+            }
+            seen.problems.truncate(PROBLEMS);
+            beat();
+        }
+        Ok::<(), String>(())
+    })?;
+    drop(pool);
+    seen.problems.extend(held.left());
     Ok(seen)
 }

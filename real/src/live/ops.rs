@@ -4,22 +4,26 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::errno;
-use ifq_model::scenario::{Op, RingId, SocketId, Step, VarId};
+use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::scenario::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::refill_push;
 
-use super::memory::{Held, IfqMem, at_once};
+use super::arg::{self, Pointed};
+use super::memory::{Area, Held, IfqMem, at_once};
 use super::run::World;
+use super::told::Answer;
 use super::vars::{Bound, Exported, Ifq, Thing};
-use crate::ring::{Cqe, Ring};
-use crate::sys;
+use crate::abi;
+use crate::ring::{Cqe, RecvZc, Ring};
+use crate::sys::{self, NOWHERE, SharedMem};
 
 /// A ring of the test. Whoever uses it holds a reference, as `io_uring_enter(2)` does.
 pub(super) type SharedRing = Arc<Mutex<Ring>>;
 
 /// A descriptor that is open in no process.
 const CLOSED_FD: RawFd = -1;
-/// An id that no ifq has.
-const NO_ID: u32 = u32::MAX;
+/// An id that no ifq has, and that fits into the offset of a mapping.
+const NO_ID: u32 = 0xffff;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,33 +32,61 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl World<'_> {
     /// Does an operation in the calling thread. `None`: the machine cannot go on.
     pub(super) fn operate(&self, thread: usize, step: &Step) -> Option<Bound> {
+        let value = |var| self.value(thread, var);
         let bound = match step.op {
-            Op::Register { ring, buffers, entries, .. } => {
-                return self.register(ring, buffers, entries, step.bind);
+            Op::Register { ring, source, buffers, entries, quirks } => {
+                let (mem, area) = self.memory(ring, buffers, entries, step, quirks)?;
+                self.without_cap(quirks, || {
+                    self.register(ring, source, entries, quirks, step.bind, (&mem, &area))
+                })?
             }
-            Op::Export { ring, ifq, .. } => self.export(ring, &self.vars.wait(ifq)?),
-            Op::Import { ring, fd, .. } => self.import(ring, &self.vars.wait(fd)?),
-            Op::Flush { ring, ifq, .. } => {
-                let id = id_of(&self.vars.wait(ifq)?);
-                Bound::status(self.with_ring(ring, |ring| ring.flush_rq(id)))
+            Op::Export { ring, ifq, quirks } => self.export(ring, &value(ifq)?, quirks),
+            Op::Import { ring, fd, quirks } => {
+                let fd = value(fd)?;
+                self.without_cap(quirks, || self.import(ring, &fd, quirks))?
             }
+            Op::Flush { ring, ifq, quirks } => {
+                let ifq = value(ifq)?;
+                Bound::status(self.ctrl(ring, &ifq, abi::ZCRX_CTRL_FLUSH_RQ, &[], quirks))
+            }
+            Op::AddArea { ring, ifq, buffers, quirks } => {
+                self.add_area(ring, &value(ifq)?, buffers, quirks)?
+            }
+            Op::Arm { ring, ifq, event, quirks } => {
+                let bound = value(ifq)?;
+                Bound::status(self.arm(ring, ifq, &bound, event, quirks))
+            }
+            Op::Mmap { ring, ifq } => Bound::status(self.mmap(ring, &value(ifq)?)),
             Op::Exit { ring } => Bound::status(self.exit(ring)),
-            Op::Close { fd } => Bound::status(close(&self.vars.wait(fd)?)),
-            Op::Recv { ring, ifq, socket, len, .. } => self.recv(ring, ifq, socket, len)?,
+            Op::Close { fd } => Bound::status(close(&value(fd)?)),
+            Op::Recv { ring, ifq, socket, len, quirks } => {
+                let ifq = value(ifq)?;
+                let user_data = self.told.request(socket, mem_of(&ifq));
+                let recv = RecvZc {
+                    ifq: id_of(&ifq),
+                    socket: self.sockets[usize::from(socket)].near_fd(),
+                    len,
+                    user_data,
+                    multishot: !quirks.has(Quirk::Oneshot),
+                    msg_flags: u32::from(quirks.has(Quirk::MsgFlags)),
+                    addr: if quirks.has(Quirk::Addr) { NOWHERE } else { 0 },
+                };
+                Bound::status(self.with_ring(ring, |ring| ring.recv_zc(&recv)))
+            }
             Op::Wait { ring } => self.wait(thread, ring),
             Op::Return { cqe, ifq, locked } => {
-                let bound = self.vars.wait(cqe)?;
-                self.vars.wait(ifq)?;
+                let bound = value(cqe)?;
+                value(ifq)?;
                 Bound::status(self.give_back(&bound, ifq, locked))
             }
             Op::Send { socket, len } => Bound::status(self.sockets[usize::from(socket)].send(len)),
             Op::Shutdown { socket } => Bound::status(self.sockets[usize::from(socket)].shutdown()),
-            Op::Clone { .. }
-            | Op::AddArea { .. }
-            | Op::Arm { .. }
-            | Op::Mmap { .. }
-            | Op::UnregisterNetdev
-            | Op::Scribble { .. } => {
+            Op::Scribble { ifq, word, value: written } => {
+                value(ifq)?;
+                self.scribble(ifq, word, written);
+                Bound::status(0)
+            }
+            Op::Clone { .. } | Op::UnregisterNetdev => {
                 self.vars.fail("an operation that is not run on live kernels".to_owned());
                 return None;
             }
@@ -73,46 +105,82 @@ impl World<'_> {
         }
     }
 
-    fn register(
+    /// Does something without the capability if the quirk says so. `None`: that cannot be done here.
+    fn without_cap(&self, quirks: Quirks, f: impl FnOnce() -> Bound) -> Option<Bound> {
+        if !quirks.has(Quirk::NoCap) {
+            return Some(f());
+        }
+        sys::without_net_admin(f)
+            .map_err(|error| self.vars.fail(format!("giving up CAP_NET_ADMIN: {error}")))
+            .ok()
+    }
+
+    /// The memory of a `register` step. It stays mapped until the run is over, whatever the test
+    /// closes.
+    fn memory(
         &self,
         ring: RingId,
         buffers: u32,
         entries: u32,
+        step: &Step,
+        quirks: Quirks,
+    ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
+        let kernel_region = quirks.has(Quirk::KernelRegion);
+        let made = IfqMem::new(buffers, entries, kernel_region.then_some(ring));
+        let (mem, area) =
+            made.map_err(|error| self.vars.fail(format!("memory for an ifq: {error}"))).ok()?;
+        if quirks.has(Quirk::StaleRing) && !kernel_region {
+            mem.make_stale();
+        }
+        let mem = Arc::new(mem);
+        lock(&self.memory).push((step.bind, Arc::clone(&mem)));
+        Some((mem, area))
+    }
+
+    fn register(
+        &self,
+        ring: RingId,
+        source: Source,
+        entries: u32,
+        quirks: Quirks,
         bind: Option<VarId>,
-    ) -> Option<Bound> {
-        let mem = match IfqMem::new(buffers, entries) {
-            Ok(mem) => Arc::new(mem),
-            Err(error) => {
-                self.vars.fail(format!("memory for an ifq: {error}"));
-                return None;
-            }
+        (mem, area): (&Arc<IfqMem>, &Area),
+    ) -> Bound {
+        let Some(shared) = self.ring(ring) else {
+            return Bound::status(errno_of(libc::EBADF));
         };
-        // The pages stay mapped until the run is over, whatever the test closes.
-        lock(&self.memory).push((bind, Arc::clone(&mem)));
-        let Some(ring) = self.ring(ring) else {
-            return Some(Bound::status(errno_of(libc::EBADF)));
-        };
-        let result = lock(&ring).register_nodev(&mem.area, &mem.region, entries);
-        Some(match result {
+        let user_data = self.told.asks(quirks.has(Quirk::Events), bind, ring);
+        let mut pointed = Pointed::default();
+        let mut reg =
+            arg::registration(source, entries, quirks, (mem, area), user_data, &mut pointed);
+        let readable = !quirks.has(Quirk::ArgFault);
+        let result = lock(&shared).register(readable.then_some(&mut reg));
+        match result {
             Ok(reg) => {
                 // Set once: this memory is registered once.
                 mem.offsets.get_or_init(|| reg.offsets);
-                let ifq = Ifq { id: reg.id, mem };
+                if let Some((_, id)) = &mem.kernel_region {
+                    id.get_or_init(|| reg.id);
+                }
+                let ifq = Ifq { id: reg.id, mem: Arc::clone(mem) };
                 Bound { raw: i64::from(reg.id), thing: Thing::Ifq(ifq) }
             }
             Err(errno) => Bound::status(errno),
-        })
+        }
     }
 
-    fn export(&self, ring: RingId, bound: &Bound) -> Bound {
+    fn export(&self, ring: RingId, bound: &Bound, quirks: Quirks) -> Bound {
         let Some(ring) = self.ring(ring) else {
             return Bound::status(errno_of(libc::EBADF));
         };
-        let exported = lock(&ring).export(id_of(bound));
-        let fd = match exported {
-            Ok(fd) => fd,
-            Err(errno) => return Bound::status(errno),
-        };
+        let mut ctrl = arg::ctrl(id_of(bound), abi::ZCRX_CTRL_EXPORT, &[], quirks);
+        let readable = !quirks.has(Quirk::ArgFault);
+        let nr_args = u32::from(quirks.has(Quirk::NrArgs));
+        let ret = lock(&ring).ctrl(readable.then_some(&mut ctrl), nr_args);
+        if ret < 0 {
+            return Bound::status(ret);
+        }
+        let fd = ctrl.arg[0] as RawFd;
         match (sys::adopt_fd(fd), &bound.thing) {
             (Ok(owned), Thing::Ifq(ifq)) => {
                 let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
@@ -123,7 +191,7 @@ impl World<'_> {
         }
     }
 
-    fn import(&self, ring: RingId, bound: &Bound) -> Bound {
+    fn import(&self, ring: RingId, bound: &Bound, quirks: Quirks) -> Bound {
         let Some(ring) = self.ring(ring) else {
             return Bound::status(errno_of(libc::EBADF));
         };
@@ -132,7 +200,10 @@ impl World<'_> {
             _ => (None, None),
         };
         let number = fd.as_ref().map_or(CLOSED_FD, |fd| fd.as_raw_fd());
-        let imported = lock(&ring).import(number);
+        let mut pointed = Pointed::default();
+        let mut reg = arg::import(number, quirks, &mut pointed);
+        let readable = !quirks.has(Quirk::ArgFault);
+        let imported = lock(&ring).register(readable.then_some(&mut reg));
         match (imported, ifq) {
             (Ok(reg), Some(ifq)) => {
                 let ifq = Ifq { id: reg.id, mem: Arc::clone(&ifq.mem) };
@@ -141,6 +212,49 @@ impl World<'_> {
             (Ok(_), None) => Bound::status(-errno::EBADMSG),
             (Err(errno), _) => Bound::status(errno),
         }
+    }
+
+    /// A control operation: 0 or -errno. `words`: what its part of the argument begins with.
+    fn ctrl(&self, ring: RingId, ifq: &Bound, op: u32, words: &[u32], quirks: Quirks) -> i64 {
+        let mut ctrl = arg::ctrl(id_of(ifq), op, words, quirks);
+        let readable = !quirks.has(Quirk::ArgFault);
+        let nr_args = u32::from(quirks.has(Quirk::NrArgs));
+        self.with_ring(ring, |ring| ring.ctrl(readable.then_some(&mut ctrl), nr_args))
+    }
+
+    fn add_area(&self, ring: RingId, bound: &Bound, buffers: u32, quirks: Quirks) -> Option<Bound> {
+        let fail = |error| self.vars.fail(format!("memory for an area: {error}"));
+        // An ifq that was never made has no memory that could be shared: some that nobody knows.
+        let mem = match mem_of(bound) {
+            Some(mem) => mem,
+            None => Arc::new(IfqMem::new(1, 1, None).map_err(fail).ok()?.0),
+        };
+        let area = mem.add_area(buffers).map_err(fail).ok()?;
+        let address = match quirks.has(Quirk::AreaFault) {
+            true => NOWHERE,
+            false => area.describe(&arg::area_reg(&area, quirks)),
+        };
+        let words = [address as u32, (address >> 32) as u32];
+        let ret = self.ctrl(ring, bound, abi::ZCRX_CTRL_ADD_AREA, &words, quirks);
+        if ret < 0 {
+            mem.drop_area(&area);
+        }
+        Some(Bound::status(ret))
+    }
+
+    fn arm(&self, ring: RingId, ifq: VarId, bound: &Bound, event: Event, quirks: Quirks) -> i64 {
+        self.told.arming(self.test.origin(ifq), event);
+        let words = [arg::event_type(event)];
+        self.ctrl(ring, bound, abi::ZCRX_CTRL_ARM_EVENT, &words, quirks)
+    }
+
+    /// Maps the refill ring's region, which works for the whole of it only, and lets go of it.
+    fn mmap(&self, ring: RingId, bound: &Bound) -> i64 {
+        let (id, len) = (id_of(bound), mem_of(bound).map_or(sys::PAGE, |mem| mem.region.len()));
+        self.with_ring(ring, |ring| match ring.map_region(id, len) {
+            Ok(_mapped) => 0,
+            Err(error) => errno_of(error.raw_os_error().unwrap_or(libc::EIO)),
+        })
     }
 
     /// Closes the ring: its mappings and its descriptor go with the last reference.
@@ -154,25 +268,8 @@ impl World<'_> {
         }
     }
 
-    fn recv(&self, ring: RingId, ifq: VarId, socket: SocketId, len: u32) -> Option<Bound> {
-        let bound = self.vars.wait(ifq)?;
-        let user_data = {
-            let mut requests = lock(&self.requests);
-            let mem = match &bound.thing {
-                Thing::Ifq(ifq) => Some(Arc::clone(&ifq.mem)),
-                _ => None,
-            };
-            requests.push((socket, mem));
-            requests.len() as u64 - 1
-        };
-        let near = self.sockets[usize::from(socket)].near_fd();
-        let id = id_of(&bound);
-        let raw = self.with_ring(ring, |ring| ring.recv_zc(id, near, len, user_data));
-        Some(Bound::status(raw))
-    }
-
     fn wait(&self, thread: usize, ring: RingId) -> Bound {
-        let Some(ring) = self.ring(ring) else {
+        let Some(shared) = self.ring(ring) else {
             return Bound::status(errno_of(libc::EBADF));
         };
         self.quiet.set_waiting(thread, true);
@@ -180,17 +277,34 @@ impl World<'_> {
             let Some(left) = self.quiet.remaining(thread) else {
                 break Ok(None);
             };
-            match lock(&ring).wait(left) {
+            match lock(&shared).wait(left) {
                 Ok(None) => {}
                 other => break other,
             }
         };
         self.quiet.set_waiting(thread, false);
         match result {
-            Ok(Some(cqe)) => self.completion(&cqe),
+            Ok(Some(cqe)) => self.completion(ring, &cqe),
             Ok(None) => Bound::status(errno_of(libc::ETIME)),
             Err(errno) => Bound::status(errno),
         }
+    }
+
+    /// The memory of the `register` step that an ifq goes back to, whether the kernel knows it or not.
+    fn memory_of(&self, ifq: VarId) -> Option<Arc<IfqMem>> {
+        let origin = self.test.origin(ifq)?;
+        let memory = lock(&self.memory);
+        memory.iter().find(|(bind, _)| *bind == Some(origin)).map(|(_, mem)| Arc::clone(mem))
+    }
+
+    /// Calls a function with the memory of a refill ring. What the kernel allocated is mapped for as
+    /// long as that takes: a mapping that stays would hold the ring.
+    fn with_region<T>(&self, mem: &IfqMem, f: impl FnOnce(&SharedMem) -> T) -> T {
+        let mapped = mem.kernel_region.as_ref().and_then(|(ring, id)| {
+            let (ring, id) = (self.ring(*ring)?, *id.get()?);
+            lock(&ring).map_region(id, mem.region.len()).ok()
+        });
+        f(mapped.as_ref().unwrap_or(&mem.region))
     }
 
     /// The buffer of a completion goes into the refill ring of the ifq that `ifq` goes back to,
@@ -202,45 +316,51 @@ impl World<'_> {
         if held.first_return() && !held.intact() {
             return -errno::EBADMSG;
         }
-        let origin = self.test.origin(ifq);
-        let memory = lock(&self.memory).iter().find(|(bind, _)| *bind == origin).cloned();
-        let Some((_, mem)) = memory.filter(|_| origin.is_some()) else {
+        let Some(mem) = self.memory_of(ifq) else {
             return -errno::ENODATA;
         };
         let _guard = locked.then(|| lock(&mem.lock));
         let buffer = held.off & !(sys::PAGE as u64 - 1);
-        match at_once(refill_push(&mem.refill_ring(), buffer)) {
+        let push = |region: &SharedMem| at_once(refill_push(&mem.refill_ring(region), buffer));
+        match self.with_region(&mem, push) {
             Some(Ok(())) => 0,
             Some(Err(errno)) => errno,
             None => errno_of(libc::EIO),
         }
     }
 
-    /// Checks the bytes of a completion and remembers its buffer.
-    fn completion(&self, cqe: &Cqe) -> Bound {
+    fn scribble(&self, ifq: VarId, word: RqWord, value: u64) {
+        if let Some(mem) = self.memory_of(ifq) {
+            self.with_region(&mem, |region| mem.refill_ring(region).scribble(word, value));
+        }
+    }
+
+    /// Checks a completion against what was asked for and sent, and remembers its buffer.
+    fn completion(&self, ring: RingId, cqe: &Cqe) -> Bound {
         let raw = i64::from(cqe.res);
+        let (socket, mem) = match self.told.completion(ring, cqe) {
+            Ok(Answer::Request { socket, mem }) => (socket, mem),
+            Ok(Answer::Event) => return Bound::status(raw),
+            Err(problem) => {
+                self.problem(problem);
+                return Bound::status(raw);
+            }
+        };
         if !cqe.has_buffer() {
             return Bound::status(raw);
         }
-        let mismatch = Bound::status(-errno::EBADMSG);
-        let request = usize::try_from(cqe.user_data)
-            .ok()
-            .and_then(|at| lock(&self.requests).get(at).cloned());
-        let Some((socket, Some(mem))) = request else {
-            return mismatch;
-        };
-        let at = (cqe.off & crate::abi::AREA_OFFSET_MASK) as usize;
         let len = cqe.res.unsigned_abs();
-        let position = mem
-            .area
-            .read(at, len as usize)
-            .and_then(|bytes| self.sockets[usize::from(socket)].accept(&bytes));
-        match position {
-            Some(position) => {
-                let held = Held::new(mem, cqe.off, len, socket, position);
+        let connection = &self.sockets[usize::from(socket)];
+        let found = mem
+            .iter()
+            .flat_map(|mem| mem.read(cqe.off, len as usize))
+            .find_map(|(area, bytes)| Some((area, connection.accept(&bytes)?)));
+        match found {
+            Some((area, position)) => {
+                let held = Held::new(area, cqe.off, len, socket, position);
                 Bound { raw, thing: Thing::Buffer(Arc::new(held)) }
             }
-            None => mismatch,
+            None => Bound::status(-errno::EBADMSG),
         }
     }
 }
@@ -250,6 +370,13 @@ fn id_of(bound: &Bound) -> u32 {
     match &bound.thing {
         Thing::Ifq(ifq) => ifq.id,
         _ => NO_ID,
+    }
+}
+
+fn mem_of(bound: &Bound) -> Option<Arc<IfqMem>> {
+    match &bound.thing {
+        Thing::Ifq(ifq) => Some(Arc::clone(&ifq.mem)),
+        _ => None,
     }
 }
 

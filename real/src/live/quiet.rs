@@ -22,11 +22,21 @@ pub(super) struct Quiet {
 struct State {
     last_progress: Instant,
     waiting: Vec<bool>,
+    /// Threads that do nothing before another one does something, or at all.
+    idle: Vec<bool>,
 }
+
+/// When every other thread is idle or waits too, only what the kernel does on its own is left, and
+/// of that nothing completes a request: this part of the time is enough.
+const SHORT: u32 = 16;
 
 impl Quiet {
     pub(super) fn new(limit: Duration, threads: usize) -> Self {
-        let state = State { last_progress: Instant::now(), waiting: vec![false; threads] };
+        let state = State {
+            last_progress: Instant::now(),
+            waiting: vec![false; threads],
+            idle: vec![false; threads],
+        };
         Quiet { limit, state: Mutex::new(state) }
     }
 
@@ -45,15 +55,23 @@ impl Quiet {
         state.waiting[thread] = waiting;
     }
 
+    /// A thread begins or ends to be idle.
+    pub(super) fn set_idle(&self, thread: usize, idle: bool) {
+        self.state().idle[thread] = idle;
+    }
+
     /// How long this thread still has to wait; `None`: it gives up now, which is progress.
     pub(super) fn remaining(&self, thread: usize) -> Option<Duration> {
         let mut state = self.state();
         let quiet = state.last_progress.elapsed();
-        if quiet < self.limit {
-            return Some(self.limit - quiet);
+        let rests = |(waits, idle): (&bool, &bool)| *waits || *idle;
+        let alone = state.waiting.iter().zip(&state.idle).all(rests);
+        let limit = if alone { self.limit / SHORT } else { self.limit };
+        if quiet < limit {
+            return Some(limit - quiet);
         }
         if state.waiting[..thread].contains(&true) {
-            return Some(self.limit);
+            return Some(self.limit / SHORT);
         }
         state.last_progress = Instant::now();
         state.waiting[thread] = false;
@@ -68,6 +86,7 @@ mod tests {
     #[test]
     fn the_earliest_waiting_thread_gives_up_first_and_that_is_progress() {
         let quiet = Quiet::new(Duration::from_millis(1), 3);
+        quiet.set_idle(0, true);
         quiet.set_waiting(1, true);
         quiet.set_waiting(2, true);
         std::thread::sleep(Duration::from_millis(2));
@@ -79,9 +98,19 @@ mod tests {
 
     #[test]
     fn progress_of_any_thread_starts_the_time_again() {
-        let quiet = Quiet::new(Duration::from_secs(3600), 1);
+        let quiet = Quiet::new(Duration::from_secs(3600), 2);
         quiet.set_waiting(0, true);
         quiet.progress();
         assert!(quiet.remaining(0).is_some_and(|left| left > Duration::from_secs(3500)));
+    }
+
+    #[test]
+    fn a_thread_that_may_still_act_is_waited_for_longer() {
+        let quiet = Quiet::new(Duration::from_secs(3600), 2);
+        quiet.set_waiting(1, true);
+        let long = quiet.remaining(1).expect("not yet");
+        quiet.set_idle(0, true);
+        let short = quiet.remaining(1).expect("not yet");
+        assert!(short < long / 8, "{short:?}, {long:?}");
     }
 }

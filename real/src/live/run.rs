@@ -1,20 +1,21 @@
 //! One run of a test: its threads, its phases, and what they leave behind.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::outcome::{Outcome, Value};
-use ifq_model::scenario::{Op, RingId, SocketId, Step, Test, VarId};
+use ifq_model::scenario::{Op, RingId, RingSetup, Step, Test, VarId};
 
 use super::Options;
+use super::jitter::Style;
 use super::memory::IfqMem;
 use super::ops::SharedRing;
 use super::quiet::Quiet;
 use super::socket::Connection;
+use super::told::Told;
 use super::vars::{Bound, Vars};
 use crate::pattern::Jitter;
-use crate::ring::Ring;
+use crate::ring::{Ring, Setup};
 
 /// What the threads of a run share.
 #[derive(Debug)]
@@ -24,91 +25,95 @@ pub(super) struct World<'t> {
     /// Open rings.
     pub(super) rings: Vec<Mutex<Option<SharedRing>>>,
     pub(super) sockets: Vec<Connection>,
-    /// Of each receive request, in the order of submission: where from and into which memory.
-    pub(super) requests: Mutex<Vec<(SocketId, Option<Arc<IfqMem>>)>>,
+    /// Requests and events.
+    pub(super) told: Told,
     /// The memory of every `register` step, with the variable it binds, until the run is over.
     pub(super) memory: Mutex<Vec<(Option<VarId>, Arc<IfqMem>)>>,
     pub(super) quiet: Quiet,
     turn: Mutex<usize>,
     turned: Condvar,
     phase: Barrier,
+    /// Threads that have come to the start of the race.
+    at_start: AtomicUsize,
+    /// Whether whoever is there first waits running: there is a processor for each.
+    spins: bool,
+    style: Style,
     mismatch: AtomicBool,
+    problems: Mutex<Vec<String>>,
 }
 
-/// Runs a test once.
-pub(super) fn once(
-    test: &Test,
-    options: &Options,
-    repetition: u32,
-) -> Result<(Outcome, Vec<String>), String> {
-    let world = World::new(test, options)?;
-    std::thread::scope(|scope| {
-        // The last thread is the executor: it drives what no thread of the test does.
-        for thread in 0..=test.threads.len() {
-            let world = &world;
-            let lane = u64::from(repetition) << 8 | thread as u64;
-            let jitter = Jitter::new(options.seed, lane);
-            scope.spawn(move || world.thread(thread, jitter));
-        }
-    });
-    if let Some(failure) = world.vars.failure() {
-        return Err(failure);
-    }
-    Ok((world.outcome(), world.problems()))
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'t> World<'t> {
-    fn new(test: &'t Test, options: &Options) -> Result<Self, String> {
-        let mut sockets = Vec::new();
-        for number in 0..test.sockets.len() as SocketId {
-            let connection = Connection::new(number, receivers(test, number) <= 1)
-                .map_err(|error| format!("a TCP connection over 127.0.0.1: {error}"))?;
-            sockets.push(connection);
-        }
+    /// A run that nothing has happened in. `sockets`: the test's connections. `spins`: whether there
+    /// is a processor for each thread.
+    pub(super) fn new(
+        test: &'t Test,
+        options: &Options,
+        sockets: Vec<Connection>,
+        style: Style,
+        spins: bool,
+    ) -> Self {
         let threads = test.threads.len() + 1;
-        Ok(World {
+        World {
             test,
             vars: Vars::new(test.vars.len()),
             rings: test.rings.iter().map(|_| Mutex::new(None)).collect(),
             sockets,
-            requests: Mutex::new(Vec::new()),
+            told: Told::default(),
             memory: Mutex::new(Vec::new()),
             quiet: Quiet::new(options.quiet, threads),
             turn: Mutex::new(0),
             turned: Condvar::new(),
             phase: Barrier::new(threads),
+            at_start: AtomicUsize::new(0),
+            spins,
+            style,
             mismatch: AtomicBool::new(false),
-        })
+            problems: Mutex::new(Vec::new()),
+        }
     }
 
-    /// The life of one thread. All of them live until the end: the kernel cancels the requests of
-    /// a thread that exits.
-    fn thread(&self, me: usize, mut jitter: Jitter) {
+    /// The part of one thread. The last one, the executor, drives what no thread of the test does.
+    pub(super) fn thread(&self, me: usize, mut jitter: Jitter) {
+        self.quiet.set_idle(me, false);
         self.make_rings(me);
         self.phase.wait();
         self.in_turn(me, 0, &self.test.setup);
-        self.phase.wait();
+        self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
             self.quiet.progress();
-            start_jitter(&mut jitter);
+            self.start_together();
             for step in &thread.steps {
-                step_jitter(&mut jitter);
+                self.style.step(&mut jitter);
                 self.step(me, step);
             }
         }
-        self.phase.wait();
+        self.wait_for_all(me);
         self.in_turn(me, self.test.setup.len(), &self.test.finally);
+        self.wait_for_all(me);
+    }
+
+    fn wait_for_all(&self, me: usize) {
+        self.quiet.set_idle(me, true);
         self.phase.wait();
+        self.quiet.set_idle(me, false);
+    }
+
+    /// Releases the racing threads at the same moment: a barrier wakes them one after the other.
+    fn start_together(&self) {
+        self.at_start.fetch_add(1, Ordering::AcqRel);
+        while self.spins && self.at_start.load(Ordering::Acquire) < self.test.threads.len() {
+            std::hint::spin_loop();
+        }
     }
 
     fn make_rings(&self, me: usize) {
         for ring in (0..self.test.rings.len()).filter(|&ring| self.driver(ring as RingId) == me) {
-            match Ring::new() {
-                Ok(made) => {
-                    let shared = Arc::new(Mutex::new(made));
-                    let slot = &self.rings[ring];
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(shared);
-                }
+            match Ring::new(setup_of(self.test, ring as RingId)) {
+                Ok(made) => *lock(&self.rings[ring]) = Some(Arc::new(Mutex::new(made))),
                 Err(error) => self.vars.fail(format!("io_uring_setup: {error}")),
             }
         }
@@ -123,18 +128,22 @@ impl<'t> World<'t> {
     fn in_turn(&self, me: usize, base: usize, steps: &[Step]) {
         for (at, step) in steps.iter().enumerate() {
             let owner = step.op.ring().map_or(self.test.threads.len(), |ring| self.driver(ring));
-            let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            if owner != me {
+                continue;
+            }
+            self.quiet.set_idle(me, true);
+            let mut turn = lock(&self.turn);
             while *turn < base + at {
                 turn = self.turned.wait(turn).unwrap_or_else(PoisonError::into_inner);
             }
-            if owner == me {
-                drop(turn);
-                self.quiet.progress();
-                self.step(me, step);
-                *self.turn.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                self.turned.notify_all();
-            }
+            drop(turn);
+            self.quiet.set_idle(me, false);
+            self.quiet.progress();
+            self.step(me, step);
+            *lock(&self.turn) += 1;
+            self.turned.notify_all();
         }
+        self.quiet.set_idle(me, true);
     }
 
     fn step(&self, me: usize, step: &Step) {
@@ -142,8 +151,9 @@ impl<'t> World<'t> {
         if !step
             .after
             .iter()
-            .chain(&step.op.uses().collect::<Vec<_>>())
-            .all(|&var| self.vars.wait(var).is_some())
+            .copied()
+            .chain(step.op.uses())
+            .all(|var| self.value(me, var).is_some())
         {
             return;
         }
@@ -157,6 +167,17 @@ impl<'t> World<'t> {
         self.quiet.progress();
     }
 
+    /// Waits for a value that another thread may bind; `None` when the run has failed.
+    pub(super) fn value(&self, me: usize, var: VarId) -> Option<Bound> {
+        if self.vars.raw(var).is_some() {
+            return self.vars.wait(var);
+        }
+        self.quiet.set_idle(me, true);
+        let bound = self.vars.wait(var);
+        self.quiet.set_idle(me, false);
+        bound
+    }
+
     /// Bytes that are not what was sent are a problem even if nobody observes the result.
     fn note(&self, step: &Step, bound: &Bound) {
         let checked = matches!(step.op, Op::Wait { .. } | Op::Return { .. });
@@ -165,7 +186,13 @@ impl<'t> World<'t> {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    /// Something is wrong that no outcome shows.
+    pub(super) fn problem(&self, what: String) {
+        lock(&self.problems).push(what);
+    }
+
+    /// What user space saw.
+    pub(super) fn outcome(&self) -> Outcome {
         let value = |&var: &u16| match self.vars.raw(var) {
             Some(raw) => Value::from_raw(self.test.vars[usize::from(var)].kind, raw),
             None => Value::Unbound,
@@ -173,45 +200,20 @@ impl<'t> World<'t> {
         Outcome(self.test.observe.iter().map(value).collect())
     }
 
-    fn problems(&self) -> Vec<String> {
-        let mismatch = self.mismatch.load(Ordering::Relaxed);
-        mismatch
-            .then(|| "a buffer held other bytes than were sent".to_string())
-            .into_iter()
-            .collect()
-    }
-}
-
-/// How many rings receive from a socket.
-fn receivers(test: &Test, socket: SocketId) -> usize {
-    let mut rings: Vec<RingId> = test
-        .steps()
-        .filter_map(|step| match step.op {
-            Op::Recv { ring, socket: from, .. } if from == socket => Some(ring),
-            _ => None,
-        })
-        .collect();
-    rings.sort_unstable();
-    rings.dedup();
-    rings.len()
-}
-
-/// Moves the starts of the threads against each other.
-fn start_jitter(jitter: &mut Jitter) {
-    match jitter.below(4) {
-        0 => {}
-        1 => std::thread::sleep(Duration::from_micros(jitter.below(300))),
-        _ => {
-            for _ in 0..jitter.below(8) {
-                std::thread::yield_now();
-            }
+    /// What was wrong apart from that.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = std::mem::take(&mut *lock(&self.problems));
+        if self.mismatch.load(Ordering::Relaxed) {
+            problems.push("a buffer held other bytes than were sent".to_owned());
         }
+        problems
     }
 }
 
-/// Lets another thread in between two steps now and then.
-fn step_jitter(jitter: &mut Jitter) {
-    if jitter.below(3) == 0 {
-        std::thread::yield_now();
+fn setup_of(test: &Test, ring: RingId) -> Setup {
+    Setup {
+        defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
+        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
+        clamp: test.is_set_up(ring, RingSetup::Clamp),
     }
 }

@@ -1,6 +1,6 @@
 //! A TCP connection over loopback: the near end is received from through zcrx, the far end sends.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,7 @@ pub(super) struct Connection {
 struct Far {
     stream: TcpStream,
     sent: u64,
+    ended: bool,
 }
 
 /// Which parts of the stream have come out of the kernel.
@@ -35,6 +36,8 @@ struct Far {
 struct Received {
     /// Whether a single ring receives: then the parts come in order.
     in_order: bool,
+    /// Where the stream of this run begins.
+    begin: u64,
     /// Begin and end of each part, in the order of arrival.
     parts: Vec<(u64, u64)>,
 }
@@ -43,13 +46,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where connections are made.
+///
+/// # Errors
+///
+/// Those of `socket(2)`, `bind(2)` and `listen(2)`.
+pub(super) fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    // A plain test needs little; the buffer is set before the handshake so that the window can grow
+    // to it, and a smaller one (without the right to more) will do.
+    let _ = SockRef::from(&listener).set_recv_buffer_size(RECEIVE_BUFFER);
+    Ok(listener)
+}
+
 impl Connection {
     /// Connects; `in_order` says that a single ring will receive.
-    pub(super) fn new(number: u8, in_order: bool) -> io::Result<Self> {
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        // A plain test needs little; the buffer is set before the handshake so that the window
-        // can grow to it, and a smaller one (without the right to more) will do.
-        let _ = SockRef::from(&listener).set_recv_buffer_size(RECEIVE_BUFFER);
+    pub(super) fn new(number: u8, in_order: bool, listener: &TcpListener) -> io::Result<Self> {
         let far = TcpStream::connect(listener.local_addr()?)?;
         let (near, _) = listener.accept()?;
         far.set_nodelay(true)?;
@@ -61,9 +73,41 @@ impl Connection {
         Ok(Connection {
             number,
             near,
-            far: Mutex::new(Far { stream: far, sent: 0 }),
-            received: Mutex::new(Received { in_order, parts: Vec::new() }),
+            far: Mutex::new(Far { stream: far, sent: 0, ended: false }),
+            received: Mutex::new(Received { in_order, begin: 0, parts: Vec::new() }),
         })
+    }
+
+    /// The socket of the test that it stands for.
+    pub(super) fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// The connection for another run: what nobody received is thrown away. `None`: its stream has
+    /// ended, or something is wrong with it. No ring may have a request on it.
+    pub(super) fn recycled(self) -> Option<Self> {
+        let (ended, sent) = {
+            let far = lock(&self.far);
+            (far.ended, far.sent)
+        };
+        let mut received = lock(&self.received);
+        let taken: u64 = received.parts.iter().map(|part| part.1 - part.0).sum();
+        let mut left = sent.checked_sub(received.begin + taken)?;
+        self.near.set_nonblocking(true).ok()?;
+        let mut bytes = [0; 4096];
+        while left > 0 {
+            // What a completion carried that nobody took is not there any more.
+            match (&self.near).read(&mut bytes) {
+                Ok(0) => return None,
+                Ok(read) => left = left.checked_sub(read as u64)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return None,
+            }
+        }
+        received.begin = sent;
+        received.parts.clear();
+        drop(received);
+        (!ended).then_some(self)
     }
 
     /// The near end's descriptor.
@@ -86,7 +130,8 @@ impl Connection {
 
     /// Ends the stream and waits until the near end knows: 0 or -errno.
     pub(super) fn shutdown(&self) -> i64 {
-        let far = lock(&self.far);
+        let mut far = lock(&self.far);
+        far.ended = true;
         match far.stream.shutdown(Shutdown::Write) {
             Ok(()) => self.arrived(|info| info[abi::TCP_INFO_STATE] == abi::TCP_CLOSE_WAIT),
             Err(error) => negative(&error),
@@ -124,11 +169,11 @@ impl Received {
                 && bytes.iter().zip(position..).all(|(byte, at)| *byte == pattern::byte(socket, at))
         };
         if self.in_order {
-            let next = self.parts.last().map_or(0, |part| part.1);
+            let next = self.parts.last().map_or(self.begin, |part| part.1);
             return fits(next).then_some(next);
         }
         // Rings take turns at the socket, and their completions are looked at in any order.
-        (0..=sent.saturating_sub(len)).find(|&position| {
+        (self.begin..=sent.saturating_sub(len)).find(|&position| {
             fits(position)
                 && self.parts.iter().all(|part| position + len <= part.0 || part.1 <= position)
         })
@@ -153,13 +198,15 @@ fn negative(error: &io::Error) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
+
+    fn connect(number: u8, in_order: bool) -> Connection {
+        Connection::new(number, in_order, &listen().unwrap()).unwrap()
+    }
 
     #[test]
     fn sent_bytes_are_in_the_receive_queue_when_send_returns() {
-        let connection = Connection::new(0, true).unwrap();
+        let connection = connect(0, true);
         assert_eq!(connection.send(100), 0);
         assert_eq!(connection.send(5000), 0);
         connection.near.set_nonblocking(true).unwrap();
@@ -173,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_single_receiver_gets_the_stream_in_order_or_it_is_a_mismatch() {
-        let connection = Connection::new(2, true).unwrap();
+        let connection = connect(2, true);
         assert_eq!(connection.send(64), 0);
         assert_eq!(connection.accept(&pattern::bytes(2, 0, 10)), Some(0));
         assert_eq!(connection.accept(&pattern::bytes(2, 20, 10)), None, "ten bytes are missing");
@@ -185,10 +232,24 @@ mod tests {
 
     #[test]
     fn several_receivers_may_be_looked_at_in_any_order_but_nothing_comes_twice() {
-        let connection = Connection::new(1, false).unwrap();
+        let connection = connect(1, false);
         assert_eq!(connection.send(64), 0);
         assert_eq!(connection.accept(&pattern::bytes(1, 32, 32)), Some(32));
         assert_eq!(connection.accept(&pattern::bytes(1, 0, 32)), Some(0));
         assert_eq!(connection.accept(&pattern::bytes(1, 32, 32)), None);
+    }
+
+    #[test]
+    fn a_recycled_connection_starts_where_the_last_run_ended() {
+        let connection = connect(0, true);
+        assert_eq!(connection.send(100), 0);
+        assert_eq!((&connection.near).read(&mut [0; 40]).unwrap(), 40, "as a ring would");
+        assert_eq!(connection.accept(&pattern::bytes(0, 0, 40)), Some(0));
+        let connection = connection.recycled().expect("it can be used again");
+        assert_eq!(connection.accept(&pattern::bytes(0, 40, 60)), None, "thrown away");
+        assert_eq!(connection.send(50), 0);
+        assert_eq!(connection.accept(&pattern::bytes(0, 100, 50)), Some(100));
+        assert_eq!(connection.shutdown(), 0);
+        assert!(connection.recycled().is_none(), "its stream has ended");
     }
 }
