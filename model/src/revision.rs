@@ -24,7 +24,8 @@ pub enum Revision {
     /// Linux 7.1: unregistration in two steps, `ZCRX_REG_NODEV`. Read from 7.1.13.
     #[serde(rename = "import-7.1")]
     Import71,
-    /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12.
+    /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with
+    /// what was mended after 7.2.9 put back.
     #[serde(rename = "import-7.2")]
     Import72,
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
@@ -112,6 +113,13 @@ impl Revision {
         !matches!(self, Revision::Import72 | Revision::Import73)
     }
 
+    /// `io_uring_get_unmapped_area` says why there is nothing to map; otherwise -ENOMEM, whatever the
+    /// reason.
+    #[must_use]
+    pub fn says_why_not_mapped(self) -> bool {
+        matches!(self, Revision::Import72 | Revision::Import73)
+    }
+
     /// `io_run_local_work` also runs what comes in while it works; otherwise it takes the list as
     /// it is.
     #[must_use]
@@ -147,7 +155,7 @@ impl Revision {
             ],
             Revision::Import619 => &[M1, M2, M4, M5, M6, M7, UninstallRace],
             Revision::Import71 => &[M6, M7, UninstallRace],
-            Revision::Import72 => &[UninstallRace],
+            Revision::Import72 => &[M7, UninstallRace],
             Revision::ProxyFixed | Revision::Import73 => &[],
         }
     }

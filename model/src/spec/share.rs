@@ -1,7 +1,7 @@
 //! The life of an ifq: who uses it, and what the users can ask of it.
 
 use super::{IfqNo, Spec};
-use crate::errno::{EBADF, EBADFD, EBUSY, EEXIST, EINVAL, ENXIO, EOPNOTSUPP, ERANGE};
+use crate::errno::{EBADF, EBADFD, EBUSY, EEXIST, EINVAL, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
 use crate::quirk::{Quirk, Quirks};
 use crate::scenario::{Event, RingId, Source, VarId, limits};
 
@@ -137,8 +137,9 @@ impl Spec {
 
     /// Only a region that the kernel has allocated can be mapped.
     pub(super) fn mmap(&mut self, ring: RingId, id: i64) -> Result<i64, i64> {
-        let found = self.open(ring)?.lookup(id).ok_or(-EINVAL)?;
-        if self.ifqs[found].kernel_region { Ok(0) } else { Err(-EINVAL) }
+        let errno = if self.revision.says_why_not_mapped() { EINVAL } else { ENOMEM };
+        let found = self.open(ring)?.lookup(id).ok_or(-errno)?;
+        if self.ifqs[found].kernel_region { Ok(0) } else { Err(-errno) }
     }
 
     /// The device's queues are closed; the ifqs live on without.

@@ -24,11 +24,13 @@ struct State {
     waiting: Vec<bool>,
     /// Threads that do nothing before another one does something, or at all.
     idle: Vec<bool>,
+    /// Threads that have come to where all of them wait.
+    met: usize,
 }
 
 /// When every other thread is idle or waits too, only what the kernel does on its own is left, and
 /// of that nothing completes a request: this part of the time is enough.
-const SHORT: u32 = 16;
+const SHORT: u32 = 10;
 
 impl Quiet {
     pub(super) fn new(limit: Duration, threads: usize) -> Self {
@@ -36,6 +38,7 @@ impl Quiet {
             last_progress: Instant::now(),
             waiting: vec![false; threads],
             idle: vec![false; threads],
+            met: 0,
         };
         Quiet { limit, state: Mutex::new(state) }
     }
@@ -55,9 +58,28 @@ impl Quiet {
         state.waiting[thread] = waiting;
     }
 
-    /// A thread begins or ends to be idle.
+    /// A thread begins or ends to be idle. Whoever lets it go on ends it, since to wake up takes time.
     pub(super) fn set_idle(&self, thread: usize, idle: bool) {
         self.state().idle[thread] = idle;
+    }
+
+    /// A thread comes to where all of them wait for each other; the last one lets them go on.
+    pub(super) fn meet(&self, thread: usize) {
+        let mut state = self.state();
+        state.idle[thread] = true;
+        state.met += 1;
+        if state.met == state.idle.len() {
+            state.met = 0;
+            state.idle.fill(false);
+            state.last_progress = Instant::now();
+        }
+    }
+
+    /// A value is there: whoever waits for one may go on.
+    pub(super) fn wake(&self, threads: impl Iterator<Item = usize>) {
+        let mut state = self.state();
+        threads.for_each(|thread| state.idle[thread] = false);
+        state.last_progress = Instant::now();
     }
 
     /// How long this thread still has to wait; `None`: it gives up now, which is progress.
@@ -112,5 +134,20 @@ mod tests {
         quiet.set_idle(0, true);
         let short = quiet.remaining(1).expect("not yet");
         assert!(short < long / 8, "{short:?}, {long:?}");
+    }
+
+    #[test]
+    fn whoever_is_let_go_on_is_not_idle_before_it_runs() {
+        let quiet = Quiet::new(Duration::from_secs(3600), 2);
+        let long = Duration::from_secs(3000);
+        quiet.set_waiting(1, true);
+        quiet.set_idle(0, true);
+        assert!(quiet.remaining(1).is_some_and(|left| left < long));
+        quiet.wake([0].into_iter());
+        assert!(quiet.remaining(1).is_some_and(|left| left > long));
+        quiet.meet(0);
+        assert!(quiet.remaining(1).is_some_and(|left| left < long));
+        quiet.meet(1);
+        assert!(quiet.remaining(1).is_some_and(|left| left > long));
     }
 }

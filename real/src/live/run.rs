@@ -78,9 +78,8 @@ impl<'t> World<'t> {
 
     /// The part of one thread. The last one, the executor, drives what no thread of the test does.
     pub(super) fn thread(&self, me: usize, mut jitter: Jitter) {
-        self.quiet.set_idle(me, false);
         self.make_rings(me);
-        self.phase.wait();
+        self.wait_for_all(me);
         self.in_turn(me, 0, &self.test.setup);
         self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
@@ -97,9 +96,8 @@ impl<'t> World<'t> {
     }
 
     fn wait_for_all(&self, me: usize) {
-        self.quiet.set_idle(me, true);
+        self.quiet.meet(me);
         self.phase.wait();
-        self.quiet.set_idle(me, false);
     }
 
     /// Releases the racing threads at the same moment: a barrier wakes them one after the other.
@@ -126,24 +124,27 @@ impl<'t> World<'t> {
     /// Runs steps one after the other, each in the thread that drives its ring. `base` is the
     /// number of turns before the first one.
     fn in_turn(&self, me: usize, base: usize, steps: &[Step]) {
+        let executor = self.test.threads.len();
+        let owner = |step: &Step| step.op.ring().map_or(executor, |ring| self.driver(ring));
         for (at, step) in steps.iter().enumerate() {
-            let owner = step.op.ring().map_or(self.test.threads.len(), |ring| self.driver(ring));
-            if owner != me {
+            if owner(step) != me {
                 continue;
             }
-            self.quiet.set_idle(me, true);
             let mut turn = lock(&self.turn);
             while *turn < base + at {
+                self.quiet.set_idle(me, true);
                 turn = self.turned.wait(turn).unwrap_or_else(PoisonError::into_inner);
             }
             drop(turn);
             self.quiet.set_idle(me, false);
             self.quiet.progress();
             self.step(me, step);
-            *lock(&self.turn) += 1;
+            let mut turn = lock(&self.turn);
+            *turn += 1;
+            self.quiet.wake(steps.get(at + 1).map(owner).into_iter());
+            drop(turn);
             self.turned.notify_all();
         }
-        self.quiet.set_idle(me, true);
     }
 
     fn step(&self, me: usize, step: &Step) {
@@ -162,20 +163,14 @@ impl<'t> World<'t> {
         };
         self.note(step, &bound);
         if let Some(var) = step.bind {
-            self.vars.bind(var, bound);
+            self.vars.bind(var, bound, &self.quiet);
         }
         self.quiet.progress();
     }
 
     /// Waits for a value that another thread may bind; `None` when the run has failed.
     pub(super) fn value(&self, me: usize, var: VarId) -> Option<Bound> {
-        if self.vars.raw(var).is_some() {
-            return self.vars.wait(var);
-        }
-        self.quiet.set_idle(me, true);
-        let bound = self.vars.wait(var);
-        self.quiet.set_idle(me, false);
-        bound
+        self.vars.wait(me, var, &self.quiet)
     }
 
     /// Bytes that are not what was sent are a problem even if nobody observes the result.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use ifq_model::scenario::VarId;
 
 use super::memory::{Held, IfqMem};
+use super::quiet::Quiet;
 
 /// What a step's result refers to.
 #[derive(Clone, Debug)]
@@ -57,12 +58,14 @@ pub(super) struct Vars {
 #[derive(Debug)]
 struct State {
     values: Vec<Option<Bound>>,
+    /// Threads that wait, with what they wait for.
+    waiting: Vec<(usize, VarId)>,
     failure: Option<String>,
 }
 
 impl Vars {
     pub(super) fn new(count: usize) -> Self {
-        let state = State { values: vec![None; count], failure: None };
+        let state = State { values: vec![None; count], waiting: Vec::new(), failure: None };
         Vars { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -71,8 +74,12 @@ impl Vars {
     }
 
     /// Binds a value and wakes whoever waits for it.
-    pub(super) fn bind(&self, var: VarId, bound: Bound) {
-        self.state().values[usize::from(var)] = Some(bound);
+    pub(super) fn bind(&self, var: VarId, bound: Bound, quiet: &Quiet) {
+        let mut state = self.state();
+        state.values[usize::from(var)] = Some(bound);
+        quiet.wake(state.waiting.iter().filter(|(_, for_)| *for_ == var).map(|(by, _)| *by));
+        state.waiting.retain(|(_, for_)| *for_ != var);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -87,15 +94,20 @@ impl Vars {
         self.state().failure.clone()
     }
 
-    /// Waits for a value; `None` when the run has failed.
-    pub(super) fn wait(&self, var: VarId) -> Option<Bound> {
+    /// Waits for a value, idle; `None` when the run has failed.
+    pub(super) fn wait(&self, thread: usize, var: VarId, quiet: &Quiet) -> Option<Bound> {
         let mut state = self.state();
+        let mut waits = false;
         loop {
             if state.failure.is_some() {
                 return None;
             }
             if let Some(bound) = &state.values[usize::from(var)] {
                 return Some(bound.clone());
+            }
+            if !std::mem::replace(&mut waits, true) {
+                state.waiting.push((thread, var));
+                quiet.set_idle(thread, true);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

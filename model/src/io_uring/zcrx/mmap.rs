@@ -1,6 +1,6 @@
 //! Mapping the region of a refill ring (`io_uring/memmap.c`, `io_zcrx_get_region`).
 
-use crate::errno::EINVAL;
+use crate::errno::{EINVAL, ENOMEM};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::submit::io_uring_ctx_get_file;
 use crate::io_uring::zcrx::register::REGION_KERNEL;
@@ -14,8 +14,8 @@ use crate::revision::Defect;
 /// pages of the region, never the ifq.
 ///
 /// # Errors
-/// -EBADF if `fd` is no ring; -EINVAL if the ring has no ifq with this id, or the region is not the
-/// kernel's own memory.
+/// -EBADF if `fd` is no ring; -EINVAL, before 7.2 -ENOMEM, if the ring has no ifq with this id, or the
+/// region is not the kernel's own memory.
 pub async fn io_uring_mmap<P: Platform>(
     kernel: &Kernel<P>,
     fd: i64,
@@ -27,7 +27,8 @@ pub async fn io_uring_mmap<P: Platform>(
         let _guard = ctx.mmap_lock.lock().await;
         match io_zcrx_get_region(&ctx, zcrx_id).await {
             Some(REGION_KERNEL) => Ok(()),
-            _ => Err(-EINVAL),
+            _ if kernel.variant.revision.says_why_not_mapped() => Err(-EINVAL),
+            _ => Err(-ENOMEM),
         }
     };
     kernel.files.fput(&file).await;
