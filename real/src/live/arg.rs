@@ -43,7 +43,7 @@ pub(super) fn registration(
         if_idx: if names_device { NO_DEVICE } else { 0 },
         if_rxq: if has(Quirk::RxqMinusOne) { u32::MAX } else { queue | one(Quirk::Rxq) },
         rq_entries: entries,
-        flags: if nodev { abi::ZCRX_REG_NODEV } else { 0 } | one(Quirk::Flags) * UNKNOWN_FLAG,
+        flags: if nodev { abi::ZCRX_REG_NODEV } else { 0 } | flag(quirks),
         area_ptr: if has(Quirk::AreaFault) { NOWHERE } else { area },
         region_ptr: match has(Quirk::RegionFault) {
             true => NOWHERE,
@@ -72,12 +72,17 @@ pub(super) fn import(fd: i32, quirks: Quirks, pointed: &mut Pointed) -> IfqReg {
         if_idx: fd.cast_unsigned(),
         if_rxq: one(Quirk::Rxq),
         rq_entries: one(Quirk::RqEntries),
-        flags: abi::ZCRX_REG_IMPORT | one(Quirk::Flags) * UNKNOWN_FLAG,
+        flags: abi::ZCRX_REG_IMPORT | flag(quirks),
         area_ptr: pointer(Quirk::AreaPtr, sys::address(&mut pointed.region)),
         region_ptr: pointer(Quirk::RegionPtr, sys::address(&mut pointed.region)),
         event_desc: pointer(Quirk::EventDesc, sys::address(&mut pointed.event)),
         ..reserved(quirks)
     }
+}
+
+/// The flag that a registration or an import must not have.
+fn flag(quirks: Quirks) -> u32 {
+    if quirks.has(Quirk::Flags) { UNKNOWN_FLAG } else { 0 }
 }
 
 /// What both have reserved.
@@ -103,10 +108,12 @@ fn region(mem: &IfqMem, quirks: Quirks) -> RegionDesc {
 
 fn event_desc(quirks: Quirks, user_data: u64) -> EventDesc {
     let one = |quirk| u32::from(quirks.has(quirk));
-    let known = (1 << abi::ZCRX_EVENT_TYPES) - 1;
+    // All that are known, or the first that is not.
+    let known = one(Quirk::Events) * ((1 << abi::ZCRX_EVENT_TYPES) - 1);
+    let unknown = one(Quirk::EventType) << abi::ZCRX_EVENT_TYPES;
     EventDesc {
         user_data,
-        type_mask: one(Quirk::Events) * known | one(Quirk::EventType) << abi::ZCRX_EVENT_TYPES,
+        type_mask: known | unknown,
         flags: one(Quirk::EventFlags) * UNKNOWN_FLAG,
         stats_offset: u64::from(one(Quirk::EventStats)) * sys::PAGE as u64,
         resv2: [0, 0, 0, 0, 0, 0, 0, 0, u64::from(one(Quirk::EventResv))],
@@ -161,20 +168,17 @@ mod tests {
     fn no_quirk_of_an_argument_is_forgotten() {
         let (mem, area) = IfqMem::new(1, 1, None).unwrap();
         let mut pointed = Pointed::default();
-        let text = |quirks: Quirks, verb: &str, pointed: &mut Pointed| {
-            let arg = match verb {
-                "register" => {
-                    let args = (&mem, &*area);
-                    let reg = registration(Source::Nodev, 1, quirks, args, 1, pointed);
-                    format!("{reg:?} {:?}", (area_reg(&area, quirks), &pointed))
-                }
-                "import" => format!("{:?}", import(3, quirks, pointed)),
-                "add-area" => {
-                    format!("{:?}", (ctrl(0, 3, &[], quirks), area_reg(&area, quirks)))
-                }
-                _ => format!("{:?}", ctrl(0, 0, &[], quirks)),
-            };
-            arg
+        let text = |quirks: Quirks, verb: &str, pointed: &mut Pointed| match verb {
+            "register" => {
+                let args = (&mem, &*area);
+                let reg = registration(Source::Nodev, 1, quirks, args, 1, pointed);
+                format!("{reg:?} {:?}", (area_reg(&area, quirks), &pointed))
+            }
+            "import" => format!("{:?}", import(3, quirks, pointed)),
+            "add-area" => {
+                format!("{:?}", (ctrl(0, 3, &[], quirks), area_reg(&area, quirks)))
+            }
+            _ => format!("{:?}", ctrl(0, 0, &[], quirks)),
         };
         // By hand: the capability, the addresses that the caller passes, `nr_args`, and what is in
         // the memory of the ring.
