@@ -18,7 +18,7 @@ use crate::kmsg::Watch;
 use crate::live;
 use crate::probe::probe;
 use crate::residue::{Allocated, Held};
-use crate::ring::Ring;
+use crate::ring::{Ring, Setup};
 use crate::sys::{self, PAGE, SharedMem};
 
 /// After so long in one wait a task counts as hung.
@@ -179,7 +179,7 @@ fn suffer(canary: Canary) {
 
 /// Registers an ifq and never lets go of it.
 fn leak() -> std::io::Result<()> {
-    let ring = Ring::new()?;
+    let ring = Ring::new(Setup::default())?;
     let (area, region) = (SharedMem::new(PAGE)?, SharedMem::new(2 * PAGE)?);
     let registered = ring.register_nodev(&area, &region, 1);
     registered.map_err(|errno| std::io::Error::from_raw_os_error(errno.unsigned_abs() as i32))?;
