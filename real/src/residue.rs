@@ -7,8 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::sys;
+
 /// How long the kernel may take to let go: it frees a ring in the background.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long it may take to free what it frees after an RCU grace period; with `CONFIG_RCU_LAZY` it
+/// begins up to 10 s later.
+const SETTLE_RCU: Duration = Duration::from_secs(20);
 /// Time between two looks, at first.
 const LOOK: Duration = Duration::from_millis(1);
 /// At most so often all objects of the kernel are looked through, which takes long.
@@ -28,7 +33,7 @@ impl Held {
     /// What is held now and was not before, once the kernel had its time to let go. It stays, so
     /// later calls do not tell of it.
     pub fn left(&mut self) -> Vec<String> {
-        let left = settled(|| Process::now().beyond(&self.0));
+        let left = settled(SETTLE, || Process::now().beyond(&self.0));
         if !left.is_empty() {
             self.0 = Process::now();
         }
@@ -66,7 +71,10 @@ impl Allocated {
         if !now && self.looked.elapsed() < KERNEL {
             return Vec::new();
         }
-        let left = settled(|| kernel::Objects::now().beyond(&self.before));
+        let left = settled(SETTLE_RCU, || {
+            sys::synchronize_rcu();
+            kernel::Objects::now().beyond(&self.before)
+        });
         if !left.is_empty() {
             self.before = kernel::Objects::now();
         }
@@ -76,16 +84,16 @@ impl Allocated {
 }
 
 /// What is left when it does not get less any more.
-fn settled(look: impl Fn() -> Vec<String>) -> Vec<String> {
+fn settled(limit: Duration, look: impl Fn() -> Vec<String>) -> Vec<String> {
     let start = Instant::now();
     let mut pause = LOOK;
     loop {
         let left = look();
-        if left.is_empty() || start.elapsed() > SETTLE {
+        if left.is_empty() || start.elapsed() > limit {
             return left;
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(SETTLE / 20);
+        pause = (pause * 2).min(limit / 20);
     }
 }
 

@@ -297,6 +297,14 @@ pub fn kernel_log() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer).into_owned())
 }
 
+/// Waits for an RCU grace period of the kernel: `membarrier(2)` with `MEMBARRIER_CMD_GLOBAL`. A
+/// kernel that cannot does not wait.
+pub fn synchronize_rcu() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: this command has no other arguments and touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
 /// Has a command killed when we die.
 pub fn bind_life(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
