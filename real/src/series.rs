@@ -34,7 +34,6 @@ const UNINSTALL: Known = (Defect::UninstallRace, "the-device-goes-while-a-ring-e
 /// All series whose zcrx the model has, oldest first.
 ///
 /// 6.18 is the base of the proposal and shares nothing: only what a ring does alone is compared.
-/// 7.0 is to user space without a device what 6.19 is.
 pub const SERIES: &[Series] = &[
     Series {
         version: (6, 18),
@@ -42,8 +41,18 @@ pub const SERIES: &[Series] = &[
         mended: &[],
         known: &[EARLY_FREE, TWO_READS, STALE, STALL, UREF, UNINSTALL],
     },
-    Series { version: (6, 19), revision: Revision::Import619, mended: &[], known: FIRST_IMPORT },
-    Series { version: (7, 0), revision: Revision::Import619, mended: &[], known: FIRST_IMPORT },
+    Series {
+        version: (6, 19),
+        revision: Revision::Import619,
+        mended: &[(Defect::M1, 11), (Defect::M4, 11)],
+        known: &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL],
+    },
+    Series {
+        version: (7, 0),
+        revision: Revision::Import70,
+        mended: &[],
+        known: &[ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL],
+    },
     Series {
         version: (7, 1),
         revision: Revision::Import71,
@@ -58,8 +67,6 @@ pub const SERIES: &[Series] = &[
     },
     Series { version: (7, 3), revision: Revision::Import73, mended: &[], known: &[] },
 ];
-
-const FIRST_IMPORT: &[Known] = &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL];
 
 impl Series {
     /// The series of a kernel, such as `7.2.12+deb13-amd64`; of one that is newer than all of them
@@ -142,7 +149,7 @@ mod tests {
         for (kernel, revision) in [
             ("6.18.44-fc", "proxy-v1"),
             ("6.19.10+deb13-cloud-amd64", "import-6.19"),
-            ("7.0.13", "import-6.19"),
+            ("7.0.13", "import-7.0"),
             ("7.1.13+deb13-amd64", "import-7.1"),
             ("7.2.7", "import-7.2"),
             ("7.3.4+deb13-amd64", "import-7.3"),

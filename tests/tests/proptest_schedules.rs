@@ -102,6 +102,11 @@ fn random_threads_break_no_invariant_of_import_6_19_mended() {
 }
 
 #[test]
+fn random_threads_break_no_invariant_of_import_7_0_mended() {
+    no_invariant_breaks(Revision::Import70);
+}
+
+#[test]
 fn random_threads_break_no_invariant_of_import_7_1_mended() {
     no_invariant_breaks(Revision::Import71);
 }

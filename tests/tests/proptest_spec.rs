@@ -33,6 +33,7 @@ fn kept(revision: Revision, cases: u32) -> Config {
         Revision::ProxyV1 => "proptest-regressions/spec-proxy-v1.txt",
         Revision::ProxyFixed => "proptest-regressions/spec-proxy-fixed.txt",
         Revision::Import619 => "proptest-regressions/spec-import-6.19.txt",
+        Revision::Import70 => "proptest-regressions/spec-import-7.0.txt",
         Revision::Import71 => "proptest-regressions/spec-import-7.1.txt",
         Revision::Import72 => "proptest-regressions/spec-import-7.2.txt",
         Revision::Import73 => "proptest-regressions/spec-import-7.3.txt",
@@ -197,6 +198,11 @@ fn proxy_fixed_returns_what_the_specification_says() {
 #[test]
 fn import_6_19_mended_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::Import619);
+}
+
+#[test]
+fn import_7_0_mended_returns_what_the_specification_says() {
+    returns_what_is_specified(Revision::Import70);
 }
 
 #[test]
@@ -382,7 +388,11 @@ fn wanted(revision: Revision) -> Vec<(&'static str, &'static [&'static str])> {
             ("export", &["EINVAL"]),
             ("import", &["EBADF", "EINVAL"]),
         ],
-        Revision::Import619 | Revision::Import71 | Revision::Import72 | Revision::Import73 => vec![
+        Revision::Import619
+        | Revision::Import70
+        | Revision::Import71
+        | Revision::Import72
+        | Revision::Import73 => vec![
             ("clone", &["EBADF", "EINVAL"][..]),
             ("export", &["ok", "EBADF", "ENXIO", "EINVAL", "EFAULT"]),
             ("import", &["ok", "EBADF", "EPERM", "EFAULT", "EINVAL"]),

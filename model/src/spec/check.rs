@@ -30,7 +30,7 @@ fn reserved(revision: Revision, quirks: Quirks) -> bool {
     let events = [Events, EventFault, EventType, EventFlags, EventStats, EventResv, EventDesc];
     any(quirks, &[Resv, ZcrxId])
         || !revision.has_events() && any(quirks, &events)
-        || !revision.has_nodev() && any(quirks, &[RxBufLen, RxBufBig])
+        || !revision.has_rx_buf_len() && any(quirks, &[RxBufLen, RxBufBig])
 }
 
 impl Spec {
@@ -62,7 +62,7 @@ impl Spec {
         // 6.18 reads the region's description before it looks at any field.
         let before_region = match revision {
             Revision::ProxyV1 | Revision::ProxyFixed => false,
-            Revision::Import619 => reserved,
+            Revision::Import619 | Revision::Import70 => reserved,
             Revision::Import71 | Revision::Import72 | Revision::Import73 => reserved || flags,
         };
         refuse(&[

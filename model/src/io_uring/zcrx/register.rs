@@ -106,7 +106,7 @@ fn check_caller<P: Platform>(ctx: &IoRingCtx<P>, quirks: Quirks) -> Result<(), i
     copy_from_user::<P>(!quirks.has(Quirk::ArgFault))
 }
 
-/// What must be zero in every argument. `rx_buf_len` came with 7.1, `event_desc` with 7.2; before,
+/// What must be zero in every argument. `rx_buf_len` came with 7.0, `event_desc` with 7.2; before,
 /// their places were reserved.
 fn check_reserved(revision: Revision, quirks: Quirks) -> Result<(), i64> {
     use Quirk::{EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events};
@@ -115,7 +115,7 @@ fn check_reserved(revision: Revision, quirks: Quirks) -> Result<(), i64> {
         [EventDesc, Events, EventFault, EventType, EventFlags, EventStats, EventResv];
     let any = |list: &[Quirk]| list.iter().any(|quirk| quirks.has(*quirk));
     let reserved = any(&[Quirk::Resv, Quirk::ZcrxId])
-        || !revision.has_nodev() && any(&RX_BUF_LEN)
+        || !revision.has_rx_buf_len() && any(&RX_BUF_LEN)
         || !revision.has_events() && any(&EVENT_DESC);
     if reserved { Err(-EINVAL) } else { Ok(()) }
 }
