@@ -273,10 +273,12 @@ impl World<'_> {
             return Bound::status(errno_of(libc::EBADF));
         };
         self.quiet.set_waiting(thread, true);
+        let mut asked = false;
         let result = loop {
-            let Some(left) = self.quiet.remaining(thread) else {
+            let Some(left) = self.quiet.remaining(thread, asked) else {
                 break Ok(None);
             };
+            asked = true;
             match lock(&shared).wait(left) {
                 Ok(None) => {}
                 other => break other,

@@ -82,8 +82,10 @@ impl Quiet {
         state.last_progress = Instant::now();
     }
 
-    /// How long this thread still has to wait; `None`: it gives up now, which is progress.
-    pub(super) fn remaining(&self, thread: usize) -> Option<Duration> {
+    /// How long this thread still has to wait; `None`: it gives up now, which is progress. `asked`:
+    /// whether it has asked the kernel since it began to wait. Without that it does not give up: all
+    /// the time may have gone by while the machine stood still.
+    pub(super) fn remaining(&self, thread: usize, asked: bool) -> Option<Duration> {
         let mut state = self.state();
         let quiet = state.last_progress.elapsed();
         let rests = |(waits, idle): (&bool, &bool)| *waits || *idle;
@@ -91,6 +93,9 @@ impl Quiet {
         let limit = if alone { self.limit / SHORT } else { self.limit };
         if quiet < limit {
             return Some(limit - quiet);
+        }
+        if !asked {
+            return Some(limit / 4);
         }
         if state.waiting[..thread].contains(&true) {
             return Some(self.limit / SHORT);
@@ -112,10 +117,11 @@ mod tests {
         quiet.set_waiting(1, true);
         quiet.set_waiting(2, true);
         std::thread::sleep(Duration::from_millis(2));
-        assert!(quiet.remaining(2).is_some(), "thread 1 waits too");
-        assert_eq!(quiet.remaining(1), None);
+        assert!(quiet.remaining(1, false).is_some(), "it has not asked the kernel yet");
+        assert!(quiet.remaining(2, true).is_some(), "thread 1 waits too");
+        assert_eq!(quiet.remaining(1, true), None);
         std::thread::sleep(Duration::from_millis(2));
-        assert_eq!(quiet.remaining(2), None, "thread 1 waits no more");
+        assert_eq!(quiet.remaining(2, true), None, "thread 1 waits no more");
     }
 
     #[test]
@@ -123,16 +129,16 @@ mod tests {
         let quiet = Quiet::new(Duration::from_secs(3600), 2);
         quiet.set_waiting(0, true);
         quiet.progress();
-        assert!(quiet.remaining(0).is_some_and(|left| left > Duration::from_secs(3500)));
+        assert!(quiet.remaining(0, true).is_some_and(|left| left > Duration::from_secs(3500)));
     }
 
     #[test]
     fn a_thread_that_may_still_act_is_waited_for_longer() {
         let quiet = Quiet::new(Duration::from_secs(3600), 2);
         quiet.set_waiting(1, true);
-        let long = quiet.remaining(1).expect("not yet");
+        let long = quiet.remaining(1, true).expect("not yet");
         quiet.set_idle(0, true);
-        let short = quiet.remaining(1).expect("not yet");
+        let short = quiet.remaining(1, true).expect("not yet");
         assert!(short < long / 8, "{short:?}, {long:?}");
     }
 
@@ -142,12 +148,12 @@ mod tests {
         let long = Duration::from_secs(3000);
         quiet.set_waiting(1, true);
         quiet.set_idle(0, true);
-        assert!(quiet.remaining(1).is_some_and(|left| left < long));
+        assert!(quiet.remaining(1, true).is_some_and(|left| left < long));
         quiet.wake([0].into_iter());
-        assert!(quiet.remaining(1).is_some_and(|left| left > long));
+        assert!(quiet.remaining(1, true).is_some_and(|left| left > long));
         quiet.meet(0);
-        assert!(quiet.remaining(1).is_some_and(|left| left < long));
+        assert!(quiet.remaining(1, true).is_some_and(|left| left < long));
         quiet.meet(1);
-        assert!(quiet.remaining(1).is_some_and(|left| left > long));
+        assert!(quiet.remaining(1, true).is_some_and(|left| left > long));
     }
 }
