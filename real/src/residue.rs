@@ -43,7 +43,7 @@ impl Held {
     /// The same of pinned and locked memory only.
     pub fn memory_left(&mut self) -> Vec<String> {
         let memory = |process: Process| Process { fds: BTreeMap::new(), ..process };
-        let left = settled(|| memory(Process::now()).beyond(&self.0));
+        let left = settled(SETTLE, || memory(Process::now()).beyond(&self.0));
         if !left.is_empty() {
             self.0.memory = Process::now().memory;
         }
