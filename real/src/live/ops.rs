@@ -272,19 +272,15 @@ impl World<'_> {
         let Some(shared) = self.ring(ring) else {
             return Bound::status(errno_of(libc::EBADF));
         };
-        self.quiet.set_waiting(thread, true);
-        let mut asked = false;
+        let mut patience = self.quiet.begin(thread);
         let result = loop {
-            let Some(left) = self.quiet.remaining(thread, asked) else {
-                break Ok(None);
-            };
-            asked = true;
-            match lock(&shared).wait(left) {
+            match lock(&shared).wait(self.quiet.tick()) {
+                Ok(None) if self.quiet.gives_up(thread, &mut patience) => break Ok(None),
                 Ok(None) => {}
                 other => break other,
             }
         };
-        self.quiet.set_waiting(thread, false);
+        self.quiet.end(thread);
         match result {
             Ok(Some(cqe)) => self.completion(ring, &cqe),
             Ok(None) => Bound::status(errno_of(libc::ETIME)),

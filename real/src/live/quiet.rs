@@ -5,11 +5,18 @@
 //! a while, and no earlier thread is waiting as well.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long nothing may happen before a wait gives up, unless told otherwise. Longer than what the
 /// kernel does on its own (an RCU grace period, one turn of `io_ring_exit_work`).
 pub const QUIET: Duration = Duration::from_millis(300);
+
+/// The time is counted in so many parts, each of which the kernel was asked for: while a machine
+/// stands still for long, one goes by.
+const TICKS: u32 = 20;
+/// When every other thread is idle or waits too, only what the kernel does on its own is left, and
+/// of that nothing completes a request: so many parts are enough.
+const FEW: u32 = 2;
 
 /// Watches the progress of one run.
 #[derive(Debug)]
@@ -20,7 +27,8 @@ pub(super) struct Quiet {
 
 #[derive(Debug)]
 struct State {
-    last_progress: Instant,
+    /// Steps that ended, and threads that were let go on.
+    progress: u64,
     waiting: Vec<bool>,
     /// Threads that do nothing before another one does something, or at all.
     idle: Vec<bool>,
@@ -28,14 +36,17 @@ struct State {
     met: usize,
 }
 
-/// When every other thread is idle or waits too, only what the kernel does on its own is left, and
-/// of that nothing completes a request: this part of the time is enough.
-const SHORT: u32 = 10;
+/// What one wait has seen of it.
+#[derive(Debug)]
+pub(super) struct Patience {
+    progress: u64,
+    ticks: u32,
+}
 
 impl Quiet {
     pub(super) fn new(limit: Duration, threads: usize) -> Self {
         let state = State {
-            last_progress: Instant::now(),
+            progress: 0,
             waiting: vec![false; threads],
             idle: vec![false; threads],
             met: 0,
@@ -49,13 +60,7 @@ impl Quiet {
 
     /// Something happened: a step ended.
     pub(super) fn progress(&self) {
-        self.state().last_progress = Instant::now();
-    }
-
-    /// A thread begins or ends to wait.
-    pub(super) fn set_waiting(&self, thread: usize, waiting: bool) {
-        let mut state = self.state();
-        state.waiting[thread] = waiting;
+        self.state().progress += 1;
     }
 
     /// A thread begins or ends to be idle. Whoever lets it go on ends it, since to wake up takes time.
@@ -71,7 +76,7 @@ impl Quiet {
         if state.met == state.idle.len() {
             state.met = 0;
             state.idle.fill(false);
-            state.last_progress = Instant::now();
+            state.progress += 1;
         }
     }
 
@@ -79,30 +84,43 @@ impl Quiet {
     pub(super) fn wake(&self, threads: impl Iterator<Item = usize>) {
         let mut state = self.state();
         threads.for_each(|thread| state.idle[thread] = false);
-        state.last_progress = Instant::now();
+        state.progress += 1;
     }
 
-    /// How long this thread still has to wait; `None`: it gives up now, which is progress. `asked`:
-    /// whether it has asked the kernel since it began to wait. Without that it does not give up: all
-    /// the time may have gone by while the machine stood still.
-    pub(super) fn remaining(&self, thread: usize, asked: bool) -> Option<Duration> {
+    /// A thread begins to wait.
+    pub(super) fn begin(&self, thread: usize) -> Patience {
         let mut state = self.state();
-        let quiet = state.last_progress.elapsed();
+        state.waiting[thread] = true;
+        Patience { progress: state.progress, ticks: 0 }
+    }
+
+    /// A thread waits no more.
+    pub(super) fn end(&self, thread: usize) {
+        self.state().waiting[thread] = false;
+    }
+
+    /// How long the kernel is asked each time.
+    pub(super) fn tick(&self) -> Duration {
+        self.limit / TICKS
+    }
+
+    /// The kernel was asked for a [`Quiet::tick`] and nothing came: whether the thread gives up now,
+    /// which is progress.
+    pub(super) fn gives_up(&self, thread: usize, patience: &mut Patience) -> bool {
+        let mut state = self.state();
+        if patience.progress != state.progress {
+            *patience = Patience { progress: state.progress, ticks: 0 };
+        }
+        patience.ticks += 1;
         let rests = |(waits, idle): (&bool, &bool)| *waits || *idle;
         let alone = state.waiting.iter().zip(&state.idle).all(rests);
-        let limit = if alone { self.limit / SHORT } else { self.limit };
-        if quiet < limit {
-            return Some(limit - quiet);
+        let enough = if alone { FEW } else { TICKS };
+        if patience.ticks < enough || state.waiting[..thread].contains(&true) {
+            return false;
         }
-        if !asked {
-            return Some(limit / 4);
-        }
-        if state.waiting[..thread].contains(&true) {
-            return Some(self.limit / SHORT);
-        }
-        state.last_progress = Instant::now();
+        state.progress += 1;
         state.waiting[thread] = false;
-        None
+        true
     }
 }
 
@@ -110,50 +128,61 @@ impl Quiet {
 mod tests {
     use super::*;
 
+    fn quiet(threads: usize) -> Quiet {
+        Quiet::new(QUIET, threads)
+    }
+
+    /// After how many empty ticks in a row a thread gives up, at most `most`.
+    fn ticks(quiet: &Quiet, thread: usize, most: u32) -> Option<u32> {
+        let mut patience = quiet.begin(thread);
+        (1..=most).find(|_| quiet.gives_up(thread, &mut patience))
+    }
+
     #[test]
     fn the_earliest_waiting_thread_gives_up_first_and_that_is_progress() {
-        let quiet = Quiet::new(Duration::from_millis(1), 3);
+        let quiet = quiet(3);
         quiet.set_idle(0, true);
-        quiet.set_waiting(1, true);
-        quiet.set_waiting(2, true);
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(quiet.remaining(1, false).is_some(), "it has not asked the kernel yet");
-        assert!(quiet.remaining(2, true).is_some(), "thread 1 waits too");
-        assert_eq!(quiet.remaining(1, true), None);
-        std::thread::sleep(Duration::from_millis(2));
-        assert_eq!(quiet.remaining(2, true), None, "thread 1 waits no more");
+        let (mut first, mut second) = (quiet.begin(1), quiet.begin(2));
+        for _ in 0..2 * TICKS {
+            assert!(!quiet.gives_up(2, &mut second), "thread 1 waits too");
+        }
+        assert!(!quiet.gives_up(1, &mut first));
+        assert!(quiet.gives_up(1, &mut first));
+        assert!(!quiet.gives_up(2, &mut second), "it counts anew");
+        quiet.set_idle(1, true);
+        assert!(quiet.gives_up(2, &mut second), "thread 1 waits no more");
     }
 
     #[test]
     fn progress_of_any_thread_starts_the_time_again() {
-        let quiet = Quiet::new(Duration::from_secs(3600), 2);
-        quiet.set_waiting(0, true);
+        let quiet = quiet(2);
+        let mut patience = quiet.begin(0);
+        for _ in 1..TICKS {
+            assert!(!quiet.gives_up(0, &mut patience));
+        }
         quiet.progress();
-        assert!(quiet.remaining(0, true).is_some_and(|left| left > Duration::from_secs(3500)));
+        assert!(!quiet.gives_up(0, &mut patience));
+        assert_eq!(patience.ticks, 1);
     }
 
     #[test]
     fn a_thread_that_may_still_act_is_waited_for_longer() {
-        let quiet = Quiet::new(Duration::from_secs(3600), 2);
-        quiet.set_waiting(1, true);
-        let long = quiet.remaining(1, true).expect("not yet");
-        quiet.set_idle(0, true);
-        let short = quiet.remaining(1, true).expect("not yet");
-        assert!(short < long / 8, "{short:?}, {long:?}");
+        assert_eq!(ticks(&quiet(2), 1, 100), Some(TICKS));
+        let alone = quiet(2);
+        alone.set_idle(0, true);
+        assert_eq!(ticks(&alone, 1, 100), Some(FEW));
+        assert_eq!(alone.tick() * TICKS, QUIET);
     }
 
     #[test]
     fn whoever_is_let_go_on_is_not_idle_before_it_runs() {
-        let quiet = Quiet::new(Duration::from_secs(3600), 2);
-        let long = Duration::from_secs(3000);
-        quiet.set_waiting(1, true);
+        let quiet = quiet(2);
         quiet.set_idle(0, true);
-        assert!(quiet.remaining(1, true).is_some_and(|left| left < long));
         quiet.wake([0].into_iter());
-        assert!(quiet.remaining(1, true).is_some_and(|left| left > long));
+        assert_eq!(ticks(&quiet, 1, FEW), None);
         quiet.meet(0);
-        assert!(quiet.remaining(1, true).is_some_and(|left| left < long));
+        assert_eq!(ticks(&quiet, 1, FEW), Some(FEW));
         quiet.meet(1);
-        assert!(quiet.remaining(1, true).is_some_and(|left| left > long));
+        assert_eq!(ticks(&quiet, 1, FEW), None);
     }
 }
