@@ -154,7 +154,11 @@ fn run_test(job: &Job, at: usize, answer: &Answer, after: &mut After) -> Report 
             let mut problems = seen.problems;
             let left = held.left().into_iter().filter(|left| !problems.contains(left));
             problems.extend(left.collect::<Vec<_>>());
-            problems.extend(after.allocated.left(at + 1 == job.tests.len()));
+            let beat = || {
+                // Without a reader there is nobody to tell.
+                let _ = answer.write(&Line::Beat { test: at, done: job.times });
+            };
+            problems.extend(after.allocated.left(at + 1 == job.tests.len(), &beat));
             problems.extend(after.watch.complaints());
             Report::Seen { histogram: seen.histogram.into_iter().collect(), problems }
         }

@@ -66,12 +66,14 @@ impl Allocated {
     }
 
     /// What is allocated now and was not before, once the kernel had its time to free it; told
-    /// once. Without `now` it is not looked at after every test, because that takes long.
-    pub fn left(&mut self, now: bool) -> Vec<String> {
+    /// once. Without `now` it is not looked at after every test, because that takes long; `beat` is
+    /// called before each look.
+    pub fn left(&mut self, now: bool, beat: &dyn Fn()) -> Vec<String> {
         if !now && self.looked.elapsed() < KERNEL {
             return Vec::new();
         }
         let left = settled(SETTLE_RCU, || {
+            beat();
             sys::synchronize_rcu();
             kernel::Objects::now().beyond(&self.before)
         });

@@ -46,7 +46,7 @@ fn outcomes(report: &Report) -> Vec<(Vec<i64>, u64)> {
 const LIFE: &str = "\
 test a-life
 about A buffer goes round once: received, given back, flushed, received into again.
-revision import-7.1 import-7.3
+revision import-7.1 import-7.2 import-7.3
 ring a
 socket s
 observe c r f d g
@@ -68,7 +68,7 @@ expect holds
 const RACE: &str = "\
 test a-race
 about A box is closed while another ring imports it.
-revision import-7.1 import-7.3
+revision import-7.1 import-7.2 import-7.3
 ring a b
 observe imp y
 
@@ -85,7 +85,7 @@ expect holds
 const NEEDS_DEVICE: &str = "\
 test needs-a-device
 about A queue of a device is registered.
-revision import-7.1 import-7.3
+revision import-7.1 import-7.2 import-7.3
 ring a
 queues 1
 observe i
