@@ -168,8 +168,13 @@ fn strike(victim: Victim, tool: &Child) -> bool {
             true
         }
         Victim::Guest => {
-            // The guest's process is the oldest child; what it started itself goes with it or not.
-            let guest = members(tool.id()).into_iter().find(|(pid, _)| *pid != tool.id());
+            // The oldest process with an archive to begin from; the look at KVM has none. What it
+            // started itself goes with it or not.
+            let is_guest = |pid: u32| {
+                let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&line).contains("initrd")
+            };
+            let guest = members(tool.id()).into_iter().find(|(pid, _)| is_guest(*pid));
             guest.iter().for_each(|(pid, _)| kill(*pid, Signal::KILL));
             guest.is_some()
         }
@@ -214,7 +219,7 @@ fn torment(on: &str, count: usize, within: Duration) {
         let mut tool = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(moment);
         let mut struck = strike(victim, &tool);
-        while victim == Victim::Guest && !struck {
+        while victim == Victim::Guest && !struck && tool.try_wait().unwrap().is_none() {
             // It has not started its guest yet.
             std::thread::sleep(LOOK);
             struck = strike(victim, &tool);
