@@ -221,7 +221,8 @@ fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind()
     let path = file.to_str().unwrap();
     let run = command(&["run", path, "--on", "host", "--times", "3", "--json"], &tmp);
     let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
-    match answer.obstacle() {
+    let life: Test = ifq_sim::file::parse("a-life.ifq", LIFE).unwrap();
+    match answer.obstacle_to(&life) {
         Some(obstacle) => {
             assert_eq!(run.status.code(), Some(77), "{run:?}");
             assert_eq!(line["result"], "not-run");
