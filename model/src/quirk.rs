@@ -74,7 +74,7 @@ quirks! {
     AreaFlags "area-flags" "register add-area" "An unknown bit of the area's `flags` is set.";
     AreaResv "area-resv" "register add-area" "Reserved fields of the area are set.";
     AreaNull "area-null" "register add-area" "The area's address is zero.";
-    AreaUnaligned "area-unaligned" "register add-area" "The area's address is inside a page.";
+    AreaUnaligned "area-unaligned" "register add-area" "The area's address is inside a page, if it is not zero.";
     AreaDmabufFd "area-dmabuf-fd" "register add-area"
         "`dmabuf_fd` is set without `IORING_ZCRX_AREA_DMABUF`.";
     Events "events" "register" "Both events are asked for.";

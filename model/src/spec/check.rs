@@ -138,6 +138,7 @@ impl Spec {
 
 /// `io_import_area`, `io_import_umem`.
 fn check_area(quirks: Quirks) -> Result<(), i64> {
-    let fields = [AreaFlags, AreaToken, AreaResv, AreaUnaligned, AreaDmabufFd];
-    refuse(&[(any(quirks, &fields), EINVAL), (quirks.has(AreaNull), EFAULT)])
+    let fields = [AreaFlags, AreaToken, AreaResv, AreaDmabufFd];
+    let null = quirks.has(AreaNull);
+    refuse(&[(any(quirks, &fields), EINVAL), (null, EFAULT), (quirks.has(AreaUnaligned), EINVAL)])
 }

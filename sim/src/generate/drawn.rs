@@ -12,7 +12,7 @@ use super::{Maker, Shape, Word};
 use crate::rng::Rng;
 
 /// Operations that a sequence is drawn from, at least and at most.
-const SEQUENCE: (u64, u64) = (4, 16);
+const SEQUENCE: (u64, u64) = (4, 28);
 /// Operations before the threads of a race start, at most.
 const SETUP: u64 = 8;
 /// Operations of all threads of a race, at most.
@@ -134,6 +134,11 @@ setup
     box7 = R1: export ifq0
     ifq8 = R1: register nodev buffers=6 entries=2 with events
     x9 = s0: send 8192
+    x10 = R1: recv ifq8 s0
+    x11 = scribble ifq6 head 2
+    x12 = R1: recv ifq0 s0 len=100 with addr
+    x13 = R0: flush ifq6
+    x14 = R1: arm ifq8 copy
 expect holds
 ";
 

@@ -269,10 +269,12 @@ fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
     if mem.buffers() == 0 {
         return Err(-EFAULT);
     }
-    if quirks.has(Quirk::AreaUnaligned) || quirks.has(Quirk::AreaDmabufFd) {
+    // An address of zero is inside no page.
+    let null = quirks.has(Quirk::AreaNull);
+    if quirks.has(Quirk::AreaUnaligned) && !null || quirks.has(Quirk::AreaDmabufFd) {
         return Err(-EINVAL);
     }
-    if quirks.has(Quirk::AreaNull) {
+    if null {
         return Err(-EFAULT);
     }
     if P::fault(FaultPoint::AreaImport) {
