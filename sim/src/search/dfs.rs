@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Reached;
 use super::future::Futures;
+use super::persistent::Persistent;
 use super::sleep::{Asleep, Touched};
 use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
@@ -44,7 +45,7 @@ struct Frame {
 pub(crate) struct Manner {
     /// A path that meets a known state ends there.
     pub(crate) remember: bool,
-    /// Steps that are in nobody's way are taken alone.
+    /// Only threads that are in each other's way are tried.
     pub(crate) persistent_sets: bool,
     /// Of two steps that do not touch each other only one order is tried.
     pub(crate) sleep_sets: bool,
@@ -129,6 +130,7 @@ pub(crate) struct Dfs<'a> {
     manner: Manner,
     /// With persistent sets: what the threads may still do.
     futures: Option<Arc<Futures>>,
+    persistent: Persistent,
     /// Stops from which on they are made anew.
     refresh: usize,
     /// Preemptions on the path.
@@ -169,6 +171,7 @@ impl<'a> Dfs<'a> {
             found: None,
             manner,
             futures,
+            persistent: Persistent::default(),
             refresh,
             preempted: 0,
             start,
@@ -304,16 +307,19 @@ impl<'a> Dfs<'a> {
                 == Pending::Start;
             if starts || self.is_new() || !self.manner.remember {
                 self.counts.states += u64::from(!starts);
+                let mut quiet = starts;
                 if enabled.len() > 1
-                    && let Some(alone) = self.alone(&enabled)
+                    && let Some(set) = self.persistent(&enabled)
                 {
-                    self.push(std::iter::once(alone), true);
+                    enabled.retain(|thread| set >> thread & 1 == 1);
+                    // Nobody can race with a step that is in nobody's way.
+                    quiet = enabled.len() == 1 && set.count_ones() == 1;
                 } else {
                     self.withhold(&mut enabled);
-                    self.push(enabled.iter().copied(), starts);
-                    if self.manner.sleep_sets {
-                        self.look_for_races_asleep();
-                    }
+                }
+                self.push(enabled.iter().copied(), quiet);
+                if self.manner.sleep_sets && !quiet {
+                    self.look_for_races_asleep();
                 }
             }
         } else if self.state.all_done(&self.code) {
@@ -360,45 +366,16 @@ impl<'a> Dfs<'a> {
         }
     }
 
-    /// The first thread whose next step is in nobody's way.
-    fn alone(&mut self, enabled: &[u32]) -> Option<u32> {
+    /// The threads that are enough, if not all are needed.
+    fn persistent(&mut self, enabled: &[u32]) -> Option<u64> {
         // What is searched with too little knowledge is searched again: until then the best guess does.
         let refresh = self.manner.ahead.is_some() && self.code.stops.len() > self.refresh;
         if refresh && self.futures.is_some() {
             self.futures = Some(Arc::new(Futures::new(&self.code)));
             self.refresh = self.code.stops.len() * 3 / 2;
         }
-        let futures = self.futures.clone()?;
-        self.first_alone(&futures, enabled)
-    }
-
-    fn first_alone(&mut self, futures: &Futures, enabled: &[u32]) -> Option<u32> {
-        // In an order that is the state's own, however it was reached; the kernel's threads first.
-        let slot =
-            |thread: &u32| self.code.stops[self.state.threads[*thread as usize] as usize].slot;
-        let mut threads: Vec<u32> = enabled.to_vec();
-        threads.sort_unstable_by_key(|thread| slot(thread));
-        threads.into_iter().find(|thread| {
-            let thread = *thread as usize;
-            // What it begins with is known without trying it, and is enough in most cases.
-            let pending = self.code.stops[self.state.threads[thread] as usize].pending.touches();
-            if !futures.alone(&self.code, &self.state, thread, pending.as_slice()) {
-                return false;
-            }
-            let mark = self.state.mark(thread);
-            let mut choices = Choices::default();
-            loop {
-                let walk = self.step(thread, &mark, &mut choices);
-                self.state.back_to(&mark);
-                let touched = &self.state.touched;
-                if walk != Walk::Done || !futures.alone(&self.code, &self.state, thread, touched) {
-                    return false;
-                }
-                if !choices.advance() {
-                    return true;
-                }
-            }
-        })
+        let futures = self.futures.as_ref()?;
+        self.persistent.smallest(&self.code, futures, &mut self.state, enabled)
     }
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.

@@ -1,14 +1,13 @@
-//! What the threads of a program may still do, and which step cannot be in anybody's way.
+//! What the threads of a program may still do; see [`super::persistent`] for what that is good for.
 //!
-//! A step that no other thread can meet in a conflict before it is taken may be taken alone: whatever
-//! the others do first, it can be moved before it (persistent sets; Godefroid, "Partial-Order Methods
-//! for the Verification of Concurrent Systems", LNCS 1032, 1996). What a thread may still do is read
-//! off the tables: every access that follows from where it stands. The tables may not know all of it
-//! yet. So when what was learned on the way says that threads can do more than was known, the search is
-//! done again; when it does not, every step that was taken alone was rightly, and the answer stands.
+//! It is read off the tables: every access that follows from where a thread stands. The tables may not
+//! know all of it yet. So when what was learned on the way says that threads can do more than was known,
+//! the search is done again; when it does not, nothing was left out wrongly, and the answer stands.
 //!
 //! An access under a lock cannot be met by one under the same lock before that lock is released; a
-//! thread that waits for a lock, or for a count that the others cannot reach, does nothing before.
+//! thread that waits for a lock, or for a count that the others cannot reach, does nothing before. So a
+//! thread's future is cut into what it may do before it waits for a count (a gate), and what comes behind
+//! each gate.
 
 use std::collections::HashMap;
 
@@ -32,15 +31,26 @@ pub(crate) struct Futures {
     accesses: Vec<Access>,
     /// By word: where its accesses begin.
     first: Vec<u32>,
-    /// Bits of accesses, `stride` words a stop.
+    /// Bits of accesses before the next gate, `stride` words a stop.
     bits: Vec<u64>,
     stride: usize,
+    /// Stops that wait for a count, in order.
+    gates: Vec<u32>,
+    /// Bits of gates that come next, `gate_stride` words a stop.
+    gate_bits: Vec<u64>,
+    gate_stride: usize,
+    /// Bits of words that are touched, and that are written, whatever the locks; to say no quickly.
+    touched: Vec<u64>,
+    written: Vec<u64>,
+    words: usize,
     /// The locks that are held at a stop.
     held: Vec<u64>,
     /// Words that are waited for, in order.
     awaited: Vec<u32>,
-    /// How often at most a thread still writes each of them.
+    /// How often at most a thread, with those that it starts, still writes each of them.
     writes: Vec<u8>,
+    /// The same before the next gate.
+    near_writes: Vec<u8>,
 }
 
 /// The steps from one stop.
@@ -84,8 +94,29 @@ impl Futures {
             .collect();
         let stride = accesses.len().div_ceil(64);
         let bits = vec![0; stride * steps.len()];
+        let is_gate = |stop: &u32| code.stops[*stop as usize].pending.waits_for().is_some();
+        let gates: Vec<u32> = (0..code.stops.len() as u32).filter(is_gate).collect();
+        let gate_stride = gates.len().div_ceil(64);
+        let gate_bits = vec![0; gate_stride * steps.len()];
         let writes = vec![0; awaited.len() * steps.len()];
-        let mut futures = Futures { accesses, first, bits, stride, held, awaited, writes };
+        let near_writes = writes.clone();
+        let (touched, written, words) = (Vec::new(), Vec::new(), words as usize);
+        let mut futures = Futures {
+            accesses,
+            first,
+            bits,
+            stride,
+            gates,
+            gate_bits,
+            gate_stride,
+            touched,
+            written,
+            words,
+            held,
+            awaited,
+            writes,
+            near_writes,
+        };
         for (stop, steps) in steps.iter().enumerate() {
             for access in &steps.accesses {
                 if let Ok(bit) = futures.accesses.binary_search(access) {
@@ -101,32 +132,59 @@ impl Futures {
                 grown |= futures.absorb(stop, &steps[stop]);
             }
         }
+        futures.sum_up();
         futures
+    }
+
+    /// Fills in what says no quickly.
+    fn sum_up(&mut self) {
+        let (stops, words) = (self.held.len(), self.words.div_ceil(64));
+        self.touched = vec![0; stops * words];
+        self.written = vec![0; stops * words];
+        for stop in 0..stops {
+            for (bit, access) in self.accesses.iter().enumerate() {
+                if bit_of(&self.bits, self.stride, stop, bit) {
+                    let (index, mask) = (access.word as usize / 64, 1 << (access.word % 64));
+                    self.touched[stop * words + index] |= mask;
+                    self.written[stop * words + index] |= if access.write { mask } else { 0 };
+                }
+            }
+        }
     }
 
     /// Adds what the next stops may do; `false` if nothing is new.
     fn absorb(&mut self, stop: usize, steps: &Steps) -> bool {
-        let (stride, n) = (self.stride, self.awaited.len());
         let mut grown = false;
         for next in steps.next.iter().chain(&steps.starts) {
-            for i in 0..stride {
-                let more = self.bits[*next as usize * stride + i];
-                let bits = &mut self.bits[stop * stride + i];
-                grown |= more & !*bits != 0;
-                *bits |= more;
+            let next = *next as usize;
+            if let Ok(gate) = self.gates.binary_search(&(next as u32)) {
+                let bits = &mut self.gate_bits[stop * self.gate_stride + gate / 64];
+                grown |= *bits >> (gate % 64) & 1 == 0;
+                *bits |= 1 << (gate % 64);
+            } else {
+                grown |= join(&mut self.bits, self.stride, stop, next);
+                grown |= join(&mut self.gate_bits, self.gate_stride, stop, next);
             }
         }
+        grown | self.absorb_writes(stop, steps)
+    }
+
+    fn absorb_writes(&mut self, stop: usize, steps: &Steps) -> bool {
+        let (n, mut grown) = (self.awaited.len(), false);
         for i in 0..n {
-            let of = |futures: &Self, stop: u32| futures.writes[stop as usize * n + i];
-            let started = steps.starts.iter().fold(0_u8, |sum, s| sum.saturating_add(of(self, *s)));
-            let most =
-                steps.writes.iter().map(|(next, own)| own[i].saturating_add(of(self, *next)));
-            let most = most.max().unwrap_or(0).saturating_add(started);
-            let known = &mut self.writes[stop * n + i];
-            // A loop through the tables would count for ever: from here on it is "any number".
-            let most = if most > 64 { u8::MAX } else { most };
-            grown |= most > *known;
-            *known = most.max(*known);
+            let of = |counts: &[u8], stop: u32| counts[stop as usize * n + i];
+            let start = |sum: u8, start: &u32| sum.saturating_add(of(&self.writes, *start));
+            let started = steps.starts.iter().fold(0_u8, start);
+            let (mut most, mut near) = (0, 0);
+            for (next, own) in &steps.writes {
+                most = own[i].saturating_add(of(&self.writes, *next)).max(most);
+                let is_gate = self.gates.binary_search(next).is_ok();
+                let behind = if is_gate { 0 } else { of(&self.near_writes, *next) };
+                near = own[i].saturating_add(behind).max(near);
+            }
+            let at = stop * n + i;
+            grown |= raise(&mut self.writes[at], most.saturating_add(started));
+            grown |= raise(&mut self.near_writes[at], near.saturating_add(started));
         }
         grown
     }
@@ -136,25 +194,36 @@ impl Futures {
     pub(crate) fn covers(&self, now: &Futures) -> bool {
         let known: Vec<Option<usize>> =
             now.accesses.iter().map(|access| self.accesses.binary_search(access).ok()).collect();
+        let gates: Vec<Option<usize>> =
+            now.gates.iter().map(|gate| self.gates.binary_search(gate).ok()).collect();
         let awaited: Vec<Option<usize>> =
             now.awaited.iter().map(|word| self.awaited.binary_search(word).ok()).collect();
         (0..self.held.len()).all(|stop| {
-            let accesses = known.iter().enumerate().all(|(bit, known)| {
-                !bit_of(&now.bits, now.stride, stop, bit)
-                    || known.is_some_and(|bit| bit_of(&self.bits, self.stride, stop, bit))
-            });
-            accesses
+            all_known(&known, stop, (&now.bits, now.stride), (&self.bits, self.stride))
+                && all_known(
+                    &gates,
+                    stop,
+                    (&now.gate_bits, now.gate_stride),
+                    (&self.gate_bits, self.gate_stride),
+                )
                 && awaited.iter().enumerate().all(|(index, known)| {
-                    let writes = now.writes[stop * now.awaited.len() + index];
-                    let before =
-                        known.map_or(0, |index| self.writes[stop * self.awaited.len() + index]);
-                    writes <= before
+                    let now_at = stop * now.awaited.len() + index;
+                    let before = |counts: &[u8]| {
+                        known.map_or(0, |index| counts[stop * self.awaited.len() + index])
+                    };
+                    now.writes[now_at] <= before(&self.writes)
+                        && now.near_writes[now_at] <= before(&self.near_writes)
                 })
         })
     }
 
     /// Whether a thread may still touch a word in conflict with a step under these locks.
     fn touches(&self, stop: u32, word: u32, write: bool, locks: u64) -> bool {
+        let quick = if write { &self.touched } else { &self.written };
+        let words = self.words.div_ceil(64);
+        if (word as usize) < self.words && !bit_of(quick, words, stop as usize, word as usize) {
+            return false;
+        }
         // A word that was met since is not known to anybody.
         let Some(range) = self.first.get(word as usize..word as usize + 2) else { return true };
         (range[0] as usize..range[1] as usize).any(|bit| {
@@ -165,64 +234,164 @@ impl Futures {
         })
     }
 
-    /// Whether a thread can do anything before `thread` has taken a step.
-    fn can_move(&self, code: &Code, state: &State, other: usize, thread: usize) -> bool {
+    /// The locks that are held at a stop; `None` if the stop was met since.
+    pub(crate) fn held(&self, stop: u32) -> Option<u64> {
+        self.held.get(stop as usize).copied()
+    }
+
+    /// Whether a thread can do anything before one of a set has taken a step.
+    pub(crate) fn can_move(&self, code: &Code, state: &State, other: usize, set: u64) -> bool {
         let stop = &code.stops[state.threads[other] as usize];
+        let is_in = |thread: usize| set >> thread & 1 == 1;
         match stop.pending {
             Pending::Done => false,
             Pending::Lock { word } => {
-                let slot = code.stops[state.threads[thread] as usize].slot;
-                state.value(word) != u64::from(slot) + 1
-            }
-            Pending::WaitUntil { word, min, .. } if state.value(word) < min => {
-                let Ok(index) = self.awaited.binary_search(&word) else { return true };
-                let n = self.awaited.len();
-                let writes = |t: usize| {
-                    let stop = state.threads[t] as usize;
-                    // An ended thread is no part of the state: where it ended must not matter.
-                    if code.stops[stop].pending == Pending::Done {
-                        return 0;
-                    }
-                    self.writes.get(stop * n + index).copied().unwrap_or(u8::MAX)
+                let holder = state.value(word);
+                let holds = |t: usize| {
+                    u64::from(code.stops[state.threads[t] as usize].slot) + 1 == holder
                 };
-                let others = (0..state.threads.len()).filter(|t| *t != other && *t != thread);
-                let most: u64 = others
-                    .map(|t| match writes(t) {
-                        u8::MAX => u64::from(u32::MAX),
-                        most => u64::from(most),
-                    })
-                    .sum();
-                state.value(word) + most >= min
+                holder == 0 || !(0..state.threads.len()).any(|t| is_in(t) && holds(t))
+            }
+            Pending::WaitUntil { word, min, .. } => {
+                self.can_reach(code, state, (word, min), set | 1 << other, 0)
             }
             _ => true,
         }
     }
 
-    /// Whether the step of a thread that was just tried from `state`, which is as it was before, can
-    /// be taken alone.
-    pub(crate) fn alone(
+    /// Whether threads outside of a set can raise a word to a count, with `own` more writes.
+    fn can_reach(
         &self,
         code: &Code,
         state: &State,
-        thread: usize,
-        touched: &[(u32, bool)],
+        (word, min): (u32, u64),
+        set: u64,
+        own: u64,
     ) -> bool {
-        let Some(held) = self.held.get(state.threads[thread] as usize) else { return false };
-        (0..state.threads.len()).all(|other| {
-            if other == thread || !self.can_move(code, state, other, thread) {
+        if state.value(word) >= min {
+            return true;
+        }
+        let Ok(index) = self.awaited.binary_search(&word) else { return true };
+        let n = self.awaited.len();
+        let writes = |t: usize| {
+            let stop = state.threads[t] as usize;
+            // An ended thread is no part of the state: where it ended must not matter.
+            if code.stops[stop].pending == Pending::Done {
+                return 0;
+            }
+            many(self.writes.get(stop * n + index).copied().unwrap_or(u8::MAX))
+        };
+        let others = (0..state.threads.len()).filter(|t| set >> *t & 1 == 0);
+        state.value(word) + own + others.map(writes).sum::<u64>() >= min
+    }
+
+    /// Whether a thread may touch in conflict what a step under these locks touches, before one of a set
+    /// has taken a step.
+    pub(crate) fn conflicts(
+        &self,
+        code: &Code,
+        state: &State,
+        other: usize,
+        set: u64,
+        (touched, locks): (&[(u32, bool)], u64),
+    ) -> bool {
+        let first = state.threads[other];
+        if first as usize >= self.held.len() || self.meets(code, first, touched, locks) {
+            return true;
+        }
+        if self.gate_bits_of(first).all(|bits| bits == 0) {
+            return false;
+        }
+        self.conflicts_behind(code, state, other, set, (touched, locks))
+    }
+
+    /// The same, behind the next gates: as far as they can be passed.
+    fn conflicts_behind(
+        &self,
+        code: &Code,
+        state: &State,
+        other: usize,
+        set: u64,
+        (touched, locks): (&[(u32, bool)], u64),
+    ) -> bool {
+        let n = self.awaited.len();
+        let near = |stop: u32| &self.near_writes[stop as usize * n..(stop as usize + 1) * n];
+        let first = state.threads[other];
+        // What the thread writes on the way, on all ways together.
+        let mut own: Vec<u64> = near(first).iter().map(|writes| many(*writes)).collect();
+        let mut open: Vec<u64> = self.gate_bits_of(first).collect();
+        let mut passed = vec![0_u64; self.gate_stride];
+        let passes = |gate: u32, own: &[u64]| match code.stops[gate as usize].pending {
+            Pending::WaitUntil { word, min, .. } => {
+                let more = self.awaited.binary_search(&word).map_or(0, |index| own[index]);
+                self.can_reach(code, state, (word, min), set | 1 << other, more)
+            }
+            _ => true,
+        };
+        loop {
+            let gates = self.gates.iter().enumerate();
+            let mut shut = gates.filter(|(i, _)| (open[i / 64] & !passed[i / 64]) >> (i % 64) & 1 == 1);
+            let Some((i, gate)) = shut.find(|(_, gate)| passes(**gate, &own)) else { return false };
+            if self.meets(code, *gate, touched, locks) {
                 return true;
             }
-            let stop = state.threads[other];
-            if stop as usize >= self.held.len() {
-                return false;
-            }
-            touched.iter().all(|(word, write)| {
-                let live = code.names.words[*word as usize].live;
-                !self.touches(stop, *word, *write, *held)
-                    && (live == ALWAYS || !self.touches(stop, live, false, *held))
-            })
+            passed[i / 64] |= 1 << (i % 64);
+            own.iter_mut().zip(near(*gate)).for_each(|(own, writes)| *own += many(*writes));
+            open.iter_mut().zip(self.gate_bits_of(*gate)).for_each(|(open, bits)| *open |= bits);
+        }
+    }
+
+    fn gate_bits_of(&self, stop: u32) -> impl Iterator<Item = u64> {
+        let start = stop as usize * self.gate_stride;
+        self.gate_bits[start..start + self.gate_stride].iter().copied()
+    }
+
+    /// Whether a thread at a stop may touch in conflict what a step touches, before its next gate.
+    fn meets(&self, code: &Code, stop: u32, touched: &[(u32, bool)], locks: u64) -> bool {
+        touched.iter().any(|(word, write)| {
+            let live = code.names.words[*word as usize].live;
+            self.touches(stop, *word, *write, locks)
+                || live != ALWAYS && self.touches(stop, live, false, locks)
         })
     }
+}
+
+/// Writes that count: a loop may write any number of times.
+fn many(writes: u8) -> u64 {
+    if writes == u8::MAX { u64::from(u32::MAX) } else { u64::from(writes) }
+}
+
+/// Adds the bits of one stop to those of another; whether one was new.
+fn join(bits: &mut [u64], stride: usize, to: usize, from: usize) -> bool {
+    let mut grown = false;
+    for i in 0..stride {
+        let more = bits[from * stride + i];
+        let bits = &mut bits[to * stride + i];
+        grown |= more & !*bits != 0;
+        *bits |= more;
+    }
+    grown
+}
+
+fn raise(known: &mut u8, most: u8) -> bool {
+    // A loop through the tables would count for ever: from here on it is "any number".
+    let most = if most > 64 { u8::MAX } else { most };
+    let grown = most > *known;
+    *known = most.max(*known);
+    grown
+}
+
+/// Whether the bits of a stop now were there before, in other places.
+fn all_known(
+    places: &[Option<usize>],
+    stop: usize,
+    (now, stride): (&[u64], usize),
+    (before, before_stride): (&[u64], usize),
+) -> bool {
+    places.iter().enumerate().all(|(bit, place)| {
+        !bit_of(now, stride, stop, bit)
+            || place.is_some_and(|place| bit_of(before, before_stride, stop, place))
+    })
 }
 
 fn bit_of(bits: &[u64], stride: usize, stop: usize, bit: usize) -> bool {

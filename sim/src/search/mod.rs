@@ -4,6 +4,7 @@ pub(crate) mod cost;
 pub(crate) mod dfs;
 pub(crate) mod future;
 pub(crate) mod parallel;
+mod persistent;
 pub(crate) mod sleep;
 pub(crate) mod state;
 pub(crate) mod visited;
