@@ -27,59 +27,49 @@ pub struct Kernel<P: Platform> {
     pub user_page: P::Gate,
 }
 
-/// How many pieces of work were queued and how many have ended.
+/// How much work is queued or runs. One word, so that who waits is woken when there is none, and not
+/// before.
 #[derive(Debug)]
 pub struct WorkCount<P: Platform> {
-    queued: P::Gate,
-    done: P::Gate,
+    /// [`IDLE`], less one for each piece.
+    idle: P::Gate,
 }
+
+const IDLE: u64 = 1 << 32;
 
 impl<P: Platform> WorkCount<P> {
     /// None.
     #[must_use]
     pub fn new() -> Self {
-        WorkCount { queued: P::gate("work_queued", 0), done: P::gate("work_done", 0) }
+        WorkCount { idle: P::gate("work", IDLE) }
     }
 
     /// One piece is queued.
     pub fn begin(&self) {
-        self.queued.poke(Rmw::Add(1));
+        self.idle.poke(Rmw::Sub(1));
     }
 
     /// Whether a piece has not ended. Only while nothing else runs.
     #[must_use]
     pub fn pending(&self) -> bool {
-        self.done.poke(Rmw::Add(0)) != self.queued()
+        self.idle.poke(Rmw::Add(0)) != IDLE
     }
 
     /// One piece has ended. Part of its last step: like the release of a lock, only who waits for
     /// it can tell the difference.
     pub fn done(&self) {
-        self.done.poke(Rmw::Add(1));
+        self.idle.poke(Rmw::Add(1));
     }
 
     /// Waits until none is left (`flush_workqueue`), also not such as other work queues.
     pub async fn flush(&self) {
-        let mut queued = self.queued();
-        while queued > self.done.wait_until(queued).await || queued != self.queued() {
-            queued = self.queued();
-        }
+        self.idle.wait_until(IDLE).await;
     }
 
     /// As [`WorkCount::flush`], but gives up when nothing else can run any more: what is left waits
     /// for something that user space still has to do.
     pub async fn settle(&self) {
-        let mut queued = self.queued();
-        while let Some(done) = self.done.wait_or_quiesce(queued).await {
-            if done >= queued && queued == self.queued() {
-                break;
-            }
-            queued = self.queued();
-        }
-    }
-
-    fn queued(&self) -> u64 {
-        self.queued.poke(Rmw::Add(0))
+        self.idle.wait_or_quiesce(IDLE).await;
     }
 }
 

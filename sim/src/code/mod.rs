@@ -133,10 +133,10 @@ impl Code {
         more.iter().find(|(known, _)| *known == value).map_or(NONE, |(_, node)| *node)
     }
 
-    /// All ways on.
-    pub(crate) fn kids(&self, kids: &Kids) -> impl Iterator<Item = u32> {
+    /// All ways on, with the value that leads there.
+    pub(crate) fn kids(&self, kids: &Kids) -> impl Iterator<Item = (u64, u32)> {
         let more = self.more.get(kids.more as usize).map_or(&[][..], Vec::as_slice);
-        let first = Some(kids.node).filter(|node| *node != NONE);
-        first.into_iter().chain(more.iter().map(|(_, node)| *node))
+        let first = Some((kids.value, kids.node)).filter(|(_, node)| *node != NONE);
+        first.into_iter().chain(more.iter().copied())
     }
 }

@@ -47,10 +47,10 @@ pub(crate) struct Futures {
     held: Vec<u64>,
     /// Words that are waited for, in order.
     awaited: Vec<u32>,
-    /// How often at most a thread, with those that it starts, still writes each of them.
-    writes: Vec<u8>,
+    /// By how much at most a thread, with those that it starts, still raises each of them.
+    raises: Vec<u8>,
     /// The same before the next gate.
-    near_writes: Vec<u8>,
+    near_raises: Vec<u8>,
 }
 
 /// The steps from one stop.
@@ -60,8 +60,8 @@ struct Steps {
     next: Vec<u32>,
     /// Threads that may be started.
     starts: Vec<u32>,
-    /// By awaited word: the most writes on one way to each next stop.
-    writes: Vec<(u32, Vec<u8>)>,
+    /// By awaited word: by how much it is raised on one way to each next stop.
+    raises: Vec<(u32, Vec<u8>)>,
 }
 
 impl Futures {
@@ -98,8 +98,8 @@ impl Futures {
         let gates: Vec<u32> = (0..code.stops.len() as u32).filter(is_gate).collect();
         let gate_stride = gates.len().div_ceil(64);
         let gate_bits = vec![0; gate_stride * steps.len()];
-        let writes = vec![0; awaited.len() * steps.len()];
-        let near_writes = writes.clone();
+        let raises = vec![0; awaited.len() * steps.len()];
+        let near_raises = raises.clone();
         let (touched, written, words) = (Vec::new(), Vec::new(), words as usize);
         let mut futures = Futures {
             accesses,
@@ -114,8 +114,8 @@ impl Futures {
             words,
             held,
             awaited,
-            writes,
-            near_writes,
+            raises,
+            near_raises,
         };
         for (stop, steps) in steps.iter().enumerate() {
             for access in &steps.accesses {
@@ -166,25 +166,25 @@ impl Futures {
                 grown |= join(&mut self.gate_bits, self.gate_stride, stop, next);
             }
         }
-        grown | self.absorb_writes(stop, steps)
+        grown | self.absorb_raises(stop, steps)
     }
 
-    fn absorb_writes(&mut self, stop: usize, steps: &Steps) -> bool {
+    fn absorb_raises(&mut self, stop: usize, steps: &Steps) -> bool {
         let (n, mut grown) = (self.awaited.len(), false);
         for i in 0..n {
             let of = |counts: &[u8], stop: u32| counts[stop as usize * n + i];
-            let start = |sum: u8, start: &u32| sum.saturating_add(of(&self.writes, *start));
+            let start = |sum: u8, start: &u32| sum.saturating_add(of(&self.raises, *start));
             let started = steps.starts.iter().fold(0_u8, start);
             let (mut most, mut near) = (0, 0);
-            for (next, own) in &steps.writes {
-                most = own[i].saturating_add(of(&self.writes, *next)).max(most);
+            for (next, own) in &steps.raises {
+                most = own[i].saturating_add(of(&self.raises, *next)).max(most);
                 let is_gate = self.gates.binary_search(next).is_ok();
-                let behind = if is_gate { 0 } else { of(&self.near_writes, *next) };
+                let behind = if is_gate { 0 } else { of(&self.near_raises, *next) };
                 near = own[i].saturating_add(behind).max(near);
             }
             let at = stop * n + i;
-            grown |= raise(&mut self.writes[at], most.saturating_add(started));
-            grown |= raise(&mut self.near_writes[at], near.saturating_add(started));
+            grown |= raise(&mut self.raises[at], most.saturating_add(started));
+            grown |= raise(&mut self.near_raises[at], near.saturating_add(started));
         }
         grown
     }
@@ -211,8 +211,8 @@ impl Futures {
                     let before = |counts: &[u8]| {
                         known.map_or(0, |index| counts[stop * self.awaited.len() + index])
                     };
-                    now.writes[now_at] <= before(&self.writes)
-                        && now.near_writes[now_at] <= before(&self.near_writes)
+                    now.raises[now_at] <= before(&self.raises)
+                        && now.near_raises[now_at] <= before(&self.near_raises)
                 })
         })
     }
@@ -259,7 +259,7 @@ impl Futures {
         }
     }
 
-    /// Whether threads outside of a set can raise a word to a count, with `own` more writes.
+    /// Whether threads outside of a set can raise a word to a count, with `own` more.
     fn can_reach(
         &self,
         code: &Code,
@@ -273,16 +273,16 @@ impl Futures {
         }
         let Ok(index) = self.awaited.binary_search(&word) else { return true };
         let n = self.awaited.len();
-        let writes = |t: usize| {
+        let raises = |t: usize| {
             let stop = state.threads[t] as usize;
             // An ended thread is no part of the state: where it ended must not matter.
             if code.stops[stop].pending == Pending::Done {
                 return 0;
             }
-            many(self.writes.get(stop * n + index).copied().unwrap_or(u8::MAX))
+            many(self.raises.get(stop * n + index).copied().unwrap_or(u8::MAX))
         };
         let others = (0..state.threads.len()).filter(|t| set >> *t & 1 == 0);
-        state.value(word) + own + others.map(writes).sum::<u64>() >= min
+        state.value(word) + own + others.map(raises).sum::<u64>() >= min
     }
 
     /// Whether a thread may touch in conflict what a step under these locks touches, before one of a set
@@ -315,10 +315,10 @@ impl Futures {
         (touched, locks): (&[(u32, bool)], u64),
     ) -> bool {
         let n = self.awaited.len();
-        let near = |stop: u32| &self.near_writes[stop as usize * n..(stop as usize + 1) * n];
+        let near = |stop: u32| &self.near_raises[stop as usize * n..(stop as usize + 1) * n];
         let first = state.threads[other];
-        // What the thread writes on the way, on all ways together.
-        let mut own: Vec<u64> = near(first).iter().map(|writes| many(*writes)).collect();
+        // What the thread adds on the way, on all ways together.
+        let mut own: Vec<u64> = near(first).iter().map(|raise| many(*raise)).collect();
         let mut open: Vec<u64> = self.gate_bits_of(first).collect();
         let mut passed = vec![0_u64; self.gate_stride];
         let passes = |gate: u32, own: &[u64]| match code.stops[gate as usize].pending {
@@ -336,7 +336,7 @@ impl Futures {
                 return true;
             }
             passed[i / 64] |= 1 << (i % 64);
-            own.iter_mut().zip(near(*gate)).for_each(|(own, writes)| *own += many(*writes));
+            own.iter_mut().zip(near(*gate)).for_each(|(own, raise)| *own += many(*raise));
             open.iter_mut().zip(self.gate_bits_of(*gate)).for_each(|(open, bits)| *open |= bits);
         }
     }
@@ -356,9 +356,9 @@ impl Futures {
     }
 }
 
-/// Writes that count: a loop may write any number of times.
-fn many(writes: u8) -> u64 {
-    if writes == u8::MAX { u64::from(u32::MAX) } else { u64::from(writes) }
+/// A loop may raise a word any number of times.
+fn many(raise: u8) -> u64 {
+    if raise == u8::MAX { u64::from(u32::MAX) } else { u64::from(raise) }
 }
 
 /// Adds the bits of one stop to those of another; whether one was new.
@@ -371,6 +371,22 @@ fn join(bits: &mut [u64], stride: usize, to: usize, from: usize) -> bool {
         *bits |= more;
     }
     grown
+}
+
+/// What one step does to an awaited word.
+#[derive(Clone, Copy, Debug, Default)]
+struct Raise {
+    /// Its value, once that is known.
+    found: Option<u64>,
+    by: u8,
+}
+
+impl Raise {
+    fn write(&mut self, value: u64) {
+        let by = self.found.map_or(u64::MAX, |found| value.saturating_sub(found));
+        self.by = self.by.saturating_add(u8::try_from(by).unwrap_or(u8::MAX));
+        self.found = Some(value);
+    }
 }
 
 fn raise(known: &mut u8, most: u8) -> bool {
@@ -417,37 +433,45 @@ impl Steps {
     fn from(code: &Code, stop: usize, locks: u64, awaited: &[u32]) -> Steps {
         let mut steps = Steps::default();
         steps.pending(code, stop, locks);
-        let none = vec![0_u8; awaited.len()];
+        let none = vec![Raise::default(); awaited.len()];
         let mut left = vec![(code.stops[stop].next, none)];
-        while let Some((mut at, mut writes)) = left.pop() {
+        while let Some((mut at, mut raises)) = left.pop() {
             while let Some(node) = code.nodes.get(at as usize) {
                 let mut touch = |word: u32, write| steps.touch(code, word, write, locks);
+                let mut branch = |kids| left.extend(code.kids(kids).map(|(_, kid)| (kid, raises.clone())));
                 at = match node {
                     Node::Read { word, kids } => {
                         touch(*word, false);
-                        left.extend(code.kids(kids).map(|kid| (kid, writes.clone())));
+                        let awaited = awaited.binary_search(word);
+                        left.extend(code.kids(kids).map(|(value, kid)| {
+                            let mut raises = raises.clone();
+                            if let Ok(index) = awaited {
+                                raises[index].found = Some(value);
+                            }
+                            (kid, raises)
+                        }));
                         break;
                     }
                     // Counts of objects commute with each other, but not with a look at them: as if
                     // that wrote.
                     Node::Live { word, kids } => {
                         touch(*word, true);
-                        left.extend(code.kids(kids).map(|kid| (kid, writes.clone())));
+                        branch(kids);
                         break;
                     }
                     Node::Fault { kids } => {
                         touch(FAULTS, true);
-                        left.extend(code.kids(kids).map(|kid| (kid, writes.clone())));
+                        branch(kids);
                         break;
                     }
                     Node::Grant { kids } => {
-                        left.extend(code.kids(kids).map(|kid| (kid, writes.clone())));
+                        branch(kids);
                         break;
                     }
-                    Node::Write { word, next, .. } => {
+                    Node::Write { word, what, next } => {
                         touch(*word, true);
                         if let Ok(index) = awaited.binary_search(word) {
-                            writes[index] = writes[index].saturating_add(1);
+                            raises[index].write(code.cells[*what as usize].0);
                         }
                         *next
                     }
@@ -477,7 +501,8 @@ impl Steps {
                             touch(ends.slot_word, true);
                         }
                         steps.next.push(*stop);
-                        steps.writes.push((*stop, writes));
+                        let by = raises.iter().map(|raise| raise.by).collect();
+                        steps.raises.push((*stop, by));
                         break;
                     }
                     Node::Fail => break,
