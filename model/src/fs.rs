@@ -65,7 +65,7 @@ impl<P: Platform> Files<P> {
     /// `alloc_file`: a file with one reference.
     #[must_use]
     pub fn alloc(&self, number: u32, f_op: FileOps<P>) -> Ptr<P, File<P>> {
-        self.nr_files.poke(Rmw::Add(1));
+        self.nr_files.bump(Rmw::Add(1));
         Ptr::alloc(Kind::File, number, || File { f_count: Refcount::new("f_count", 1), f_op })
     }
 
@@ -159,6 +159,6 @@ impl<P: Platform> Files<P> {
             FileOps::IoUring(ctx) => ctx::io_uring_release(ctx).await,
             FileOps::ZcrxBox(ifq) => zcrx_box_release(ifq).await,
         }
-        self.nr_files.poke(Rmw::Sub(1));
+        self.nr_files.bump(Rmw::Sub(1));
     }
 }

@@ -46,7 +46,7 @@ impl<P: Platform> WorkCount<P> {
 
     /// One piece is queued.
     pub fn begin(&self) {
-        self.idle.poke(Rmw::Sub(1));
+        self.idle.bump(Rmw::Sub(1));
     }
 
     /// Whether a piece has not ended. Only while nothing else runs.
@@ -58,7 +58,7 @@ impl<P: Platform> WorkCount<P> {
     /// One piece has ended. Part of its last step: like the release of a lock, only who waits for
     /// it can tell the difference.
     pub fn done(&self) {
-        self.idle.poke(Rmw::Add(1));
+        self.idle.bump(Rmw::Add(1));
     }
 
     /// Waits until none is left (`flush_workqueue`), also not such as other work queues.
@@ -101,12 +101,12 @@ impl<P: Platform> Kernel<P> {
 
     /// A task enters the kernel. Part of the step that is running, as [`Kernel::end_syscall`].
     pub fn begin_syscall(&self) {
-        self.syscalls.poke(Rmw::Add(1));
+        self.syscalls.bump(Rmw::Add(1));
     }
 
     /// A task leaves the kernel.
     pub fn end_syscall(&self) {
-        self.syscalls.poke(Rmw::Sub(1));
+        self.syscalls.bump(Rmw::Sub(1));
     }
 
     /// Counts that a piece of work has ended.

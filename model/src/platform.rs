@@ -92,6 +92,11 @@ pub trait AtomicWord {
     fn store(&self, value: u64, order: Order) -> impl Future<Output = ()>;
     /// Changes the word in one step and returns the value found.
     fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64>;
+    /// As [`AtomicWord::rmw`], but the caller learns no more than the value found or `most`, whichever is
+    /// less: runs that differ in more than that are the same run to it.
+    fn rmw_upto(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
+        async move { self.rmw(op, order).await.min(most) }
+    }
     /// Reads (acquire) without a scheduling point: part of the step that is running.
     ///
     /// Only where a lock just taken keeps every other writer out, so that a scheduling point here
@@ -133,6 +138,11 @@ pub trait WaitWord {
     fn rmw(&self, op: Rmw) -> impl Future<Output = u64>;
     /// As [`WaitWord::rmw`], as part of the step that is running.
     fn poke(&self, op: Rmw) -> u64;
+    /// Adds or subtracts as part of the step that is running, and does not look: such changes of several
+    /// threads can change places.
+    fn bump(&self, op: Rmw) {
+        self.poke(op);
+    }
     /// Waits until the word is at least `min`; returns the value seen. A full acquire.
     fn wait_until(&self, min: u64) -> impl Future<Output = u64>;
     /// As [`WaitWord::wait_until`], but gives up when nothing else in the system can run any more

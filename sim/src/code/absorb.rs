@@ -52,6 +52,7 @@ impl Code {
             Place::Stop(stop) => self.stops[stop as usize].next,
             Place::Kid(node, value) => match &self.nodes[node as usize] {
                 Node::Read { kids, .. }
+                | Node::Update { kids, .. }
                 | Node::Live { kids, .. }
                 | Node::Grant { kids }
                 | Node::Fault { kids } => self.kid(kids, value),
@@ -77,6 +78,7 @@ impl Code {
             Place::Kid(node, value) => {
                 let fresh = self.more.len() as u32;
                 let (Node::Read { kids, .. }
+                | Node::Update { kids, .. }
                 | Node::Live { kids, .. }
                 | Node::Grant { kids }
                 | Node::Fault { kids }) = &mut self.nodes[node as usize]
@@ -119,6 +121,11 @@ impl Code {
             Event::Write { word, value } => {
                 Node::Write { word, what: self.cell(word, value), next }
             }
+            Event::Update(update) => {
+                self.names.words[update.word as usize].counts |= update.counts;
+                self.updates.push(update);
+                Node::Update { update: self.updates.len() as u32 - 1, kids }
+            }
             Event::New { word, value } => Node::New { word, what: self.cell(word, value), next },
             Event::Alloc { object } => Node::Alloc { object, next },
             Event::Free { object } => Node::Free { object, next },
@@ -155,6 +162,7 @@ impl Code {
             | (Node::New { word: a, what, .. }, Event::New { word: b, value }) => {
                 a == b && writes(what, value)
             }
+            (Node::Update { update: a, .. }, Event::Update(b)) => self.updates[a as usize] == b,
             (Node::Alloc { object: a, .. }, Event::Alloc { object: b })
             | (Node::Free { object: a, .. }, Event::Free { object: b }) => a == b,
             (Node::Plain { word: a, write: v, .. }, Event::Plain { word: b, write: w }) => {
@@ -206,7 +214,11 @@ impl Code {
                     Place::Next(root)
                 }
                 (
-                    Node::Read { .. } | Node::Live { .. } | Node::Grant { .. } | Node::Fault { .. },
+                    Node::Read { .. }
+                    | Node::Update { .. }
+                    | Node::Live { .. }
+                    | Node::Grant { .. }
+                    | Node::Fault { .. },
                     value,
                 ) => match value {
                     Some(value) => Place::Kid(at, *value),

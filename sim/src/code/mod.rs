@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use ifq_model::outcome::Outcome;
 
 use crate::det::fingerprint::Fingerprint;
-use crate::det::record::Names;
+use crate::det::record::{Names, Update};
 use crate::det::threads::Pending;
 
 /// No node.
@@ -50,6 +50,8 @@ pub(crate) enum Node {
     Fault { kids: Kids },
     /// Writes a word; `what` in [`Code::cells`].
     Write { word: u32, what: u32, next: u32 },
+    /// Changes a word and goes on as what it held says; `update` in [`Code::updates`].
+    Update { update: u32, kids: Kids },
     /// A new word that is not zero.
     New { word: u32, what: u32, next: u32 },
     /// A new object.
@@ -97,6 +99,7 @@ pub(crate) struct Code {
     pub(crate) stops: Vec<Stop>,
     /// Values that are written, and what they add to a fingerprint.
     pub(crate) cells: Vec<(u64, Fingerprint)>,
+    pub(crate) updates: Vec<Update>,
     pub(crate) outcomes: Vec<Outcome>,
     more: Vec<Vec<(u64, u32)>>,
     roots: HashMap<(u32, u32), u32>,
@@ -111,6 +114,7 @@ impl Code {
             nodes: Vec::new(),
             stops: Vec::new(),
             cells: Vec::new(),
+            updates: Vec::new(),
             outcomes: Vec::new(),
             more: Vec::new(),
             roots: HashMap::new(),

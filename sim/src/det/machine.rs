@@ -12,7 +12,7 @@ use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::race::Footprint;
-use super::record::{Event as Micro, Recorder};
+use super::record::{Event as Micro, Recorder, Update};
 use super::threads::{Pending, Thread, ThreadFuture};
 use super::trace::{Change, Event, Trace};
 use crate::schedule::Scheduler;
@@ -288,10 +288,15 @@ impl Machine {
         if !self.alive(word) {
             return;
         }
-        let (old, name) = (self.values[word as usize], self.names[word as usize]);
+        let old = self.values[word as usize];
+        self.set(word, old, value);
+    }
+
+    fn set(&mut self, word: u32, old: u64, value: u64) {
         if old == value {
             return;
         }
+        let name = self.names[word as usize];
         self.fingerprint ^= cell(name, old) ^ cell(name, value);
         self.values[word as usize] = value;
         // Of the harness's own words nobody wants to read.
@@ -301,6 +306,25 @@ impl Machine {
                 event.changes.push(change);
             }
         }
+    }
+
+    /// Changes a word; the thread observes what it held, but not more than `most`.
+    pub(crate) fn update(&mut self, update: Update) -> u64 {
+        let Update { word, op, most, .. } = update;
+        if self.idle {
+            return 0;
+        }
+        self.micro(|r| Micro::Update(Update { word: r.word(word), ..update }));
+        if !self.alive(word) {
+            return 0;
+        }
+        let old = self.values[word as usize];
+        let seen = old.min(most);
+        self.observe(seen);
+        if let Some(new) = op.apply(old) {
+            self.set(word, old, new);
+        }
+        seen
     }
 
     /// As [`Machine::write`], for locks: the trace shows them as actions only.

@@ -15,6 +15,7 @@ use ifq_model::platform::{
 use ifq_model::work::Work;
 
 use super::machine::{Machine, with};
+use super::record::Update;
 use super::threads::Pending;
 
 /// The deterministic platform. Runs only inside [`crate::exec::run_once`].
@@ -86,6 +87,14 @@ impl AtomicWord for Word {
         turn(pending, move |m, _| change(m, word, op))
     }
 
+    fn rmw_upto(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
+        let word = self.0;
+        let acquire = matches!(order, Order::Acquire | Order::Full);
+        let pending = Pending::Access { word, write: true, acquire };
+        let update = Update { word, op, most, counts: false };
+        turn(pending, move |m, _| m.update(update))
+    }
+
     fn peek(&self) -> u64 {
         with(|m| m.read(self.0))
     }
@@ -133,6 +142,13 @@ impl WaitWord for Gate {
             m.release(self.0.0);
             old
         })
+    }
+
+    fn bump(&self, op: Rmw) {
+        with(|m| {
+            m.update(Update { word: self.0.0, op, most: 0, counts: true });
+            m.release(self.0.0);
+        });
     }
 
     fn wait_until(&self, min: u64) -> impl Future<Output = u64> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ifq_model::platform::Kind;
+use ifq_model::platform::{Kind, Rmw};
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::machine::{KINDS, live_name};
@@ -14,6 +14,8 @@ pub(crate) enum Event {
     Read { word: u32 },
     /// Writes a word.
     Write { word: u32, value: u64 },
+    /// Changes a word and goes on as what it held says, or `most` if that is less.
+    Update(Update),
     /// The access just before or after is one of ordinary memory.
     Plain { word: u32, write: bool },
     /// A word is released.
@@ -36,6 +38,17 @@ pub(crate) enum Event {
     Boundary,
 }
 
+/// A change of a word that depends on what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Update {
+    pub(crate) word: u32,
+    pub(crate) op: Rmw,
+    /// The thread sees what the word held, but not more than this.
+    pub(crate) most: u64,
+    /// It adds without a look, as threads do to a word that counts; see [`WordInfo::counts`].
+    pub(crate) counts: bool,
+}
+
 /// An event, and the value that was observed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observed {
@@ -50,6 +63,9 @@ pub(crate) struct WordInfo {
     pub(crate) name: u64,
     /// The word that says whether its object is alive.
     pub(crate) live: u32,
+    /// Threads add to it without looking. Such changes can change places with each other, but not with
+    /// a look: as if they read, and a look wrote.
+    pub(crate) counts: bool,
 }
 
 /// An object.
@@ -86,7 +102,7 @@ pub(crate) fn count_word(kind: Kind) -> u32 {
 impl Names {
     /// Only the words that every run has.
     pub(crate) fn new() -> Self {
-        let words = (0..=ALWAYS).map(|_| WordInfo { name: 0, live: ALWAYS }).collect();
+        let words = (0..=ALWAYS).map(|_| WordInfo { name: 0, live: ALWAYS, counts: false }).collect();
         let (objects, by_name, by_pointer) = (Vec::new(), HashMap::new(), HashMap::new());
         Names { words, objects, by_name, by_pointer }
     }
@@ -96,6 +112,12 @@ impl Names {
         self.word(append(3, u64::from(slot)) as u64, None)
     }
 
+    /// How a word counts as touched by who looks at it, or changes it.
+    #[inline]
+    pub(crate) fn touch(&self, word: u32, write: bool) -> (u32, bool) {
+        (word, write || self.words[word as usize].counts)
+    }
+
     fn word(&mut self, name: u64, owner: Option<u32>) -> u32 {
         if let Some(word) = self.by_name.get(&name) {
             return *word;
@@ -103,7 +125,7 @@ impl Names {
         let word = self.words.len() as u32;
         self.by_name.insert(name, word);
         let live = owner.map_or(ALWAYS, |object| self.objects[object as usize].live);
-        self.words.push(WordInfo { name, live });
+        self.words.push(WordInfo { name, live, counts: false });
         if let Some(object) = owner {
             self.objects[object as usize].words.push(word);
         }
@@ -116,7 +138,7 @@ impl Names {
         }
         let live = self.words.len() as u32;
         let name = live_name(pointer);
-        self.words.push(WordInfo { name, live: ALWAYS });
+        self.words.push(WordInfo { name, live: ALWAYS, counts: false });
         let object = self.objects.len() as u32;
         self.by_pointer.insert(pointer, object);
         self.objects.push(ObjectInfo { kind, live, cell: cell(name, 1), words: Vec::new() });

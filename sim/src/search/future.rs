@@ -11,9 +11,11 @@
 
 use std::collections::HashMap;
 
+use ifq_model::platform::Rmw;
+
 use super::state::State;
 use crate::code::{Code, Node};
-use crate::det::record::{ALWAYS, FAULTS, count_word};
+use crate::det::record::{ALWAYS, FAULTS, Update, count_word};
 use crate::det::threads::Pending;
 
 /// One way to touch a word: whether it changes it, and the locks that are held meanwhile.
@@ -382,6 +384,17 @@ struct Raise {
 }
 
 impl Raise {
+    /// By how much does not depend on what was found, except for what is no addition.
+    fn change(&mut self, op: Rmw) {
+        let by = match op {
+            Rmw::Add(by) | Rmw::AddUnless { add: by, .. } => by,
+            Rmw::Sub(_) | Rmw::And(_) => 0,
+            Rmw::Xchg(_) | Rmw::Or(_) | Rmw::CmpXchg { .. } => u64::MAX,
+        };
+        self.by = self.by.saturating_add(u8::try_from(by).unwrap_or(u8::MAX));
+        self.found = None;
+    }
+
     fn write(&mut self, value: u64) {
         let by = self.found.map_or(u64::MAX, |found| value.saturating_sub(found));
         self.by = self.by.saturating_add(u8::try_from(by).unwrap_or(u8::MAX));
@@ -450,6 +463,15 @@ impl Steps {
                             }
                             (kid, raises)
                         }));
+                        break;
+                    }
+                    Node::Update { update, kids } => {
+                        let Update { word, op, counts, .. } = code.updates[*update as usize];
+                        steps.touched(code, word, !counts, locks);
+                        if let Ok(index) = awaited.binary_search(&word) {
+                            raises[index].change(op);
+                        }
+                        left.extend(code.kids(kids).map(|(_, kid)| (kid, raises.clone())));
                         break;
                     }
                     // Counts of objects commute with each other, but not with a look at them: as if
@@ -527,6 +549,11 @@ impl Steps {
     }
 
     fn touch(&mut self, code: &Code, word: u32, write: bool, locks: u64) {
+        let (word, write) = code.names.touch(word, write);
+        self.touched(code, word, write, locks);
+    }
+
+    fn touched(&mut self, code: &Code, word: u32, write: bool, locks: u64) {
         self.accesses.push(Access { word, write, locks });
         let live = code.names.words[word as usize].live;
         if live != ALWAYS {

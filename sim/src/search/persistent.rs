@@ -100,7 +100,7 @@ impl Persistent {
                     held = 0;
                     self.touched.push((word, true));
                 }
-                Some(touch) if !whole => self.touched.push(touch),
+                Some((word, write)) if !whole => self.touched.push(code.names.touch(word, write)),
                 _ if whole && !self.try_step(code, state, thread) => return Grown::Unknown,
                 _ => {}
             }

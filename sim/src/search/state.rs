@@ -1,9 +1,9 @@
 //! A state of a program: words, and where each thread stands. Steps are done and undone in place.
 
 use crate::code::{Code, NONE, Node};
-use crate::det::fingerprint::Fingerprint;
+use crate::det::fingerprint::{Fingerprint, cell};
 use crate::det::machine::faults_cell;
-use crate::det::record::{ALWAYS, FAULTS, count_word};
+use crate::det::record::{ALWAYS, FAULTS, Update, count_word};
 use crate::det::threads::Pending;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
@@ -290,8 +290,20 @@ impl State {
                     if self.dead(code, *word) {
                         return Walk::Broken;
                     }
-                    self.touched.push((*word, false));
+                    self.touched.push(code.names.touch(*word, false));
                     code.kid(kids, self.value(*word))
+                }
+                Node::Update { update, kids } => {
+                    let Update { word, op, most, counts } = code.updates[*update as usize];
+                    if self.dead(code, word) {
+                        return Walk::Broken;
+                    }
+                    self.touched.push((word, !counts));
+                    let old = self.value(word);
+                    if let Some(new) = op.apply(old) {
+                        self.set(word, new, cell(code.names.words[word as usize].name, new));
+                    }
+                    code.kid(kids, old.min(most))
                 }
                 Node::Write { word, what, next } => {
                     if self.dead(code, *word) {

@@ -134,7 +134,7 @@ impl<P: Platform> NiovRef<P> {
 
 /// `io_zcrx_get_niov_uref`.
 pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
-    niov.user_counter().rmw(Rmw::Add(1), Order::Relaxed).await;
+    niov.user_counter().rmw_upto(Rmw::Add(1), Order::Relaxed, 0).await;
 }
 
 /// `io_zcrx_put_niov_uref`: `false` if user space did not hold so many.

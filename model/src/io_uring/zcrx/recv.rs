@@ -125,7 +125,7 @@ async fn io_zcrx_recv_frag<P: Platform>(
         return -ENOSPC;
     }
     // Keeps it from being recycled before the user's reference is there.
-    niov.pp_ref_count().rmw(Rmw::Add(1), Order::Relaxed).await;
+    niov.pp_ref_count().rmw_upto(Rmw::Add(1), Order::Relaxed, 0).await;
     io_zcrx_get_niov_uref(niov).await;
     i64::from(len)
 }
