@@ -169,7 +169,8 @@ impl Revision {
             Revision::Import70 => &[M2, M4, M5, M6, M7, UninstallRace],
             Revision::Import71 => &[M6, M7, UninstallRace],
             Revision::Import72 => &[M7, UninstallRace],
-            Revision::ProxyFixed | Revision::Import73 => &[],
+            Revision::Import73 => &[AddAreaLock],
+            Revision::ProxyFixed => &[],
         }
     }
 }
@@ -240,6 +241,8 @@ defects! {
     UrefRace "uref-race" "io_zcrx_put_niov_uref tests and decrements in two steps";
     UninstallRace "uninstall-race"
         "io_pp_uninstall drops the device before its last look at the ifq, which may be gone by then";
+    AddAreaLock "add-area-lock"
+        "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault holds up who needs that lock";
 }
 
 impl fmt::Display for Defect {

@@ -19,9 +19,24 @@ pub fn copy_from_user<P: Platform>(readable: bool) -> Result<(), i64> {
 /// # Errors
 /// -EFAULT at the fault point.
 pub async fn copy_to_user<P: Platform>(kernel: &Kernel<P>) -> Result<(), i64> {
+    fault_in_writeable(kernel).await;
+    copy_to_user_nofault::<P>()
+}
+
+/// `fault_in_writeable`: makes the page present, which may take as long as user space likes.
+pub async fn fault_in_writeable<P: Platform>(kernel: &Kernel<P>) {
     if P::fault(FaultPoint::PageFaultWaits) {
         handle_userfault(kernel).await;
     }
+}
+
+/// `copy_to_user_nofault`.
+///
+/// # Errors
+/// -EFAULT at the fault point.
+///
+/// Divergence from Linux: a page that was faulted in stays present.
+pub fn copy_to_user_nofault<P: Platform>() -> Result<(), i64> {
     if P::fault(FaultPoint::CopyToUser) { Err(-EFAULT) } else { Ok(()) }
 }
 

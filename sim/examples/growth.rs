@@ -1,4 +1,5 @@
-//! How the number of states grows with rings, with buffers, and with threads on one ring.
+//! How the number of states grows with rings, with buffers, with threads on one ring, and with the
+//! preemptions that a run may have.
 //!
 //!     cargo run --release -p ifq-sim --example growth -- sim/growth.svg > growth.csv
 //!
@@ -26,23 +27,34 @@ struct Series {
     color: RGBColor,
     /// Size, rings, threads on each ring, buffers.
     tests: &'static [(u32, u32, u32, u32)],
+    /// The size is that of preemptions, too.
+    preemptions: bool,
 }
 
-const SERIES: [Series; 3] = [
+const SERIES: [Series; 4] = [
     Series {
         name: "rings, one thread each, 4 buffers",
         color: RGBColor(0, 90, 160),
         tests: &[(1, 1, 1, 4), (2, 2, 1, 4), (3, 3, 1, 4), (4, 4, 1, 4)],
+        preemptions: false,
     },
     Series {
         name: "buffers, 2 rings",
         color: RGBColor(0, 140, 70),
         tests: &[(2, 2, 1, 2), (4, 2, 1, 4), (8, 2, 1, 8), (16, 2, 1, 16)],
+        preemptions: false,
     },
     Series {
         name: "threads that give back on one ring, 4 buffers",
         color: RGBColor(190, 60, 0),
         tests: &[(2, 1, 2, 4), (3, 1, 3, 4), (4, 1, 4, 4)],
+        preemptions: false,
+    },
+    Series {
+        name: "preemptions, 3 rings, 4 buffers",
+        color: RGBColor(120, 60, 150),
+        tests: &[(1, 3, 1, 4), (2, 3, 1, 4), (3, 3, 1, 4), (4, 3, 1, 4)],
+        preemptions: true,
     },
 ];
 
@@ -60,22 +72,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     for series in &SERIES {
         let mut points = Vec::new();
         for (size, rings, threads, buffers) in series.tests {
-            points.push(measure(series.name, *size, &text(*rings, *threads, *buffers))?);
+            let text = text(*rings, *threads, *buffers);
+            points.push(measure(series, *size, &text)?);
         }
         lines.push(points);
     }
     draw(Path::new(&image), &lines)
 }
 
-fn measure(series: &str, size: u32, text: &str) -> Result<Point, Box<dyn Error>> {
+fn measure(series: &Series, size: u32, text: &str) -> Result<Point, Box<dyn Error>> {
     let test = parse("growth", text)?;
-    let limits = Limits { max_time: Some(MAX_TIME), ..Limits::default() };
+    let preemptions = series.preemptions.then_some(size);
+    let limits = Limits { max_time: Some(MAX_TIME), preemptions, ..Limits::default() };
     let found = explore(&test, &Variant::of(Revision::Import73), &limits, &mut |_| {});
     if let Some(broken) = found.counterexample {
         return Err(broken.violation.to_string().into());
     }
     let (states, exhaustive) = (found.states, found.exhaustive);
-    say!("\"{series}\",{size},{states},{:.3},{exhaustive}", found.elapsed.as_secs_f64());
+    say!("\"{}\",{size},{states},{:.3},{exhaustive}", series.name, found.elapsed.as_secs_f64());
     Ok(Point { size, states, exhaustive })
 }
 

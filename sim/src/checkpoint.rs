@@ -63,6 +63,7 @@ pub(crate) struct Which {
     variant: String,
     persistent_sets: bool,
     sleep_sets: bool,
+    symmetry: bool,
     preemptions: Option<u32>,
 }
 
@@ -74,6 +75,7 @@ impl Which {
             variant: variant.to_string(),
             persistent_sets: limits.persistent_sets,
             sleep_sets: limits.sleep_sets,
+            symmetry: limits.symmetry,
             preemptions: limits.preemptions,
         }
     }

@@ -16,6 +16,7 @@ use crate::det::machine::{Machine, with};
 use crate::det::record::Recorder;
 use crate::det::{Det, Trace};
 use crate::schedule::{Point, Scheduler};
+use crate::symmetry::Symmetry;
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(crate) struct Program<'a> {
     pub(crate) main: &'a dyn Fn() -> Pin<Box<dyn Future<Output = Outcome>>>,
     pub(crate) faults: &'a [FaultPoint],
     pub(crate) max_faults: u32,
+    pub(crate) symmetry: Symmetry,
     /// A run is given up after so many.
     pub(crate) max_steps: u64,
     /// Invariants whose breaking is not looked at.
@@ -80,7 +82,14 @@ pub(crate) fn with_program<R>(
         Box::pin(world::run::<Det>(test.clone(), variant.clone()))
     };
     let (faults, max_faults) = (test.faults.as_slice(), test.max_faults);
-    f(&Program { main: &main, faults, max_faults, max_steps: MAX_STEPS, tolerated: &[] })
+    f(&Program {
+        main: &main,
+        faults,
+        max_faults,
+        symmetry: Symmetry::of(test),
+        max_steps: MAX_STEPS,
+        tolerated: &[],
+    })
 }
 
 pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: bool) -> RunResult {

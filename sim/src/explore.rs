@@ -25,6 +25,7 @@ use crate::search::dfs::{Counts, Dfs, Job, Manner};
 use crate::search::future::Futures;
 use crate::search::parallel::{self, Make, Part, Together, Told};
 use crate::search::visited::Visited;
+use crate::symmetry::Symmetry;
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,11 @@ pub struct Limits {
     /// Of two steps that do not touch each other try only one order (sleep sets). Only for one
     /// processor; several search without.
     pub sleep_sets: bool,
+    /// States that differ in the names of buffers only are one. Not exact where a loop goes over all
+    /// buffers in order, as `io_zcrx_scrub` does; see [`crate::symmetry`].
+    pub symmetry: bool,
+    /// Count besides how many states there are without the names of buffers; without symmetry.
+    pub orbits: bool,
     /// Search only runs with so many preemptions: times that a thread is put aside that could go on.
     /// Such a search takes no step alone.
     pub preemptions: Option<u32>,
@@ -56,21 +62,27 @@ pub struct Limits {
     pub tolerated: &'static [Invariant],
 }
 
-impl Default for Limits {
+impl Limits {
     /// Fifty million states: about 1 GiB.
+    pub const DEFAULT: Limits = Limits {
+        max_states: 50_000_000,
+        max_time: None,
+        remember_states: true,
+        persistent_sets: true,
+        sleep_sets: false,
+        symmetry: false,
+        orbits: false,
+        preemptions: None,
+        max_memory: None,
+        small: 50_000,
+        workers: 1,
+        tolerated: &[],
+    };
+}
+
+impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            max_states: 50_000_000,
-            max_time: None,
-            remember_states: true,
-            persistent_sets: true,
-            sleep_sets: false,
-            preemptions: None,
-            max_memory: None,
-            small: 50_000,
-            workers: 1,
-            tolerated: &[],
-        }
+        Limits::DEFAULT
     }
 }
 
@@ -90,6 +102,8 @@ pub struct Exploration {
     pub outcomes: BTreeSet<Outcome>,
     /// Unique states at scheduling points.
     pub states: u64,
+    /// Unique states without the names of buffers, if they were to be counted.
+    pub orbits: u64,
     /// Steps and fault choices from one state to the next.
     pub transitions: u64,
     /// Runs from the start.
@@ -205,7 +219,9 @@ fn search_with(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exploration, CheckpointError> {
-    let (started, code, passes) = (Instant::now(), Code::new(), 0);
+    let (started, passes) = (Instant::now(), 0);
+    let counted = limits.symmetry || limits.orbits;
+    let code = Code::new(if counted { program.symmetry } else { Symmetry::NONE });
     let mut search = Search { keep, make, program, limits, progress, started, code, passes };
     search.small().map_or_else(|| search.large(), Ok)
 }
@@ -252,6 +268,8 @@ impl Search<'_> {
             sleep_sets: self.limits.sleep_sets
                 && self.limits.workers <= 1
                 && self.limits.preemptions.is_none(),
+            by_name: !self.limits.symmetry,
+            orbits: self.limits.orbits && !self.limits.symmetry,
             preemptions: self.limits.preemptions,
             ahead,
         }
@@ -286,7 +304,7 @@ impl Search<'_> {
             let manner = self.manner(Some(AHEAD));
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&self.code)));
             let known = self.code.nodes.len();
-            let code = std::mem::replace(&mut self.code, Code::new());
+            let code = std::mem::replace(&mut self.code, Code::new(Symmetry::NONE));
             let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
             dfs.begin(Job::whole());
             let most = self.limits.max_states.min(self.limits.small);
@@ -333,7 +351,7 @@ impl Search<'_> {
         loop {
             self.passes += 1;
             let manner = self.manner(None);
-            let code = std::mem::replace(&mut self.code, Code::new());
+            let code = std::mem::replace(&mut self.code, Code::new(Symmetry::NONE));
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
             let pass = Pass { code: &code, futures: futures.as_ref(), manner };
             let (together, full) = self.pass(&pass, saved.take(), &learned_before)?;
@@ -439,6 +457,7 @@ impl Search<'_> {
         Exploration {
             outcomes,
             states: counts.states,
+            orbits: counts.orbits,
             transitions: counts.transitions,
             runs: counts.runs,
             passes: self.passes,

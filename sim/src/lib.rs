@@ -33,3 +33,4 @@ pub mod schedule;
 mod search;
 pub mod shortest;
 pub mod shrink;
+pub mod symmetry;

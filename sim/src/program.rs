@@ -35,6 +35,7 @@ use ifq_model::work::FIRST_KERNEL_SLOT;
 use crate::det::machine::with;
 use crate::exec::{MAX_STEPS, Program};
 use crate::explore::{Exploration, Limits, search};
+use crate::symmetry::Symmetry;
 
 /// Searches all runs of a program, as [`crate::explore::explore`] does those of a test.
 ///
@@ -45,9 +46,27 @@ pub fn explore<F>(main: impl Fn() -> F, limits: &Limits) -> Exploration
 where
     F: Future<Output = Outcome> + 'static,
 {
+    explore_symmetric(main, Symmetry::NONE, limits)
+}
+
+/// As [`explore`], of a program with buffers that differ by name only.
+pub fn explore_symmetric<F>(
+    main: impl Fn() -> F,
+    symmetry: Symmetry,
+    limits: &Limits,
+) -> Exploration
+where
+    F: Future<Output = Outcome> + 'static,
+{
     let main = || -> Pin<Box<dyn Future<Output = Outcome>>> { Box::pin(main()) };
-    let program =
-        Program { main: &main, faults: &[], max_faults: 0, max_steps: MAX_STEPS, tolerated: &[] };
+    let program = Program {
+        main: &main,
+        faults: &[],
+        max_faults: 0,
+        symmetry,
+        max_steps: MAX_STEPS,
+        tolerated: &[],
+    };
     search(&program, limits, &mut |_| {})
 }
 

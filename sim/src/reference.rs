@@ -96,6 +96,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
         counterexample: None,
         outcomes: BTreeSet::new(),
         states: 0,
+        orbits: 0,
         transitions: 0,
         runs: 0,
         passes: 1,

@@ -91,10 +91,12 @@ fn cheapest(
         remember: true,
         persistent_sets: false,
         sleep_sets: false,
+        by_name: false,
+        orbits: false,
         preemptions: reached.counts_preemptions().then_some(u32::MAX),
         ahead: Some(AHEAD),
     };
-    let mut dfs = Dfs::new(program, Code::new(), None, Visited::new(), manner);
+    let mut dfs = Dfs::new(program, Code::new(program.symmetry), None, Visited::new(), manner);
     dfs.reached = Some(reached);
     dfs.begin(Job::whole());
     let (mut found, mut other): (Option<Counterexample>, _) = (None, None);

@@ -6,12 +6,17 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
+use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
+use ifq_sim::det::Det;
 use ifq_sim::explore::{Exploration, Limits, explore};
+use ifq_sim::program::{explore_symmetric, spawn};
+use ifq_sim::symmetry::{Named, Symmetry};
 use ifq_sim::{file, reference};
 
 /// States up to which the plain search is quick enough for a test.
@@ -37,7 +42,7 @@ fn essence(found: Exploration) -> (Option<Invariant>, Option<BTreeSet<Outcome>>)
 }
 
 fn none() -> Limits {
-    Limits { persistent_sets: false, sleep_sets: false, ..Limits::default() }
+    Limits { persistent_sets: false, sleep_sets: false, symmetry: false, ..Limits::default() }
 }
 
 fn ways() -> Vec<(&'static str, Limits)> {
@@ -46,11 +51,10 @@ fn ways() -> Vec<(&'static str, Limits)> {
         ("no reduction", none()),
         ("persistent sets", Limits { persistent_sets: true, ..none() }),
         ("sleep sets", Limits { sleep_sets: true, ..none() }),
-        ("both", Limits { persistent_sets: true, sleep_sets: true, ..none() }),
-        ("a large search", large),
-        ("a large search with sleep sets", Limits { sleep_sets: true, ..large }),
+        ("symmetry", Limits { symmetry: true, ..none() }),
+        ("all", Limits { sleep_sets: true, symmetry: true, ..Limits::default() }),
+        ("a large search with all", Limits { sleep_sets: true, ..large }),
         ("two processors", Limits { workers: 2, ..large }),
-        ("two processors, no reduction", Limits { workers: 2, persistent_sets: false, ..large }),
     ]
 }
 
@@ -88,6 +92,70 @@ fn sleep_sets_leave_out_no_state_and_persistent_sets_some() {
     }
     assert!(asleep * 3 < plain * 2, "{asleep} of {plain} transitions");
     assert!(persistent * 3 < plain, "{persistent} of {plain} transitions");
+}
+
+/// Hands out and takes back buffers, by threads that hold on to them; the last in is the first out.
+async fn pool(buffers: usize, threads: u32) -> Outcome {
+    let word = |label| Rc::new(Det::atomic(label, 0));
+    let own: Rc<Vec<_>> = Rc::new((0..buffers).map(|_| word("own")).collect());
+    let free: Rc<Vec<_>> =
+        Rc::new((1..=buffers as u64).map(|n| Rc::new(Det::atomic("free", n))).collect());
+    let count = Rc::new(Det::atomic("count", buffers as u64));
+    let ended = Rc::new(Det::gate("ended", 0));
+    for slot in 1..=threads {
+        let (own, free, count, ended) = (own.clone(), free.clone(), count.clone(), ended.clone());
+        let held = word("held");
+        spawn(slot, "user", async move {
+            for _ in 0..2 {
+                let top = count.rmw(Rmw::Sub(1), Order::Full).await as usize - 1;
+                held.poke(free[top].peek());
+                free[top].poke(0);
+                Det::op_boundary();
+                let buffer = held.load(Order::Relaxed).await;
+                own[buffer as usize - 1].rmw(Rmw::Add(1), Order::Relaxed).await;
+                Det::op_boundary();
+                let top = count.rmw(Rmw::Add(1), Order::Full).await as usize;
+                free[top].poke(held.peek());
+                held.poke(0);
+                Det::op_boundary();
+            }
+            ended.poke(Rmw::Add(1));
+        });
+    }
+    ended.wait_until(u64::from(threads)).await;
+    Outcome(Vec::new())
+}
+
+#[test]
+fn symmetry_finds_as_many_states_as_the_plain_search_has_without_names_of_buffers() {
+    const NAMED: Named = Named { label: "free", plus: 1, shift: 0, bits: 4 };
+    const SYMMETRY: Symmetry =
+        Symmetry { count: 4, named: &[NAMED, Named { label: "held", ..NAMED }], own: &["own"] };
+    for threads in 2..=3 {
+        let explore = |limits| explore_symmetric(move || pool(4, threads), SYMMETRY, &limits);
+        let plain = explore(Limits { orbits: true, ..none() });
+        let symmetric = explore(Limits { symmetry: true, ..none() });
+        assert!(plain.exhaustive, "{:?}", plain.counterexample);
+        assert!(symmetric.exhaustive, "{:?}", symmetric.counterexample);
+        assert_eq!(symmetric.states, plain.orbits);
+        assert!(plain.orbits < plain.states, "{} of {}", plain.orbits, plain.states);
+    }
+}
+
+#[test]
+fn symmetry_of_a_kernel_that_scrubs_in_order_finds_no_more_states_than_there_are() {
+    let (mut by_name, mut found) = (0, 0);
+    for (test, variant) in library().filter(|(test, variant)| test.expected(variant).is_none()) {
+        let explore = |limits: Limits| explore(&test, &variant, &limits, &mut |_| {});
+        let plain = explore(Limits { orbits: true, max_states: SMALL, ..none() });
+        if plain.exhaustive {
+            let symmetric = explore(Limits { symmetry: true, ..none() });
+            assert!(symmetric.states <= plain.orbits, "{} on {variant}", test.name);
+            by_name += plain.states;
+            found += symmetric.states;
+        }
+    }
+    assert!(found < by_name, "{found} of {by_name} states differ in more than names");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use ifq_model::platform::{AtomicWord, Kind, Order, Platform, Rmw, WaitWord};
 use ifq_sim::det::Det;
 use ifq_sim::explore::{Exploration, Limits};
 use ifq_sim::program;
+use ifq_sim::symmetry::{Named, Symmetry};
 
 use super::problem::{BUFFERS, Op, PROGRAM, RINGS, frees};
 
@@ -17,7 +18,7 @@ type Word = <Det as Platform>::Atomic;
 const FREE: u64 = RINGS as u64;
 const REFILL: u64 = FREE + 1;
 
-/// Buffers in order; what is behind the end is zero, so that equal lists are equal words.
+/// Buffers in order, numbered from 1; what is behind the end is zero, so that equal lists are equal words.
 struct List {
     place: u64,
     len: Word,
@@ -62,13 +63,13 @@ impl Ifq {
             refill: List::new(REFILL),
             held: std::array::from_fn(|ring| List::new(ring as u64)),
         };
-        (0..BUFFERS as u64).for_each(|buffer| ifq.free.push(buffer));
+        (1..=BUFFERS as u64).for_each(|buffer| ifq.free.push(buffer));
         ifq
     }
 
     /// A buffer goes from one list to another.
     fn moves(&self, buffer: u64, from: &List, to: &List) {
-        let place = &self.places[buffer as usize];
+        let place = &self.places[buffer as usize - 1];
         let found = place.peek();
         if found != from.place {
             let is = format_args!("buffer {buffer} is in {found} and in {}", from.place);
@@ -173,7 +174,14 @@ async fn rings(planted: bool) -> Outcome {
     Outcome(Vec::new())
 }
 
+/// The buffers differ by name only.
+const SYMMETRY: Symmetry = Symmetry {
+    count: BUFFERS as u32,
+    named: &[Named { label: "buffer", plus: 1, shift: 0, bits: 4 }],
+    own: &["place"],
+};
+
 /// Explores the problem.
 pub(crate) fn explore(planted: bool, limits: &Limits) -> Exploration {
-    program::explore(move || rings(planted), limits)
+    program::explore_symmetric(move || rings(planted), SYMMETRY, limits)
 }

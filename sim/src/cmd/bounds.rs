@@ -24,6 +24,10 @@ pub struct Bounds {
     /// Try every thread in every state, also where a step is in no other thread's way
     #[arg(long)]
     pub no_persistent_sets: bool,
+    /// Take states for one that differ in the names of buffers only. Leaves out runs that differ in the
+    /// order in which a scrub comes to the buffers
+    #[arg(long)]
+    pub symmetry: bool,
     /// Try only one order of two steps that do not touch each other; one processor a test
     #[arg(long)]
     pub sleep_sets: bool,
@@ -50,6 +54,7 @@ impl Bounds {
             preemptions: self.preemptions,
             persistent_sets: !self.no_persistent_sets,
             sleep_sets: self.sleep_sets,
+            symmetry: self.symmetry,
             workers: if self.sleep_sets { 1 } else { (self.processors() / searches.max(1)).max(1) },
             ..Limits::default()
         }

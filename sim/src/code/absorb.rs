@@ -3,9 +3,9 @@
 use ifq_model::outcome::Outcome;
 
 use super::{Code, Kids, NONE, Node, Stop};
-use crate::det::fingerprint::{Fingerprint, cell};
-use crate::det::record::{Event, Observed, count_word};
-use crate::det::threads::{Pending, Thread};
+use crate::det::fingerprint::{Fingerprint, append};
+use crate::det::record::{Cell, Event, Observed, Update, count_word};
+use crate::det::threads::{Pending, STEP, Thread, local_state, operation};
 
 /// Where the next node hangs.
 #[derive(Clone, Copy)]
@@ -31,6 +31,42 @@ pub(super) enum End<'a> {
     Cut,
 }
 
+/// What a thread has observed in its operation: its private state, without the names of buffers, and
+/// where it has observed which of them.
+struct Seen {
+    history: Fingerprint,
+    count: u32,
+    told: Vec<Cell>,
+}
+
+impl Seen {
+    /// At the begin of the step from a stop, which observes that it happens.
+    fn after(stop: &Stop) -> Self {
+        let (history, count) = stop.history;
+        Seen { history: append(history, STEP), count, told: stop.told.to_vec() }
+    }
+
+    fn add(&mut self, code: &Code, event: Event, value: Option<u64>, (slot, op): (u32, u32)) {
+        if event == Event::Boundary {
+            *self = Seen { history: operation(op + 1), count: 0, told: Vec::new() };
+        }
+        let Some(value) = value else { return };
+        let (value, buffer) = match event {
+            Event::Read { word } | Event::Update(Update { word, .. }) => {
+                code.names.blank(word, value)
+            }
+            _ => (value, None),
+        };
+        self.history = append(self.history, value);
+        self.count += 1;
+        if let Some(buffer) = buffer {
+            let place =
+                append(append(append(7, u64::from(slot)), u64::from(op)), u64::from(self.count));
+            self.told.push(Cell { hash: place, buffer });
+        }
+    }
+}
+
 impl Code {
     /// The stop at which a thread starts.
     pub(super) fn start(&mut self, slot: u32, key: u64) -> u32 {
@@ -39,10 +75,19 @@ impl Code {
         }
         let stop = self.stops.len() as u32;
         let hash = Thread::initial_state(slot, key);
-        let (pending, locks) = (Pending::Start, Box::default());
         let slot_word = self.names.slot(slot);
-        let (outcome, next) = (None, NONE);
-        self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
+        self.stops.push(Stop {
+            slot,
+            slot_word,
+            pending: Pending::Start,
+            hash,
+            told: Box::default(),
+            exact: hash,
+            history: (append(0, key), 0),
+            locks: Box::default(),
+            outcome: None,
+            next: NONE,
+        });
         self.starts.insert((slot, key), stop);
         stop
     }
@@ -138,7 +183,7 @@ impl Code {
 
     fn cell(&mut self, word: u32, value: u64) -> u32 {
         let index = self.cells.len() as u32;
-        self.cells.push((value, cell(self.names.words[word as usize].name, value)));
+        self.cells.push((value, self.names.cell(word, value)));
         index
     }
 
@@ -192,8 +237,10 @@ impl Code {
         end: &End<'_>,
     ) -> u32 {
         let slot = self.stops[from as usize].slot;
+        let mut seen = Seen::after(&self.stops[from as usize]);
         let mut place = Place::Stop(from);
         for Observed { event, value } in events {
+            seen.add(self, *event, *value, (slot, op));
             let mut at = self.at(place);
             if at == NONE {
                 let node = self.node_of(*event, slot, op);
@@ -242,7 +289,7 @@ impl Code {
                 if let Some(Node::Stop { stop }) = self.nodes.get(at as usize) {
                     let known = &self.stops[*stop as usize];
                     assert!(
-                        known.pending == *pending && known.hash == *hash,
+                        known.pending == *pending && known.exact == *hash,
                         "thread {slot:#x} does not go by what it observed in operation {op}: \
                          waits for {pending:?} where {:?} was learned",
                         known.pending
@@ -252,11 +299,20 @@ impl Code {
                 assert!(at == NONE, "thread {slot:#x} ends a step where it went on before");
                 let stop = self.stops.len() as u32;
                 let outcome = outcome.map(|outcome| self.outcome(outcome));
-                let (slot, pending, hash) = (*slot, *pending, *hash);
-                let locks = locks.as_slice().into();
-                let slot_word = self.names.slot(slot);
-                let next = NONE;
-                self.stops.push(Stop { slot, slot_word, pending, hash, locks, outcome, next });
+                let (slot, pending, exact) = (*slot, *pending, *hash);
+                let done = pending == Pending::Done;
+                self.stops.push(Stop {
+                    slot,
+                    slot_word: self.names.slot(slot),
+                    pending,
+                    hash: if done { 0 } else { local_state(seen.history, slot, op) },
+                    told: if done { Box::default() } else { seen.told.into() },
+                    exact,
+                    history: (seen.history, seen.count),
+                    locks: locks.as_slice().into(),
+                    outcome,
+                    next: NONE,
+                });
                 let new = self.nodes.len() as u32;
                 self.nodes.push(Node::Stop { stop });
                 self.hang(place, new);

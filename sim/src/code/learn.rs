@@ -10,6 +10,7 @@ use crate::det::record::Recorder;
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult, run_observed};
 use crate::schedule::{Point, Scheduler};
+use crate::symmetry::Symmetry;
 
 /// Takes decisions as they were taken, goes on for some more steps, and ends the run.
 struct Follow {
@@ -50,7 +51,8 @@ impl Code {
         program: &Program<'_>,
         scheduler: Box<dyn Scheduler>,
     ) -> RunResult {
-        let names = std::mem::replace(&mut self.names, crate::det::record::Names::new());
+        let names =
+            std::mem::replace(&mut self.names, crate::det::record::Names::new(Symmetry::NONE));
         let recorder = Recorder::new(names);
         // Of each thread: where it stands, and in which of its operations.
         let mut at: Vec<(u32, u32)> = vec![(Code::FIRST, 0)];

@@ -18,8 +18,9 @@ use std::collections::HashMap;
 use ifq_model::outcome::Outcome;
 
 use crate::det::fingerprint::Fingerprint;
-use crate::det::record::{Names, Update};
+use crate::det::record::{Cell, Names, Update};
 use crate::det::threads::Pending;
+use crate::symmetry::Symmetry;
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -83,6 +84,12 @@ pub(crate) struct Stop {
     pub(crate) pending: Pending,
     /// What it adds to a state's fingerprint; 0 at a thread's end.
     pub(crate) hash: Fingerprint,
+    /// What it adds to the signatures of buffers that the thread has observed.
+    pub(crate) told: Box<[Cell]>,
+    /// The whole private state, buffers by name.
+    exact: Fingerprint,
+    /// What the thread has observed in its operation, without names of buffers, and how often.
+    history: (Fingerprint, u32),
     /// The locks that the thread holds.
     pub(crate) locks: Box<[u32]>,
     /// What user space saw, at the end of the first thread.
@@ -98,7 +105,7 @@ pub(crate) struct Code {
     pub(crate) nodes: Vec<Node>,
     pub(crate) stops: Vec<Stop>,
     /// Values that are written, and what they add to a fingerprint.
-    pub(crate) cells: Vec<(u64, Fingerprint)>,
+    pub(crate) cells: Vec<(u64, Cell)>,
     pub(crate) updates: Vec<Update>,
     pub(crate) outcomes: Vec<Outcome>,
     more: Vec<Vec<(u64, u32)>>,
@@ -108,9 +115,9 @@ pub(crate) struct Code {
 
 impl Code {
     /// Nothing is known but where the first thread starts.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(symmetry: Symmetry) -> Self {
         let mut code = Code {
-            names: Names::new(),
+            names: Names::new(symmetry),
             nodes: Vec::new(),
             stops: Vec::new(),
             cells: Vec::new(),

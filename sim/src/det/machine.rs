@@ -13,7 +13,7 @@ use ifq_model::work::FIRST_KERNEL_SLOT;
 use super::fingerprint::{Fingerprint, append, cell};
 use super::race::Footprint;
 use super::record::{Event as Micro, Recorder, Update};
-use super::threads::{Pending, Thread, ThreadFuture};
+use super::threads::{Pending, STEP, Thread, ThreadFuture, operation};
 use super::trace::{Change, Event, Trace};
 use crate::schedule::Scheduler;
 
@@ -224,7 +224,7 @@ impl Machine {
         let owner = self.objects.get(self.making as usize).map_or(0, |o| o.pointer);
         let name = word_name(name, label, owner);
         if let Some(recorder) = &mut self.recorder {
-            recorder.new_word(name, self.making, value);
+            recorder.new_word(name, label, self.making, value);
         }
         name
     }
@@ -540,7 +540,7 @@ impl Machine {
         thread.op += 1;
         thread.words = 0;
         thread.objects_in_op = 0;
-        thread.observed = u128::from(thread.op);
+        thread.observed = operation(thread.op);
         if !thread.locks.is_empty() {
             self.fail(Invariant::I4, "a lock is left held at the end of an operation".to_owned());
         }
@@ -626,7 +626,7 @@ impl Machine {
         }
         // A step observes that it happened, whatever it reads.
         let thread = &mut self.threads[index];
-        thread.observed = append(thread.observed, 0x5eed);
+        thread.observed = append(thread.observed, STEP);
         if let Some(recorder) = &mut self.recorder {
             recorder.begin();
         }

@@ -6,6 +6,7 @@ use ifq_model::platform::{Kind, Rmw};
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::machine::{KINDS, live_name};
+use crate::symmetry::{Named, Symmetry};
 
 /// One event of a step. Words and objects by their index in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,45 @@ pub(crate) struct WordInfo {
     /// Threads add to it without looking. Such changes can change places with each other, but not with
     /// a look: as if they read, and a look wrote.
     pub(crate) counts: bool,
+    /// What it has to do with buffers that differ by name only.
+    role: Role,
+}
+
+/// See [`Symmetry`].
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    /// Nothing.
+    Plain,
+    /// It is a word of this buffer; under the name of them all.
+    Own { buffer: u32, name: u64 },
+    /// It names a buffer.
+    Names(Named),
+}
+
+/// No buffer: [`Cell::buffer`] of what is the state's own.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+/// What a word with its value adds to a fingerprint, and whose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub(crate) hash: Fingerprint,
+    /// A buffer, or [`NOBODY`].
+    pub(crate) buffer: u32,
+}
+
+impl Cell {
+    pub(crate) const NONE: Cell = Cell { hash: 0, buffer: NOBODY };
+
+    /// Of the state's own.
+    pub(crate) fn own(hash: Fingerprint) -> Self {
+        Cell { hash, buffer: NOBODY }
+    }
+}
+
+impl WordInfo {
+    fn plain(name: u64, live: u32) -> Self {
+        WordInfo { name, live, counts: false, role: Role::Plain }
+    }
 }
 
 /// An object.
@@ -86,6 +126,9 @@ pub(crate) struct Names {
     pub(crate) objects: Vec<ObjectInfo>,
     by_name: HashMap<u64, u32>,
     by_pointer: HashMap<u64, u32>,
+    pub(crate) symmetry: Symmetry,
+    /// Words of buffers, by object and label.
+    own: HashMap<(u32, &'static str), u32>,
 }
 
 /// The word that holds how many faults are left.
@@ -101,15 +144,15 @@ pub(crate) fn count_word(kind: Kind) -> u32 {
 
 impl Names {
     /// Only the words that every run has.
-    pub(crate) fn new() -> Self {
-        let words = (0..=ALWAYS).map(|_| WordInfo { name: 0, live: ALWAYS, counts: false }).collect();
+    pub(crate) fn new(symmetry: Symmetry) -> Self {
+        let words = (0..=ALWAYS).map(|_| WordInfo::plain(0, ALWAYS)).collect();
         let (objects, by_name, by_pointer) = (Vec::new(), HashMap::new(), HashMap::new());
-        Names { words, objects, by_name, by_pointer }
+        Names { words, objects, by_name, by_pointer, symmetry, own: HashMap::new() }
     }
 
     /// The word that stands for a slot.
     pub(crate) fn slot(&mut self, slot: u32) -> u32 {
-        self.word(append(3, u64::from(slot)) as u64, None)
+        self.word(append(3, u64::from(slot)) as u64, "", None)
     }
 
     /// How a word counts as touched by who looks at it, or changes it.
@@ -118,18 +161,66 @@ impl Names {
         (word, write || self.words[word as usize].counts)
     }
 
-    fn word(&mut self, name: u64, owner: Option<u32>) -> u32 {
+    fn word(&mut self, name: u64, label: &'static str, owner: Option<u32>) -> u32 {
         if let Some(word) = self.by_name.get(&name) {
             return *word;
         }
         let word = self.words.len() as u32;
         self.by_name.insert(name, word);
         let live = owner.map_or(ALWAYS, |object| self.objects[object as usize].live);
-        self.words.push(WordInfo { name, live, counts: false });
+        let role = self.role(label, owner);
+        self.words.push(WordInfo { role, ..WordInfo::plain(name, live) });
         if let Some(object) = owner {
             self.objects[object as usize].words.push(word);
         }
         word
+    }
+
+    /// What a new word has to do with buffers.
+    fn role(&mut self, label: &'static str, owner: Option<u32>) -> Role {
+        let Symmetry { count, named, own } = self.symmetry;
+        if let Some(named) = named.iter().find(|named| named.label == label) {
+            return Role::Names(*named);
+        }
+        if !own.contains(&label) {
+            return Role::Plain;
+        }
+        let owner = owner.unwrap_or(NOBODY);
+        let next = self.own.entry((owner, label)).or_default();
+        let buffer = *next;
+        *next += 1;
+        debug_assert!(buffer < count, "there are more {label} than buffers");
+        let letters =
+            label.bytes().fold(append(6, u64::from(owner)), |h, b| append(h, u64::from(b)));
+        Role::Own { buffer, name: letters as u64 }
+    }
+
+    /// What a word with this value adds to the fingerprint.
+    #[inline]
+    pub(crate) fn cell(&self, word: u32, value: u64) -> Cell {
+        let info = &self.words[word as usize];
+        match info.role {
+            Role::Plain => Cell::own(cell(info.name, value)),
+            Role::Own { buffer, name } => Cell { hash: cell(name, value), buffer },
+            Role::Names(named) => match named.split(value, self.symmetry.count) {
+                Some((buffer, rest)) => Cell { hash: cell(info.name, rest + 1), buffer },
+                None => Cell::own(cell(info.name, value)),
+            },
+        }
+    }
+
+    /// What an observed value of a word is without the name of a buffer, and which buffer the observation
+    /// tells of.
+    pub(crate) fn blank(&self, word: u32, value: u64) -> (u64, Option<u32>) {
+        match self.words[word as usize].role {
+            Role::Plain => (value, None),
+            Role::Own { buffer, .. } => (value, Some(buffer)),
+            Role::Names(named) => match named.split(value, self.symmetry.count) {
+                // Unlike any value that names none.
+                Some((buffer, rest)) => (!rest, Some(buffer)),
+                None => (value, None),
+            },
+        }
     }
 
     fn object(&mut self, pointer: u64, kind: Kind) -> u32 {
@@ -138,7 +229,7 @@ impl Names {
         }
         let live = self.words.len() as u32;
         let name = live_name(pointer);
-        self.words.push(WordInfo { name, live: ALWAYS, counts: false });
+        self.words.push(WordInfo::plain(name, ALWAYS));
         let object = self.objects.len() as u32;
         self.by_pointer.insert(pointer, object);
         self.objects.push(ObjectInfo { kind, live, cell: cell(name, 1), words: Vec::new() });
@@ -201,9 +292,9 @@ impl Recorder {
         self.objects[object]
     }
 
-    pub(crate) fn new_word(&mut self, name: u64, owner: u32, value: u64) {
+    pub(crate) fn new_word(&mut self, name: u64, label: &'static str, owner: u32, value: u64) {
         let owner = self.objects.get(owner as usize).copied();
-        let word = self.names.word(name, owner);
+        let word = self.names.word(name, label, owner);
         self.words.push(word);
         if value != 0 {
             self.push(Event::New { word, value });

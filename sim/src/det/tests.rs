@@ -23,6 +23,7 @@ use crate::det::Det;
 use crate::exec::{MAX_STEPS, Program};
 use crate::explore::{Exploration, Limits, search};
 use crate::reference;
+use crate::symmetry::Symmetry;
 
 type Main = Pin<Box<dyn Future<Output = Outcome>>>;
 
@@ -41,7 +42,8 @@ fn explore(main: &dyn Fn() -> Main) -> Exploration {
 
 /// Searches a program with and without remembering, and checks that both agree.
 fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
-    let program = Program { main, faults, max_faults, max_steps: MAX_STEPS, tolerated: &[] };
+    let (symmetry, max_steps) = (Symmetry::NONE, MAX_STEPS);
+    let program = Program { main, faults, max_faults, symmetry, max_steps, tolerated: &[] };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, ..Limits::default() };
     let reference = reference::search(&program, &plain);

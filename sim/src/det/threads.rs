@@ -102,11 +102,24 @@ impl Thread {
     }
     /// [`Thread::local_state`] of one that starts.
     pub(crate) fn initial_state(slot: u32, key: u64) -> Fingerprint {
-        append(append(append(0, key), u64::from(slot)), 0)
+        local_state(append(0, key), slot, 0)
     }
 
     /// What its private state adds to a state's fingerprint.
     pub(crate) fn local_state(&self) -> Fingerprint {
-        append(append(self.observed, u64::from(self.slot)), u64::from(self.op))
+        local_state(self.observed, self.slot, self.op)
     }
+}
+
+/// What a step observes before all else: that it happens.
+pub(crate) const STEP: u64 = 0x5eed;
+
+/// What was observed when an operation begins.
+pub(crate) fn operation(op: u32) -> Fingerprint {
+    u128::from(op)
+}
+
+/// See [`Thread::local_state`].
+pub(crate) fn local_state(observed: Fingerprint, slot: u32, op: u32) -> Fingerprint {
+    append(append(observed, u64::from(slot)), u64::from(op))
 }

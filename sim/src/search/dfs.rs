@@ -49,6 +49,10 @@ pub(crate) struct Manner {
     pub(crate) persistent_sets: bool,
     /// Of two steps that do not touch each other only one order is tried.
     pub(crate) sleep_sets: bool,
+    /// States that differ in the names of buffers only are not one.
+    pub(crate) by_name: bool,
+    /// They are counted as one, besides.
+    pub(crate) orbits: bool,
     /// Times that a thread that could go on is put aside on one path.
     pub(crate) preemptions: Option<u32>,
     /// Where one step is unknown the next ones are as a rule too: so many are learned with it, and
@@ -87,6 +91,8 @@ const GIVEN: u32 = u32::MAX;
 pub(crate) struct Counts {
     /// Unique states.
     pub(crate) states: u64,
+    /// Unique states without the names of buffers.
+    pub(crate) orbits: u64,
     /// Steps from one state to the next.
     pub(crate) transitions: u64,
     /// Runs of the real program, to learn its steps.
@@ -105,6 +111,7 @@ impl Counts {
     /// Of two parts of a search.
     pub(crate) fn add(&mut self, other: &Counts) {
         self.states += other.states;
+        self.orbits += other.orbits;
         self.transitions += other.transitions;
         self.runs += other.runs;
         self.run_steps += other.run_steps;
@@ -119,6 +126,8 @@ pub(crate) struct Dfs<'a> {
     program: &'a Program<'a>,
     pub(crate) code: Code,
     pub(crate) visited: Visited,
+    /// The same without the names of buffers, if those are to be counted.
+    orbits: Visited,
     state: State,
     frames: Vec<Frame>,
     todo: Vec<u32>,
@@ -161,6 +170,7 @@ impl<'a> Dfs<'a> {
             program,
             code,
             visited,
+            orbits: Visited::new(),
             state: start.clone(),
             frames: Vec::new(),
             todo: Vec::new(),
@@ -332,7 +342,13 @@ impl<'a> Dfs<'a> {
 
     /// Whether the state was not met before.
     fn is_new(&mut self) -> bool {
-        let mut fingerprint = self.state.fingerprint();
+        let mut fingerprint = match self.manner.by_name {
+            true => self.state.exact_fingerprint(),
+            false => self.state.fingerprint(),
+        };
+        if self.manner.orbits {
+            self.counts.orbits += u64::from(self.orbits.insert(self.state.fingerprint()));
+        }
         if let Some(reached) = &mut self.reached {
             if reached.counts_preemptions() {
                 // What is still to come costs the same only if the same thread goes on for nothing.
@@ -413,7 +429,7 @@ impl<'a> Dfs<'a> {
         loop {
             let Some(frame) = self.frames.last_mut() else { return false };
             if let Some(mark) = frame.mark.take() {
-                self.state.back_to(&mark);
+                self.state.back_to(&self.code, &mark);
                 self.decisions.truncate(frame.decisions);
                 self.preempted = frame.preempted;
                 if !frame.choices.advance() {
@@ -500,7 +516,7 @@ impl<'a> Dfs<'a> {
                     self.look_for_races();
                     self.decisions.truncate(before);
                 }
-                self.state.back_to(&mark);
+                self.state.back_to(&self.code, &mark);
                 if self.found.is_some() || !choices.advance() {
                     break;
                 }
@@ -515,7 +531,7 @@ impl<'a> Dfs<'a> {
             if walk != Walk::Unknown {
                 return walk;
             }
-            self.state.back_to(mark);
+            self.state.back_to(&self.code, mark);
             let known = self.code.nodes.len();
             let before = self.decisions.len();
             self.decisions.push(thread as u32);
@@ -560,7 +576,7 @@ impl<'a> Dfs<'a> {
         loop {
             let walk = self.step(thread, &mark, &mut choices);
             let races = walk == Walk::Done && before.race(&self.state.footprint, acquired);
-            self.state.back_to(&mark);
+            self.state.back_to(&self.code, &mark);
             if races {
                 self.preempted += u32::from(self.preempts(thread as u32));
                 self.decisions.push(thread as u32);

@@ -249,9 +249,8 @@ impl Futures {
             Pending::Done => false,
             Pending::Lock { word } => {
                 let holder = state.value(word);
-                let holds = |t: usize| {
-                    u64::from(code.stops[state.threads[t] as usize].slot) + 1 == holder
-                };
+                let holds =
+                    |t: usize| u64::from(code.stops[state.threads[t] as usize].slot) + 1 == holder;
                 holder == 0 || !(0..state.threads.len()).any(|t| is_in(t) && holds(t))
             }
             Pending::WaitUntil { word, min, .. } => {
@@ -332,7 +331,8 @@ impl Futures {
         };
         loop {
             let gates = self.gates.iter().enumerate();
-            let mut shut = gates.filter(|(i, _)| (open[i / 64] & !passed[i / 64]) >> (i % 64) & 1 == 1);
+            let mut shut =
+                gates.filter(|(i, _)| (open[i / 64] & !passed[i / 64]) >> (i % 64) & 1 == 1);
             let Some((i, gate)) = shut.find(|(_, gate)| passes(**gate, &own)) else { return false };
             if self.meets(code, *gate, touched, locks) {
                 return true;
@@ -451,7 +451,8 @@ impl Steps {
         while let Some((mut at, mut raises)) = left.pop() {
             while let Some(node) = code.nodes.get(at as usize) {
                 let mut touch = |word: u32, write| steps.touch(code, word, write, locks);
-                let mut branch = |kids| left.extend(code.kids(kids).map(|(_, kid)| (kid, raises.clone())));
+                let mut branch =
+                    |kids| left.extend(code.kids(kids).map(|(_, kid)| (kid, raises.clone())));
                 at = match node {
                     Node::Read { word, kids } => {
                         touch(*word, false);

@@ -123,7 +123,7 @@ impl Persistent {
         let mut choices = Choices::default();
         loop {
             let walk = state.step(code, thread, &mut choices);
-            state.back_to(&mark);
+            state.back_to(code, &mark);
             if walk != Walk::Done {
                 return false;
             }

@@ -1,9 +1,9 @@
 //! A state of a program: words, and where each thread stands. Steps are done and undone in place.
 
 use crate::code::{Code, NONE, Node};
-use crate::det::fingerprint::{Fingerprint, cell};
+use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::machine::faults_cell;
-use crate::det::record::{ALWAYS, FAULTS, Update, count_word};
+use crate::det::record::{ALWAYS, Cell, FAULTS, NOBODY, Update, count_word};
 use crate::det::threads::Pending;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
@@ -74,7 +74,7 @@ impl Choices {
 struct Undo {
     word: u32,
     value: u64,
-    cell: Fingerprint,
+    cell: Cell,
 }
 
 /// What is needed to take a step back.
@@ -123,7 +123,9 @@ impl Footprint {
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     values: Vec<u64>,
-    cells: Vec<Fingerprint>,
+    cells: Vec<Cell>,
+    /// By buffer: what its words hold and where it is named; see [`crate::symmetry`].
+    signatures: Vec<Fingerprint>,
     /// The stop of each thread, in the order of their starts.
     pub(crate) threads: Vec<u32>,
     /// The thread that ran last.
@@ -142,6 +144,7 @@ impl State {
         let mut state = State {
             values: Vec::new(),
             cells: Vec::new(),
+            signatures: vec![0; code.names.symmetry.count as usize],
             threads: vec![Code::FIRST],
             last: 0,
             fingerprint: code.stops[Code::FIRST as usize].hash,
@@ -151,7 +154,7 @@ impl State {
         };
         state.grow(code);
         state.values[ALWAYS as usize] = 1;
-        state.set(FAULTS, u64::from(faults), faults_cell(faults));
+        state.set(FAULTS, u64::from(faults), Cell::own(faults_cell(faults)));
         state.undo.clear();
         state
     }
@@ -159,12 +162,28 @@ impl State {
     /// Makes room for the words that the tables know.
     pub(crate) fn grow(&mut self, code: &Code) {
         self.values.resize(code.names.words.len(), 0);
-        self.cells.resize(code.names.words.len(), 0);
+        self.cells.resize(code.names.words.len(), Cell::NONE);
     }
 
-    /// The fingerprint of the whole state.
+    /// The fingerprint of the whole state; of states that differ in the names of buffers only, the same.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        let told = self.signatures.iter().filter(|signature| **signature != 0);
+        told.fold(self.fingerprint, |state, signature| state.wrapping_add(append(*signature, 1)))
+    }
+
+    /// As [`State::fingerprint`], buffers by name.
+    pub(crate) fn exact_fingerprint(&self) -> Fingerprint {
+        (2..).zip(&self.signatures).fold(self.fingerprint, |state, (name, signature)| {
+            state.wrapping_add(append(*signature, name))
+        })
+    }
+
+    #[inline]
+    fn toggle(&mut self, cell: Cell) {
+        match cell.buffer {
+            NOBODY => self.fingerprint ^= cell.hash,
+            buffer => self.signatures[buffer as usize] ^= cell.hash,
+        }
     }
 
     /// The value of a word.
@@ -174,16 +193,25 @@ impl State {
     }
 
     #[inline]
-    fn set(&mut self, word: u32, value: u64, cell: Fingerprint) {
+    fn set(&mut self, word: u32, value: u64, cell: Cell) {
         let index = word as usize;
         let (old, old_cell) = (self.values[index], self.cells[index]);
         if old == value {
             return;
         }
         self.undo.push(Undo { word, value: old, cell: old_cell });
-        self.fingerprint ^= old_cell ^ cell;
+        self.toggle(old_cell);
+        self.toggle(cell);
         self.values[index] = value;
         self.cells[index] = cell;
+    }
+
+    /// Adds what a thread at a stop has observed of buffers to their signatures, or takes it away.
+    #[inline]
+    fn tell(&mut self, code: &Code, stop: u32) {
+        for cell in &code.stops[stop as usize].told {
+            self.toggle(*cell);
+        }
     }
 
     /// To come back here after a step of a thread.
@@ -199,11 +227,19 @@ impl State {
     }
 
     /// Takes back what was done since.
-    pub(crate) fn back_to(&mut self, mark: &Mark) {
+    pub(crate) fn back_to(&mut self, code: &Code, mark: &Mark) {
         while self.undo.len() > mark.undo {
             let Some(Undo { word, value, cell }) = self.undo.pop() else { break };
             self.values[word as usize] = value;
-            self.cells[word as usize] = cell;
+            let new = std::mem::replace(&mut self.cells[word as usize], cell);
+            if new.buffer != NOBODY || cell.buffer != NOBODY {
+                self.toggle(new);
+                self.toggle(cell);
+            }
+        }
+        if self.threads[mark.thread] != mark.stop {
+            self.tell(code, self.threads[mark.thread]);
+            self.tell(code, mark.stop);
         }
         self.fingerprint = mark.fingerprint;
         self.threads.truncate(mark.threads);
@@ -301,7 +337,7 @@ impl State {
                     self.touched.push((word, !counts));
                     let old = self.value(word);
                     if let Some(new) = op.apply(old) {
-                        self.set(word, new, cell(code.names.words[word as usize].name, new));
+                        self.set(word, new, code.names.cell(word, new));
                     }
                     code.kid(kids, old.min(most))
                 }
@@ -340,7 +376,7 @@ impl State {
                         self.touched.push((FAULTS, true));
                         fails = choices.next();
                         if fails {
-                            self.set(FAULTS, u64::from(left - 1), faults_cell(left - 1));
+                            self.set(FAULTS, u64::from(left - 1), Cell::own(faults_cell(left - 1)));
                         }
                     }
                     code.kid(kids, u64::from(fails))
@@ -349,8 +385,8 @@ impl State {
                     let object = &code.names.objects[*object as usize];
                     let count = count_word(object.kind);
                     self.touched.push((count, false));
-                    self.set(object.live, 1, object.cell);
-                    self.set(count, self.value(count) + 1, 0);
+                    self.set(object.live, 1, Cell::own(object.cell));
+                    self.set(count, self.value(count) + 1, Cell::NONE);
                     *next
                 }
                 Node::Free { object, next } => {
@@ -361,10 +397,10 @@ impl State {
                     self.touched.push((object.live, true));
                     let count = count_word(object.kind);
                     self.touched.push((count, false));
-                    self.set(object.live, 0, 0);
-                    self.set(count, self.value(count) - 1, 0);
+                    self.set(object.live, 0, Cell::NONE);
+                    self.set(count, self.value(count) - 1, Cell::NONE);
                     for word in &object.words {
-                        self.set(*word, 0, 0);
+                        self.set(*word, 0, Cell::NONE);
                     }
                     *next
                 }
@@ -394,6 +430,8 @@ impl State {
                         self.touched.push((end.slot_word, true));
                     }
                     self.fingerprint ^= from.hash ^ end.hash;
+                    self.tell(code, self.threads[thread]);
+                    self.tell(code, *stop);
                     self.threads[thread] = *stop;
                     return Walk::Done;
                 }

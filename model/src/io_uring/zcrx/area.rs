@@ -8,7 +8,7 @@ use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem, page_pool_un
 use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
 use crate::quirk::{Quirk, Quirks};
 use crate::revision::Defect;
-use crate::uaccess::{copy_from_user, copy_to_user};
+use crate::uaccess::{copy_from_user, copy_to_user, copy_to_user_nofault, fault_in_writeable};
 use crate::user::mem::AreaMem;
 
 /// `niov_shift`: a buffer is a page.
@@ -35,6 +35,7 @@ pub struct Area<P: Platform> {
     /// The ring that each buffer was handed to last, plus one; only with S3.
     handed_to: Vec<P::Atomic>,
     free_count: P::Plain,
+    /// Indices, plus one: zero is no name of a buffer, so that all of them are alike.
     freelist: Vec<P::Plain>,
     is_mapped: P::Plain,
     /// The pinned memory.
@@ -212,11 +213,19 @@ pub async fn zcrx_ctrl_add_area<P: Platform>(
     if reg.quirks.has(Quirk::OpResv) || reg.quirks.has(Quirk::AreaToken) {
         return Err(-EINVAL);
     }
+    let waits_under_lock = ifq.kernel.has(Defect::AddAreaLock);
+    if !waits_under_lock {
+        fault_in_writeable(&ifq.kernel).await;
+    }
     let _guard = ifq.pp_lock.lock().await;
     if ifq.dev.get() != 0 && ifq.netdev.get() == 0 {
         return Err(-EFAULT);
     }
-    copy_to_user(&ifq.kernel).await?;
+    if waits_under_lock {
+        copy_to_user(&ifq.kernel).await?;
+    } else {
+        copy_to_user_nofault::<P>()?;
+    }
     reg.mem.set_token(zcrx_area_id_to_token(ifq.nr_areas() as u32));
     __zcrx_create_area(ifq, reg).await
 }
@@ -305,7 +314,7 @@ fn alloc_area<P: Platform>(
         user_refs: (0..nr).map(|_| P::atomic("niov.user_refs", 0)).collect(),
         handed_to: (0..remembers).map(|_| P::atomic("niov.handed_to", 0)).collect(),
         free_count: P::plain("free_count", u64::from(nr)),
-        freelist: (0..nr).map(|i| P::plain("freelist", u64::from(i))).collect(),
+        freelist: (0..nr).map(|i| P::plain("freelist", u64::from(i) + 1)).collect(),
         is_mapped: P::plain("is_mapped", u64::from(is_mapped)),
         mem: mem.clone(),
     })
@@ -389,11 +398,16 @@ fn check_all_free<P: Platform>(area: &Area<P>) {
 }
 
 /// `zcrx_get_free_niov`. Under `alloc_lock`.
+///
+/// Divergence from Linux: what is above the top of the list is cleared. Nobody reads it before it is
+/// written, and states that differ in nothing else are the same.
 pub fn zcrx_get_free_niov<P: Platform>(area: &Ptr<P, Area<P>>) -> Option<NiovRef<P>> {
     area.ifq.alloc_lock.assert_held();
     let count = area.free_count.get().checked_sub(1)?;
     area.free_count.set(count);
-    let idx = area.freelist[count as usize].get() as u32;
+    let slot = &area.freelist[count as usize];
+    let idx = slot.get() as u32 - 1;
+    slot.set(0);
     Some(NiovRef { area: area.clone(), idx })
 }
 
@@ -406,7 +420,7 @@ pub async fn io_zcrx_return_niov_freelist<P: Platform>(niov: &NiovRef<P>) {
         P::violation(Invariant::I6, format_args!("{niov:?} returned to a full free list"));
         return;
     }
-    area.freelist[count as usize].set(u64::from(niov.idx));
+    area.freelist[count as usize].set(u64::from(niov.idx) + 1);
     area.free_count.set(count + 1);
 }
 

@@ -11,9 +11,11 @@ use crate::exec::{MAX_STEPS, Program, run};
 use crate::explore::{Exploration, Limits, search};
 use crate::schedule::Random;
 use crate::shortest::{self, Shortest};
+use crate::symmetry::Symmetry;
 
 fn program(main: &dyn Fn() -> Main, max_steps: u64) -> Program<'_> {
-    Program { main, faults: &[], max_faults: 0, max_steps, tolerated: &[] }
+    let symmetry = Symmetry::NONE;
+    Program { main, faults: &[], max_faults: 0, symmetry, max_steps, tolerated: &[] }
 }
 
 fn shortest(main: &dyn Fn() -> Main, wanted: Option<Invariant>, limits: &Limits) -> Shortest {
