@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use ifq_model::invariant::Invariant;
-use ifq_model::outcome::Outcome;
-use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
+use ifq_model::outcome::{Outcome, Value};
+use ifq_model::platform::{AtomicWord, Kind, ObjPtr, Order, Platform, Rmw, WaitWord};
 use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 use ifq_sim::det::Det;
@@ -156,6 +156,54 @@ fn symmetry_of_a_kernel_that_scrubs_in_order_finds_no_more_states_than_there_are
         }
     }
     assert!(found < by_name, "{found} of {by_name} states differ in more than names");
+}
+
+struct Late {
+    gate: <Det as Platform>::Gate,
+}
+
+/// A thread waits for a word that another one makes, and that is high enough at once.
+async fn late_gate() -> Outcome {
+    let x = Rc::new(Det::atomic("x", 0));
+    let seen = Rc::new(Det::atomic("seen", 0));
+    let pointer = Rc::new(Det::gate("pointer", 0));
+    let ended = Rc::new(Det::gate("ended", 0));
+    spawn(1, "maker", {
+        let (pointer, ended) = (pointer.clone(), ended.clone());
+        async move {
+            let late = Det::alloc(Kind::Req, 0, || Late { gate: Det::gate("late", 1) });
+            pointer.rmw(Rmw::Add(late.to_word())).await;
+            ended.poke(Rmw::Add(1));
+        }
+    });
+    spawn(2, "waiter", {
+        let (x, pointer, ended) = (x.clone(), pointer.clone(), ended.clone());
+        async move {
+            let word = pointer.wait_until(1).await;
+            if let Some(late) = Det::from_word::<Late>(word) {
+                late.gate.wait_until(1).await;
+            }
+            x.store(1, Order::Relaxed).await;
+            ended.poke(Rmw::Add(1));
+        }
+    });
+    spawn(3, "reader", {
+        let (x, seen, ended) = (x.clone(), seen.clone(), ended.clone());
+        async move {
+            seen.poke(x.load(Order::Relaxed).await);
+            ended.poke(Rmw::Add(1));
+        }
+    });
+    ended.wait_until(3).await;
+    Outcome(vec![Value::Number(seen.peek().cast_signed())])
+}
+
+#[test]
+fn a_word_that_is_made_later_lets_on_who_waits_for_it() {
+    let outcomes = |limits: Limits| ifq_sim::program::explore(late_gate, &limits).outcomes;
+    let plain = outcomes(none());
+    assert_eq!(plain.len(), 2);
+    assert_eq!(outcomes(Limits { persistent_sets: true, ..none() }), plain);
 }
 
 #[test]

@@ -513,10 +513,16 @@ impl Steps {
                         steps.starts.push(*stop);
                         *next
                     }
-                    Node::New { next, .. }
-                    | Node::Plain { next, .. }
-                    | Node::Release { next, .. }
-                    | Node::Root { next } => *next,
+                    Node::New { word, what, next } => {
+                        if let Ok(index) = awaited.binary_search(word) {
+                            raises[index] = Raise { found: Some(0), ..raises[index] };
+                            raises[index].write(code.cells[*what as usize].0);
+                        }
+                        *next
+                    }
+                    Node::Plain { next, .. } | Node::Release { next, .. } | Node::Root { next } => {
+                        *next
+                    }
                     Node::Boundary { root } => *root,
                     Node::Stop { stop } => {
                         let ends = &code.stops[*stop as usize];
