@@ -38,8 +38,16 @@ struct Received {
     in_order: bool,
     /// Where the stream of this run begins.
     begin: u64,
-    /// Begin and end of each part, in the order of arrival.
-    parts: Vec<(u64, u64)>,
+    /// In the order of arrival.
+    parts: Vec<Part>,
+}
+
+/// Bytes that came together.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Where in the stream they may have been: a few bytes can be found at several positions.
+    positions: Vec<u64>,
+    len: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -91,7 +99,7 @@ impl Connection {
             (far.ended, far.sent)
         };
         let mut received = lock(&self.received);
-        let taken: u64 = received.parts.iter().map(|part| part.1 - part.0).sum();
+        let taken: u64 = received.parts.iter().map(|part| part.len).sum();
         let mut left = sent.checked_sub(received.begin + taken)?;
         self.near.set_nonblocking(true).ok()?;
         let mut bytes = [0; 4096];
@@ -155,29 +163,48 @@ impl Connection {
     pub(super) fn accept(&self, bytes: &[u8]) -> Option<u64> {
         let sent = lock(&self.far).sent;
         let mut received = lock(&self.received);
-        let position = received.place(self.number, bytes, sent)?;
-        received.parts.push((position, position + bytes.len() as u64));
-        Some(position)
+        let part = received.place(self.number, bytes, sent)?;
+        let position = part.positions.first().copied();
+        received.parts.push(part);
+        position
     }
 }
 
 impl Received {
-    fn place(&self, socket: u8, bytes: &[u8], sent: u64) -> Option<u64> {
+    fn place(&self, socket: u8, bytes: &[u8], sent: u64) -> Option<Part> {
         let len = bytes.len() as u64;
         let fits = |position: u64| {
             position + len <= sent
                 && bytes.iter().zip(position..).all(|(byte, at)| *byte == pattern::byte(socket, at))
         };
         if self.in_order {
-            let next = self.parts.last().map_or(self.begin, |part| part.1);
-            return fits(next).then_some(next);
+            let next = self.begin + self.parts.iter().map(|part| part.len).sum::<u64>();
+            return fits(next).then(|| Part { positions: vec![next], len });
         }
         // Rings take turns at the socket, and their completions are looked at in any order.
-        (self.begin..=sent.saturating_sub(len)).find(|&position| {
-            fits(position)
-                && self.parts.iter().all(|part| position + len <= part.0 || part.1 <= position)
-        })
+        let positions = (self.begin..=sent.saturating_sub(len)).filter(|at| fits(*at)).collect();
+        let part = Part { positions, len };
+        let mut all: Vec<&Part> = self.parts.iter().chain([&part]).collect();
+        // Those with the fewest positions first.
+        all.sort_by_key(|part| part.positions.len());
+        fit_together(&all, &mut Vec::new()).then_some(part)
     }
+}
+
+/// Whether each part has a position of its own beside those that are taken.
+fn fit_together(parts: &[&Part], taken: &mut Vec<(u64, u64)>) -> bool {
+    let Some((part, rest)) = parts.split_first() else { return true };
+    part.positions.iter().any(|begin| {
+        let end = begin + part.len;
+        let free = taken.iter().all(|(other, other_end)| end <= *other || *other_end <= *begin);
+        if !free {
+            return false;
+        }
+        taken.push((*begin, end));
+        let fit = fit_together(rest, taken);
+        taken.pop();
+        fit
+    })
 }
 
 fn bytes_received(info: &[u8; 256]) -> u64 {
@@ -237,6 +264,22 @@ mod tests {
         assert_eq!(connection.accept(&pattern::bytes(1, 32, 32)), Some(32));
         assert_eq!(connection.accept(&pattern::bytes(1, 0, 32)), Some(0));
         assert_eq!(connection.accept(&pattern::bytes(1, 32, 32)), None);
+    }
+
+    #[test]
+    fn one_byte_that_is_found_earlier_too_leaves_room_for_what_came_there() {
+        let of_socket = |at| pattern::byte(1, at);
+        let same = |late: &u64| (0..*late).any(|early| of_socket(early) == of_socket(*late));
+        let late = (32..4096).find(same).expect("a byte comes again");
+        let connection = connect(1, false);
+        assert_eq!(connection.send(4096), 0);
+        assert!(connection.accept(&pattern::bytes(1, late, 1)).is_some());
+        assert_eq!(connection.accept(&pattern::bytes(1, 0, late as usize)), Some(0));
+        assert_eq!(
+            connection.accept(&pattern::bytes(1, 0, late as usize)),
+            None,
+            "it came already"
+        );
     }
 
     #[test]
