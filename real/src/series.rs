@@ -30,6 +30,7 @@ const EXPORT: Known = (Defect::M6, "failed-export-has-published-nothing");
 const STALL: Known = (Defect::M7, "stream-goes-on-after-a-lack-of-buffers");
 const UREF: Known = (Defect::UrefRace, "scrub-races-with-refill");
 const UNINSTALL: Known = (Defect::UninstallRace, "the-device-goes-while-a-ring-exits");
+const ADD_AREA: Known = (Defect::AddAreaLock, "a-page-fault-of-one-ring-holds-up-another");
 
 /// All series whose zcrx the model has, oldest first.
 ///
@@ -65,7 +66,7 @@ pub const SERIES: &[Series] = &[
         mended: &[(Defect::M7, 10)],
         known: &[STALL, UNINSTALL],
     },
-    Series { version: (7, 3), revision: Revision::Import73, mended: &[], known: &[] },
+    Series { version: (7, 3), revision: Revision::Import73, mended: &[], known: &[ADD_AREA] },
 ];
 
 impl Series {
