@@ -73,8 +73,8 @@ fn unknown_words_name_the_nearest() {
     refused_steps("setup\n A: »regster nodev", "did you mean `register`?", "`shutdown`");
     refused_steps("setup\n x = »qqq", "unknown verb `qqq`", "`register`, `clone`, `export`");
     refused(
-        "test t\nrevision »import-7.4\n",
-        "unknown revision `import-7.4` (did you mean `import-7.1`?)",
+        "test t\nrevision »import-7.33\n",
+        "unknown revision `import-7.33` (did you mean `import-7.3`?)",
         "`import-7.3`",
     );
     refused(&format!("{HEAD}fault »copy-user\n"), "did you mean `copy-to-user`?", "`ifq-alloc`");
