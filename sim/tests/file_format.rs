@@ -81,7 +81,7 @@ fn unknown_words_name_the_nearest() {
     refused(&format!("{HEAD}expect violates »I12\n"), "unknown invariant `I12`", "`I11`");
     refused(&format!("{HEAD}expect holds with »early\n"), "unknown defect `early`", "`P1`");
     refused(&format!("{HEAD}expect holds without »M9\n"), "unknown defect `M9`", "`P1`");
-    refused(&format!("{HEAD}expect holds on »import-7.4\n"), "mean `import-7.1`?", "`proxy-v1`");
+    refused(&format!("{HEAD}expect holds on »import-7.33\n"), "mean `import-7.3`?", "`proxy-v1`");
     refused("test t\nshows P1 »N7\n", "unknown entry `N7`", "`P1`");
     refused(&format!("{HEAD}ring C with »no-cqe\n"), "did you mean `no-cqe32`?", "`no-defer`");
     refused_shared("thread a\n A: arm ifq »coyp", "did you mean `copy`?", "`alloc-fail`");
