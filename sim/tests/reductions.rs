@@ -20,7 +20,7 @@ use ifq_sim::symmetry::{Named, Symmetry};
 use ifq_sim::{file, reference};
 
 /// States up to which the plain search is quick enough for a test.
-const SMALL: u64 = 3_000;
+const SMALL: u64 = 1_000;
 
 fn library() -> impl Iterator<Item = (Test, Variant)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
@@ -32,6 +32,19 @@ fn library() -> impl Iterator<Item = (Test, Variant)> {
         let variants = test.variants();
         variants.into_iter().map(move |variant| (test.clone(), variant))
     })
+}
+
+/// Each file on the last of its kernels on which it holds.
+fn newest_that_hold() -> impl Iterator<Item = (Test, Variant)> {
+    let holds = |(test, variant): &(Test, Variant)| test.expected(variant).is_none();
+    let mut newest: Vec<(Test, Variant)> = Vec::new();
+    for (test, variant) in library().filter(holds) {
+        match newest.last_mut().filter(|(last, _)| last.name == test.name) {
+            Some(last) => *last = (test, variant),
+            None => newest.push((test, variant)),
+        }
+    }
+    newest.into_iter()
 }
 
 /// What must not depend on how it was searched. A search ends with a violation: the outcomes that it
@@ -80,7 +93,7 @@ fn every_way_to_search_gives_the_verdict_and_the_outcomes_of_the_plain_search() 
 #[test]
 fn sleep_sets_leave_out_no_state_and_persistent_sets_some() {
     let (mut plain, mut asleep, mut persistent) = (0, 0, 0);
-    for (test, variant) in library().filter(|(test, variant)| test.expected(variant).is_none()) {
+    for (test, variant) in newest_that_hold() {
         let explore = |limits: Limits| explore(&test, &variant, &limits, &mut |_| {});
         let all = explore(none());
         let sleeping = explore(Limits { sleep_sets: true, ..none() });
@@ -145,7 +158,7 @@ fn symmetry_finds_as_many_states_as_the_plain_search_has_without_names_of_buffer
 #[test]
 fn symmetry_of_a_kernel_that_scrubs_in_order_finds_no_more_states_than_there_are() {
     let (mut by_name, mut found) = (0, 0);
-    for (test, variant) in library().filter(|(test, variant)| test.expected(variant).is_none()) {
+    for (test, variant) in newest_that_hold() {
         let explore = |limits: Limits| explore(&test, &variant, &limits, &mut |_| {});
         let plain = explore(Limits { orbits: true, max_states: SMALL, ..none() });
         if plain.exhaustive {
@@ -208,20 +221,24 @@ fn a_word_that_is_made_later_lets_on_who_waits_for_it() {
 
 #[test]
 fn two_processors_count_what_one_counts() {
-    for (test, variant) in library().filter(|(test, variant)| test.expected(variant).is_none()) {
+    for (test, variant) in newest_that_hold() {
         for persistent_sets in [false, true] {
             let one = Limits { small: 300, persistent_sets, ..Limits::default() };
             let [one, two] = [one, Limits { workers: 2, ..one }]
                 .map(|limits| explore(&test, &variant, &limits, &mut |_| {}));
-            let counts = |e: &Exploration| (e.states, e.transitions, e.passes);
-            assert_eq!(counts(&one), counts(&two), "{} on {variant}", test.name);
+            assert_eq!(essence(one.clone()), essence(two.clone()), "{} on {variant}", test.name);
+            // Which threads are enough depends on what was learned, and that on who met it first.
+            let counts = |e: &Exploration| (e.states, e.transitions);
+            if !persistent_sets {
+                assert_eq!(counts(&one), counts(&two), "{} on {variant}", test.name);
+            }
         }
     }
 }
 
 #[test]
 fn without_a_bound_on_preemptions_that_matters_the_bounded_search_is_complete() {
-    for (test, variant) in library().filter(|(test, variant)| test.expected(variant).is_none()) {
+    for (test, variant) in newest_that_hold() {
         let plain = explore(&test, &variant, &none(), &mut |_| {});
         if plain.states > SMALL {
             continue;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Reached;
 use super::future::Futures;
-use super::persistent::Persistent;
+use super::persistent::{Persistent, Smallest};
 use super::sleep::{Asleep, Touched};
 use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
@@ -390,8 +390,36 @@ impl<'a> Dfs<'a> {
             self.futures = Some(Arc::new(Futures::new(&self.code)));
             self.refresh = self.code.stops.len() * 3 / 2;
         }
-        let futures = self.futures.as_ref()?;
-        self.persistent.smallest(&self.code, futures, &mut self.state, enabled)
+        let futures = self.futures.clone()?;
+        let smallest =
+            |dfs: &mut Self| dfs.persistent.smallest(&dfs.code, &futures, &mut dfs.state, enabled);
+        match smallest(self) {
+            Smallest::Set(set) => Some(set),
+            Smallest::All => None,
+            Smallest::Unknown => {
+                // What is found must not depend on what this processor has met before.
+                for thread in enabled {
+                    self.learn_step(*thread as usize);
+                }
+                match smallest(self) {
+                    Smallest::Set(set) => Some(set),
+                    Smallest::All | Smallest::Unknown => None,
+                }
+            }
+        }
+    }
+
+    /// Learns the next step of a thread, whatever fails in it.
+    fn learn_step(&mut self, thread: usize) {
+        let mark = self.state.mark(thread);
+        let mut choices = Choices::default();
+        loop {
+            let walk = self.step(thread, &mark, &mut choices);
+            self.state.back_to(&self.code, &mark);
+            if walk != Walk::Done || !choices.advance() {
+                return;
+            }
+        }
     }
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.
@@ -483,7 +511,10 @@ impl<'a> Dfs<'a> {
     /// What needs not be tried after the step that was just done.
     fn fall_asleep(&mut self, index: usize, thread: usize) {
         let mut touched = Touched::default();
-        for (word, write) in &self.state.touched {
+        let counted = self.state.counted.iter().map(|word| (*word, false));
+        let looks =
+            self.state.touched.iter().map(|(word, write)| self.code.names.touch(*word, *write));
+        for (word, write) in &looks.chain(counted).collect::<Vec<_>>() {
             touched.add(*word, *write);
             let live = self.code.names.words[*word as usize].live;
             if live != ALWAYS {

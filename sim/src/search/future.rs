@@ -45,6 +45,8 @@ pub(crate) struct Futures {
     touched: Vec<u64>,
     written: Vec<u64>,
     words: usize,
+    /// By word: whether threads add to it without a look.
+    counts: Vec<bool>,
     /// The locks that are held at a stop.
     held: Vec<u64>,
     /// Words that are waited for, in order.
@@ -114,6 +116,7 @@ impl Futures {
             touched,
             written,
             words,
+            counts: code.names.words.iter().map(|word| word.counts).collect(),
             held,
             awaited,
             raises,
@@ -234,6 +237,11 @@ impl Futures {
                 && access.locks & locks == 0
                 && bit_of(&self.bits, self.stride, stop as usize, bit)
         })
+    }
+
+    /// As [`crate::det::record::Names::touch`], by what was known here.
+    pub(crate) fn touch(&self, word: u32, write: bool) -> (u32, bool) {
+        (word, write || self.counts.get(word as usize).copied().unwrap_or(false))
     }
 
     /// The locks that are held at a stop; `None` if the stop was met since.

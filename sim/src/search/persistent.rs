@@ -23,6 +23,17 @@ enum Grown {
     Unknown,
 }
 
+/// The threads that are enough in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Smallest {
+    /// These, as bits.
+    Set(u64),
+    /// No fewer than all.
+    All,
+    /// The tables do not know enough, or something breaks here.
+    Unknown,
+}
+
 /// Looks for the smallest persistent set of a state.
 #[derive(Debug, Default)]
 pub(crate) struct Persistent {
@@ -32,16 +43,16 @@ pub(crate) struct Persistent {
 }
 
 impl Persistent {
-    /// The threads of `enabled` that are enough, if not all are needed.
+    /// The threads of `enabled` that are enough.
     pub(crate) fn smallest(
         &mut self,
         code: &Code,
         futures: &Futures,
         state: &mut State,
         enabled: &[u32],
-    ) -> Option<u64> {
+    ) -> Smallest {
         if state.threads.len() > MOST {
-            return None;
+            return Smallest::All;
         }
         // In an order that is the state's own, however it was reached.
         let mut seeds = std::mem::take(&mut self.seeds);
@@ -61,8 +72,8 @@ impl Persistent {
                 Grown::Set(set, members) => (best, size) = (Some(set), members),
                 Grown::TooLarge => {}
                 Grown::Unknown => {
-                    best = None;
-                    break;
+                    self.seeds = seeds;
+                    return Smallest::Unknown;
                 }
             }
             if size == 1 {
@@ -70,7 +81,7 @@ impl Persistent {
             }
         }
         self.seeds = seeds;
-        best
+        best.map_or(Smallest::All, Smallest::Set)
     }
 
     fn grow(
@@ -100,8 +111,10 @@ impl Persistent {
                     held = 0;
                     self.touched.push((word, true));
                 }
-                Some((word, write)) if !whole => self.touched.push(code.names.touch(word, write)),
-                _ if whole && !self.try_step(code, state, thread) => return Grown::Unknown,
+                Some((word, write)) if !whole => self.touched.push(futures.touch(word, write)),
+                _ if whole && !self.try_step(code, futures, state, thread) => {
+                    return Grown::Unknown;
+                }
                 _ => {}
             }
             for other in 0..state.threads.len() {
@@ -118,7 +131,13 @@ impl Persistent {
     }
 
     /// Notes what the next step of a thread touches, whatever fails in it.
-    fn try_step(&mut self, code: &Code, state: &mut State, thread: usize) -> bool {
+    fn try_step(
+        &mut self,
+        code: &Code,
+        futures: &Futures,
+        state: &mut State,
+        thread: usize,
+    ) -> bool {
         let mark = state.mark(thread);
         let mut choices = Choices::default();
         loop {
@@ -127,7 +146,8 @@ impl Persistent {
             if walk != Walk::Done {
                 return false;
             }
-            self.touched.extend_from_slice(&state.touched);
+            self.touched.extend(state.touched.iter().map(|(word, w)| futures.touch(*word, *w)));
+            self.touched.extend(state.counted.iter().map(|word| (*word, false)));
             if !choices.advance() {
                 return true;
             }

@@ -136,6 +136,8 @@ pub(crate) struct State {
     pub(crate) footprint: Footprint,
     /// Words that the last step touched, and whether it changed them.
     pub(crate) touched: Vec<(u32, bool)>,
+    /// Words that it added to without a look.
+    pub(crate) counted: Vec<u32>,
 }
 
 impl State {
@@ -151,6 +153,7 @@ impl State {
             undo: Vec::new(),
             footprint: Footprint::default(),
             touched: Vec::new(),
+            counted: Vec::new(),
         };
         state.grow(code);
         state.values[ALWAYS as usize] = 1;
@@ -317,6 +320,7 @@ impl State {
         choices.position = 0;
         self.footprint.clear();
         self.touched.clear();
+        self.counted.clear();
         self.last = thread;
         let mut at = from.next;
         loop {
@@ -326,7 +330,7 @@ impl State {
                     if self.dead(code, *word) {
                         return Walk::Broken;
                     }
-                    self.touched.push(code.names.touch(*word, false));
+                    self.touched.push((*word, false));
                     code.kid(kids, self.value(*word))
                 }
                 Node::Update { update, kids } => {
@@ -334,7 +338,10 @@ impl State {
                     if self.dead(code, word) {
                         return Walk::Broken;
                     }
-                    self.touched.push((word, !counts));
+                    match counts {
+                        true => self.counted.push(word),
+                        false => self.touched.push((word, true)),
+                    }
                     let old = self.value(word);
                     if let Some(new) = op.apply(old) {
                         self.set(word, new, code.names.cell(word, new));
