@@ -244,14 +244,16 @@ fn qemu_leaves_nothing_behind_when_the_tool_or_the_guest_is_killed() {
 }
 
 #[test]
-#[ignore = "takes about five minutes"]
+#[ignore = "not run by default: each moment is an emulated boot, some five minutes in all; \
+            cargo test -p ifq-real --test robust -- --ignored runs it"]
 fn qemu_leaves_nothing_behind_at_twenty_moments() {
     torment("qemu:7.3", 20, Duration::from_secs(20));
 }
 
 /// A fetch that was killed may leave its directory in the cache until the next one; nothing else.
 #[test]
-#[ignore = "fetches kernels again and again"]
+#[ignore = "not run by default: downloads a kernel seven times from the mirror; \
+            cargo test -p ifq-real --test robust -- --ignored runs it"]
 fn a_fetch_that_is_killed_is_swept_away_by_the_next() {
     let mut place = Place::new();
     let cache = place.dir.path().join("cache");
