@@ -127,7 +127,7 @@ pub(crate) struct Dfs<'a> {
     pub(crate) code: Code,
     pub(crate) visited: Visited,
     /// The same without the names of buffers, if those are to be counted.
-    orbits: Visited,
+    orbits: Option<Visited>,
     state: State,
     frames: Vec<Frame>,
     todo: Vec<u32>,
@@ -170,7 +170,7 @@ impl<'a> Dfs<'a> {
             program,
             code,
             visited,
-            orbits: Visited::new(),
+            orbits: manner.orbits.then(Visited::new),
             state: start.clone(),
             frames: Vec::new(),
             todo: Vec::new(),
@@ -346,8 +346,8 @@ impl<'a> Dfs<'a> {
             true => self.state.exact_fingerprint(),
             false => self.state.fingerprint(),
         };
-        if self.manner.orbits {
-            self.counts.orbits += u64::from(self.orbits.insert(self.state.fingerprint()));
+        if let Some(orbits) = &mut self.orbits {
+            self.counts.orbits += u64::from(orbits.insert(self.state.fingerprint()));
         }
         if let Some(reached) = &mut self.reached {
             if reached.counts_preemptions() {
@@ -390,22 +390,26 @@ impl<'a> Dfs<'a> {
             self.futures = Some(Arc::new(Futures::new(&self.code)));
             self.refresh = self.code.stops.len() * 3 / 2;
         }
-        let futures = self.futures.clone()?;
-        let smallest =
-            |dfs: &mut Self| dfs.persistent.smallest(&dfs.code, &futures, &mut dfs.state, enabled);
-        match smallest(self) {
-            Smallest::Set(set) => Some(set),
-            Smallest::All => None,
-            Smallest::Unknown => {
-                // What is found must not depend on what this processor has met before.
-                for thread in enabled {
-                    self.learn_step(*thread as usize);
-                }
-                match smallest(self) {
-                    Smallest::Set(set) => Some(set),
-                    Smallest::All | Smallest::Unknown => None,
-                }
+        let mut smallest = self.smallest(enabled);
+        if smallest == Smallest::Unknown {
+            // What is found must not depend on what this processor has met before.
+            for thread in enabled {
+                self.learn_step(*thread as usize);
             }
+            smallest = self.smallest(enabled);
+        }
+        match smallest {
+            Smallest::Set(set) => Some(set),
+            Smallest::All | Smallest::Unknown => None,
+        }
+    }
+
+    fn smallest(&mut self, enabled: &[u32]) -> Smallest {
+        match &self.futures {
+            Some(futures) => {
+                self.persistent.smallest(&self.code, futures, &mut self.state, enabled)
+            }
+            None => Smallest::All,
         }
     }
 
@@ -511,12 +515,12 @@ impl<'a> Dfs<'a> {
     /// What needs not be tried after the step that was just done.
     fn fall_asleep(&mut self, index: usize, thread: usize) {
         let mut touched = Touched::default();
+        let names = &self.code.names;
+        let looks = self.state.touched.iter().map(|(word, write)| names.touch(*word, *write));
         let counted = self.state.counted.iter().map(|word| (*word, false));
-        let looks =
-            self.state.touched.iter().map(|(word, write)| self.code.names.touch(*word, *write));
-        for (word, write) in &looks.chain(counted).collect::<Vec<_>>() {
-            touched.add(*word, *write);
-            let live = self.code.names.words[*word as usize].live;
+        for (word, write) in looks.chain(counted) {
+            touched.add(word, write);
+            let live = names.words[word as usize].live;
             if live != ALWAYS {
                 touched.add(live, false);
             }

@@ -311,21 +311,9 @@ impl Futures {
         if self.gate_bits_of(first).all(|bits| bits == 0) {
             return false;
         }
-        self.conflicts_behind(code, state, other, set, (touched, locks))
-    }
-
-    /// The same, behind the next gates: as far as they can be passed.
-    fn conflicts_behind(
-        &self,
-        code: &Code,
-        state: &State,
-        other: usize,
-        set: u64,
-        (touched, locks): (&[(u32, bool)], u64),
-    ) -> bool {
+        // Behind the next gates, as far as they can be passed.
         let n = self.awaited.len();
         let near = |stop: u32| &self.near_raises[stop as usize * n..(stop as usize + 1) * n];
-        let first = state.threads[other];
         // What the thread adds on the way, on all ways together.
         let mut own: Vec<u64> = near(first).iter().map(|raise| many(*raise)).collect();
         let mut open: Vec<u64> = self.gate_bits_of(first).collect();

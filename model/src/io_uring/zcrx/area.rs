@@ -406,7 +406,7 @@ pub fn zcrx_get_free_niov<P: Platform>(area: &Ptr<P, Area<P>>) -> Option<NiovRef
     let count = area.free_count.get().checked_sub(1)?;
     area.free_count.set(count);
     let slot = &area.freelist[count as usize];
-    let idx = slot.get() as u32 - 1;
+    let idx = (slot.get() as u32).checked_sub(1)?;
     slot.set(0);
     Some(NiovRef { area: area.clone(), idx })
 }
