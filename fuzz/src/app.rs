@@ -17,9 +17,10 @@
 use std::collections::BTreeSet;
 
 use ifq_model::quirk::{Quirk, Quirks};
-use ifq_model::scenario::{Event, Op, RingId, SocketId, Source, Step, Test, Var, VarId, VarKind};
+use ifq_model::scenario::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
 use ifq_model::spec::Spec;
 use ifq_sim::file::verb;
+use ifq_sim::generate::numbered;
 
 use crate::draw::{Draw, Word};
 
@@ -299,14 +300,8 @@ impl App {
         let last = self.bound.len().checked_sub(1).filter(|_| abrupt && draw.below(2) == 1);
         let var = self.bound.len() as VarId;
         let kind = op.yields();
-        let prefix = match kind {
-            VarKind::Ifq => "ifq",
-            VarKind::Fd => "box",
-            VarKind::Cqe => "c",
-            VarKind::Status => "x",
-        };
         self.remember(&op, var);
-        self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
+        self.test.vars.push(numbered(kind, usize::from(var)));
         Step { op, bind: Some(var), after: last.map(|last| last as VarId).into_iter().collect() }
     }
 

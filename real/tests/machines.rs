@@ -3,6 +3,8 @@
 //! missing, the reason is printed and nothing is claimed.
 #![cfg(target_os = "linux")]
 
+mod race;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -10,6 +12,7 @@ use ifq_model::outcome::{Outcome, Value};
 use ifq_model::scenario::Test;
 use ifq_real::job::{Canary, Job, Reply, Report};
 use ifq_real::machine::{Failure, Host, Machine, Qemu, Series, Uml};
+use race::RACE;
 
 /// The executable under test.
 fn ifq() -> &'static Path {
@@ -62,23 +65,6 @@ setup
   d = a: wait
   a: exit
   g = a: wait
-expect holds
-";
-
-const RACE: &str = "\
-test a-race
-about A box is closed while another ring imports it.
-revision import-7.1 import-7.2 import-7.3
-ring a b
-observe imp y
-
-setup
-  i = a: register nodev buffers=1 entries=1
-  box = a: export i
-thread one
-  imp = b: import box
-thread two
-  y = close box
 expect holds
 ";
 

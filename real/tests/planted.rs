@@ -4,6 +4,8 @@
 //! kernel the reason is printed and nothing is claimed.
 #![cfg(target_os = "linux")]
 
+mod race;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use ifq_real::conform::measure::{Cache, Measured, Options, QUIET_MS, measure};
 use ifq_real::conform::predict::{Explorer, Predict};
 use ifq_real::conform::progress::Progress;
 use ifq_real::machine::Uml;
+use race::RACE;
 
 /// A life of two rings: what each result is, is certain.
 const LIFE: &str = "\
@@ -45,23 +48,6 @@ setup
   e = a: wait
   s: send 20
   g = a: wait
-expect holds
-";
-
-const RACE: &str = "\
-test a-race
-about A box is closed while another ring imports it.
-revision import-7.1 import-7.2 import-7.3
-ring a b
-observe imp y
-
-setup
-  i = a: register nodev buffers=1 entries=1
-  box = a: export i
-thread one
-  imp = b: import box
-thread two
-  y = close box
 expect holds
 ";
 

@@ -4,31 +4,16 @@
 //! session, mounts, temporary files, half a fetch.
 #![cfg(target_os = "linux")]
 
+mod race;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use race::RACE;
 use rustix::process::{Pid, Signal, kill_process};
-
-/// A race that lasts longer than any test.
-const RACE: &str = "\
-test a-race
-about A box is closed while another ring imports it.
-revision import-7.1 import-7.2 import-7.3
-ring a b
-observe imp y
-
-setup
-  i = a: register nodev buffers=1 entries=1
-  box = a: export i
-thread one
-  imp = b: import box
-thread two
-  y = close box
-expect holds
-";
 
 /// How long whatever was killed may take to be gone.
 const GONE: Duration = Duration::from_secs(20);

@@ -1,4 +1,7 @@
-//! The state of the machine: words, objects, threads, and the step that is running.
+//! The state of the machine: words, objects, threads, and what the step that is running does to them.
+
+mod objects;
+mod steps;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -8,13 +11,12 @@ use std::rc::Rc;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::platform::Kind;
-use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::race::Footprint;
 use super::record::{Event as Micro, Recorder, Update};
-use super::threads::{Pending, STEP, Thread, ThreadFuture, operation};
-use super::trace::{Change, Event, Trace};
+use super::threads::{Pending, Thread, ThreadFuture, operation};
+use super::trace::{Change, Trace};
 use crate::schedule::Scheduler;
 
 thread_local! {
@@ -380,75 +382,6 @@ impl Machine {
         }
     }
 
-    // Objects.
-
-    pub(crate) fn begin_object(&mut self, kind: Kind, number: u32) -> (u32, u32) {
-        let thread = &mut self.threads[self.current];
-        let key = (thread.op << NUMBER_BITS | thread.objects_in_op) << KIND_BITS | kind as u32;
-        thread.objects_in_op += 1;
-        let index = self.objects.len() as u32;
-        thread.objects.push((key, index));
-        let pointer = u64::from(thread.slot + 1) << KEY_BITS | u64::from(key);
-        debug_assert!(pointer < 1 << (SLOT_BITS + KEY_BITS));
-        let start = self.values.len() as u32;
-        let (live, target) = (true, None);
-        let words = start..start;
-        self.objects.push(Object { kind, number, live, pointer, words, target });
-        self.live[kind as usize] += 1;
-        // A live object differs from a freed one, also while all its words are zero.
-        self.fingerprint ^= cell(live_name(pointer), 1);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.alloc(pointer, kind);
-        }
-        let outer = std::mem::replace(&mut self.making, index);
-        if self.tracing() && kind != Kind::World {
-            self.note(format!("allocates {}{number}", kind.name()));
-        }
-        (index, outer)
-    }
-
-    pub(crate) fn finish_object(&mut self, index: u32, outer: u32, target: Rc<dyn Any>) -> u64 {
-        let end = self.values.len() as u32;
-        let object = &mut self.objects[index as usize];
-        object.words.end = end;
-        object.target = Some(target);
-        self.making = outer;
-        object.pointer
-    }
-
-    /// The target of a pointer, freed or not.
-    pub(crate) fn target(&self, pointer: u64) -> Option<Rc<dyn Any>> {
-        let slot = (pointer >> KEY_BITS).checked_sub(1)?;
-        let key = (pointer & ((1 << KEY_BITS) - 1)) as u32;
-        let thread = self.threads.iter().find(|t| u64::from(t.slot) == slot)?;
-        let at = thread.objects.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.objects[thread.objects[at].1 as usize].target.clone()
-    }
-
-    pub(crate) fn free(&mut self, pointer: u64) {
-        if self.idle {
-            return;
-        }
-        let Some(index) = self.objects.iter().position(|o| o.pointer == pointer) else { return };
-        self.micro(|r| Micro::Free { object: r.object(index) });
-        let object = &mut self.objects[index];
-        let name = format!("{}{}", object.kind.name(), object.number);
-        if !object.live {
-            self.fail_by_state(Invariant::I2, format!("{name} freed twice"));
-            return;
-        }
-        object.live = false;
-        self.live[object.kind as usize] -= 1;
-        self.fingerprint ^= cell(live_name(pointer), 1);
-        // What freed memory holds cannot be seen any more: it is taken out of the fingerprint.
-        for word in object.words.clone() {
-            self.fingerprint ^= cell(self.names[word as usize], self.values[word as usize]);
-        }
-        if self.tracing() {
-            self.note(format!("frees {name}"));
-        }
-    }
-
     /// How many live objects of a kind there are; an observation.
     pub(crate) fn live(&mut self, kind: Kind) -> usize {
         if self.idle {
@@ -544,139 +477,5 @@ impl Machine {
         if !thread.locks.is_empty() {
             self.fail(Invariant::I4, "a lock is left held at the end of an operation".to_owned());
         }
-    }
-
-    fn enabled(&self, thread: &Thread) -> bool {
-        match thread.pending {
-            Pending::Start | Pending::Access { .. } => true,
-            Pending::Lock { word } => {
-                let holder = self.values[word as usize];
-                // A lock of one's own: runs into the report.
-                holder == 0 || holder == u64::from(thread.slot) + 1
-            }
-            Pending::WaitUntil { word, min, .. } => self.values[word as usize] >= min,
-            Pending::Done => false,
-        }
-    }
-
-    /// The threads that can run, the last one first; empty if none can, also not by giving up.
-    ///
-    /// A thread that was started runs to its first scheduling point at once, without a choice: up
-    /// to there it touches only what is its own, and reads what was there before it was started.
-    pub(crate) fn runnable(&self, out: &mut Vec<usize>) -> bool {
-        out.clear();
-        let last = self.current;
-        if let Some(starts) = self.threads.iter().position(|t| t.pending == Pending::Start) {
-            out.push(starts);
-            return starts == last;
-        }
-        let continues = self.threads.get(last).is_some_and(|t| self.enabled(t));
-        if continues {
-            out.push(last);
-        }
-        let others = (0..self.threads.len()).filter(|t| *t != last);
-        out.extend(others.filter(|t| self.enabled(&self.threads[*t])));
-        if out.is_empty() {
-            let gives_up =
-                |t: &Thread| matches!(t.pending, Pending::WaitUntil { quiesce: true, .. });
-            // The kernel's timeouts are shorter than those of user space, and the thread that
-            // runs set-up and end waits longest.
-            let patience = |t: &usize| match self.threads[*t].slot {
-                0 => 2,
-                slot if slot < FIRST_KERNEL_SLOT => 1,
-                _ => 0,
-            };
-            let waiting = (0..self.threads.len()).filter(|t| gives_up(&self.threads[*t]));
-            out.extend(waiting.min_by_key(patience));
-        }
-        continues
-    }
-
-    /// The fingerprint of the whole state, at a scheduling point.
-    pub(crate) fn state(&self) -> Fingerprint {
-        let slot = self.threads.get(self.last_footprint.thread).map_or(0, |t| t.slot);
-        self.state_without_step() ^ self.last_footprint.fingerprint(slot)
-    }
-
-    /// As [`Machine::state`], whatever the last step was.
-    pub(crate) fn state_without_step(&self) -> Fingerprint {
-        let threads = self.threads.iter().filter(|t| t.pending != Pending::Done);
-        threads.fold(self.fingerprint ^ faults_cell(self.faults_left), |state, thread| {
-            state ^ thread.local_state()
-        })
-    }
-
-    /// Prepares a step of a thread. Its future is returned, to be polled outside the borrow.
-    pub(crate) fn begin_step(&mut self, index: usize) -> Option<ThreadFuture> {
-        self.current = index;
-        self.footprint.begin(index);
-        let thread = &self.threads[index];
-        let pending = thread.pending;
-        self.grant = match pending {
-            Pending::Start | Pending::Done => Grant::None,
-            Pending::WaitUntil { quiesce: true, .. } if !self.enabled(thread) => Grant::TimedOut,
-            _ => Grant::Access,
-        };
-        if self.tracing() {
-            let function = thread.functions.last().copied().unwrap_or("").to_owned();
-            let action = self.describe(pending);
-            let (changes, notes) = (Vec::new(), Vec::new());
-            let event = Event { thread: index, function, action, changes, notes };
-            self.trace.get_or_insert_default().events.push(event);
-        }
-        // A step observes that it happened, whatever it reads.
-        let thread = &mut self.threads[index];
-        thread.observed = append(thread.observed, STEP);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.begin();
-        }
-        self.threads[index].future.take()
-    }
-
-    /// Ends a step: checks it against the one before.
-    pub(crate) fn end_step(&mut self, acquired: Option<u32>, future: Option<ThreadFuture>) {
-        let current = self.current;
-        let ended = future.is_none();
-        self.threads[current].future = future;
-        if ended {
-            self.threads[current].pending = Pending::Done;
-            if !self.threads[current].locks.is_empty() {
-                self.fail(Invariant::I4, "a thread ends with a lock held".to_owned());
-            }
-        }
-        if let Some(word) = self.last_footprint.race(&self.footprint, acquired) {
-            let what = format!("data race on {}", self.word_name(word));
-            self.broken(None, Invariant::I8, what);
-        }
-        std::mem::swap(&mut self.footprint, &mut self.last_footprint);
-    }
-
-    pub(crate) fn all_done(&self) -> bool {
-        self.threads.iter().all(|t| t.pending == Pending::Done)
-    }
-
-    /// What a thread does next, for people.
-    pub(crate) fn describe(&self, pending: Pending) -> String {
-        match pending {
-            Pending::Start => "starts".to_owned(),
-            Pending::Done => "ended".to_owned(),
-            Pending::Access { word, write: false, .. } => format!("read {}", self.word_name(word)),
-            Pending::Access { word, .. } => format!("write {}", self.word_name(word)),
-            Pending::Lock { word } => format!("lock {}", self.word_name(word)),
-            Pending::WaitUntil { word, min, .. } => {
-                format!("wait for {} >= {min:#x}", self.word_name(word))
-            }
-        }
-    }
-
-    /// Nothing can run and something has not ended.
-    pub(crate) fn report_deadlock(&mut self) {
-        let blocked: Vec<String> = self
-            .threads
-            .iter()
-            .filter(|t| t.pending != Pending::Done)
-            .map(|t| format!("{:#x}: {}", t.slot, self.describe(t.pending)))
-            .collect();
-        self.fail(Invariant::I4, format!("nothing can run any more: {}", blocked.join(", ")));
     }
 }

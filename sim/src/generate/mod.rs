@@ -46,6 +46,18 @@ impl Shape {
     }
 }
 
+/// A name for the result of a step that was made up, with a number that no other one has.
+#[must_use]
+pub fn numbered(kind: VarKind, number: usize) -> Var {
+    let prefix = match kind {
+        VarKind::Ifq => "ifq",
+        VarKind::Fd => "box",
+        VarKind::Cqe => "c",
+        VarKind::Status => "x",
+    };
+    Var { name: format!("{prefix}{number}"), kind }
+}
+
 /// A valid test that does the operations one after the other, in `finally`, where the background
 /// comes to rest after each. All results are observed.
 #[must_use]
@@ -201,17 +213,11 @@ impl<'a> Maker<'a> {
     pub(crate) fn bind(&mut self, op: Op) -> Step {
         let var = self.test.vars.len();
         let kind = op.yields();
-        let prefix = match kind {
-            VarKind::Ifq => "ifq",
-            VarKind::Fd => "box",
-            VarKind::Cqe => "c",
-            VarKind::Status => "x",
-        };
         if let (Some(live), Op::Send { len, .. }) = (&mut self.live, op) {
             live.bytes = live.bytes.saturating_sub(len);
         }
         self.registered += usize::from(matches!(op, Op::Register { .. } | Op::AddArea { .. }));
-        self.test.vars.push(Var { name: format!("{prefix}{var}"), kind });
+        self.test.vars.push(numbered(kind, var));
         self.owners.push(op.ring());
         Step { op, bind: Some(var as VarId), after: Vec::new() }
     }

@@ -1,20 +1,22 @@
 //! Depth-first search.
 
+mod job;
+mod races;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::cost::Reached;
 use super::future::Futures;
 use super::persistent::{Persistent, Smallest};
 use super::sleep::{Asleep, Touched};
-use super::state::{Choices, Footprint, MAX_CHOICES, Mark, State, Walk};
+use super::state::{Choices, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
+pub(crate) use job::{Counts, Job};
+
 use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::det::fingerprint::append;
-use crate::det::record::ALWAYS;
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult};
 
@@ -61,65 +63,8 @@ pub(crate) struct Manner {
     pub(crate) ahead: Option<u32>,
 }
 
-/// A part of a search: a state, and what is still to be tried from it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Job {
-    /// The decisions that lead there.
-    pub(crate) path: Vec<u32>,
-    /// The threads to try, the first one last; `None`: the state was not looked at yet.
-    pub(crate) todo: Option<Vec<u32>>,
-    /// The choices at fault points of the first of them.
-    pub(crate) choices: Vec<bool>,
-    pub(crate) quiet: bool,
-    /// Its share of the whole search, if every branch were of the same size. Only for the estimate of
-    /// what is left.
-    pub(crate) share: f64,
-}
-
-impl Job {
-    /// The whole search.
-    pub(crate) fn whole() -> Self {
-        Job { path: Vec::new(), todo: None, choices: Vec::new(), quiet: false, share: 1.0 }
-    }
-}
-
 /// A thread of a frame that was given away.
 const GIVEN: u32 = u32::MAX;
-
-/// Counts of a search.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Counts {
-    /// Unique states.
-    pub(crate) states: u64,
-    /// Unique states without the names of buffers.
-    pub(crate) orbits: u64,
-    /// Steps from one state to the next.
-    pub(crate) transitions: u64,
-    /// Runs of the real program, to learn its steps.
-    pub(crate) runs: u64,
-    /// Steps of those.
-    pub(crate) run_steps: u64,
-    /// Steps that were not taken because the path has had all its preemptions.
-    pub(crate) withheld: u64,
-    /// Paths that were given up after the greatest number of steps.
-    pub(crate) cut: u64,
-    /// Longest path.
-    pub(crate) depth: u64,
-}
-
-impl Counts {
-    /// Of two parts of a search.
-    pub(crate) fn add(&mut self, other: &Counts) {
-        self.states += other.states;
-        self.orbits += other.orbits;
-        self.transitions += other.transitions;
-        self.runs += other.runs;
-        self.run_steps += other.run_steps;
-        self.withheld += other.withheld;
-        self.cut += other.cut;
-        self.depth = self.depth.max(other.depth);
-    }
-}
 
 /// A depth-first search.
 pub(crate) struct Dfs<'a> {
@@ -512,53 +457,6 @@ impl<'a> Dfs<'a> {
         true
     }
 
-    /// What needs not be tried after the step that was just done.
-    fn fall_asleep(&mut self, index: usize, thread: usize) {
-        let mut touched = Touched::default();
-        let names = &self.code.names;
-        let looks = self.state.touched.iter().map(|(word, write)| names.touch(*word, *write));
-        let counted = self.state.counted.iter().map(|word| (*word, false));
-        for (word, write) in looks.chain(counted) {
-            touched.add(word, write);
-            let live = names.words[word as usize].live;
-            if live != ALWAYS {
-                touched.add(live, false);
-            }
-        }
-        let frame = &mut self.frames[index];
-        frame.trying.thread = thread as u32;
-        frame.trying.touched.join(&touched);
-        frame.trying.races |= self.state.footprint.races();
-        self.sleep.clear();
-        let sleeps = |asleep: &&Asleep| {
-            asleep.thread != thread as u32 && asleep.touched.independent(&touched)
-        };
-        self.sleep.extend(frame.sleep.iter().filter(sleeps));
-    }
-
-    /// What sleeps in the state that was just entered is not tried, but it may race there.
-    fn look_for_races_asleep(&mut self) {
-        let Some(frame) = self.frames.last().filter(|frame| !frame.quiet) else { return };
-        let racing: Vec<u32> =
-            frame.sleep.iter().filter(|asleep| asleep.races).map(|asleep| asleep.thread).collect();
-        for thread in racing {
-            let (mark, before) = (self.state.mark(thread as usize), self.decisions.len());
-            let mut choices = Choices::default();
-            loop {
-                if self.step(thread as usize, &mark, &mut choices) == Walk::Done {
-                    self.decisions.push(thread);
-                    self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-                    self.look_for_races();
-                    self.decisions.truncate(before);
-                }
-                self.state.back_to(&self.code, &mark);
-                if self.found.is_some() || !choices.advance() {
-                    break;
-                }
-            }
-        }
-    }
-
     /// One step; what is not known is learned.
     fn step(&mut self, thread: usize, mark: &Mark, choices: &mut Choices) -> Walk {
         loop {
@@ -584,43 +482,6 @@ impl<'a> Dfs<'a> {
                 // With too little knowledge a step was taken alone that races with another one.
                 self.take(run);
                 return Walk::Broken;
-            }
-        }
-    }
-
-    /// Whether a step of another thread can follow the last one and race with it; also where the
-    /// state is known, because it was reached by another step then.
-    fn look_for_races(&mut self) {
-        let last = self.state.last;
-        let mut enabled = Vec::new();
-        self.state.runnable(&self.code, &mut enabled);
-        let before = std::mem::take(&mut self.state.footprint);
-        for thread in enabled {
-            let thread = thread as usize;
-            if thread != last && self.races(&before, thread) {
-                break;
-            }
-        }
-        self.state.footprint = before;
-    }
-
-    fn races(&mut self, before: &Footprint, thread: usize) -> bool {
-        let acquired = self.code.stops[self.state.threads[thread] as usize].pending.acquires();
-        let mut choices = Choices::default();
-        let mark = self.state.mark(thread);
-        loop {
-            let walk = self.step(thread, &mark, &mut choices);
-            let races = walk == Walk::Done && before.race(&self.state.footprint, acquired);
-            self.state.back_to(&self.code, &mark);
-            if races {
-                self.preempted += u32::from(self.preempts(thread as u32));
-                self.decisions.push(thread as u32);
-                self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-                self.broken();
-                return true;
-            }
-            if !choices.advance() {
-                return false;
             }
         }
     }

@@ -1,0 +1,388 @@
+//! The test-file format: what is wrong is named and located.
+//!
+//! Method: every error by a text in which `»` marks the place that must be named.
+
+mod headers;
+
+use headers::{HEAD, SHARED};
+use ifq_sim::file;
+
+/// Removes the mark and parses; the error is at the mark and holds these words.
+#[track_caller]
+fn refused(text: &str, message: &str, expected: &str) {
+    let before = text.split('»').next().unwrap();
+    let line = before.matches('\n').count() + 1;
+    let column = before.lines().last().map_or(0, |l| l.chars().count());
+    let column = if before.ends_with('\n') { 1 } else { column + 1 };
+    let text = text.replacen('»', "", 1);
+    let error = file::parse("t.ifq", &text).expect_err("the text is wrong");
+    let whole = error.to_string();
+    assert_eq!((error.line(), error.column()), (line, column), "{whole}");
+    assert!(error.message().contains(message), "message: {whole}");
+    assert!(error.expected().contains(expected), "expected: {whole}");
+    assert!(whole.starts_with(&format!("t.ifq:{line}:{column}: ")), "{whole}");
+}
+
+/// [`refused`] for steps that follow a good header.
+#[track_caller]
+fn refused_steps(steps: &str, message: &str, expected: &str) {
+    refused(&format!("{HEAD}expect holds\n{steps}\n"), message, expected);
+}
+
+#[track_caller]
+fn refused_shared(steps: &str, message: &str, expected: &str) {
+    refused_steps(&format!("{SHARED}{steps}"), message, expected);
+}
+
+#[test]
+fn the_first_line_is_test() {
+    refused("»", "an empty file", "`test NAME`");
+    refused("# only this\n»", "an empty file", "`test NAME`");
+    refused("\n»ring A\n", "starts with `ring`", "`test NAME`");
+    refused("test»", "ends too early", "the test's name");
+    refused("test »a.b\nrevision import-7.3\nring A\nexpect holds", "`a.b` is no name", "a letter");
+}
+
+#[test]
+fn what_is_missing_is_missing_at_the_end() {
+    refused("test t\nring A\nexpect holds\n»", "no revision", "`revision NAME...`");
+    refused("test t\nrevision import-7.3\nexpect holds\n»", "no ring", "`ring NAME...`");
+    refused("test t\nrevision import-7.3\nring A\n»", "no expectation", "`expect holds`");
+}
+
+#[test]
+fn unknown_words_name_the_nearest() {
+    refused(&format!("{HEAD}»obsrve x\n"), "did you mean `observe`?", "`schedule`");
+    refused_steps("»finaly\n", "did you mean `finally`?", "`setup`");
+    refused_steps("setup\n »exepct holds\n", "did you mean `expect`?", "a step, or");
+    refused_steps("setup\n A: »regster nodev", "did you mean `register`?", "`shutdown`");
+    refused_steps("setup\n x = »qqq", "unknown verb `qqq`", "`register`, `clone`, `export`");
+    refused(
+        "test t\nrevision »import-7.33\n",
+        "unknown revision `import-7.33` (did you mean `import-7.3`?)",
+        "`import-7.3`",
+    );
+    refused(&format!("{HEAD}fault »copy-user\n"), "did you mean `copy-to-user`?", "`ifq-alloc`");
+    refused(&format!("{HEAD}expect violates »I12\n"), "unknown invariant `I12`", "`I11`");
+    refused(&format!("{HEAD}expect holds with »early\n"), "unknown defect `early`", "`P1`");
+    refused(&format!("{HEAD}expect holds without »M9\n"), "unknown defect `M9`", "`P1`");
+    refused(&format!("{HEAD}expect holds on »import-7.33\n"), "mean `import-7.3`?", "`proxy-v1`");
+    refused("test t\nshows P1 »N7\n", "unknown entry `N7`", "`P1`");
+    refused(&format!("{HEAD}ring C with »no-cqe\n"), "did you mean `no-cqe32`?", "`no-defer`");
+    refused_shared("thread a\n A: arm ifq »coyp", "did you mean `copy`?", "`alloc-fail`");
+    refused_shared("thread a\n A: flush ifq with »rsev", "did you mean `resv`?", "`arg-fault`");
+    refused_shared("thread a\n scribble ifq »tial 1", "did you mean `tail`?", "`head`, `tail`");
+    refused(&format!("{HEAD}expect »hold\n"), "unexpected `hold`", "`holds` or `violates");
+}
+
+#[test]
+fn unknown_names_list_the_known_ones() {
+    refused_shared("thread a\n »C: exit", "unknown ring `C`", "a ring: `A` or `B`");
+    refused_shared("thread a\n »v: send 1", "unknown socket `v`", "a socket: `s` or `u`");
+    refused_shared("thread a\n A: recv ifq »v", "unknown socket `v`", "a socket");
+    refused_shared(
+        "thread a\n close »bxo",
+        "unknown name `bxo` (did you mean `box`?)",
+        "a name: `box`, `ifq` or `imp`",
+    );
+    refused_shared("thread a\n A: exit after »zzzz", "unknown name `zzzz`", "a name");
+    refused_shared("observe »zzzz\n", "unknown name `zzzz`", "a name");
+    refused_shared("thread a\n »s: exit", "`s` is a socket", "a ring");
+    refused_shared("thread a\n »A: send 1", "`A` is a ring", "a socket");
+    refused_shared("thread a\n A: flush »A", "`A` is a ring", "a name");
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    refused(
+        "test t\nrevision import-7.3\nring A »A\nexpect holds",
+        "already the name",
+        "not taken",
+    );
+    refused_steps("ring C\nsocket »C", "already the name of a ring", "not taken");
+    refused_shared(
+        "thread a\n »box = A: wait",
+        "`box` is already the name of a result",
+        "not taken",
+    );
+    refused_shared("thread a\n »A = A: wait", "`A` is already the name of a ring", "not taken");
+    refused_steps("thread a\nthread »a", "already a thread `a`", "not taken");
+    refused_steps("ring »wait", "`wait` is a word of the format", "another name");
+    refused_steps("setup\n »after = A: wait", "`after` is a word", "another name");
+    refused_steps("ring »with", "`with` is a word of the format", "another name");
+    refused_steps("ring »scribble", "`scribble` is a word of the format", "another name");
+    refused_steps("ring »7up", "`7up` is no name", "a letter, then");
+    refused_steps("setup\n »= A: wait", "unexpected `=`", "a step, or");
+}
+
+#[test]
+fn a_header_or_section_stands_once() {
+    refused_steps("»queues 1", "a second line `queues`", "once");
+    refused_steps("setup\nfinally\n»setup", "a second section `setup`", "once");
+    refused_steps("finally\n»finally", "a second section `finally`", "once");
+    refused_steps("»test u", "a second line `test`", "once");
+    refused_steps("»expect violates I1", "second expectation for the same", "one for each");
+    refused("test t\nrevision import-7.3\nshows P1 N3 »P1\n", "`P1` is listed twice", "once");
+    refused_shared("thread a\n A: flush ifq with resv »resv", "`resv` is listed twice", "once");
+    refused_steps("ring C with clamp »clamp", "`clamp` is listed twice", "once");
+    refused_steps("fault xa-store »xa-store", "`xa-store` is listed twice", "once");
+    refused(
+        "test t\nrevision import-7.3 »import-7.3\nring A\nexpect holds",
+        "listed twice",
+        "once",
+    );
+    refused_shared("observe ifq »ifq", "`ifq` is observed twice", "once");
+    refused_shared("thread a\n A: exit after box »box", "`box` is waited for twice", "once");
+}
+
+#[test]
+fn a_step_stands_in_a_section() {
+    refused_steps("»A: exit", "a step outside a section", "`setup`, `thread NAME` or `finally`");
+    refused_steps("setup\nobserve nothing\n»A: exit", "outside a section", "before it");
+}
+
+#[test]
+fn names_are_of_the_kind_that_is_used() {
+    refused_shared("thread a\n A: recv »box s", "`box` is a file descriptor", "an ifq");
+    refused_shared("thread a\n close »ifq", "`ifq` is an ifq", "a file descriptor");
+    refused_shared("thread a\n B: import »imp", "`imp` is an ifq", "a file descriptor");
+    refused_shared("thread a\n return »ifq to ifq", "`ifq` is an ifq", "a completion");
+    refused_shared("thread a\n c = A: wait\n return c to »box", "a file descriptor", "an ifq");
+    refused_shared("thread a\n x = A: exit\n A: flush »x", "`x` is a status", "an ifq");
+}
+
+#[test]
+fn an_ifq_is_used_with_its_ring() {
+    refused_shared("thread a\n B: flush »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
+    refused_shared("thread a\n A: recv »imp s", "`imp` is an ifq of ring `B`", "ring `A` has");
+    refused_shared("thread a\n A: export »imp", "`imp` is an ifq of ring `B`", "ring `A` has");
+    refused_shared("thread a\n A: mmap »imp", "`imp` is an ifq of ring `B`", "ring `A` has");
+    refused_shared("thread a\n A: clone B »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
+    let steps = "thread a\n p = B: clone A ifq\n scribble imp tail 1\n B: flush p\n";
+    let text = format!("{HEAD}expect holds\n{SHARED}{steps}");
+    file::parse("t.ifq", &text).expect("an ifq of the source, any ifq, an ifq of one's own");
+}
+
+#[test]
+fn a_verb_has_what_it_needs_before_it() {
+    refused_steps("setup\n »wait", "`wait` needs a ring before it", "`RING: wait`");
+    refused_steps("setup\n x = »send 1", "`send` needs a socket before it", "`SOCKET: send");
+    refused_shared("thread a\n »A: close box", "takes no ring or socket", "`close FD`");
+    refused_shared("thread a\n »A: return ifq to ifq", "takes no ring or socket", "`return CQE");
+}
+
+#[test]
+fn arguments_are_complete_and_no_more() {
+    refused_shared("thread a\n A: recv ifq»", "ends too early", "a socket, as in `RING: recv");
+    refused_shared("thread a\n A: flush»  # none", "ends too early", "an ifq, as in");
+    refused_shared("thread a\n A: exit »now", "unexpected `now`", "`after NAME...` or the end");
+    refused_shared("thread a\n A: exit after»", "ends too early", "a name to wait for");
+    refused_shared("thread a\n A: exit after box »:", "unexpected `:`", "a name or the end");
+    refused_shared("thread a\n c = A: wait\n return c »ifq", "unexpected `ifq`", "`to`, as in");
+    refused_steps("setup\n A:»", "ends too early", "a verb");
+    refused_shared("thread a\n B: clone A»", "ends too early", "an ifq, as in `RING: clone RING");
+    refused_shared("thread a\n B: clone »ifq ifq", "`ifq` is the result of a step", "a ring: `A`");
+    refused_shared("thread a\n A: add-area ifq»", "ends too early", "`buffers=N`, as in");
+    refused_shared("thread a\n A: arm ifq»", "ends too early", "an event, as in");
+    refused_shared("thread a\n A: mmap ifq »with resv", "unexpected `with`", "`after NAME...`");
+    refused_shared("thread a\n A: flush ifq with»", "ends too early", "what is unusual");
+    refused_shared("thread a\n »A: unregister-netdev", "takes no ring", "`unregister-netdev`");
+    refused_shared("thread a\n scribble ifq off »3", "unexpected `3`", "`off=N`, as in");
+    refused_shared("thread a\n scribble ifq tail»", "ends too early", "a value, as in `scribble");
+    refused("test t\nring A with»", "ends too early", "what is unusual about the rings");
+    refused("test t\nfault all »xa-store", "unexpected `xa-store`", "the end of the line");
+    refused("test t\nexpect holds on»", "ends too early", "a revision");
+    refused("test t\nexpect holds on import-7.3 »with", "unknown revision `with`", "`proxy-v1`");
+    refused_steps("setup\n A: register »buffers=1", "unexpected `buffers`", "`nodev` or `queue=N`");
+    refused_steps("setup\n A: register nodev »entries=1", "unexpected `entries`", "`buffers=N`");
+    refused_steps("setup\n A: register nodev buffers »1", "unexpected `1`", "`buffers=N`");
+    refused_steps("setup »now", "unexpected `now`", "the end of the line");
+    refused_steps("thread»", "ends too early", "the thread's name");
+    refused_steps("thread a »b", "unexpected `b`", "the end of the line");
+    refused_steps("observe»", "ends too early", "names or `nothing`");
+    refused("test t »u", "unexpected `u`", "the end of the line");
+    refused("test t\nring»", "ends too early", "a ring's name");
+    refused("test t\nsocket s@ »@", "unexpected `@`", "queue, a number");
+    refused("test t\nsocket s »= 1", "unexpected `=`", "a socket");
+}
+
+#[test]
+fn numbers_are_numbers_in_range() {
+    let register = |args: &str| format!("setup\n A: register {args}");
+    refused_steps(&register("nodev buffers=»0 entries=1"), "buffers 0 is out of", "1 to 4096");
+    refused_steps(&register("nodev buffers=»4097 entries=1"), "4097 is out of", "1 to 4096");
+    refused_steps(&register("nodev buffers=1 entries=»65537"), "65537 is out of", "0 to 65536");
+    refused_steps(&register("nodev buffers=»x entries=1"), "`x` is not a number", "1 to 4096");
+    refused_steps(&register("nodev buffers=»-1 entries=1"), "`-1` is not a number", "1 to 4096");
+    refused_steps(&register("nodev buffers=»99999999999 entries=1"), "out of range", "1 to 4096");
+    refused_steps("setup\n s: send »65537", "65537 is out of range", "1 to 65536");
+    refused_steps("setup\n s: send »0x10", "`0x10` is not a number", "1 to 65536");
+    refused_shared("thread a\n A: recv ifq s len=»4294967296", "out of range", "0 to 4294967295");
+    let add = "thread a\n A: add-area ifq buffers=";
+    refused_shared(&format!("{add}»0"), "buffers 0 is out of", "1 to 4096");
+    let scribble = |word: &str| format!("thread a\n scribble ifq {word}");
+    refused_shared(&scribble("off=»65536 1"), "65536 is out of range", "0 to 65535");
+    refused_shared(&scribble("tail »-1"), "not a number of 64 bits", "in decimal or as `0x`");
+    refused_shared(&scribble("tail »0x"), "not a number of 64 bits", "hexadecimal");
+    refused_shared(&scribble("tail »0x+1"), "not a number of 64 bits", "hexadecimal");
+    refused_shared(&scribble("pad=1 »18446744073709551616"), "of 64 bits", "in decimal");
+    refused("test t\nqueues »17", "17 is out of range", "0 to 16");
+    refused_steps("fault xa-store max »9", "9 is out of range", "1 to 8");
+    refused_steps("fault xa-store max »0", "0 is out of range", "1 to 8");
+}
+
+#[test]
+fn a_queue_exists() {
+    refused_steps(
+        "setup\n A: register queue=»2 buffers=1 entries=1",
+        "queue 2 is out of range",
+        "0 to 1, see `queues`",
+    );
+    refused_steps("socket v@»2", "queue 2 is out of range", "0 to 1");
+    let none = "test t\nrevision import-7.3\nring A\nexpect holds\n";
+    refused(&format!("{none}socket v@»0"), "no network device", "`queues N`");
+    let step = "setup\n A: register queue=»0 buffers=1 entries=1";
+    refused(&format!("{none}{step}"), "no network device", "`queues N`");
+}
+
+#[test]
+fn a_network_device_is_there_to_be_unregistered() {
+    let none = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n";
+    refused(&format!("{none} »unregister-netdev"), "no network device", "`queues N`");
+}
+
+#[test]
+fn a_quirk_fits_its_verb() {
+    refused_shared("thread a\n A: flush ifq with »oneshot", "nothing for `flush`", "`arg-fault`");
+    refused_shared("thread a\n A: recv ifq s with oneshot »resv", "nothing for `recv`", "`addr`");
+    refused_shared("thread a\n A: arm ifq copy with »flags", "nothing for `arm`", "`op-resv`");
+}
+
+#[test]
+fn an_expectation_is_for_variants_that_there_are() {
+    let head = "test t\nrevision proxy-v1 import-7.1 import-7.3\nring A\n";
+    let expect = |text: &str, message, expected| {
+        refused(&format!("{head}{text}\n"), message, expected);
+    };
+    expect("expect holds on »import-6.19", "not for `import-6.19`", "line `revision`");
+    expect("expect holds without »P1", "`import-7.1` does not have `P1`", "has");
+    expect("expect holds without M7 »P1 on proxy-v1 import-7.1", "`import-7.1` does not", "has");
+    expect("expect violates I10 with »M7", "`proxy-v1` has `M7` anyway", "lacks");
+    expect(
+        "expect holds on import-7.1\nexpect violates I1 on »import-7.1",
+        "second expectation for the same defects on `import-7.1`",
+        "one for each revision",
+    );
+    expect(
+        "expect holds on proxy-v1 import-7.1 import-7.3\n»expect violates I1",
+        "other expectations name every revision",
+        "a revision that is left",
+    );
+    expect(
+        "expect violates I10 on import-7.1\nexpect holds\nschedule v1 with »P1 : 0",
+        "`proxy-v1` has `P1` anyway",
+        "lacks",
+    );
+    let good = "expect violates I10 with M7 on import-7.3\nexpect holds on import-7.3\n\
+                expect violates I1\nexpect holds without M6 M7 on import-7.1\n\
+                expect holds without M7 on import-7.1\nexpect holds without M7 on proxy-v1\n";
+    file::parse("t.ifq", &format!("{head}{good}")).expect("every variant is there");
+    // What is left for the last one is import-7.3, which has no defects.
+    expect(&format!("{good}expect violates I1 without »M7"), "`import-7.3` does not", "has");
+}
+
+#[test]
+fn a_cycle_is_named() {
+    refused_steps(
+        "thread a\n A: exit after »y\n x = A: wait\nthread b\n y = B: exit after x",
+        "a cycle: `y` waits for `x` waits for `y`",
+        "do not wait for each other",
+    );
+    refused_steps(
+        "thread a\n x = A: wait after »z\nthread b\n y = B: wait after x\nthread c\n \
+         z = s: send 1 after y",
+        "a cycle: `z` waits for `y` waits for `x` waits for `z`",
+        "do not wait for each other",
+    );
+    refused_steps("thread a\n x = A: wait after »x", "`x` waits for itself", "bound before");
+    refused_steps(
+        "setup\n close »box\n ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq",
+        "`box` waits for itself",
+        "bound before",
+    );
+    // The ifqs of two rings, each imported from the other.
+    refused_steps(
+        "thread a\n i = A: import »f\n e = A: export i\nthread b\n j = B: import e\n \
+         f = B: export j",
+        "a cycle: `f` waits for `j`",
+        "do not wait for each other",
+    );
+}
+
+#[test]
+fn a_step_behind_a_cycle_is_not_blamed() {
+    refused_steps(
+        "thread a\n w = s: send 1\n A: wait after y\nthread b\n y = B: exit after »z\n \
+         z = u: send 1",
+        "`z` waits for itself",
+        "bound before",
+    );
+}
+
+#[test]
+fn a_section_uses_no_name_of_a_later_one() {
+    refused_steps(
+        "setup\n B: exit after »x\nthread a\n x = A: exit",
+        "`x` is bound later, in thread a",
+        "before the end of setup",
+    );
+    refused_steps(
+        "thread a\n A: exit after »x\nfinally\n x = B: exit",
+        "`x` is bound later, in finally",
+        "before the end of thread a",
+    );
+}
+
+#[test]
+fn a_ring_is_driven_by_one_thread() {
+    refused_shared(
+        "thread a\n A: wait\nthread b\n »A: flush ifq",
+        "ring `A` is driven by thread `a`",
+        "only `exit` it",
+    );
+    let free = format!("{HEAD}expect holds\n{SHARED}thread a\n A: wait\nthread b\n A: exit\n");
+    file::parse("t.ifq", &free).expect("exit, setup and finally are free");
+}
+
+#[test]
+fn a_schedule_is_numbers_of_a_known_version() {
+    refused(&format!("{HEAD}schedule »v2 : 0"), "unexpected `v2`", "the version `v1`");
+    refused(&format!("{HEAD}schedule v1 »0"), "unexpected `0`", "`:` and the decisions");
+    refused(&format!("{HEAD}schedule v1 : 0 »a"), "`a` is not a number", "0 to 4294967295");
+    refused(&format!("{HEAD}schedule v1 : 0 »-1"), "`-1` is not a number", "0 to 4294967295");
+    refused(&format!("{HEAD}schedule v1 : »4294967296"), "out of range", "0 to 4294967295");
+    refused(&format!("{HEAD}schedule v1 with »x : 0"), "unknown defect `x`", "`P1`");
+    let text = format!("{HEAD}expect holds\nschedule v1 with early-put : 0 0 4294967295\n");
+    let test = file::parse("t.ifq", &text).unwrap();
+    assert_eq!(test.schedule.unwrap().decisions, [0, 0, u32::MAX]);
+}
+
+#[test]
+fn lists_have_their_limits() {
+    let names = |n: usize| (0..n).map(|i| format!(" n{i}")).collect::<String>();
+    refused(&format!("test t\nring{} »z", names(32)), "more than 32 rings", "fewer");
+    refused(&format!("test t\nsocket{} »z", names(32)), "more than 32 sockets", "fewer");
+    let threads: String = (0..32).map(|i| format!("thread t{i}\n")).collect();
+    refused_steps(&format!("{threads}thread »z"), "more than 32 threads", "fewer");
+    let steps = " A: exit\n".repeat(4096);
+    refused_steps(&format!("setup\n{steps} »A: exit"), "more than 4096 steps", "fewer");
+    let steps: String = (0..4096).map(|i| format!(" x{i} = A: exit\n")).collect();
+    let text = format!("setup\n{steps}finally\n »z = A: exit");
+    refused_steps(&text, "more than 4096 bound names", "fewer");
+}
+
+#[test]
+fn control_characters_are_refused_outside_comments() {
+    refused("test t # \u{1}\nring »\u{1}A", "control character U+0001", "printable text");
+    refused("test t\nabout ä»\u{7f}", "control character U+007F", "printable text");
+}
