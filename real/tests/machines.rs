@@ -101,6 +101,33 @@ fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
 }
 
 #[test]
+fn a_region_that_went_with_its_ring_is_not_run_and_the_next_test_is() {
+    let text = "\
+test a-region-is-gone
+revision import-7.1 import-7.2 import-7.3
+ring a
+socket s
+observe d
+
+setup
+  i = a: register nodev buffers=1 entries=1 with kernel-region
+  s: send 1
+  a: recv i s
+  c = a: wait
+  r = return c to i
+  a: exit
+  d = return c to i
+expect holds
+";
+    let Some(reply) = run_on(Uml::new(ifq()), &job(&[text, LIFE], 2)) else {
+        return;
+    };
+    let Report::NotRun { reason } = &reply.reports[0] else { panic!("{reply:?}") };
+    assert!(reason.contains("mapped through its ring"), "{reason}");
+    assert_eq!(outcomes(&reply.reports[1]).len(), 1);
+}
+
+#[test]
 fn an_alarm_a_leak_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
     for (canary, sign) in [
         (Canary::Alarm, "WARNING: canary"),

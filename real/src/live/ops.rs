@@ -77,13 +77,13 @@ impl World<'_> {
             Op::Return { cqe, ifq, locked } => {
                 let bound = value(cqe)?;
                 value(ifq)?;
-                Bound::status(self.give_back(&bound, ifq, locked))
+                Bound::status(self.give_back(&bound, ifq, locked)?)
             }
             Op::Send { socket, len } => Bound::status(self.sockets[usize::from(socket)].send(len)),
             Op::Shutdown { socket } => Bound::status(self.sockets[usize::from(socket)].shutdown()),
             Op::Scribble { ifq, word, value: written } => {
                 value(ifq)?;
-                self.scribble(ifq, word, written);
+                self.scribble(ifq, word, written)?;
                 Bound::status(0)
             }
             Op::Clone { .. } | Op::UnregisterNetdev => {
@@ -296,41 +296,57 @@ impl World<'_> {
     }
 
     /// Calls a function with the memory of a refill ring. What the kernel allocated is mapped for as
-    /// long as that takes: a mapping that stays would hold the ring.
-    fn with_region<T>(&self, mem: &IfqMem, f: impl FnOnce(&SharedMem) -> T) -> T {
-        let mapped = mem.kernel_region.as_ref().and_then(|(ring, id)| {
-            let (ring, id) = (self.ring(*ring)?, *id.get()?);
-            lock(&ring).map_region(id, mem.region.len()).ok()
-        });
-        f(mapped.as_ref().unwrap_or(&mem.region))
+    /// long as that takes: a mapping that stays would hold the ring. `None`: it cannot be mapped any
+    /// more, and the run ends.
+    fn with_region<T>(&self, mem: &IfqMem, f: impl FnOnce(&SharedMem) -> T) -> Option<T> {
+        // A region that no kernel has registered is user space's own memory.
+        let registered =
+            mem.kernel_region.as_ref().and_then(|(ring, id)| Some((*ring, *id.get()?)));
+        let Some((ring, id)) = registered else { return Some(f(&mem.region)) };
+        let mapped = match self.ring(ring) {
+            Some(ring) => lock(&ring).map_region(id, mem.region.len()),
+            None => {
+                let why = "the kernel's own region is mapped through its ring, and that is closed";
+                self.vars.fail(why.to_owned());
+                return None;
+            }
+        };
+        match mapped {
+            Ok(mapped) => Some(f(&mapped)),
+            Err(error) => {
+                self.vars.fail(format!("mapping the kernel's own region: {error}"));
+                None
+            }
+        }
     }
 
     /// The buffer of a completion goes into the refill ring of the ifq that `ifq` goes back to,
-    /// whether the kernel knows that ring or not.
-    fn give_back(&self, cqe: &Bound, ifq: VarId, locked: bool) -> i64 {
+    /// whether the kernel knows that ring or not. `None`: the machine cannot go on.
+    fn give_back(&self, cqe: &Bound, ifq: VarId, locked: bool) -> Option<i64> {
         let Thing::Buffer(held) = &cqe.thing else {
-            return -errno::ENODATA;
+            return Some(-errno::ENODATA);
         };
         if held.first_return() && !held.intact() {
-            return -errno::EBADMSG;
+            return Some(-errno::EBADMSG);
         }
         let Some(mem) = self.memory_of(ifq) else {
-            return -errno::ENODATA;
+            return Some(-errno::ENODATA);
         };
         let _guard = locked.then(|| lock(&mem.lock));
         let buffer = held.off & !(sys::PAGE as u64 - 1);
         let push = |region: &SharedMem| at_once(refill_push(&mem.refill_ring(region), buffer));
-        match self.with_region(&mem, push) {
+        Some(match self.with_region(&mem, push)? {
             Some(Ok(())) => 0,
             Some(Err(errno)) => errno,
             None => errno_of(libc::EIO),
-        }
+        })
     }
 
-    fn scribble(&self, ifq: VarId, word: RqWord, value: u64) {
+    fn scribble(&self, ifq: VarId, word: RqWord, value: u64) -> Option<()> {
         if let Some(mem) = self.memory_of(ifq) {
-            self.with_region(&mem, |region| mem.refill_ring(region).scribble(word, value));
+            self.with_region(&mem, |region| mem.refill_ring(region).scribble(word, value))?;
         }
+        Some(())
     }
 
     /// Checks a completion against what was asked for and sent, and remembers its buffer.
