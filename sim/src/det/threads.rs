@@ -24,16 +24,6 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
-    /// The word it begins with, and whether that changes it.
-    pub(crate) fn touches(self) -> Option<(u32, bool)> {
-        match self {
-            Pending::Access { word, write, .. } => Some((word, write)),
-            Pending::Lock { word } => Some((word, true)),
-            Pending::WaitUntil { word, .. } => Some((word, false)),
-            Pending::Start | Pending::Done => None,
-        }
-    }
-
     /// The word whose value decides when it goes on.
     pub(crate) fn waits_for(self) -> Option<u32> {
         match self {

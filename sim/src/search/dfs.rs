@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cost::Reached;
 use super::future::Futures;
-use super::persistent::{Persistent, Smallest};
+use super::persistent::Persistent;
 use super::sleep::{Asleep, Touched};
 use super::state::{Choices, MAX_CHOICES, Mark, State, Walk};
 use super::visited::Visited;
@@ -82,9 +82,8 @@ pub(crate) struct Dfs<'a> {
     pub(crate) outcomes: BTreeSet<u32>,
     pub(crate) found: Option<Counterexample>,
     manner: Manner,
-    /// With persistent sets: what the threads may still do.
-    futures: Option<Arc<Futures>>,
-    persistent: Persistent,
+    /// With persistent sets.
+    persistent: Option<Persistent>,
     /// Stops from which on they are made anew.
     refresh: usize,
     /// Preemptions on the path.
@@ -125,8 +124,7 @@ impl<'a> Dfs<'a> {
             outcomes: BTreeSet::new(),
             found: None,
             manner,
-            futures,
-            persistent: Persistent::default(),
+            persistent: futures.map(Persistent::new),
             refresh,
             preempted: 0,
             start,
@@ -329,46 +327,13 @@ impl<'a> Dfs<'a> {
 
     /// The threads that are enough, if not all are needed.
     fn persistent(&mut self, enabled: &[u32]) -> Option<u64> {
+        let persistent = self.persistent.as_mut()?;
         // What is searched with too little knowledge is searched again: until then the best guess does.
-        let refresh = self.manner.ahead.is_some() && self.code.stops.len() > self.refresh;
-        if refresh && self.futures.is_some() {
-            self.futures = Some(Arc::new(Futures::new(&self.code)));
+        if self.manner.ahead.is_some() && self.code.stops.len() > self.refresh {
+            *persistent = Persistent::new(Arc::new(Futures::new(&self.code)));
             self.refresh = self.code.stops.len() * 3 / 2;
         }
-        let mut smallest = self.smallest(enabled);
-        if smallest == Smallest::Unknown {
-            // What is found must not depend on what this processor has met before.
-            for thread in enabled {
-                self.learn_step(*thread as usize);
-            }
-            smallest = self.smallest(enabled);
-        }
-        match smallest {
-            Smallest::Set(set) => Some(set),
-            Smallest::All | Smallest::Unknown => None,
-        }
-    }
-
-    fn smallest(&mut self, enabled: &[u32]) -> Smallest {
-        match &self.futures {
-            Some(futures) => {
-                self.persistent.smallest(&self.code, futures, &mut self.state, enabled)
-            }
-            None => Smallest::All,
-        }
-    }
-
-    /// Learns the next step of a thread, whatever fails in it.
-    fn learn_step(&mut self, thread: usize) {
-        let mark = self.state.mark(thread);
-        let mut choices = Choices::default();
-        loop {
-            let walk = self.step(thread, &mark, &mut choices);
-            self.state.back_to(&self.code, &mark);
-            if walk != Walk::Done || !choices.advance() {
-                return;
-            }
-        }
+        persistent.smallest(&self.code, &self.state, enabled)
     }
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.

@@ -3,8 +3,10 @@
 pub(crate) mod cost;
 pub(crate) mod dfs;
 pub(crate) mod future;
+mod meets;
 pub(crate) mod parallel;
 mod persistent;
 pub(crate) mod sleep;
 pub(crate) mod state;
+mod steps;
 pub(crate) mod visited;
