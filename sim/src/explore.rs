@@ -20,7 +20,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError, Progressed, Which};
 use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
-use crate::schedule::Random;
+use crate::schedule::{Priorities, Random, Scheduler};
 use crate::search::dfs::{Counts, Dfs, Job, Manner};
 use crate::search::future::Futures;
 use crate::search::parallel::{self, Make, Part, Together, Told};
@@ -220,7 +220,8 @@ fn search_with(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exploration, CheckpointError> {
     let (started, passes) = (Instant::now(), 0);
-    let counted = limits.symmetry || limits.orbits;
+    let counted = (limits.symmetry || limits.orbits)
+        && program.symmetry.count <= crate::det::record::Cell::MAX_BUFFERS;
     let code = Code::new(if counted { program.symmetry } else { Symmetry::NONE });
     let mut search = Search { keep, make, program, limits, progress, started, code, passes };
     search.small().map_or_else(|| search.large(), Ok)
@@ -334,7 +335,11 @@ impl Search<'_> {
     /// Searches by as many processors as there may be, from where a checkpoint was left.
     fn large(&mut self) -> Result<Exploration, CheckpointError> {
         for seed in 0..self.limits.small / RANDOM_RUN_FOR {
-            self.code.learn_with(self.program, Box::new(Random::new(seed)));
+            let scheduler: Box<dyn Scheduler> = match seed % 2 {
+                0 => Box::new(Random::new(seed)),
+                _ => Box::new(Priorities::new(seed)),
+            };
+            self.code.learn_with(self.program, scheduler);
         }
         let mut saved = match self.keep {
             Some(keep) => checkpoint::load(&keep.checkpoint.path, &keep.which())?,

@@ -2,7 +2,7 @@
 
 use ifq_model::outcome::Outcome;
 
-use super::{Code, Kids, NONE, Node, Stop};
+use super::{Code, Kids, NONE, Node, Past, Stop};
 use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::record::{Cell, Event, Observed, Update, count_word};
 use crate::det::threads::{Pending, STEP, Thread, local_state, operation};
@@ -41,9 +41,9 @@ struct Seen {
 
 impl Seen {
     /// At the begin of the step from a stop, which observes that it happens.
-    fn after(stop: &Stop) -> Self {
-        let (history, count) = stop.history;
-        Seen { history: append(history, STEP), count, told: stop.told.to_vec() }
+    fn after(past: &Past) -> Self {
+        let (history, count) = past.history;
+        Seen { history: append(history, STEP), count, told: past.told.to_vec() }
     }
 
     fn add(&mut self, code: &Code, event: Event, value: Option<u64>, (slot, op): (u32, u32)) {
@@ -62,7 +62,7 @@ impl Seen {
         if let Some(buffer) = buffer {
             let place =
                 append(append(append(7, u64::from(slot)), u64::from(op)), u64::from(self.count));
-            self.told.push(Cell { hash: place, buffer });
+            self.told.push(Cell::of(buffer, place));
         }
     }
 }
@@ -76,17 +76,13 @@ impl Code {
         let stop = self.stops.len() as u32;
         let hash = Thread::initial_state(slot, key);
         let slot_word = self.names.slot(slot);
-        self.stops.push(Stop {
-            slot,
-            slot_word,
-            pending: Pending::Start,
-            hash,
+        self.stops.push(Stop { slot, slot_word, pending: Pending::Start, hash, next: NONE });
+        self.pasts.push(Past {
             told: Box::default(),
             exact: hash,
             history: (append(0, key), 0),
             locks: Box::default(),
             outcome: None,
-            next: NONE,
         });
         self.starts.insert((slot, key), stop);
         stop
@@ -237,7 +233,7 @@ impl Code {
         end: &End<'_>,
     ) -> u32 {
         let slot = self.stops[from as usize].slot;
-        let mut seen = Seen::after(&self.stops[from as usize]);
+        let mut seen = Seen::after(&self.pasts[from as usize]);
         let mut place = Place::Stop(from);
         for Observed { event, value } in events {
             seen.add(self, *event, *value, (slot, op));
@@ -289,7 +285,7 @@ impl Code {
                 if let Some(Node::Stop { stop }) = self.nodes.get(at as usize) {
                     let known = &self.stops[*stop as usize];
                     assert!(
-                        known.pending == *pending && known.exact == *hash,
+                        known.pending == *pending && self.pasts[*stop as usize].exact == *hash,
                         "thread {slot:#x} does not go by what it observed in operation {op}: \
                          waits for {pending:?} where {:?} was learned",
                         known.pending
@@ -306,12 +302,14 @@ impl Code {
                     slot_word: self.names.slot(slot),
                     pending,
                     hash: if done { 0 } else { local_state(seen.history, slot, op) },
+                    next: NONE,
+                });
+                self.pasts.push(Past {
                     told: if done { Box::default() } else { seen.told.into() },
                     exact,
                     history: (seen.history, seen.count),
                     locks: locks.as_slice().into(),
                     outcome,
-                    next: NONE,
                 });
                 let new = self.nodes.len() as u32;
                 self.nodes.push(Node::Stop { stop });

@@ -75,8 +75,8 @@ pub(crate) enum Node {
     Fail,
 }
 
-/// Where a thread waits for its next step: its whole private state.
-#[derive(Clone, Debug)]
+/// Where a thread waits for its next step: what the search asks for all the time.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
     pub(crate) slot: u32,
     /// Stands for the slot: whoever starts a thread in it or ends there touches it.
@@ -84,6 +84,13 @@ pub(crate) struct Stop {
     pub(crate) pending: Pending,
     /// What it adds to a state's fingerprint; 0 at a thread's end.
     pub(crate) hash: Fingerprint,
+    /// The first event of the next step.
+    pub(crate) next: u32,
+}
+
+/// How a thread came to a stop: its private state.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
     /// What it adds to the signatures of buffers that the thread has observed.
     pub(crate) told: Box<[Cell]>,
     /// The whole private state, buffers by name.
@@ -94,8 +101,6 @@ pub(crate) struct Stop {
     pub(crate) locks: Box<[u32]>,
     /// What user space saw, at the end of the first thread.
     pub(crate) outcome: Option<u32>,
-    /// The first event of the next step.
-    pub(crate) next: u32,
 }
 
 /// What is known of a program.
@@ -104,6 +109,8 @@ pub(crate) struct Code {
     pub(crate) names: Names,
     pub(crate) nodes: Vec<Node>,
     pub(crate) stops: Vec<Stop>,
+    /// By stop.
+    pub(crate) pasts: Vec<Past>,
     /// Values that are written, and what they add to a fingerprint.
     pub(crate) cells: Vec<(u64, Cell)>,
     pub(crate) updates: Vec<Update>,
@@ -120,6 +127,7 @@ impl Code {
             names: Names::new(symmetry),
             nodes: Vec::new(),
             stops: Vec::new(),
+            pasts: Vec::new(),
             cells: Vec::new(),
             updates: Vec::new(),
             outcomes: Vec::new(),

@@ -82,23 +82,38 @@ enum Role {
     Names(Named),
 }
 
-/// No buffer: [`Cell::buffer`] of what is the state's own.
-pub(crate) const NOBODY: u32 = u32::MAX;
+/// What a word with its value adds to a fingerprint, and whose: the top byte is zero if it is the
+/// state's own, or says which buffer's. Small, because each write moves some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cell(Fingerprint);
 
-/// What a word with its value adds to a fingerprint, and whose.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cell {
-    pub(crate) hash: Fingerprint,
-    /// A buffer, or [`NOBODY`].
-    pub(crate) buffer: u32,
-}
+/// Bits below the top byte.
+const OWNER: u32 = Fingerprint::BITS - 8;
 
 impl Cell {
-    pub(crate) const NONE: Cell = Cell { hash: 0, buffer: NOBODY };
+    pub(crate) const NONE: Cell = Cell(0);
+
+    /// Buffers that can be told apart.
+    pub(crate) const MAX_BUFFERS: u32 = u8::MAX as u32;
 
     /// Of the state's own.
     pub(crate) fn own(hash: Fingerprint) -> Self {
-        Cell { hash, buffer: NOBODY }
+        Cell(hash & ((1 << OWNER) - 1))
+    }
+
+    /// Of a buffer, below [`Cell::MAX_BUFFERS`].
+    pub(crate) fn of(buffer: u32, hash: Fingerprint) -> Self {
+        Cell(Cell::own(hash).0 | Fingerprint::from(buffer + 1) << OWNER)
+    }
+
+    pub(crate) fn hash(self) -> Fingerprint {
+        Cell::own(self.0).0
+    }
+
+    /// Whose it is, if not the state's own.
+    #[inline]
+    pub(crate) fn buffer(self) -> Option<u32> {
+        ((self.0 >> OWNER) as u32).checked_sub(1)
     }
 }
 
@@ -185,7 +200,7 @@ impl Names {
         if !own.contains(&label) {
             return Role::Plain;
         }
-        let owner = owner.unwrap_or(NOBODY);
+        let owner = owner.unwrap_or(u32::MAX);
         let next = self.own.entry((owner, label)).or_default();
         let buffer = *next;
         *next += 1;
@@ -201,9 +216,9 @@ impl Names {
         let info = &self.words[word as usize];
         match info.role {
             Role::Plain => Cell::own(cell(info.name, value)),
-            Role::Own { buffer, name } => Cell { hash: cell(name, value), buffer },
+            Role::Own { buffer, name } => Cell::of(buffer, cell(name, value)),
             Role::Names(named) => match named.split(value, self.symmetry.count) {
-                Some((buffer, rest)) => Cell { hash: cell(info.name, rest + 1), buffer },
+                Some((buffer, rest)) => Cell::of(buffer, cell(info.name, rest + 1)),
                 None => Cell::own(cell(info.name, value)),
             },
         }

@@ -10,13 +10,13 @@ use super::cost::Reached;
 use super::future::Futures;
 use super::persistent::Persistent;
 use super::sleep::{Asleep, Touched};
-use super::state::{Choices, MAX_CHOICES, Mark, State, Walk};
+use super::state::{Choices, MAX_CHOICES, Mark, State, Touches, Walk};
 use super::visited::Visited;
 pub(crate) use job::{Counts, Job};
 
 use crate::code::Code;
 use crate::counterexample::Counterexample;
-use crate::det::fingerprint::append;
+use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult};
 
@@ -33,14 +33,22 @@ struct Frame {
     quiet: bool,
     /// Preemptions before it.
     preempted: u32,
-    /// What needs not be tried from here, and what was tried.
-    sleep: Vec<Asleep>,
-    /// What the step that is being tried touches.
-    trying: Asleep,
     /// How many threads there were to try, and how many were given away.
     of: usize,
     given: usize,
 }
+
+/// With sleep sets, what goes with a frame.
+#[derive(Debug)]
+struct Nap {
+    /// What needs not be tried from here, and what was tried.
+    sleep: Vec<Asleep>,
+    /// What the step that is being tried touches.
+    trying: Asleep,
+}
+
+/// Nobody.
+const AWAKE: Asleep = Asleep { thread: GIVEN, touched: Touched::NONE, races: false };
 
 /// How a search goes about it.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +83,7 @@ pub(crate) struct Dfs<'a> {
     orbits: Option<Visited>,
     state: State,
     frames: Vec<Frame>,
+    naps: Vec<Nap>,
     todo: Vec<u32>,
     decisions: Vec<u32>,
     enabled: Vec<u32>,
@@ -109,7 +118,8 @@ impl<'a> Dfs<'a> {
         manner: Manner,
     ) -> Self {
         let refresh = code.stops.len() * 3 / 2;
-        let start = State::new(&code, program.max_faults);
+        let mut start = State::new(&code, program.max_faults);
+        start.touches = manner.sleep_sets.then(Touches::default);
         Dfs {
             program,
             code,
@@ -117,6 +127,7 @@ impl<'a> Dfs<'a> {
             orbits: manner.orbits.then(Visited::new),
             state: start.clone(),
             frames: Vec::new(),
+            naps: Vec::new(),
             todo: Vec::new(),
             decisions: Vec::new(),
             enabled: Vec::new(),
@@ -140,6 +151,7 @@ impl<'a> Dfs<'a> {
         self.state.clone_from(&self.start);
         self.state.grow(&self.code);
         self.frames.clear();
+        self.naps.clear();
         self.todo.clear();
         self.decisions.clear();
         self.preempted = 0;
@@ -253,6 +265,7 @@ impl<'a> Dfs<'a> {
 
     /// Comes to a state: counts it, and notes what is to be tried from it.
     fn enter(&mut self) {
+        self.visited.prefetch(self.fingerprint());
         let mut enabled = std::mem::take(&mut self.enabled);
         self.state.runnable(&self.code, &mut enabled);
         if let Some(first) = enabled.first() {
@@ -283,12 +296,16 @@ impl<'a> Dfs<'a> {
         self.enabled = enabled;
     }
 
-    /// Whether the state was not met before.
-    fn is_new(&mut self) -> bool {
-        let mut fingerprint = match self.manner.by_name {
+    fn fingerprint(&self) -> Fingerprint {
+        match self.manner.by_name {
             true => self.state.exact_fingerprint(),
             false => self.state.fingerprint(),
-        };
+        }
+    }
+
+    /// Whether the state was not met before.
+    fn is_new(&mut self) -> bool {
+        let mut fingerprint = self.fingerprint();
         if let Some(orbits) = &mut self.orbits {
             self.counts.orbits += u64::from(orbits.insert(self.state.fingerprint()));
         }
@@ -343,26 +360,18 @@ impl<'a> Dfs<'a> {
             return;
         }
         let todo = self.todo.len();
-        let sleep = &self.sleep;
-        let awake = |thread: &u32| sleep.iter().all(|asleep| asleep.thread != *thread);
-        self.todo.extend(threads.rev().filter(awake));
+        if self.manner.sleep_sets {
+            let sleep = std::mem::take(&mut self.sleep);
+            let awake = |thread: &u32| sleep.iter().all(|asleep| asleep.thread != *thread);
+            self.todo.extend(threads.rev().filter(awake));
+            self.naps.push(Nap { sleep, trying: AWAKE });
+        } else {
+            self.todo.extend(threads.rev());
+        }
         let (mark, choices, decisions) = (None, Choices::default(), self.decisions.len());
         let preempted = self.preempted;
-        let sleep = std::mem::take(&mut self.sleep);
-        let trying = Asleep { thread: GIVEN, touched: Touched::default(), races: false };
         let (of, given) = (self.todo.len() - todo, 0);
-        self.frames.push(Frame {
-            todo,
-            mark,
-            choices,
-            decisions,
-            quiet,
-            preempted,
-            sleep,
-            trying,
-            of,
-            given,
-        });
+        self.frames.push(Frame { todo, mark, choices, decisions, quiet, preempted, of, given });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
     }
 
@@ -377,10 +386,8 @@ impl<'a> Dfs<'a> {
                 if !frame.choices.advance() {
                     self.todo.pop();
                     frame.choices.reset();
-                    if self.manner.sleep_sets {
-                        let fresh =
-                            Asleep { thread: GIVEN, touched: Touched::default(), races: false };
-                        frame.sleep.push(std::mem::replace(&mut frame.trying, fresh));
+                    if let Some(nap) = self.naps.last_mut() {
+                        nap.sleep.push(std::mem::replace(&mut nap.trying, AWAKE));
                     }
                 }
             }
@@ -389,6 +396,7 @@ impl<'a> Dfs<'a> {
             }
             if self.todo.len() == frame.todo {
                 self.frames.pop();
+                self.naps.pop();
                 continue;
             }
             break;

@@ -49,7 +49,7 @@ impl Futures {
         let mask = |locks: &[u32]| {
             locks.iter().fold(0, |mask, lock| mask | bit_of.get(lock).copied().unwrap_or(0))
         };
-        let held: Vec<u64> = code.stops.iter().map(|stop| mask(&stop.locks)).collect();
+        let held: Vec<u64> = code.pasts.iter().map(|past| mask(&past.locks)).collect();
         let mut awaited: Vec<u32> =
             code.stops.iter().filter_map(|s| s.pending.waits_for()).collect();
         awaited.sort_unstable();

@@ -18,6 +18,8 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
+    pub(crate) const NONE: Touched = Touched { reads: [0; 4], writes: [0; 4] };
+
     pub(crate) fn add(&mut self, word: u32, write: bool) {
         let words = if write { &mut self.writes } else { &mut self.reads };
         words[word as usize / 64 % 4] |= 1 << (word % 64);

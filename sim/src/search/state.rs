@@ -3,7 +3,7 @@
 use crate::code::{Code, NONE, Node};
 use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::machine::faults_cell;
-use crate::det::record::{ALWAYS, Cell, FAULTS, NOBODY, Update, count_word};
+use crate::det::record::{ALWAYS, Cell, FAULTS, Update, count_word};
 use crate::det::threads::Pending;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
@@ -80,12 +80,12 @@ struct Undo {
 /// What is needed to take a step back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
-    undo: usize,
     fingerprint: Fingerprint,
-    threads: usize,
-    thread: usize,
+    undo: u32,
+    threads: u32,
+    thread: u32,
     stop: u32,
-    last: usize,
+    last: u32,
 }
 
 /// The plain accesses and the releases of a step, for the check for data races; see
@@ -134,9 +134,16 @@ pub(crate) struct State {
     undo: Vec<Undo>,
     /// Of the step that was done last.
     pub(crate) footprint: Footprint,
-    /// Words that the last step touched, and whether it changed them.
+    /// What the last step touched, for sleep sets.
+    pub(crate) touches: Option<Touches>,
+}
+
+/// What a step touches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Touches {
+    /// Words, and whether it changes them.
     pub(crate) touched: Vec<(u32, bool)>,
-    /// Words that it added to without a look.
+    /// Words that it adds to without a look.
     pub(crate) counted: Vec<u32>,
 }
 
@@ -152,8 +159,7 @@ impl State {
             fingerprint: code.stops[Code::FIRST as usize].hash,
             undo: Vec::new(),
             footprint: Footprint::default(),
-            touched: Vec::new(),
-            counted: Vec::new(),
+            touches: None,
         };
         state.grow(code);
         state.values[ALWAYS as usize] = 1;
@@ -183,9 +189,9 @@ impl State {
 
     #[inline]
     fn toggle(&mut self, cell: Cell) {
-        match cell.buffer {
-            NOBODY => self.fingerprint ^= cell.hash,
-            buffer => self.signatures[buffer as usize] ^= cell.hash,
+        match cell.buffer() {
+            None => self.fingerprint ^= cell.hash(),
+            Some(buffer) => self.signatures[buffer as usize] ^= cell.hash(),
         }
     }
 
@@ -212,7 +218,10 @@ impl State {
     /// Adds what a thread at a stop has observed of buffers to their signatures, or takes it away.
     #[inline]
     fn tell(&mut self, code: &Code, stop: u32) {
-        for cell in &code.stops[stop as usize].told {
+        if self.signatures.is_empty() {
+            return;
+        }
+        for cell in &code.pasts[stop as usize].told {
             self.toggle(*cell);
         }
     }
@@ -220,34 +229,35 @@ impl State {
     /// To come back here after a step of a thread.
     pub(crate) fn mark(&self, thread: usize) -> Mark {
         Mark {
-            undo: self.undo.len(),
             fingerprint: self.fingerprint,
-            threads: self.threads.len(),
-            thread,
+            undo: self.undo.len() as u32,
+            threads: self.threads.len() as u32,
+            thread: thread as u32,
             stop: self.threads[thread],
-            last: self.last,
+            last: self.last as u32,
         }
     }
 
     /// Takes back what was done since.
     pub(crate) fn back_to(&mut self, code: &Code, mark: &Mark) {
-        while self.undo.len() > mark.undo {
+        let thread = mark.thread as usize;
+        while self.undo.len() > mark.undo as usize {
             let Some(Undo { word, value, cell }) = self.undo.pop() else { break };
             self.values[word as usize] = value;
             let new = std::mem::replace(&mut self.cells[word as usize], cell);
-            if new.buffer != NOBODY || cell.buffer != NOBODY {
+            if new.buffer().is_some() || cell.buffer().is_some() {
                 self.toggle(new);
                 self.toggle(cell);
             }
         }
-        if self.threads[mark.thread] != mark.stop {
-            self.tell(code, self.threads[mark.thread]);
+        if self.threads[thread] != mark.stop {
+            self.tell(code, self.threads[thread]);
             self.tell(code, mark.stop);
         }
         self.fingerprint = mark.fingerprint;
-        self.threads.truncate(mark.threads);
-        self.threads[mark.thread] = mark.stop;
-        self.last = mark.last;
+        self.threads.truncate(mark.threads as usize);
+        self.threads[thread] = mark.stop;
+        self.last = mark.last as usize;
     }
 
     /// Whether a thread can run.
@@ -301,13 +311,27 @@ impl State {
 
     /// What user space saw; at the end of a run.
     pub(crate) fn outcome(&self, code: &Code) -> Option<u32> {
-        code.stops[self.threads[0] as usize].outcome
+        code.pasts[self.threads[0] as usize].outcome
     }
 
     /// Whether a word belongs to something freed.
     #[inline]
     fn dead(&self, code: &Code, word: u32) -> bool {
         self.value(code.names.words[word as usize].live) == 0
+    }
+
+    #[inline]
+    fn touch(&mut self, word: u32, write: bool) {
+        if let Some(touches) = &mut self.touches {
+            touches.touched.push((word, write));
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, word: u32) {
+        if let Some(touches) = &mut self.touches {
+            touches.counted.push(word);
+        }
     }
 
     /// Does one step of a thread. If it is not [`Walk::Done`], the caller goes back to its mark.
@@ -319,8 +343,10 @@ impl State {
         };
         choices.position = 0;
         self.footprint.clear();
-        self.touched.clear();
-        self.counted.clear();
+        if let Some(touches) = &mut self.touches {
+            touches.touched.clear();
+            touches.counted.clear();
+        }
         self.last = thread;
         let mut at = from.next;
         loop {
@@ -330,7 +356,7 @@ impl State {
                     if self.dead(code, *word) {
                         return Walk::Broken;
                     }
-                    self.touched.push((*word, false));
+                    self.touch(*word, false);
                     code.kid(kids, self.value(*word))
                 }
                 Node::Update { update, kids } => {
@@ -339,8 +365,8 @@ impl State {
                         return Walk::Broken;
                     }
                     match counts {
-                        true => self.counted.push(word),
-                        false => self.touched.push((word, true)),
+                        true => self.count(word),
+                        false => self.touch(word, true),
                     }
                     let old = self.value(word);
                     if let Some(new) = op.apply(old) {
@@ -352,7 +378,7 @@ impl State {
                     if self.dead(code, *word) {
                         return Walk::Broken;
                     }
-                    self.touched.push((*word, true));
+                    self.touch(*word, true);
                     let (value, cell) = code.cells[*what as usize];
                     self.set(*word, value, cell);
                     *next
@@ -373,14 +399,14 @@ impl State {
                 }
                 Node::Grant { kids } => code.kid(kids, u64::from(granted)),
                 Node::Live { word, kids } => {
-                    self.touched.push((*word, true));
+                    self.touch(*word, true);
                     code.kid(kids, self.value(*word))
                 }
                 Node::Fault { kids } => {
                     let left = self.value(FAULTS) as u32;
                     let mut fails = false;
                     if left > 0 {
-                        self.touched.push((FAULTS, true));
+                        self.touch(FAULTS, true);
                         fails = choices.next();
                         if fails {
                             self.set(FAULTS, u64::from(left - 1), Cell::own(faults_cell(left - 1)));
@@ -391,7 +417,7 @@ impl State {
                 Node::Alloc { object, next } => {
                     let object = &code.names.objects[*object as usize];
                     let count = count_word(object.kind);
-                    self.touched.push((count, false));
+                    self.touch(count, false);
                     self.set(object.live, 1, Cell::own(object.cell));
                     self.set(count, self.value(count) + 1, Cell::NONE);
                     *next
@@ -401,9 +427,9 @@ impl State {
                     if self.value(object.live) == 0 {
                         return Walk::Broken;
                     }
-                    self.touched.push((object.live, true));
+                    self.touch(object.live, true);
                     let count = count_word(object.kind);
-                    self.touched.push((count, false));
+                    self.touch(count, false);
                     self.set(object.live, 0, Cell::NONE);
                     self.set(count, self.value(count) - 1, Cell::NONE);
                     for word in &object.words {
@@ -413,7 +439,7 @@ impl State {
                 }
                 Node::Spawn { stop, next } => {
                     let started = &code.stops[*stop as usize];
-                    self.touched.push((started.slot_word, true));
+                    self.touch(started.slot_word, true);
                     let slot = started.slot;
                     let known = |t: &u32| {
                         let stop = &code.stops[*t as usize];
@@ -434,7 +460,7 @@ impl State {
                 Node::Stop { stop } => {
                     let end = &code.stops[*stop as usize];
                     if end.pending == Pending::Done {
-                        self.touched.push((end.slot_word, true));
+                        self.touch(end.slot_word, true);
                     }
                     self.fingerprint ^= from.hash ^ end.hash;
                     self.tell(code, self.threads[thread]);

@@ -174,6 +174,26 @@ impl Visited {
         size_of_val(&*self.table.words) as u64
     }
 
+    /// Fetches what is looked at when this fingerprint is put in, while other work is done.
+    #[inline]
+    pub(crate) fn prefetch(&self, fingerprint: Fingerprint) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let home = fingerprint as usize & ((1 << self.table.bits) - 1);
+            if let Some(word) = self.table.words.get(home * BUCKET) {
+                // SAFETY: a prefetch reads and writes nothing that the program could see; every
+                // processor that can run this has the instruction.
+                #[allow(unsafe_code, reason = "measured: a fifth of a search waits for this line")]
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast());
+                }
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = fingerprint;
+    }
+
     /// Puts a fingerprint in; `false` if it was there.
     pub(crate) fn insert(&mut self, fingerprint: Fingerprint) -> bool {
         let identity = fingerprint & ((1 << IDENTITY) - 1);

@@ -3,38 +3,39 @@
 use super::Dfs;
 use crate::det::record::ALWAYS;
 use crate::search::sleep::{Asleep, Touched};
-use crate::search::state::{Choices, Footprint, Walk};
+use crate::search::state::{Choices, Footprint, Touches, Walk};
 
 impl Dfs<'_> {
     /// What needs not be tried after the step that was just done.
     pub(super) fn fall_asleep(&mut self, index: usize, thread: usize) {
         let mut touched = Touched::default();
         let names = &self.code.names;
-        let looks = self.state.touched.iter().map(|(word, write)| names.touch(*word, *write));
-        let counted = self.state.counted.iter().map(|word| (*word, false));
-        for (word, write) in looks.chain(counted) {
+        let Some(Touches { touched: looks, counted }) = &self.state.touches else { return };
+        let looks = looks.iter().map(|(word, write)| names.touch(*word, *write));
+        for (word, write) in looks.chain(counted.iter().map(|word| (*word, false))) {
             touched.add(word, write);
             let live = names.words[word as usize].live;
             if live != ALWAYS {
                 touched.add(live, false);
             }
         }
-        let frame = &mut self.frames[index];
-        frame.trying.thread = thread as u32;
-        frame.trying.touched.join(&touched);
-        frame.trying.races |= self.state.footprint.races();
+        let nap = &mut self.naps[index];
+        nap.trying.thread = thread as u32;
+        nap.trying.touched.join(&touched);
+        nap.trying.races |= self.state.footprint.races();
         self.sleep.clear();
         let sleeps = |asleep: &&Asleep| {
             asleep.thread != thread as u32 && asleep.touched.independent(&touched)
         };
-        self.sleep.extend(frame.sleep.iter().filter(sleeps));
+        self.sleep.extend(nap.sleep.iter().filter(sleeps));
     }
 
     /// What sleeps in the state that was just entered is not tried, but it may race there.
     pub(super) fn look_for_races_asleep(&mut self) {
-        let Some(frame) = self.frames.last().filter(|frame| !frame.quiet) else { return };
+        let quiet = self.frames.last().is_none_or(|frame| frame.quiet);
+        let Some(nap) = self.naps.last().filter(|_| !quiet) else { return };
         let racing: Vec<u32> =
-            frame.sleep.iter().filter(|asleep| asleep.races).map(|asleep| asleep.thread).collect();
+            nap.sleep.iter().filter(|asleep| asleep.races).map(|asleep| asleep.thread).collect();
         for thread in racing {
             let (mark, before) = (self.state.mark(thread as usize), self.decisions.len());
             let mut choices = Choices::default();
