@@ -12,6 +12,7 @@ use ifq_model::revision::Variant;
 use ifq_model::scenario::Test;
 use ifq_model::world;
 
+use crate::det::lasso::{LASSO_FROM, Watch};
 use crate::det::machine::{Machine, with};
 use crate::det::record::Recorder;
 use crate::det::{Det, Trace};
@@ -31,6 +32,11 @@ pub struct RunResult {
     pub steps: u64,
     /// The run was given up after so many steps; what would have come is not known.
     pub cut: bool,
+    /// The run comes back to the same again and again: so many steps at its end are one round of a
+    /// lasso.
+    pub round: Option<u64>,
+    /// It came back to the same for so long only because somebody who could run was put aside.
+    pub starved: bool,
     /// What happened, if it was asked for.
     pub trace: Option<Trace>,
 }
@@ -58,6 +64,9 @@ pub(crate) struct Program<'a> {
     pub(crate) symmetry: Symmetry,
     /// A run is given up after so many.
     pub(crate) max_steps: u64,
+    /// It is looked at for steps that come back for ever after so many, a power of two, and each time
+    /// it is twice as long.
+    pub(crate) lasso_from: u64,
     /// Invariants whose breaking is not looked at.
     pub(crate) tolerated: &'a [Invariant],
 }
@@ -88,6 +97,7 @@ pub(crate) fn with_program<R>(
         max_faults,
         symmetry: Symmetry::of(test),
         max_steps: MAX_STEPS,
+        lasso_from: LASSO_FROM,
         tolerated: &[],
     })
 }
@@ -132,12 +142,20 @@ fn run_with(
         m.tolerated.extend_from_slice(program.tolerated);
         m.spawn(0, 0, &|| "main".to_owned(), main);
     });
-    let mut enabled = Vec::new();
-    let mut steps = 0;
-    while steps < program.max_steps && step(&mut enabled) {
+    let (mut enabled, mut watch) = (Vec::new(), Watch::new(program.lasso_from));
+    let (mut steps, mut round, mut starved) = (0, None, false);
+    while steps < program.max_steps && step(&mut enabled, steps, &mut watch) {
         steps += 1;
         if with(|m| m.recorder.is_some()) {
             with(|m| after(m, outcome.borrow().as_ref()));
+        }
+        match watch.period(steps) {
+            Some((period, true)) if with(|m| m.violation.is_none()) => {
+                round = Some(period);
+                with(|m| m.report_lasso(period, &watch.who(period)));
+            }
+            Some((_, false)) => starved = true,
+            _ => {}
         }
     }
     let recorder = with(|m| m.recorder.take());
@@ -145,15 +163,18 @@ fn run_with(
         let cut = steps == program.max_steps && m.violation.is_none() && !m.all_done();
         (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), cut)
     });
-    let (threads, targets, trace) = ended;
+    let (threads, targets, mut trace) = ended;
+    if let (Some(trace), Some(period)) = (&mut trace, round) {
+        trace.fold(period as usize);
+    }
     drop(threads);
     drop(targets);
     let outcome = outcome.borrow_mut().take().filter(|_| violation.is_none());
-    (RunResult { outcome, violation, decisions, steps, cut, trace }, recorder)
+    (RunResult { outcome, violation, decisions, steps, cut, round, starved, trace }, recorder)
 }
 
 /// One step; `false` if there is none any more.
-fn step(enabled: &mut Vec<usize>) -> bool {
+fn step(enabled: &mut Vec<usize>, steps: u64, watch: &mut Watch) -> bool {
     let started = with(|m| {
         if m.violation.is_some() {
             return None;
@@ -171,6 +192,7 @@ fn step(enabled: &mut Vec<usize>) -> bool {
         let picked = scheduler.pick(point);
         m.scheduler = Some(scheduler);
         let index = *enabled.get(picked?)?;
+        watch.note(steps, m, enabled, index);
         m.decisions.push(index as u32);
         let acquired = m.threads[index].pending.acquires();
         m.begin_step(index).map(|future| (future, acquired))

@@ -32,6 +32,7 @@ use std::pin::Pin;
 use ifq_model::outcome::Outcome;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
+use crate::det::lasso::LASSO_FROM;
 use crate::det::machine::with;
 use crate::exec::{MAX_STEPS, Program};
 use crate::explore::{Exploration, Limits, search};
@@ -65,6 +66,7 @@ where
         max_faults: 0,
         symmetry,
         max_steps: MAX_STEPS,
+        lasso_from: LASSO_FROM,
         tolerated: &[],
     };
     search(&program, limits, &mut |_| {})

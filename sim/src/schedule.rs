@@ -182,6 +182,43 @@ impl Scheduler for Replay {
     }
 }
 
+/// Repeats recorded decisions; after the last one, of those that can run the one that has not run for
+/// the longest time does. Nothing fails then.
+#[derive(Debug)]
+pub(crate) struct InTurn {
+    decisions: std::vec::IntoIter<u32>,
+    /// By slot: when it ran last.
+    ran: BTreeMap<u32, u64>,
+    now: u64,
+}
+
+impl InTurn {
+    pub(crate) fn new(decisions: &[u32]) -> Self {
+        let decisions = Vec::from(decisions).into_iter();
+        InTurn { decisions, ran: BTreeMap::new(), now: 0 }
+    }
+}
+
+impl Scheduler for InTurn {
+    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+        let ran = |place: &usize| {
+            let slot = point.slot(point.enabled[*place]);
+            (self.ran.get(&slot).copied().unwrap_or(0), slot)
+        };
+        let picked = match self.decisions.next() {
+            Some(thread) => point.enabled.iter().position(|t| *t == thread as usize)?,
+            None => (0..point.enabled.len()).min_by_key(ran)?,
+        };
+        self.now += 1;
+        self.ran.insert(point.slot(point.enabled[picked]), self.now);
+        Some(picked)
+    }
+
+    fn fault(&mut self, _: FaultPoint) -> bool {
+        self.decisions.next() == Some(1)
+    }
+}
+
 /// Runs decisions read from bytes, for fuzzing: what the bytes say, as long as there are any; then
 /// each thread to its end.
 #[derive(Clone, Debug)]

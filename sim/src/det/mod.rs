@@ -2,6 +2,7 @@
 //! scheduling point that an engine decides.
 
 pub(crate) mod fingerprint;
+pub(crate) mod lasso;
 pub(crate) mod machine;
 pub(crate) mod platform;
 pub(crate) mod race;

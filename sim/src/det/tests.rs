@@ -3,6 +3,7 @@
 //! Method: each program is searched completely, its outcomes and its verdict are compared with what
 //! sequential consistency allows; and once more without remembering states.
 
+mod lasso;
 mod length;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use ifq_model::prim::refcount::Refcount;
 
 use super::machine::with;
 use crate::det::Det;
+use crate::det::lasso::LASSO_FROM;
 use crate::exec::{MAX_STEPS, Program};
 use crate::explore::{Exploration, Limits, search};
 use crate::reference;
@@ -43,7 +45,15 @@ fn explore(main: &dyn Fn() -> Main) -> Exploration {
 /// Searches a program with and without remembering, and checks that both agree.
 fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
     let (symmetry, max_steps) = (Symmetry::NONE, MAX_STEPS);
-    let program = Program { main, faults, max_faults, symmetry, max_steps, tolerated: &[] };
+    let program = Program {
+        main,
+        faults,
+        max_faults,
+        symmetry,
+        max_steps,
+        lasso_from: LASSO_FROM,
+        tolerated: &[],
+    };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, ..Limits::default() };
     let reference = reference::search(&program, &plain);

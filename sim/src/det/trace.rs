@@ -33,6 +33,20 @@ pub struct Event {
 pub struct Trace {
     /// Names of the threads, in the order in which they started.
     pub threads: Vec<String>,
-    /// The steps.
+    /// The steps. Of what comes back for ever, once.
     pub events: Vec<Event>,
+    /// Where the steps begin that come back for ever, up to the last one.
+    pub repeats_from: Option<usize>,
+}
+
+impl Trace {
+    /// Leaves of the last steps, which are rounds of this length, only the first round.
+    pub(crate) fn fold(&mut self, period: usize) {
+        // The last event has a note that it is the last.
+        let Some(last) = self.events.len().checked_sub(period + 1) else { return };
+        let comes_back = |from: &usize| self.events[*from] == self.events[*from + period];
+        let from = (0..last).rev().take_while(comes_back).last().unwrap_or(last);
+        self.events.truncate(from + period);
+        self.repeats_from = Some(from);
+    }
 }

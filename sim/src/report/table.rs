@@ -50,7 +50,10 @@ pub fn render(trace: &Trace, violation: Option<&Violation>, layout: Layout) -> S
     let _ = writeln!(text, "{table}");
     if let Some(violation) = violation {
         let last = trace.events.len().saturating_sub(1);
-        let _ = writeln!(text, "step {last} breaks {violation}");
+        let _ = match trace.repeats_from {
+            Some(from) => writeln!(text, "steps {from} to {last} come back for ever: {violation}"),
+            None => writeln!(text, "step {last} breaks {violation}"),
+        };
     }
     text
 }

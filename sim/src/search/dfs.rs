@@ -18,7 +18,8 @@ use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::threads::Pending;
-use crate::exec::{Program, RunResult};
+use crate::exec::{Program, RunResult, run};
+use crate::schedule::InTurn;
 
 /// A state on the path: what is still to be tried from it.
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub(crate) struct Dfs<'a> {
     refresh: usize,
     /// Preemptions on the path.
     preempted: u32,
+    /// Steps before the first frame.
+    before: u64,
     start: State,
     /// Of the whole search.
     share: f64,
@@ -138,6 +141,7 @@ impl<'a> Dfs<'a> {
             persistent: futures.map(Persistent::new),
             refresh,
             preempted: 0,
+            before: 0,
             start,
             share: 0.0,
             sleep: Vec::new(),
@@ -154,7 +158,7 @@ impl<'a> Dfs<'a> {
         self.naps.clear();
         self.todo.clear();
         self.decisions.clear();
-        self.preempted = 0;
+        (self.preempted, self.before) = (0, 0);
         self.sleep.clear();
         self.share = job.share;
         let mut choices = Choices::default();
@@ -165,6 +169,7 @@ impl<'a> Dfs<'a> {
             self.preempted += u32::from(self.preempts(*thread));
             let walk = self.step(*thread as usize, &mark, &mut choices);
             debug_assert_eq!(walk, Walk::Done);
+            self.before += 1;
             let (taken, rest) = rest.split_at(choices.position());
             self.decisions.push(*thread);
             self.decisions.extend(taken);
@@ -355,7 +360,10 @@ impl<'a> Dfs<'a> {
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.
     fn push(&mut self, threads: impl DoubleEndedIterator<Item = u32>, quiet: bool) {
-        if self.frames.len() as u64 >= self.program.max_steps {
+        let steps = self.before + self.frames.len() as u64;
+        if steps >= self.program.max_steps
+            || steps >= self.program.lasso_from && self.goes_on_for_ever(steps)
+        {
             self.counts.cut += 1;
             return;
         }
@@ -373,6 +381,30 @@ impl<'a> Dfs<'a> {
         let (of, given) = (self.todo.len() - todo, 0);
         self.frames.push(Frame { todo, mark, choices, decisions, quiet, preempted, of, given });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
+    }
+
+    /// Whether there is no use in going on: whoever could run was put aside for so long that it is time
+    /// to see what a fair schedule makes of it. If that has no end either, it breaks I4.
+    fn goes_on_for_ever(&mut self, steps: u64) -> bool {
+        if !steps.is_power_of_two() {
+            return false;
+        }
+        let program = Program { max_steps: self.program.max_steps.min(steps * 8), ..*self.program };
+        let in_turn = |decisions: &[u32]| run(&program, Box::new(InTurn::new(decisions)), false);
+        let all = in_turn(&self.decisions);
+        let starved = all.starved;
+        if all.violation.is_some() {
+            // The shortest way into it that is quickly found.
+            let ways = std::iter::successors(Some(0), |most| Some(most * 2 + 1));
+            let ways = ways.take_while(|most| *most < self.decisions.len());
+            let same = |run: &RunResult| {
+                run.violation.as_ref().map(|v| v.invariant)
+                    == all.violation.as_ref().map(|v| v.invariant)
+            };
+            let short = ways.map(|most| in_turn(&self.decisions[..most])).find(same);
+            self.take(short.unwrap_or(all));
+        }
+        self.found.is_some() || starved
     }
 
     /// Takes the next step that is to be tried; `false` when none is left.

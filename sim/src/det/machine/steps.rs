@@ -61,12 +61,15 @@ impl Machine {
         self.state_without_step() ^ self.last_footprint.fingerprint(slot)
     }
 
+    /// The fingerprint of the memory.
+    pub(crate) fn state_of_words(&self) -> Fingerprint {
+        self.fingerprint ^ faults_cell(self.faults_left)
+    }
+
     /// As [`Machine::state`], whatever the last step was.
     pub(crate) fn state_without_step(&self) -> Fingerprint {
         let threads = self.threads.iter().filter(|t| t.pending != Pending::Done);
-        threads.fold(self.fingerprint ^ faults_cell(self.faults_left), |state, thread| {
-            state ^ thread.local_state()
-        })
+        threads.fold(self.state_of_words(), |state, thread| state ^ thread.local_state())
     }
 
     /// Prepares a step of a thread. Its future is returned, to be polled outside the borrow.
@@ -130,6 +133,17 @@ impl Machine {
                 format!("wait for {} >= {min:#x}", self.word_name(word))
             }
         }
+    }
+
+    /// The same steps come back for ever, by these threads.
+    pub(crate) fn report_lasso(&mut self, period: u64, who: &[usize]) {
+        let who = who.iter().map(|thread| &self.threads[*thread]);
+        let who: Vec<String> =
+            who.map(|t| format!("{:#x}: {}", t.slot, self.describe(t.pending))).collect();
+        let steps = if period == 1 { "step".to_owned() } else { format!("{period} steps") };
+        let what =
+            format!("no end: the same {steps} for ever, by all that can run: {}", who.join(", "));
+        self.fail(Invariant::I4, what);
     }
 
     /// Nothing can run and something has not ended.

@@ -1,0 +1,140 @@
+//! Runs without end.
+
+use std::rc::Rc;
+
+use ifq_model::invariant::Invariant;
+use ifq_model::platform::{AtomicWord, Order, Platform, Rmw};
+
+use super::{Main, numbers, spawn};
+use crate::counterexample::Counterexample;
+use crate::det::Det;
+use crate::exec::{MAX_STEPS, Program, RunResult, run};
+use crate::explore::{Exploration, Limits, search};
+use crate::report::table::{Layout, render};
+use crate::schedule::Replay;
+use crate::symmetry::Symmetry;
+
+/// Rounds of up to five steps are found.
+const LASSO_FROM: u64 = 1 << 10;
+
+fn program(main: &dyn Fn() -> Main) -> Program<'_> {
+    let (symmetry, max_steps) = (Symmetry::NONE, MAX_STEPS);
+    Program {
+        main,
+        faults: &[],
+        max_faults: 0,
+        symmetry,
+        max_steps,
+        lasso_from: LASSO_FROM,
+        tolerated: &[],
+    }
+}
+
+fn explored(main: &dyn Fn() -> Main, persistent_sets: bool) -> Exploration {
+    let limits = Limits { persistent_sets, max_states: 200_000, ..Limits::default() };
+    search(&program(main), &limits, &mut |_| {})
+}
+
+fn replayed(main: &dyn Fn() -> Main, found: &Counterexample, traced: bool) -> RunResult {
+    run(&program(main), Box::new(Replay::new(&found.decisions)), traced)
+}
+
+/// Two threads that give way to each other for ever, once a third one has raised a flag.
+fn after_you() -> Main {
+    Box::pin(async {
+        let words = || [Det::atomic("flag", 0), Det::atomic("turn", 0)];
+        let words = Rc::new(words());
+        for slot in [1, 2] {
+            let words = words.clone();
+            spawn(slot, async move {
+                while words[0].load(Order::Relaxed).await == 1 {
+                    words[1].store(slot.into(), Order::Relaxed).await;
+                }
+            });
+        }
+        spawn(3, async move { words[0].store(1, Order::Relaxed).await });
+        numbers(&[])
+    })
+}
+
+#[test]
+fn threads_that_keep_each_other_busy_for_ever_break_i4_and_the_lasso_is_shown() {
+    for persistent_sets in [false, true] {
+        let found = explored(&after_you, persistent_sets).counterexample.expect("there is no end");
+        assert_eq!(found.violation.invariant, Invariant::I4);
+        assert!(found.violation.what.contains("for ever"), "{}", found.violation);
+        assert!(found.steps >= LASSO_FROM);
+        let again = replayed(&after_you, &found, false);
+        assert_eq!((again.broken(), again.steps), (Some(found.violation.clone()), found.steps));
+        let traced = replayed(&after_you, &found, true);
+        assert_eq!(traced.broken(), Some(found.violation.clone()));
+        let trace = traced.trace.expect("it was asked for");
+        let round = traced.round.expect("it comes back");
+        let from = trace.repeats_from.expect("it is folded");
+        assert_eq!(trace.events.len(), from + round as usize);
+        assert!(trace.events.len() < 60, "{} steps are shown", trace.events.len());
+        let table = render(&trace, Some(&found.violation), Layout { width: 80, full: true });
+        assert!(table.contains("come back for ever: I4"), "{table}");
+    }
+}
+
+/// One thread looks at a flag until another one raises it.
+fn spinning() -> Main {
+    Box::pin(async {
+        let flag = Rc::new(Det::atomic("flag", 0));
+        let raised = flag.clone();
+        spawn(1, async move { while flag.load(Order::Relaxed).await == 0 {} });
+        spawn(2, async move { raised.store(1, Order::Relaxed).await });
+        numbers(&[])
+    })
+}
+
+#[test]
+fn a_thread_that_spins_while_another_could_help_it_is_no_lasso_and_is_not_searched_to_the_end() {
+    for persistent_sets in [false, true] {
+        let found = explored(&spinning, persistent_sets);
+        assert_eq!(found.counterexample, None);
+        assert!(found.cut > 0 && !found.exhaustive);
+        assert!(found.states < 10 * LASSO_FROM, "{} states", found.states);
+        assert_eq!(found.outcomes.len(), 1);
+    }
+}
+
+/// A thread that spins for a flag that nobody raises.
+fn waiting_in_vain() -> Main {
+    Box::pin(async {
+        let flag = Rc::new(Det::atomic("flag", 0));
+        let other = flag.clone();
+        spawn(1, async move { while flag.load(Order::Relaxed).await < 2 {} });
+        spawn(2, async move {
+            other.rmw(Rmw::Add(1), Order::Relaxed).await;
+        });
+        numbers(&[])
+    })
+}
+
+#[test]
+fn a_thread_that_spins_when_nobody_can_help_it_any_more_breaks_i4() {
+    for persistent_sets in [false, true] {
+        let found = explored(&waiting_in_vain, persistent_sets);
+        let found = found.counterexample.expect("there is no end");
+        assert_eq!(found.violation.invariant, Invariant::I4);
+        assert!(found.violation.what.contains("the same step for ever"), "{}", found.violation);
+        assert_eq!(replayed(&waiting_in_vain, &found, false).broken(), Some(found.violation));
+    }
+}
+
+/// Many steps, of which none is like one before.
+fn long() -> Main {
+    Box::pin(async {
+        let x = Det::atomic("x", 0);
+        while x.rmw(Rmw::Add(1), Order::Relaxed).await < 3 * LASSO_FROM {}
+        numbers(&[])
+    })
+}
+
+#[test]
+fn a_long_run_that_ends_is_searched_to_its_end() {
+    let found = explored(&long, true);
+    assert!(found.exhaustive && found.outcomes.len() == 1, "{found:?}");
+}
