@@ -74,7 +74,7 @@ impl Limits {
         orbits: false,
         preemptions: None,
         max_memory: None,
-        small: 50_000,
+        small: 20_000,
         workers: 1,
         tolerated: &[],
     };
@@ -200,7 +200,7 @@ pub fn explore_with(
 }
 
 /// A large search is prepared by a random run for so many states that make it large.
-const RANDOM_RUN_FOR: u64 = 200;
+const RANDOM_RUN_FOR: u64 = 100;
 
 /// As [`explore`], of any program, by one processor.
 pub(crate) fn search(

@@ -140,6 +140,8 @@ pub(crate) struct Names {
     pub(crate) words: Vec<WordInfo>,
     pub(crate) objects: Vec<ObjectInfo>,
     by_name: HashMap<u64, u32>,
+    /// The word that comes after the one that was asked for last.
+    next: u32,
     by_pointer: HashMap<u64, u32>,
     pub(crate) symmetry: Symmetry,
     /// Words of buffers, by object and label.
@@ -162,7 +164,7 @@ impl Names {
     pub(crate) fn new(symmetry: Symmetry) -> Self {
         let words = (0..=ALWAYS).map(|_| WordInfo::plain(0, ALWAYS)).collect();
         let (objects, by_name, by_pointer) = (Vec::new(), HashMap::new(), HashMap::new());
-        Names { words, objects, by_name, by_pointer, symmetry, own: HashMap::new() }
+        Names { words, objects, by_name, next: 0, by_pointer, symmetry, own: HashMap::new() }
     }
 
     /// The word that stands for a slot.
@@ -177,8 +179,14 @@ impl Names {
     }
 
     fn word(&mut self, name: u64, label: &'static str, owner: Option<u32>) -> u32 {
-        if let Some(word) = self.by_name.get(&name) {
-            return *word;
+        // Runs make their words in the same order as a rule.
+        let word = match self.words.get(self.next as usize) {
+            Some(info) if info.name == name => Some(self.next),
+            _ => self.by_name.get(&name).copied(),
+        };
+        if let Some(word) = word {
+            self.next = word + 1;
+            return word;
         }
         let word = self.words.len() as u32;
         self.by_name.insert(name, word);
