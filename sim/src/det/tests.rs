@@ -5,6 +5,7 @@
 
 mod lasso;
 mod length;
+mod preemptions;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -314,36 +314,45 @@ impl<'a> Dfs<'a> {
         if let Some(orbits) = &mut self.orbits {
             self.counts.orbits += u64::from(orbits.insert(self.state.fingerprint()));
         }
+        let running = self.running_slot();
         if let Some(reached) = &mut self.reached {
             if reached.counts_preemptions() {
                 // What is still to come costs the same only if the same thread goes on for nothing.
-                let last = self.state.last;
-                let goes_on = self.state.enabled(&self.code, last);
-                fingerprint ^= append(5, if goes_on { last as u64 + 1 } else { 0 });
+                let goes_on = self.state.enabled(&self.code, self.state.running);
+                fingerprint ^= append(5, if goes_on { running + 1 } else { 0 });
             }
             let (preemptions, steps) = (u64::from(self.preempted), self.frames.len() as u64);
             return reached.enter(fingerprint, preemptions, steps);
         }
         if self.manner.preemptions.is_some() {
             // What may still be tried depends on who ran last and on the preemptions that are left.
-            fingerprint ^= append(append(4, self.state.last as u64), u64::from(self.preempted));
+            fingerprint ^= append(append(4, running), u64::from(self.preempted));
         }
         self.visited.insert(fingerprint)
     }
 
     /// Whether a step of this thread puts one aside that could go on.
     fn preempts(&self, thread: u32) -> bool {
-        let last = self.state.last;
-        thread as usize != last && self.state.enabled(&self.code, last)
+        let running = self.state.running;
+        let starts =
+            self.code.stops[self.state.threads[thread as usize] as usize].pending == Pending::Start;
+        !starts && thread as usize != running && self.state.enabled(&self.code, running)
+    }
+
+    /// Says who runs, however the state was reached.
+    fn running_slot(&self) -> u64 {
+        let stop = self.state.threads[self.state.running];
+        self.code.stops[stop as usize].slot.into()
     }
 
     /// Leaves out preemptions that the path may not have.
     fn withhold(&mut self, enabled: &mut Vec<u32>) {
-        if self.manner.preemptions.is_some_and(|most| self.preempted >= most)
-            && self.state.enabled(&self.code, self.state.last)
+        if enabled.len() > 1
+            && self.manner.preemptions.is_some_and(|most| self.preempted >= most)
+            && self.state.enabled(&self.code, self.state.running)
         {
             self.counts.withheld += enabled.len() as u64 - 1;
-            enabled.truncate(1);
+            enabled.retain(|thread| *thread as usize == self.state.running);
         }
     }
 

@@ -86,6 +86,7 @@ pub(crate) struct Mark {
     thread: u32,
     stop: u32,
     last: u32,
+    running: u32,
 }
 
 /// The plain accesses and the releases of a step, for the check for data races; see
@@ -130,6 +131,8 @@ pub(crate) struct State {
     pub(crate) threads: Vec<u32>,
     /// The thread that ran last.
     pub(crate) last: usize,
+    /// The same, but who started a thread still runs while that comes to its first scheduling point.
+    pub(crate) running: usize,
     fingerprint: Fingerprint,
     undo: Vec<Undo>,
     /// Of the step that was done last.
@@ -156,6 +159,7 @@ impl State {
             signatures: vec![0; code.names.symmetry.count as usize],
             threads: vec![Code::FIRST],
             last: 0,
+            running: 0,
             fingerprint: code.stops[Code::FIRST as usize].hash,
             undo: Vec::new(),
             footprint: Footprint::default(),
@@ -235,6 +239,7 @@ impl State {
             thread: thread as u32,
             stop: self.threads[thread],
             last: self.last as u32,
+            running: self.running as u32,
         }
     }
 
@@ -258,6 +263,7 @@ impl State {
         self.threads.truncate(mark.threads as usize);
         self.threads[thread] = mark.stop;
         self.last = mark.last as usize;
+        self.running = mark.running as usize;
     }
 
     /// Whether a thread can run.
@@ -348,6 +354,9 @@ impl State {
             touches.counted.clear();
         }
         self.last = thread;
+        if from.pending != Pending::Start {
+            self.running = thread;
+        }
         let mut at = from.next;
         loop {
             let Some(node) = code.nodes.get(at as usize) else { return Walk::Unknown };
