@@ -51,9 +51,9 @@ const SERIES: [Series; 4] = [
         preemptions: false,
     },
     Series {
-        name: "preemptions, 3 rings, 4 buffers",
+        name: "preemptions, 2 rings, 4 buffers",
         color: RGBColor(120, 60, 150),
-        tests: &[(1, 3, 1, 4), (2, 3, 1, 4), (3, 3, 1, 4), (4, 3, 1, 4)],
+        tests: &[(1, 2, 1, 4), (2, 2, 1, 4), (4, 2, 1, 4), (8, 2, 1, 4), (16, 2, 1, 4)],
         preemptions: true,
     },
 ];
@@ -150,7 +150,7 @@ fn draw(path: &Path, lines: &[Vec<Point>]) -> Result<(), Box<dyn Error>> {
         .build_cartesian_2d((1_u32..16).log_scale(), (10_u64..most * 4).log_scale())?;
     chart
         .configure_mesh()
-        .x_desc("how many (hollow: a limit ended the search, there are more)")
+        .x_desc("how many (hollow: something was left out, there are more)")
         .y_desc("unique states")
         .light_line_style(TRANSPARENT)
         .y_label_formatter(&|states| power_of_ten(*states))
