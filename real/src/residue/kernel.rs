@@ -18,9 +18,10 @@ const OURS: [&str; 10] = [
     "io_region",
     "io_create_region",
 ];
-/// Functions of an interrupt: what they allocate has nothing to do with whom they interrupted.
-const INTERRUPTS: [&str; 4] =
-    ["asm_sysvec", "asm_common_interrupt", "handle_softirqs", "do_softirq"];
+/// Functions whose objects are nobody's who called or was interrupted: those of an interrupt, and the
+/// one that makes the process's table of descriptors larger, which stays.
+const OTHERS: [&str; 5] =
+    ["asm_sysvec", "asm_common_interrupt", "handle_softirqs", "do_softirq", "alloc_fd"];
 /// Functions of a stack that are shown, and those below the allocator that tell objects apart.
 const SHOWN: usize = 3;
 
@@ -81,7 +82,7 @@ fn is_ours(functions: &[&str]) -> bool {
     let any = |words: &[&str]| {
         functions.iter().any(|function| words.iter().any(|word| function.starts_with(word)))
     };
-    any(&OURS) && !any(&INTERRUPTS)
+    any(&OURS) && !any(&OTHERS)
 }
 
 /// The functions from the first one of ours on, or from the first one.
@@ -111,6 +112,11 @@ mod tests {
         sk_alloc+0x1/0x2
         handle_softirqs+0x1/0x2
         __do_sys_io_uring_enter+0x1/0x2
+
+      1 alloc_fdtable+0x1/0x2 age=10 pid=1
+        alloc_fd+0x1/0x2
+        io_zcrx_ctrl+0x1/0x2
+        __do_sys_io_uring_register+0x11/0x22
 
 ";
 
