@@ -6,7 +6,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::scenario::Test;
 use serde::Serialize;
 
-use crate::job::Report;
+use crate::job::{Report, Stalls};
 
 /// What the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Allowed {
     pub by_fault: BTreeSet<Outcome>,
     /// Whether there is no other.
     pub exhaustive: bool,
+    /// Whether a page that comes late may hold up other threads' calls: it does so in the model.
+    pub stalls: bool,
 }
 
 /// The result of a comparison.
@@ -80,6 +82,8 @@ pub struct Comparison {
     pub exhaustive: bool,
     /// In what it differs, if it does.
     pub difference: Option<Difference>,
+    /// What pages that came late held up.
+    pub stalls: Stalls,
 }
 
 impl Comparison {
@@ -109,13 +113,17 @@ impl Comparison {
 /// Compares what a machine reported with what the model allows, or with why that is not known.
 #[must_use]
 pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
-    let (histogram, problems) = match report {
+    let (histogram, problems, stalls) = match report {
         Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
         Report::Broken { reason } => {
             return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
         }
-        Report::Seen { histogram, problems } => (histogram, problems),
+        Report::Seen { histogram, problems, stalls } => (histogram, problems, stalls),
     };
+    let mut problems = problems.clone();
+    if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
+        problems.push(format!("a page that comes late may hold up nobody else, but {example}"));
+    }
     let rows = rows(test, histogram, allowed.as_ref().ok());
     let outside: Vec<&str> = rows
         .iter()
@@ -139,7 +147,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         true => Difference::Outcome,
         false => Difference::Problem,
     });
-    Comparison { verdict, reason, rows, exhaustive, difference }
+    Comparison { verdict, reason, rows, exhaustive, difference, stalls: stalls.clone() }
 }
 
 fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
@@ -149,6 +157,7 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
         rows: Vec::new(),
         exhaustive: false,
         difference,
+        stalls: Stalls::default(),
     }
 }
 
@@ -193,12 +202,13 @@ mod tests {
         Report::Seen {
             histogram: numbers.iter().map(|&n| (outcome(n), 5)).collect(),
             problems: problems.iter().map(ToString::to_string).collect(),
+            stalls: Stalls::default(),
         }
     }
 
     fn allowed(numbers: &[i64], exhaustive: bool) -> Result<Allowed, String> {
         let set = numbers.iter().map(|&n| outcome(n)).collect();
-        Ok(Allowed { set, by_fault: BTreeSet::new(), exhaustive })
+        Ok(Allowed { set, by_fault: BTreeSet::new(), exhaustive, stalls: false })
     }
 
     #[test]
@@ -227,6 +237,26 @@ mod tests {
         let comparison = compare(&test(), &seen(&[0, -5], &[]), &allowed(&[0], true));
         assert_eq!(comparison.verdict, Verdict::Differs);
         assert!(comparison.reason.contains("x=-5;"), "{}", comparison.reason);
+    }
+
+    #[test]
+    fn a_call_that_is_held_up_differs_unless_the_model_says_so() {
+        let stalls = Stalls { late: 2, stalled: 1, example: Some("thread b stood still".into()) };
+        let report = Report::Seen {
+            histogram: vec![(outcome(0), 2)],
+            problems: Vec::new(),
+            stalls: stalls.clone(),
+        };
+        let mut model = allowed(&[0], true);
+        let comparison = compare(&test(), &report, &model);
+        assert_eq!(comparison.verdict, Verdict::Differs);
+        assert_eq!(comparison.difference, Some(Difference::Problem));
+        assert!(comparison.reason.contains("thread b stood still"), "{}", comparison.reason);
+        model.as_mut().unwrap().stalls = true;
+        let comparison = compare(&test(), &report, &model);
+        assert_eq!((comparison.verdict, comparison.stalls), (Verdict::Agrees, stalls));
+        let comparison = compare(&test(), &seen(&[0], &[]), &model);
+        assert_eq!(comparison.verdict, Verdict::Agrees, "it may, and need not");
     }
 
     #[test]

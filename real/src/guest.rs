@@ -160,7 +160,8 @@ fn run_test(job: &Job, at: usize, answer: &Answer, after: &mut After) -> Report 
             };
             problems.extend(after.allocated.left(at + 1 == job.tests.len(), &beat));
             problems.extend(after.watch.complaints());
-            Report::Seen { histogram: seen.histogram.into_iter().collect(), problems }
+            let histogram = seen.histogram.into_iter().collect();
+            Report::Seen { histogram, problems, stalls: seen.stalls }
         }
         Err(reason) => Report::NotRun { reason },
     }

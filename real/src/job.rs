@@ -100,6 +100,8 @@ pub enum Report {
         histogram: Vec<(Outcome, u64)>,
         /// What was wrong apart from outcomes: leaks, wrong bytes, the kernel's own alarms.
         problems: Vec<String>,
+        /// What pages that came late held up.
+        stalls: Stalls,
     },
     /// It could not be run.
     NotRun {
@@ -111,6 +113,26 @@ pub enum Report {
         /// What is known.
         reason: String,
     },
+}
+
+/// System calls that stood still because another one waited for a page of user space.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stalls {
+    /// Repetitions in which a call waited for its page.
+    pub late: u64,
+    /// Those of them in which that held up another thread's call.
+    pub stalled: u64,
+    /// How it was the first time, for people.
+    pub example: Option<String>,
+}
+
+impl Stalls {
+    /// Adds those of another repetition.
+    pub fn add(&mut self, other: Stalls) {
+        self.late += other.late;
+        self.stalled += other.stalled;
+        self.example = self.example.take().or(other.example);
+    }
 }
 
 /// A machine's whole answer.

@@ -3,7 +3,7 @@
 //!
 //! * [`abi`]: the kernel's user interface of zcrx; [`machine`]: what a test can run on; [`job`]:
 //!   what is asked of a machine and what it answers.
-//! * On Linux only: `ring`, `sys`, `live` (the executor), `probe` (what a kernel can), `guest` (the
+//! * On Linux only: `ring`, `sys`, `userfault`, `live` (the executor), `probe` (what a kernel can), `guest` (the
 //!   side that runs inside a machine).
 //! * [`supported`]: which tests can be run at all; [`series`]: what a kernel is compared with;
 //!   [`compare`]: observed outcomes against allowed ones; [`conform`]: many tests on many kernels;
@@ -35,3 +35,5 @@ pub mod residue;
 pub mod ring;
 #[cfg(target_os = "linux")]
 pub mod sys;
+#[cfg(target_os = "linux")]
+pub mod userfault;

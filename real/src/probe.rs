@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::abi;
 use crate::series::{Series, variant_for};
+use crate::supported::waits_for_pages;
 
 /// The answer. Everything that could not be learnt is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub struct Probe {
     pub share: Option<i64>,
     /// The largest refill ring that registration accepts, in entries.
     pub max_rq_entries: Option<u32>,
+    /// Whether a page can be made to come late (`userfaultfd`): 0 or -errno.
+    pub late_pages: Option<i64>,
 }
 
 /// What `IO_URING_QUERY_ZCRX` says.
@@ -62,10 +65,6 @@ impl Probe {
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let kernel = &self.kernel;
-        let errno = |errno: i64| match ifq_model::errno::name(errno) {
-            Some(name) => format!("-{name}"),
-            None => errno.to_string(),
-        };
         let old = Series::of(kernel).is_none_or(|series| !series.revision.has_nodev());
         match (self.ring, self.nodev) {
             (Some(ring), _) if ring < 0 => {
@@ -88,8 +87,16 @@ impl Probe {
     /// Why a test cannot be run or compared on this kernel, if it cannot.
     #[must_use]
     pub fn obstacle_to(&self, test: &Test) -> Option<String> {
-        self.obstacle().or_else(|| variant_for(test, &self.kernel).err())
+        let late = || self.late_pages.filter(|ret| *ret < 0 && waits_for_pages(test));
+        self.obstacle().or_else(|| variant_for(test, &self.kernel).err()).or_else(|| {
+            let error = std::io::Error::from_raw_os_error(late()?.unsigned_abs() as i32);
+            Some(format!("no page can come late on kernel {}: userfaultfd: {error}", self.kernel))
+        })
     }
+}
+
+fn errno(errno: i64) -> String {
+    ifq_model::errno::name(errno).map_or_else(|| errno.to_string(), |name| format!("-{name}"))
 }
 
 fn named(bits: u64, names: &[&str]) -> String {
@@ -105,10 +112,7 @@ fn named(bits: u64, names: &[&str]) -> String {
 
 fn status(value: Option<i64>) -> String {
     match value {
-        Some(n) if n < 0 => match ifq_model::errno::name(n) {
-            Some(name) => format!("no: -{name}"),
-            None => format!("no: {n}"),
-        },
+        Some(n) if n < 0 => format!("no: {}", errno(n)),
         Some(_) => "yes".into(),
         None => "not tried".into(),
     }
@@ -146,6 +150,7 @@ impl fmt::Display for Probe {
         row("register without device", status(self.nodev))?;
         row("export and import", status(self.share))?;
         row("largest refill ring", number(self.max_rq_entries))?;
+        row("pages that come late", status(self.late_pages))?;
         let obstacle = self.obstacle();
         let refuses = self.nodev.is_some_and(|nodev| nodev < 0);
         let able = if refuses { "those in which no registration succeeds" } else { "yes" };
@@ -162,6 +167,7 @@ mod ask {
     use crate::abi::{self, QueryHdr, QueryOpcodes, QueryZcrx, QueryZcrxEvent};
     use crate::ring::{Ring, Setup};
     use crate::sys::{self, PAGE, SharedMem};
+    use crate::userfault;
 
     /// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
     const CAP_NET_ADMIN: u32 = 12;
@@ -180,6 +186,7 @@ mod ask {
                 .ok()
                 .and_then(|text| text.trim().parse().ok()),
             cap_net_admin: has_capability(CAP_NET_ADMIN),
+            late_pages: Some(errno_of(userfault::possible())),
             ..Probe::default()
         };
         let mut opcodes = QueryOpcodes::default();
@@ -206,6 +213,11 @@ mod ask {
         probe
     }
 
+    /// 0 or -errno.
+    fn errno_of(result: std::io::Result<()>) -> i64 {
+        result.map_or_else(|error| -i64::from(error.raw_os_error().unwrap_or(libc::EIO)), |()| 0)
+    }
+
     fn query<T>(op: u32, answer: &mut T) -> bool {
         let mut hdr = QueryHdr {
             query_data: sys::address(answer),
@@ -221,7 +233,7 @@ mod ask {
         let (first, second) = match (Ring::new(Setup::default()), Ring::new(Setup::default())) {
             (Ok(first), Ok(second)) => (first, second),
             (Err(error), _) | (_, Err(error)) => {
-                probe.ring = Some(-i64::from(error.raw_os_error().unwrap_or(libc::EIO)));
+                probe.ring = Some(errno_of(Err(error)));
                 return;
             }
         };
@@ -288,6 +300,28 @@ mod tests {
         let off = Probe { ring: Some(-1), nodev: None, ..able };
         assert!(off.obstacle().unwrap().contains("-EPERM"));
         assert!(Probe::default().obstacle().unwrap().contains("io_uring"));
+    }
+
+    #[test]
+    fn a_test_of_late_pages_needs_a_kernel_that_can_hold_one_back() {
+        let able = Probe {
+            kernel: "7.3.4".into(),
+            ring: Some(0),
+            nodev: Some(0),
+            late_pages: Some(0),
+            ..Probe::default()
+        };
+        let text = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n x = A: exit\n";
+        let parse = |text: &str| ifq_sim::file::parse("t.ifq", text).expect("a test");
+        let (plain, late) = (parse(text), parse(&format!("{text}fault page-fault-waits\n")));
+        assert_eq!(able.obstacle_to(&late), None);
+        let without = Probe { late_pages: Some(-38), ..able };
+        assert_eq!(without.obstacle_to(&plain), None);
+        let why = without.obstacle_to(&late).unwrap();
+        assert!(
+            why.contains("userfaultfd: ") && why.contains("38") && why.contains("7.3.4"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which tests can be run on a live kernel.
 
+use ifq_model::fault::FaultPoint;
 use ifq_model::quirk::{Quirk, Quirks};
 use ifq_model::scenario::{Op, RingSetup, Source, Test};
 
@@ -7,7 +8,7 @@ use crate::series::is_released;
 
 /// Why a test cannot be run on any live kernel without a network device of its own, if it cannot.
 ///
-/// Faults are no obstacle: they *may* happen, and there none does.
+/// Faults are no obstacle: they *may* happen, and of those only a page that comes late does.
 #[must_use]
 pub fn unsupported(test: &Test) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
@@ -38,6 +39,12 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
         Op::Clone { .. } => Some("`clone` is in no kernel that was released".into()),
         _ => None,
     }
+}
+
+/// Whether a test is about pages that come late.
+#[must_use]
+pub fn waits_for_pages(test: &Test) -> bool {
+    test.max_faults > 0 && test.faults.contains(&FaultPoint::PageFaultWaits)
 }
 
 /// Whether a registration on a queue is refused before a device is looked at, or finds none.

@@ -75,6 +75,12 @@ pub fn pin_thread(number: usize) {
     }
 }
 
+/// The number by which the kernel knows the calling thread.
+#[must_use]
+pub fn thread_id() -> i32 {
+    rustix::thread::gettid().as_raw_pid()
+}
+
 /// The calling thread's `errno`, positive.
 #[must_use]
 pub fn errno() -> i32 {
@@ -198,6 +204,22 @@ impl SharedMem {
         assert!(offset + 8 <= self.len, "offset {offset} is outside of {} bytes", self.len);
         // SAFETY: inside the mapping and aligned; the kernel's side uses single accesses.
         unsafe { std::sync::atomic::AtomicU64::from_ptr(self.ptr.as_ptr().add(offset).cast()) }
+    }
+
+    /// Puts a value at the beginning, where the kernel may be told to write.
+    ///
+    /// # Panics
+    ///
+    /// If it does not fit.
+    pub fn place<T: KernelArg>(&mut self, value: T) -> &mut T {
+        assert!(size_of::<T>() <= self.len, "{} bytes are too few", self.len);
+        const { assert!(align_of::<T>() <= PAGE) }
+        // SAFETY: inside the mapping, which begins with a page; nobody else has a reference to it.
+        unsafe {
+            let place = self.ptr.as_ptr().cast::<T>();
+            place.write(value);
+            &mut *place
+        }
     }
 
     /// A copy of some bytes, or `None` if they are not all inside.

@@ -37,7 +37,7 @@ fn job(texts: &[&str], times: u32) -> Job {
 
 /// The outcomes of a test that ran without any problem.
 fn outcomes(report: &Report) -> Vec<(Vec<i64>, u64)> {
-    let Report::Seen { histogram, problems } = report else { panic!("{report:?}") };
+    let Report::Seen { histogram, problems, .. } = report else { panic!("{report:?}") };
     assert_eq!(*problems, Vec::<String>::new());
     let number = |value: &Value| match value {
         Value::Number(n) => *n,

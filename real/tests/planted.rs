@@ -83,14 +83,14 @@ impl Predict for Planted {
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
-        let Allowed { set, by_fault, exhaustive } = self.explorer.allowed(test, variant)?;
+        let Allowed { set, by_fault, exhaustive, stalls } = self.explorer.allowed(test, variant)?;
         let changed = |Outcome(mut values): Outcome| {
             let before = values.clone();
             (self.change)(&mut values);
             assert_ne!(values, before, "the mistake changes nothing");
             Outcome(values)
         };
-        Ok(Allowed { set: set.into_iter().map(changed).collect(), by_fault, exhaustive })
+        Ok(Allowed { set: set.into_iter().map(changed).collect(), by_fault, exhaustive, stalls })
     }
 
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {

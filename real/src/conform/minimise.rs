@@ -141,6 +141,7 @@ fn same(one: &Comparison, other: &Comparison) -> bool {
 mod tests {
     use super::*;
     use crate::compare::Row;
+    use crate::job::Stalls;
 
     fn with(counts: &[(u64, bool)]) -> Comparison {
         let row = |&(count, allowed): &(u64, bool)| Row {
@@ -155,6 +156,7 @@ mod tests {
             rows: counts.iter().map(row).collect(),
             exhaustive: true,
             difference: None,
+            stalls: Stalls::default(),
         }
     }
 

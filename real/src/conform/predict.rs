@@ -8,12 +8,14 @@ use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::scenario::Test;
+use ifq_sim::counterexample::Counterexample;
 use ifq_sim::exec::run_once;
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::schedule::Random;
 
 use crate::compare::Allowed;
 use crate::series::variant_for;
+use crate::supported::waits_for_pages;
 
 /// The side that a kernel is compared with.
 pub trait Predict: Sync + Send {
@@ -39,6 +41,9 @@ pub trait Predict: Sync + Send {
 /// What a run may break and still show what user space sees: the kernel that is compared has no
 /// specification, and a stream of an old kernel may stand still.
 const TOLERATED: &[Invariant] = &[Invariant::I9, Invariant::I10];
+/// The same where a page that comes late holds somebody up: who waits for it goes on when it is
+/// there, and the model looks from outside whether somebody waited.
+const TOLERATED_WITH_STALLS: &[Invariant] = &[Invariant::I9, Invariant::I10, Invariant::I4];
 /// Preemptions that a search for one outcome goes up to.
 const PREEMPTIONS: u32 = 4;
 
@@ -81,6 +86,14 @@ impl Explorer {
     }
 }
 
+/// Whether what is broken is that a page that comes late holds up somebody else, and not that
+/// somebody waits for ever.
+fn holds_up(test: &Test, broken: &Counterexample) -> bool {
+    waits_for_pages(test)
+        && broken.violation.invariant == Invariant::I4
+        && broken.violation.what.contains("held over a page fault")
+}
+
 impl Predict for Explorer {
     fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
         let own = variant_for(test, kernel)?;
@@ -102,8 +115,15 @@ impl Predict for Explorer {
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
         let limits = self.limits(self.time);
         // A defect of the explorer costs this test's answer and not that of the others.
-        let found = std::panic::catch_unwind(|| explore(test, variant, &limits, &mut |_| {}))
-            .map_err(|_| "the explorer panicked".to_string())?;
+        let search = |limits: Limits| {
+            std::panic::catch_unwind(|| explore(test, variant, &limits, &mut |_| {}))
+                .map_err(|_| "the explorer panicked".to_string())
+        };
+        let mut found = search(limits)?;
+        let stalls = found.counterexample.as_ref().is_some_and(|broken| holds_up(test, broken));
+        if stalls {
+            found = search(Limits { tolerated: TOLERATED_WITH_STALLS, ..limits })?;
+        }
         match found.counterexample {
             // The search ended with it, so the outcomes are those before it.
             Some(broken) => Err(format!("the model itself breaks {}", broken.violation)),
@@ -111,6 +131,7 @@ impl Predict for Explorer {
                 by_fault: self.by_fault(test, variant, &found.outcomes),
                 set: found.outcomes,
                 exhaustive: found.exhaustive,
+                stalls,
             }),
         }
     }
@@ -174,6 +195,28 @@ mod tests {
         };
         assert_eq!(of("7.1.13"), ["c=4096; d=-ETIME;"]);
         assert_eq!(of("7.3.4"), ["c=4096; d=-ENOMEM;"]);
+    }
+
+    #[test]
+    fn where_a_late_page_holds_somebody_up_that_is_told_and_all_outcomes_are_there() {
+        let file = "../tests/library/a-page-fault-of-one-ring-holds-up-another.ifq";
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let test = ifq_sim::file::load(path).unwrap();
+        let observed = Test { observe: vec![3, 4], ..test };
+        let allowed = |without: &[Defect]| {
+            let explorer = Explorer {
+                time: Duration::from_secs(60),
+                without: without.to_vec(),
+                ..Explorer::default()
+            };
+            let variant = explorer.variant(&observed, "7.3.4").unwrap();
+            explorer.allowed(&observed, &variant).unwrap()
+        };
+        let (has, mended) = (allowed(&[]), allowed(&[Defect::AddAreaLock]));
+        assert!(has.stalls && has.exhaustive && !mended.stalls);
+        assert_eq!(has.set, mended.set, "who is held up goes on in the end");
+        let both = "x=0; y=0;";
+        assert!(has.set.iter().any(|outcome| outcome.display(&observed) == both), "{has:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::measure::{Measured, Options};
 use crate::compare::{Row, Verdict};
-use crate::job::How;
+use crate::job::{How, Stalls};
 
 /// A test's result on one machine, with everything that is said about it.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,7 @@ struct Line<'a> {
     seen: usize,
     share: Option<f64>,
     exhaustive: bool,
+    stalls: &'a Stalls,
     stored: Option<&'a str>,
     again: &'a str,
 }
@@ -84,6 +85,7 @@ impl Shown<'_> {
             seen: comparison.seen(),
             share: comparison.share(),
             exhaustive: comparison.exhaustive,
+            stalls: &comparison.stalls,
             stored: self.stored,
             again: self.again,
         };
@@ -128,6 +130,15 @@ pub fn histogram(measured: &Measured) -> String {
             None => "?",
         };
         text.push_str(&format!("  {:>8}  {allowed:<8} {}\n", row.count, row.outcome));
+    }
+    let Stalls { late, stalled, example } = &comparison.stalls;
+    if *late > 0 {
+        text.push_str(&format!(
+            "  a page came late in {late} repetitions, and held up another thread in {stalled}\n"
+        ));
+    }
+    if let Some(example) = example {
+        text.push_str(&format!("  {example}\n"));
     }
     if let Some(share) = comparison.share() {
         let (seen, all) = (comparison.seen(), comparison.allowed());

@@ -172,6 +172,7 @@ fn text(cell: &Cell, legend: &mut Legend) -> String {
 mod tests {
     use super::*;
     use crate::compare::{Comparison, Row};
+    use crate::job::Stalls;
 
     fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
         let row = |count: &u64| Row {
@@ -181,8 +182,14 @@ mod tests {
             by_fault: false,
         };
         let rows = counts.iter().map(row).collect();
-        let comparison =
-            Comparison { verdict, reason: reason.into(), rows, exhaustive: true, difference: None };
+        let comparison = Comparison {
+            verdict,
+            reason: reason.into(),
+            rows,
+            exhaustive: true,
+            difference: None,
+            stalls: Stalls::default(),
+        };
         Cell { measured: Measured { variant: None, comparison }, stored: None }
     }
 

@@ -2,6 +2,7 @@
 
 mod arg;
 mod jitter;
+mod late;
 mod memory;
 mod ops;
 mod quiet;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use ifq_model::outcome::Outcome;
 use ifq_model::scenario::Test;
 
+use crate::job::Stalls;
 use crate::residue::Held;
 use crate::supported::unsupported;
 
@@ -42,6 +44,8 @@ pub struct Seen {
     pub histogram: BTreeMap<Outcome, u64>,
     /// What was wrong apart from outcomes, the first few.
     pub problems: Vec<String>,
+    /// What pages that came late held up.
+    pub stalls: Stalls,
 }
 
 /// Problems kept of one test; one is enough to fail it.
@@ -64,10 +68,11 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
     let (mut seen, mut pool) = (Seen::default(), Pool::new(test));
     Session::with(test, options, |session| {
         for repetition in 0..options.times {
-            let ((outcome, problems), sockets) = session.run(repetition, pool.take()?)?;
+            let (shown, sockets) = session.run(repetition, pool.take()?)?;
             pool.give_back(sockets);
-            *seen.histogram.entry(outcome).or_default() += 1;
-            seen.problems.extend(problems);
+            *seen.histogram.entry(shown.outcome).or_default() += 1;
+            seen.problems.extend(shown.problems);
+            seen.stalls.add(shown.stalls);
             if (repetition + 1) % BATCH == 0 {
                 seen.problems.extend(held.memory_left());
                 pool.recycle();

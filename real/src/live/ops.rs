@@ -22,6 +22,9 @@ pub(super) type SharedRing = Arc<Mutex<Ring>>;
 
 /// A descriptor that is open in no process.
 const CLOSED_FD: RawFd = -1;
+/// A step and the thread that does it.
+pub(super) type At<'s> = (usize, &'s Step);
+
 /// An id that no ifq has, and that fits into the offset of a mapping.
 const NO_ID: u32 = 0xffff;
 
@@ -33,24 +36,25 @@ impl World<'_> {
     /// Does an operation in the calling thread. `None`: the machine cannot go on.
     pub(super) fn operate(&self, thread: usize, step: &Step) -> Option<Bound> {
         let value = |var| self.value(thread, var);
+        let at = (thread, step);
         let bound = match step.op {
             Op::Register { ring, source, buffers, entries, quirks } => {
                 let (mem, area) = self.memory(ring, buffers, entries, step, quirks)?;
                 self.without_cap(quirks, || {
-                    self.register(ring, source, entries, quirks, step.bind, (&mem, &area))
-                })?
+                    self.register(at, ring, source, entries, quirks, (&mem, &area))
+                })??
             }
-            Op::Export { ring, ifq, quirks } => self.export(ring, &value(ifq)?, quirks),
+            Op::Export { ring, ifq, quirks } => self.export(at, ring, &value(ifq)?, quirks)?,
             Op::Import { ring, fd, quirks } => {
                 let fd = value(fd)?;
-                self.without_cap(quirks, || self.import(ring, &fd, quirks))?
+                self.without_cap(quirks, || self.import(at, ring, &fd, quirks))??
             }
             Op::Flush { ring, ifq, quirks } => {
                 let ifq = value(ifq)?;
                 Bound::status(self.ctrl(ring, &ifq, abi::ZCRX_CTRL_FLUSH_RQ, &[], quirks))
             }
             Op::AddArea { ring, ifq, buffers, quirks } => {
-                self.add_area(ring, &value(ifq)?, buffers, quirks)?
+                self.add_area(at, ring, &value(ifq)?, buffers, quirks)?
             }
             Op::Arm { ring, ifq, event, quirks } => {
                 let bound = value(ifq)?;
@@ -106,7 +110,7 @@ impl World<'_> {
     }
 
     /// Does something without the capability if the quirk says so. `None`: that cannot be done here.
-    fn without_cap(&self, quirks: Quirks, f: impl FnOnce() -> Bound) -> Option<Bound> {
+    fn without_cap<T>(&self, quirks: Quirks, f: impl FnOnce() -> T) -> Option<T> {
         if !quirks.has(Quirk::NoCap) {
             return Some(f());
         }
@@ -139,23 +143,26 @@ impl World<'_> {
 
     fn register(
         &self,
+        at: At<'_>,
         ring: RingId,
         source: Source,
         entries: u32,
         quirks: Quirks,
-        bind: Option<VarId>,
         (mem, area): (&Arc<IfqMem>, &Area),
-    ) -> Bound {
+    ) -> Option<Bound> {
         let Some(shared) = self.ring(ring) else {
-            return Bound::status(errno_of(libc::EBADF));
+            return Some(Bound::status(errno_of(libc::EBADF)));
         };
-        let user_data = self.told.asks(quirks.has(Quirk::Events), bind, ring);
+        let user_data = self.told.asks(quirks.has(Quirk::Events), at.1.bind, ring);
         let mut pointed = Pointed::default();
         let mut reg =
             arg::registration(source, entries, quirks, (mem, area), user_data, &mut pointed);
-        let readable = !quirks.has(Quirk::ArgFault);
-        let result = lock(&shared).register(readable.then_some(&mut reg));
-        match result {
+        let result = if quirks.has(Quirk::ArgFault) {
+            lock(&shared).register(None)
+        } else {
+            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+        };
+        Some(match result {
             Ok(reg) => {
                 // Set once: this memory is registered once.
                 mem.offsets.get_or_init(|| reg.offsets);
@@ -166,34 +173,37 @@ impl World<'_> {
                 Bound { raw: i64::from(reg.id), thing: Thing::Ifq(ifq) }
             }
             Err(errno) => Bound::status(errno),
-        }
+        })
     }
 
-    fn export(&self, ring: RingId, bound: &Bound, quirks: Quirks) -> Bound {
+    fn export(&self, at: At<'_>, ring: RingId, bound: &Bound, quirks: Quirks) -> Option<Bound> {
         let Some(ring) = self.ring(ring) else {
-            return Bound::status(errno_of(libc::EBADF));
+            return Some(Bound::status(errno_of(libc::EBADF)));
         };
         let mut ctrl = arg::ctrl(id_of(bound), abi::ZCRX_CTRL_EXPORT, &[], quirks);
-        let readable = !quirks.has(Quirk::ArgFault);
         let nr_args = u32::from(quirks.has(Quirk::NrArgs));
-        let ret = lock(&ring).ctrl(readable.then_some(&mut ctrl), nr_args);
+        let ret = if quirks.has(Quirk::ArgFault) {
+            lock(&ring).ctrl(None, nr_args)
+        } else {
+            self.with_argument(at, &mut ctrl, |ctrl| lock(&ring).ctrl(Some(ctrl), nr_args))?
+        };
         if ret < 0 {
-            return Bound::status(ret);
+            return Some(Bound::status(ret));
         }
         let fd = ctrl.arg[0] as RawFd;
-        match (sys::adopt_fd(fd), &bound.thing) {
+        Some(match (sys::adopt_fd(fd), &bound.thing) {
             (Ok(owned), Thing::Ifq(ifq)) => {
                 let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
                 Bound { raw: i64::from(fd), thing: Thing::Fd(Arc::new(fd_of)) }
             }
             // The kernel exported what no registration had given us.
             _ => Bound::status(-errno::EBADMSG),
-        }
+        })
     }
 
-    fn import(&self, ring: RingId, bound: &Bound, quirks: Quirks) -> Bound {
+    fn import(&self, at: At<'_>, ring: RingId, bound: &Bound, quirks: Quirks) -> Option<Bound> {
         let Some(ring) = self.ring(ring) else {
-            return Bound::status(errno_of(libc::EBADF));
+            return Some(Bound::status(errno_of(libc::EBADF)));
         };
         let (fd, ifq): (Option<Arc<OwnedFd>>, Option<&Ifq>) = match &bound.thing {
             Thing::Fd(exported) => (lock(&exported.fd).clone(), Some(&exported.ifq)),
@@ -202,16 +212,19 @@ impl World<'_> {
         let number = fd.as_ref().map_or(CLOSED_FD, |fd| fd.as_raw_fd());
         let mut pointed = Pointed::default();
         let mut reg = arg::import(number, quirks, &mut pointed);
-        let readable = !quirks.has(Quirk::ArgFault);
-        let imported = lock(&ring).register(readable.then_some(&mut reg));
-        match (imported, ifq) {
+        let imported = if quirks.has(Quirk::ArgFault) {
+            lock(&ring).register(None)
+        } else {
+            self.with_argument(at, &mut reg, |reg| lock(&ring).register(Some(reg)))?
+        };
+        Some(match (imported, ifq) {
             (Ok(reg), Some(ifq)) => {
                 let ifq = Ifq { id: reg.id, mem: Arc::clone(&ifq.mem) };
                 Bound { raw: i64::from(reg.id), thing: Thing::Ifq(ifq) }
             }
             (Ok(_), None) => Bound::status(-errno::EBADMSG),
             (Err(errno), _) => Bound::status(errno),
-        }
+        })
     }
 
     /// A control operation: 0 or -errno. `words`: what its part of the argument begins with.
@@ -222,7 +235,14 @@ impl World<'_> {
         self.with_ring(ring, |ring| ring.ctrl(readable.then_some(&mut ctrl), nr_args))
     }
 
-    fn add_area(&self, ring: RingId, bound: &Bound, buffers: u32, quirks: Quirks) -> Option<Bound> {
+    fn add_area(
+        &self,
+        at: At<'_>,
+        ring: RingId,
+        bound: &Bound,
+        buffers: u32,
+        quirks: Quirks,
+    ) -> Option<Bound> {
         let fail = |error| self.vars.fail(format!("memory for an area: {error}"));
         // An ifq that was never made has no memory that could be shared: some that nobody knows.
         let mem = match mem_of(bound) {
@@ -235,7 +255,12 @@ impl World<'_> {
             false => area.describe(&arg::area_reg(&area, quirks)),
         };
         let words = [address as u32, (address >> 32) as u32];
-        let ret = self.ctrl(ring, bound, abi::ZCRX_CTRL_ADD_AREA, &words, quirks);
+        // What the kernel writes is the area's description, which it finds in memory of ours or not.
+        let call = || self.ctrl(ring, bound, abi::ZCRX_CTRL_ADD_AREA, &words, quirks);
+        let ret = match quirks.has(Quirk::AreaFault) {
+            true => call(),
+            false => self.with_late_page(at, address, call)?,
+        };
         if ret < 0 {
             mem.drop_area(&area);
         }

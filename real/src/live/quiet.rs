@@ -13,7 +13,7 @@ pub const QUIET: Duration = Duration::from_millis(300);
 
 /// The time is counted in so many parts, each of which the kernel was asked for: while a machine
 /// stands still for long, one goes by.
-const TICKS: u32 = 20;
+pub(super) const TICKS: u32 = 20;
 /// When every other thread is idle or waits too, only what the kernel does on its own is left, and
 /// of that nothing completes a request: so many parts are enough.
 const FEW: u32 = 2;
@@ -41,6 +41,13 @@ struct State {
 pub(super) struct Patience {
     progress: u64,
     ticks: u32,
+}
+
+impl Patience {
+    /// Whether nothing has happened since the kernel was asked last.
+    pub(super) fn is_undisturbed(&self, quiet: &Quiet) -> bool {
+        self.progress == quiet.state().progress
+    }
 }
 
 impl Quiet {
@@ -97,6 +104,13 @@ impl Quiet {
     /// A thread waits no more.
     pub(super) fn end(&self, thread: usize) {
         self.state().waiting[thread] = false;
+    }
+
+    /// The other threads that neither wait nor are idle.
+    pub(super) fn busy(&self, thread: usize) -> Vec<usize> {
+        let state = self.state();
+        let busy = |&other: &usize| other != thread && !state.waiting[other] && !state.idle[other];
+        (0..state.idle.len()).filter(busy).collect()
     }
 
     /// How long the kernel is asked each time.

@@ -8,12 +8,15 @@ use ifq_model::scenario::{Op, RingId, RingSetup, Step, Test, VarId};
 
 use super::Options;
 use super::jitter::Style;
+use super::late::Tasks;
 use super::memory::IfqMem;
 use super::ops::SharedRing;
 use super::quiet::Quiet;
+use super::session::Shown;
 use super::socket::Connection;
 use super::told::Told;
 use super::vars::{Bound, Vars};
+use crate::job::Stalls;
 use crate::pattern::Jitter;
 use crate::ring::{Ring, Setup};
 
@@ -38,8 +41,14 @@ pub(super) struct World<'t> {
     /// Whether whoever is there first waits running: there is a processor for each.
     spins: bool,
     style: Style,
+    /// The step whose page comes late, if one does.
+    pub(super) late: Option<&'t Step>,
+    /// Somebody waits for that page, or the call is over.
+    pub(super) late_is_there: AtomicBool,
+    pub(super) tasks: Tasks,
     mismatch: AtomicBool,
     problems: Mutex<Vec<String>>,
+    stalls: Mutex<Stalls>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,6 +63,7 @@ impl<'t> World<'t> {
         options: &Options,
         sockets: Vec<Connection>,
         style: Style,
+        late: Option<&'t Step>,
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
@@ -71,13 +81,18 @@ impl<'t> World<'t> {
             at_start: AtomicUsize::new(0),
             spins,
             style,
+            late,
+            late_is_there: AtomicBool::new(false),
+            tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),
             problems: Mutex::new(Vec::new()),
+            stalls: Mutex::new(Stalls::default()),
         }
     }
 
     /// The part of one thread. The last one, the executor, drives what no thread of the test does.
     pub(super) fn thread(&self, me: usize, mut jitter: Jitter) {
+        self.tasks.enter(me);
         self.make_rings(me);
         self.wait_for_all(me);
         self.in_turn(me, 0, &self.test.setup);
@@ -85,6 +100,7 @@ impl<'t> World<'t> {
         if let Some(thread) = self.test.threads.get(me) {
             self.quiet.progress();
             self.start_together();
+            self.after_late(&thread.steps, &mut jitter);
             for step in &thread.steps {
                 self.style.step(&mut jitter);
                 self.step(me, step);
@@ -186,8 +202,19 @@ impl<'t> World<'t> {
         lock(&self.problems).push(what);
     }
 
+    /// Adds what a page that came late held up.
+    pub(super) fn stalls(&self, stalls: Stalls) {
+        lock(&self.stalls).add(stalls);
+    }
+
+    /// What the run showed.
+    pub(super) fn shown(&self) -> Shown {
+        let stalls = std::mem::take(&mut *lock(&self.stalls));
+        Shown { outcome: self.outcome(), problems: self.problems(), stalls }
+    }
+
     /// What user space saw.
-    pub(super) fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         let value = |&var: &u16| match self.vars.raw(var) {
             Some(raw) => Value::from_raw(self.test.vars[usize::from(var)].kind, raw),
             None => Value::Unbound,
@@ -196,7 +223,7 @@ impl<'t> World<'t> {
     }
 
     /// What was wrong apart from that.
-    pub(super) fn problems(&self) -> Vec<String> {
+    fn problems(&self) -> Vec<String> {
         let mut problems = std::mem::take(&mut *lock(&self.problems));
         if self.mismatch.load(Ordering::Relaxed) {
             problems.push("a buffer held other bytes than were sent".to_owned());

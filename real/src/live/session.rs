@@ -8,13 +8,21 @@ use ifq_model::scenario::{Op, RingId, SocketId, Test};
 
 use super::Options;
 use super::jitter::Style;
+use super::late;
 use super::run::World;
 use super::socket::{Connection, listen};
+use crate::job::Stalls;
 use crate::pattern::Jitter;
 use crate::sys;
 
-/// What one repetition showed: the outcome, and what was wrong apart from it.
-pub(super) type Shown = (Outcome, Vec<String>);
+/// What one repetition showed.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) outcome: Outcome,
+    /// What was wrong apart from it.
+    pub(super) problems: Vec<String>,
+    pub(super) stalls: Stalls,
+}
 
 /// The threads of a test, which take one run after the other.
 #[derive(Debug)]
@@ -92,7 +100,8 @@ impl<'t> Session<'t> {
     ) -> Result<(Shown, Vec<Connection>), String> {
         let style =
             Style::draw(&mut Jitter::new(self.options.seed, u64::from(repetition) << 8 | 255));
-        let world = World::new(self.test, &self.options, sockets, style, self.spins);
+        let late = late::draw(self.test, self.options.seed, repetition);
+        let world = World::new(self.test, &self.options, sockets, style, late, self.spins);
         let world = Arc::new(world);
         self.publish(Some((repetition, Arc::clone(&world))));
         self.one(self.test.threads.len());
@@ -101,7 +110,7 @@ impl<'t> Session<'t> {
         self.publish(None);
         let shown = match world.vars.failure() {
             Some(failure) => Err(failure),
-            None => Ok((world.outcome(), world.problems())),
+            None => Ok(world.shown()),
         };
         let sockets = Arc::into_inner(world).map(|world| world.sockets).unwrap_or_default();
         Ok((shown?, sockets))

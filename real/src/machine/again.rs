@@ -84,10 +84,11 @@ mod tests {
 
     use super::super::child::tests::sample_job;
     use super::*;
+    use crate::job::Stalls;
     use crate::probe::Probe;
 
     fn seen() -> Report {
-        Report::Seen { histogram: Vec::new(), problems: Vec::new() }
+        Report::Seen { histogram: Vec::new(), problems: Vec::new(), stalls: Stalls::default() }
     }
 
     fn boot(reports: Vec<Option<Report>>) -> Boot {

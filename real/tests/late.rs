@@ -1,0 +1,55 @@
+//! Goal: who is held up by a page that another call waits for is seen on a real kernel, and told from
+//! what the model allows. Method: the library's files about it on Debian's 7.3 in QEMU, where
+//! `zcrx_ctrl_add_area` holds `pp_lock` over `copy_to_user`; where that is missing, the reason is
+//! printed and nothing is claimed.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use ifq_model::revision::Defect;
+use ifq_real::compare::{Comparison, Verdict, compare};
+use ifq_real::conform::predict::{Explorer, Predict};
+use ifq_real::job::{Job, Report};
+use ifq_real::machine::{Machine, Qemu, Series};
+
+const STALLS: &str = "a-page-fault-of-one-ring-holds-up-another";
+const HOLDS: &str = "a-page-fault-holds-up-nobody-without-a-device";
+const TIMES: u32 = 12;
+
+#[test]
+fn a_late_page_of_one_ring_holds_up_another_on_7_3_and_only_where_the_model_says_so() {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
+    let tests: Vec<_> = [STALLS, HOLDS]
+        .iter()
+        .map(|name| ifq_sim::file::load(library.join(format!("{name}.ifq"))).unwrap())
+        .collect();
+    let job = Job { times: TIMES, seed: 1, ..Job::new(tests.clone()) };
+    let machine = Qemu::debian(Path::new(env!("CARGO_BIN_EXE_ifq")), Series::new(7, 3), 1);
+    let reply = match machine.and_then(|machine| machine.run(&job, &mut |_| {})) {
+        Ok(reply) => reply,
+        Err(failure) => return println!("not run: {failure}"),
+    };
+    let kernel = &reply.probe.kernel;
+    let compared = |at: usize, without: &[Defect]| -> Comparison {
+        let explorer = Explorer { without: without.to_vec(), ..explorer() };
+        let allowed = explorer.allowed(&tests[at], &explorer.variant(&tests[at], kernel).unwrap());
+        compare(&tests[at], &reply.reports[at], &allowed)
+    };
+    let with_the_lock = compared(0, &[]);
+    assert_eq!(with_the_lock.verdict, Verdict::Agrees, "{with_the_lock:?}");
+    assert!(with_the_lock.stalls.stalled > 0, "{with_the_lock:?}");
+    println!("{kernel}: {:?}", with_the_lock.stalls);
+    let mended = compared(0, &[Defect::AddAreaLock]);
+    assert_eq!(mended.verdict, Verdict::Differs);
+    assert!(mended.reason.contains("zcrx_ctrl_add_area"), "{}", mended.reason);
+    let nobody = compared(1, &[]);
+    assert_eq!(nobody.verdict, Verdict::Agrees, "{nobody:?}");
+    assert!(nobody.stalls.late > 0, "a call waits for its page: {nobody:?}");
+    let Report::Seen { stalls, .. } = &reply.reports[1] else { panic!("{reply:?}") };
+    assert_eq!(stalls.stalled, 0, "and holds up nobody: {stalls:?}");
+}
+
+fn explorer() -> Explorer {
+    Explorer::new(Duration::from_secs(60))
+}
