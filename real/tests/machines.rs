@@ -101,6 +101,31 @@ fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
 }
 
 #[test]
+fn what_is_sent_at_once_comes_in_whole_pages_however_much_was_sent_before_and_not_read() {
+    let text = "\
+test unread-bytes-pile-up
+revision import-7.1 import-7.2 import-7.3
+ring a
+socket s
+socket t
+observe c d
+
+setup
+  i = a: register nodev buffers=2 entries=2
+  t: send 3000
+  s: send 5000
+  a: recv i s
+  c = a: wait
+  d = a: wait
+expect holds
+";
+    let Some(reply) = run_on(Uml::new(ifq()), &job(&[text], 31)) else {
+        return;
+    };
+    assert_eq!(outcomes(&reply.reports[0]), [(vec![4096, 904], 31)]);
+}
+
+#[test]
 fn a_region_that_went_with_its_ring_is_not_run_and_the_next_test_is() {
     let text = "\
 test a-region-is-gone

@@ -7,6 +7,7 @@ mod memory;
 mod ops;
 mod quiet;
 mod run;
+mod sender;
 mod session;
 mod socket;
 mod told;

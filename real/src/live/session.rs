@@ -10,6 +10,7 @@ use super::Options;
 use super::jitter::Style;
 use super::late;
 use super::run::World;
+use super::sender::Sender;
 use super::socket::{Connection, listen};
 use crate::job::Stalls;
 use crate::pattern::Jitter;
@@ -122,6 +123,7 @@ impl<'t> Session<'t> {
 pub(super) struct Pool<'t> {
     test: &'t Test,
     listener: Option<TcpListener>,
+    sender: Arc<Sender>,
     /// By socket of the test: those that are ready.
     ready: Vec<Vec<Connection>>,
     /// Those that requests may still point to.
@@ -131,7 +133,7 @@ pub(super) struct Pool<'t> {
 impl<'t> Pool<'t> {
     pub(super) fn new(test: &'t Test) -> Self {
         let ready = test.sockets.iter().map(|_| Vec::new()).collect();
-        Pool { test, listener: None, ready, used: Vec::new() }
+        Pool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
     }
 
     /// Connections for one run.
@@ -154,7 +156,7 @@ impl<'t> Pool<'t> {
         };
         let number = number as SocketId;
         let in_order = receivers(self.test, number) <= 1;
-        let connection = Connection::new(number, in_order, &listener).map_err(said);
+        let connection = Connection::new(number, in_order, &listener, &self.sender).map_err(said);
         self.listener = Some(listener);
         connection
     }

@@ -1,13 +1,14 @@
 //! A TCP connection over loopback: the near end is received from through zcrx, the far end sends.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::sender::Sender;
 use crate::{abi, pattern, sys};
 
 /// Longest time that bytes may need to reach the other end of loopback.
@@ -26,7 +27,8 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 struct Far {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
+    sender: Arc<Sender>,
     sent: u64,
     ended: bool,
 }
@@ -68,8 +70,13 @@ pub(super) fn listen() -> io::Result<TcpListener> {
 }
 
 impl Connection {
-    /// Connects; `in_order` says that a single ring will receive.
-    pub(super) fn new(number: u8, in_order: bool, listener: &TcpListener) -> io::Result<Self> {
+    /// Connects; `in_order` says that a single ring will receive. `sender` sends.
+    pub(super) fn new(
+        number: u8,
+        in_order: bool,
+        listener: &TcpListener,
+        sender: &Arc<Sender>,
+    ) -> io::Result<Self> {
         let far = TcpStream::connect(listener.local_addr()?)?;
         let (near, _) = listener.accept()?;
         far.set_nodelay(true)?;
@@ -78,10 +85,11 @@ impl Connection {
             // Closing resets: no port is left in TIME_WAIT over thousands of repetitions.
             SockRef::from(end).set_linger(Some(Duration::ZERO))?;
         }
+        let (stream, sender) = (Arc::new(far), Arc::clone(sender));
         Ok(Connection {
             number,
             near,
-            far: Mutex::new(Far { stream: far, sent: 0, ended: false }),
+            far: Mutex::new(Far { stream, sender, sent: 0, ended: false }),
             received: Mutex::new(Received { in_order, begin: 0, parts: Vec::new() }),
         })
     }
@@ -128,7 +136,7 @@ impl Connection {
     pub(super) fn send(&self, len: u32) -> i64 {
         let mut far = lock(&self.far);
         let bytes = pattern::bytes(self.number, far.sent, len as usize);
-        match far.stream.write_all(&bytes) {
+        match far.sender.send(&far.stream, bytes) {
             Ok(()) => far.sent += u64::from(len),
             Err(error) => return negative(&error),
         }
@@ -228,7 +236,8 @@ mod tests {
     use super::*;
 
     fn connect(number: u8, in_order: bool) -> Connection {
-        Connection::new(number, in_order, &listen().unwrap()).unwrap()
+        let sender = Arc::new(Sender::default());
+        Connection::new(number, in_order, &listen().unwrap(), &sender).unwrap()
     }
 
     #[test]
