@@ -166,7 +166,7 @@ mod tests {
     /// Each quirk changes the argument of each verb that it fits, or is done by the caller.
     #[test]
     fn no_quirk_of_an_argument_is_forgotten() {
-        let (mem, area) = IfqMem::new(1, 1, None).unwrap();
+        let (mem, area) = IfqMem::new(1, 1, false).unwrap();
         let mut pointed = Pointed::default();
         let text = |quirks: Quirks, verb: &str, pointed: &mut Pointed| match verb {
             "register" => {

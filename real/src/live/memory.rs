@@ -18,8 +18,9 @@ pub(super) struct IfqMem {
     areas: Mutex<Vec<Arc<Area>>>,
     /// User space's memory for the refill ring, unless the kernel brought its own.
     pub(super) region: SharedMem,
-    /// Where the kernel has allocated the region: the ring that can map it, and the id there.
-    pub(super) kernel_region: Option<(RingId, OnceLock<u32>)>,
+    /// Where the kernel allocates the region: the rings that can map it with the id there, none
+    /// before it is registered.
+    pub(super) kernel_region: Option<Mutex<Vec<(RingId, u32)>>>,
     /// Entries of the refill ring, a power of two.
     pub(super) entries: u32,
     /// Where the kernel has put the ring's parts; unset as long as it has not registered it.
@@ -34,12 +35,12 @@ const MAX_BACKED_ENTRIES: u32 = ifq_model::io_uring::zcrx::register::IO_RQ_MAX_E
 const UNREGISTERED: Offsets = Offsets { head: 0, tail: 4, rqes: 64, resv2: 0, resv: [0; 2] };
 
 impl IfqMem {
-    /// Memory for an area of `buffers` pages and a refill ring of `entries`. `mapped_by`: the ring
-    /// that maps the region if the kernel is to allocate it.
+    /// Memory for an area of `buffers` pages and a refill ring of `entries`. `kernel_region`: the
+    /// kernel is to allocate the region.
     pub(super) fn new(
         buffers: u32,
         entries: u32,
-        mapped_by: Option<RingId>,
+        kernel_region: bool,
     ) -> io::Result<(Self, Arc<Area>)> {
         let entries = entries.clamp(1, MAX_BACKED_ENTRIES).next_power_of_two();
         // The header is at most one page on every architecture.
@@ -48,7 +49,7 @@ impl IfqMem {
         let mem = IfqMem {
             areas: Mutex::new(vec![Arc::clone(&area)]),
             region: SharedMem::new(region)?,
-            kernel_region: mapped_by.map(|ring| (ring, OnceLock::new())),
+            kernel_region: kernel_region.then(Mutex::default),
             entries,
             offsets: OnceLock::new(),
             lock: Mutex::new(()),
@@ -58,6 +59,19 @@ impl IfqMem {
 
     fn areas(&self) -> MutexGuard<'_, Vec<Arc<Area>>> {
         self.areas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A ring has registered or imported the ifq, which has this id there.
+    pub(super) fn known_to(&self, ring: RingId, id: u32) {
+        if let Some(rings) = &self.kernel_region {
+            rings.lock().unwrap_or_else(PoisonError::into_inner).push((ring, id));
+        }
+    }
+
+    /// The rings that can map the region with the id there; none: it is user space's own memory.
+    pub(super) fn mapped_by(&self) -> Vec<(RingId, u32)> {
+        let rings = self.kernel_region.iter();
+        rings.flat_map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
     /// One more area, which the kernel is about to be told of.
@@ -292,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_ring_takes_its_entries_in_order_and_then_is_full() {
-        let (mem, _) = IfqMem::new(1, 3, None).unwrap();
+        let (mem, _) = IfqMem::new(1, 3, false).unwrap();
         for i in 0..4 {
             assert_eq!(push(&mem, 0x1000 * i), Ok(()));
         }
@@ -306,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_indices_of_the_ring_wrap_around_where_the_kernel_put_them() {
-        let (mem, _) = IfqMem::new(1, 2, None).unwrap();
+        let (mem, _) = IfqMem::new(1, 2, false).unwrap();
         mem.offsets.set(Offsets { head: 8, tail: 16, rqes: 128, ..Offsets::default() }).unwrap();
         mem.region.atomic_u32(8).store(u32::MAX, Ordering::Relaxed);
         mem.region.atomic_u32(16).store(u32::MAX, Ordering::Relaxed);
@@ -347,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_offset_means_the_area_whose_number_the_kernel_has_told() {
-        let (mem, first) = IfqMem::new(1, 1, None).unwrap();
+        let (mem, first) = IfqMem::new(1, 1, false).unwrap();
         let second = mem.add_area(2).unwrap();
         let second_off = 1 << abi::IORING_ZCRX_AREA_SHIFT | PAGE as u64;
         assert_eq!(mem.read(0, PAGE).len(), 1);
@@ -364,7 +378,7 @@ mod tests {
 
     #[test]
     fn scribbling_writes_the_word_it_names_and_nothing_past_the_last_entry() {
-        let (mem, _) = IfqMem::new(1, 2, None).unwrap();
+        let (mem, _) = IfqMem::new(1, 2, false).unwrap();
         let ring = mem.refill_ring(&mem.region);
         for (word, value) in [
             (RqWord::Head, 1),

@@ -39,7 +39,7 @@ impl World<'_> {
         let at = (thread, step);
         let bound = match step.op {
             Op::Register { ring, source, buffers, entries, quirks } => {
-                let (mem, area) = self.memory(ring, buffers, entries, step, quirks)?;
+                let (mem, area) = self.memory(buffers, entries, step, quirks)?;
                 self.without_cap(quirks, || {
                     self.register(at, ring, source, entries, quirks, (&mem, &area))
                 })??
@@ -123,14 +123,13 @@ impl World<'_> {
     /// closes.
     fn memory(
         &self,
-        ring: RingId,
         buffers: u32,
         entries: u32,
         step: &Step,
         quirks: Quirks,
     ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
         let kernel_region = quirks.has(Quirk::KernelRegion);
-        let made = IfqMem::new(buffers, entries, kernel_region.then_some(ring));
+        let made = IfqMem::new(buffers, entries, kernel_region);
         let (mem, area) =
             made.map_err(|error| self.vars.fail(format!("memory for an ifq: {error}"))).ok()?;
         if quirks.has(Quirk::StaleRing) && !kernel_region {
@@ -166,9 +165,7 @@ impl World<'_> {
             Ok(reg) => {
                 // Set once: this memory is registered once.
                 mem.offsets.get_or_init(|| reg.offsets);
-                if let Some((_, id)) = &mem.kernel_region {
-                    id.get_or_init(|| reg.id);
-                }
+                mem.known_to(ring, reg.id);
                 let ifq = Ifq { id: reg.id, mem: Arc::clone(mem) };
                 Bound { raw: i64::from(reg.id), thing: Thing::Ifq(ifq) }
             }
@@ -202,7 +199,7 @@ impl World<'_> {
     }
 
     fn import(&self, at: At<'_>, ring: RingId, bound: &Bound, quirks: Quirks) -> Option<Bound> {
-        let Some(ring) = self.ring(ring) else {
+        let Some(shared) = self.ring(ring) else {
             return Some(Bound::status(errno_of(libc::EBADF)));
         };
         let (fd, ifq): (Option<Arc<OwnedFd>>, Option<&Ifq>) = match &bound.thing {
@@ -213,12 +210,13 @@ impl World<'_> {
         let mut pointed = Pointed::default();
         let mut reg = arg::import(number, quirks, &mut pointed);
         let imported = if quirks.has(Quirk::ArgFault) {
-            lock(&ring).register(None)
+            lock(&shared).register(None)
         } else {
-            self.with_argument(at, &mut reg, |reg| lock(&ring).register(Some(reg)))?
+            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
         };
         Some(match (imported, ifq) {
             (Ok(reg), Some(ifq)) => {
+                ifq.mem.known_to(ring, reg.id);
                 let ifq = Ifq { id: reg.id, mem: Arc::clone(&ifq.mem) };
                 Bound { raw: i64::from(reg.id), thing: Thing::Ifq(ifq) }
             }
@@ -247,7 +245,7 @@ impl World<'_> {
         // An ifq that was never made has no memory that could be shared: some that nobody knows.
         let mem = match mem_of(bound) {
             Some(mem) => mem,
-            None => Arc::new(IfqMem::new(1, 1, None).map_err(fail).ok()?.0),
+            None => Arc::new(IfqMem::new(1, 1, false).map_err(fail).ok()?.0),
         };
         let area = mem.add_area(buffers).map_err(fail).ok()?;
         let address = match quirks.has(Quirk::AreaFault) {
@@ -321,17 +319,18 @@ impl World<'_> {
     }
 
     /// Calls a function with the memory of a refill ring. What the kernel allocated is mapped for as
-    /// long as that takes: a mapping that stays would hold the ring. `None`: it cannot be mapped any
-    /// more, and the run ends.
+    /// long as that takes, through a ring that is open and knows the ifq: a mapping that stays would
+    /// hold the ring. `None`: it cannot be mapped any more, and the run ends.
     fn with_region<T>(&self, mem: &IfqMem, f: impl FnOnce(&SharedMem) -> T) -> Option<T> {
-        // A region that no kernel has registered is user space's own memory.
-        let registered =
-            mem.kernel_region.as_ref().and_then(|(ring, id)| Some((*ring, *id.get()?)));
-        let Some((ring, id)) = registered else { return Some(f(&mem.region)) };
-        let mapped = match self.ring(ring) {
-            Some(ring) => lock(&ring).map_region(id, mem.region.len()),
+        let rings = mem.mapped_by();
+        if rings.is_empty() {
+            return Some(f(&mem.region));
+        }
+        let open = rings.into_iter().find_map(|(ring, id)| Some((self.ring(ring)?, id)));
+        let mapped = match open {
+            Some((ring, id)) => lock(&ring).map_region(id, mem.region.len()),
             None => {
-                let why = "the kernel's own region is mapped through its ring, and that is closed";
+                let why = "the kernel's own region is mapped through a ring, and each is closed";
                 self.vars.fail(why.to_owned());
                 return None;
             }
