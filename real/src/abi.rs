@@ -29,6 +29,8 @@ pub const ZCRX_CTRL_ADD_AREA: u32 = 3;
 /// Number of `ZCRX_EVENT_*`; the first number that is none.
 pub const ZCRX_EVENT_TYPES: u32 = 2;
 
+/// `IORING_OFF_SQ_RING`: where the queues of a ring are mapped.
+pub const IORING_OFF_SQ_RING: u64 = 0;
 /// `IORING_MAP_OFF_ZCRX_REGION` (`io_uring/memmap.h`): where the refill ring of an ifq is mapped,
 /// its id shifted by [`IORING_OFF_ZCRX_SHIFT`].
 pub const IORING_MAP_OFF_ZCRX_REGION: u64 = 0x3000_0000;

@@ -9,15 +9,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FileType, Mode};
 use rustix::mount::MountFlags;
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
+use crate::abi;
 use crate::job::{Canary, Job, Line, Report};
 use crate::kmsg::Watch;
 use crate::live;
 use crate::probe::probe;
-use crate::residue::{Allocated, Held};
+use crate::residue::{Account, Allocated, Held};
 use crate::ring::{Ring, Setup};
 use crate::sys::{self, PAGE, SharedMem};
 
@@ -114,7 +116,9 @@ fn serve(job: &Path, answer: &Path) -> Result<(), String> {
     let probe = probe();
     let obstacles: Vec<_> = job.tests.iter().map(|test| probe.obstacle_to(test)).collect();
     answer.write(&Line::Ready { probe })?;
-    let mut after = After { watch: Watch::begin(), allocated: Allocated::begin() };
+    // Threads that are started from here on pay for what they lock.
+    let account = Account::begin();
+    let mut after = After { watch: Watch::begin(), allocated: Allocated::begin(), account };
     for (at, obstacle) in obstacles.into_iter().enumerate() {
         let report = match obstacle {
             Some(reason) => Report::NotRun { reason },
@@ -131,6 +135,7 @@ fn serve(job: &Path, answer: &Path) -> Result<(), String> {
 struct After {
     watch: Watch,
     allocated: Allocated,
+    account: Option<Account>,
 }
 
 fn run_test(job: &Job, at: usize, answer: &Answer, after: &mut After) -> Report {
@@ -158,7 +163,10 @@ fn run_test(job: &Job, at: usize, answer: &Answer, after: &mut After) -> Report 
                 // Without a reader there is nobody to tell.
                 let _ = answer.write(&Line::Beat { test: at, done: job.times });
             };
-            problems.extend(after.allocated.left(at + 1 == job.tests.len(), &beat));
+            let last = at + 1 == job.tests.len();
+            let account = after.account.as_mut();
+            problems.extend(account.into_iter().flat_map(|account| account.left(last, &beat)));
+            problems.extend(after.allocated.left(last, &beat));
             problems.extend(after.watch.complaints());
             let histogram = seen.histogram.into_iter().collect();
             Report::Seen { histogram, problems, stalls: seen.stalls }
@@ -176,6 +184,8 @@ fn suffer(canary: Canary) {
             std::thread::park();
         },
         Canary::Leak => leak(),
+        Canary::Number => reserve_number(),
+        Canary::Account => hide_ring(),
     };
     if let Err(error) = written {
         eprintln!("ifq: {canary:?}: {error}");
@@ -189,6 +199,23 @@ fn leak() -> std::io::Result<()> {
     let registered = ring.register_nodev(&area, &region, 1);
     registered.map_err(|errno| std::io::Error::from_raw_os_error(errno.unsigned_abs() as i32))?;
     std::mem::forget((ring, area, region));
+    Ok(())
+}
+
+/// Has a call hold a number that no descriptor has: an open of a FIFO whose other end nobody opens.
+fn reserve_number() -> std::io::Result<()> {
+    let fifo = "/dev/canary";
+    rustix::fs::mknodat(rustix::fs::CWD, fifo, FileType::Fifo, Mode::RUSR, 0)?;
+    std::thread::spawn(move || File::open(fifo));
+    // Until it has come so far.
+    std::thread::sleep(BEAT);
+    Ok(())
+}
+
+/// Makes a ring that lives on after its descriptor is closed, by a mapping that nobody knows.
+fn hide_ring() -> std::io::Result<()> {
+    let ring = Ring::new(Setup::default())?;
+    std::mem::forget(SharedMem::of_ring(ring.fd(), abi::IORING_OFF_SQ_RING, PAGE)?);
     Ok(())
 }
 

@@ -38,6 +38,10 @@ pub enum Canary {
     Crash,
     /// A ring with an ifq stays open.
     Leak,
+    /// A number is taken that no open descriptor has.
+    Number,
+    /// A ring lives on although its descriptor is closed.
+    Account,
 }
 
 impl Job {
