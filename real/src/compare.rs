@@ -7,6 +7,7 @@ use ifq_model::scenario::Test;
 use serde::Serialize;
 
 use crate::job::{Report, Stalls};
+use crate::spread::Spread;
 
 /// What the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct Comparison {
     pub difference: Option<Difference>,
     /// What pages that came late held up.
     pub stalls: Stalls,
+    /// How close the threads of a race were.
+    pub spread: Option<Spread>,
 }
 
 impl Comparison {
@@ -113,12 +116,14 @@ impl Comparison {
 /// Compares what a machine reported with what the model allows, or with why that is not known.
 #[must_use]
 pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
-    let (histogram, problems, stalls) = match report {
+    let (histogram, problems, stalls, spread) = match report {
         Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
         Report::Broken { reason } => {
             return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
         }
-        Report::Seen { histogram, problems, stalls } => (histogram, problems, stalls),
+        Report::Seen { histogram, problems, stalls, spread } => {
+            (histogram, problems, stalls.clone(), *spread)
+        }
     };
     let mut problems = problems.clone();
     if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
@@ -147,7 +152,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         true => Difference::Outcome,
         false => Difference::Problem,
     });
-    Comparison { verdict, reason, rows, exhaustive, difference, stalls: stalls.clone() }
+    Comparison { verdict, reason, rows, exhaustive, difference, stalls, spread }
 }
 
 fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
@@ -158,6 +163,7 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
         exhaustive: false,
         difference,
         stalls: Stalls::default(),
+        spread: None,
     }
 }
 
@@ -203,6 +209,7 @@ mod tests {
             histogram: numbers.iter().map(|&n| (outcome(n), 5)).collect(),
             problems: problems.iter().map(ToString::to_string).collect(),
             stalls: Stalls::default(),
+            spread: None,
         }
     }
 
@@ -246,6 +253,7 @@ mod tests {
             histogram: vec![(outcome(0), 2)],
             problems: Vec::new(),
             stalls: stalls.clone(),
+            spread: None,
         };
         let mut model = allowed(&[0], true);
         let comparison = compare(&test(), &report, &model);

@@ -169,7 +169,7 @@ fn run_test(job: &Job, at: usize, answer: &Answer, after: &mut After) -> Report 
             problems.extend(after.allocated.left(last, &beat));
             problems.extend(after.watch.complaints());
             let histogram = seen.histogram.into_iter().collect();
-            Report::Seen { histogram, problems, stalls: seen.stalls }
+            Report::Seen { histogram, problems, stalls: seen.stalls, spread: seen.spread }
         }
         Err(reason) => Report::NotRun { reason },
     }

@@ -7,6 +7,7 @@ use ifq_model::scenario::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::Probe;
+use crate::spread::Spread;
 
 /// Tests to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,6 +107,8 @@ pub enum Report {
         problems: Vec<String>,
         /// What pages that came late held up.
         stalls: Stalls,
+        /// How close the threads of a race were.
+        spread: Option<Spread>,
     },
     /// It could not be run.
     NotRun {

@@ -6,7 +6,7 @@
 //! * On Linux only: `ring`, `sys`, `userfault`, `live` (the executor), `probe` (what a kernel can), `guest` (the
 //!   side that runs inside a machine).
 //! * [`supported`]: which tests can be run at all; [`series`]: what a kernel is compared with;
-//!   [`compare`]: observed outcomes against allowed ones; [`conform`]: many tests on many kernels;
+//!   [`compare`]: observed outcomes against allowed ones; [`spread`]: how close a race was; [`conform`]: many tests on many kernels;
 //!   [`cmd`]: the subcommands of `ifq`.
 
 pub mod abi;
@@ -19,6 +19,7 @@ pub mod machine;
 pub mod pattern;
 pub mod probe;
 pub mod series;
+pub mod spread;
 pub mod supported;
 
 #[cfg(target_os = "linux")]

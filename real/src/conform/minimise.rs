@@ -157,6 +157,7 @@ mod tests {
             exhaustive: true,
             difference: None,
             stalls: Stalls::default(),
+            spread: None,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::measure::{Measured, Options};
 use crate::compare::{Row, Verdict};
 use crate::job::{How, Stalls};
+use crate::spread::Spread;
 
 /// A test's result on one machine, with everything that is said about it.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,7 @@ struct Line<'a> {
     share: Option<f64>,
     exhaustive: bool,
     stalls: &'a Stalls,
+    spread: Option<Spread>,
     stored: Option<&'a str>,
     again: &'a str,
 }
@@ -86,6 +88,7 @@ impl Shown<'_> {
             share: comparison.share(),
             exhaustive: comparison.exhaustive,
             stalls: &comparison.stalls,
+            spread: comparison.spread,
             stored: self.stored,
             again: self.again,
         };

@@ -189,6 +189,7 @@ mod tests {
             exhaustive: true,
             difference: None,
             stalls: Stalls::default(),
+            spread: None,
         };
         Cell { measured: Measured { variant: None, comparison }, stored: None }
     }

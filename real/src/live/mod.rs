@@ -10,6 +10,7 @@ mod run;
 mod sender;
 mod session;
 mod socket;
+mod start;
 mod told;
 mod vars;
 
@@ -21,6 +22,7 @@ use ifq_model::scenario::Test;
 
 use crate::job::Stalls;
 use crate::residue::Held;
+use crate::spread::Spread;
 use crate::supported::unsupported;
 
 use session::{Pool, Session};
@@ -47,6 +49,8 @@ pub struct Seen {
     pub problems: Vec<String>,
     /// What pages that came late held up.
     pub stalls: Stalls,
+    /// How close its threads were, where it is a race.
+    pub spread: Option<Spread>,
 }
 
 /// Problems kept of one test; one is enough to fail it.
@@ -67,6 +71,7 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
     }
     let mut held = Held::begin();
     let (mut seen, mut pool) = (Seen::default(), Pool::new(test));
+    let mut samples = Vec::new();
     Session::with(test, options, |session| {
         for repetition in 0..options.times {
             let (shown, sockets) = session.run(repetition, pool.take()?)?;
@@ -74,6 +79,7 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
             *seen.histogram.entry(shown.outcome).or_default() += 1;
             seen.problems.extend(shown.problems);
             seen.stalls.add(shown.stalls);
+            samples.extend(shown.sample);
             if (repetition + 1) % BATCH == 0 {
                 seen.problems.extend(held.memory_left());
                 pool.recycle();
@@ -85,5 +91,6 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
     })?;
     drop(pool);
     seen.problems.extend(held.left());
+    seen.spread = Spread::of(&samples);
     Ok(seen)
 }

@@ -1,6 +1,6 @@
 //! One run of a test: its threads, its phases, and what they leave behind.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::outcome::{Outcome, Value};
@@ -14,6 +14,7 @@ use super::ops::SharedRing;
 use super::quiet::Quiet;
 use super::session::Shown;
 use super::socket::Connection;
+use super::start::Start;
 use super::told::Told;
 use super::vars::{Bound, Vars};
 use crate::job::Stalls;
@@ -36,10 +37,7 @@ pub(super) struct World<'t> {
     turn: Mutex<usize>,
     turned: Condvar,
     phase: Barrier,
-    /// Threads that have come to the start of the race.
-    at_start: AtomicUsize,
-    /// Whether whoever is there first waits running: there is a processor for each.
-    spins: bool,
+    start: Start,
     style: Style,
     /// The step whose page comes late, if one does.
     pub(super) late: Option<&'t Step>,
@@ -78,8 +76,7 @@ impl<'t> World<'t> {
             turn: Mutex::new(0),
             turned: Condvar::new(),
             phase: Barrier::new(threads),
-            at_start: AtomicUsize::new(0),
-            spins,
+            start: Start::new(test.threads.len(), spins),
             style,
             late,
             late_is_there: AtomicBool::new(false),
@@ -99,10 +96,13 @@ impl<'t> World<'t> {
         self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
             self.quiet.progress();
-            self.start_together();
+            self.start.together(me);
             self.after_late(&thread.steps, &mut jitter);
-            for step in &thread.steps {
+            for (at, step) in thread.steps.iter().enumerate() {
                 self.style.step(&mut jitter);
+                if at == 0 {
+                    self.start.step(me);
+                }
                 self.step(me, step);
             }
         }
@@ -114,14 +114,6 @@ impl<'t> World<'t> {
     fn wait_for_all(&self, me: usize) {
         self.quiet.meet(me);
         self.phase.wait();
-    }
-
-    /// Releases the racing threads at the same moment: a barrier wakes them one after the other.
-    fn start_together(&self) {
-        self.at_start.fetch_add(1, Ordering::AcqRel);
-        while self.spins && self.at_start.load(Ordering::Acquire) < self.test.threads.len() {
-            std::hint::spin_loop();
-        }
     }
 
     fn make_rings(&self, me: usize) {
@@ -210,7 +202,8 @@ impl<'t> World<'t> {
     /// What the run showed.
     pub(super) fn shown(&self) -> Shown {
         let stalls = std::mem::take(&mut *lock(&self.stalls));
-        Shown { outcome: self.outcome(), problems: self.problems(), stalls }
+        let (problems, sample) = (self.problems(), self.start.sample());
+        Shown { outcome: self.outcome(), problems, stalls, sample }
     }
 
     /// What user space saw.

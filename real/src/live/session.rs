@@ -14,6 +14,7 @@ use super::sender::Sender;
 use super::socket::{Connection, listen};
 use crate::job::Stalls;
 use crate::pattern::Jitter;
+use crate::spread::Sample;
 use crate::sys;
 
 /// What one repetition showed.
@@ -23,6 +24,8 @@ pub(super) struct Shown {
     /// What was wrong apart from it.
     pub(super) problems: Vec<String>,
     pub(super) stalls: Stalls,
+    /// How close its threads were.
+    pub(super) sample: Option<Sample>,
 }
 
 /// The threads of a test, which take one run after the other.

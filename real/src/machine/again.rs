@@ -88,7 +88,12 @@ mod tests {
     use crate::probe::Probe;
 
     fn seen() -> Report {
-        Report::Seen { histogram: Vec::new(), problems: Vec::new(), stalls: Stalls::default() }
+        Report::Seen {
+            histogram: Vec::new(),
+            problems: Vec::new(),
+            stalls: Stalls::default(),
+            spread: None,
+        }
     }
 
     fn boot(reports: Vec<Option<Report>>) -> Boot {
