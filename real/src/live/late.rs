@@ -190,18 +190,27 @@ impl World<'_> {
             if self.quiet.gives_up(thread, &mut patience) {
                 let held: Vec<usize> =
                     busy.into_iter().filter(|&other| looks.stands_still(other)).collect();
-                let stacks: Vec<String> = held.iter().map(|&by| self.tasks.stack(by)).collect();
+                let waits =
+                    format!("{}, whose thread was in: {}", verb(&step.op), self.stack(thread));
+                let stacks: Vec<String> = held.iter().map(|&by| self.stack(by)).collect();
                 let waited = start.elapsed();
                 // Dropping the page supplies it, whatever becomes of this.
                 let _ = page.supply();
                 drop(page);
-                self.note_stalls(step, waited, &held, &stacks);
+                self.note_stalls(&waits, waited, &held, &stacks);
                 return;
             }
         }
     }
 
-    fn note_stalls(&self, step: &Step, waited: Duration, held: &[usize], stacks: &[String]) {
+    fn stack(&self, thread: usize) -> String {
+        match self.tasks.stack(thread) {
+            stack if stack.is_empty() => "(the kernel does not tell)".to_owned(),
+            stack => stack,
+        }
+    }
+
+    fn note_stalls(&self, waits: &str, waited: Duration, held: &[usize], stacks: &[String]) {
         let start = Instant::now();
         let blocked = || held.iter().any(|&thread| self.tasks.is_blocked(thread));
         while blocked() && start.elapsed() < GOES_ON {
@@ -211,13 +220,11 @@ impl World<'_> {
         let name = |thread: usize| self.test.threads.get(thread).map_or("main", |t| &t.name);
         let told = held.iter().zip(stacks).map(|(&thread, stack)| {
             format!(
-                "thread {} stood still in a system call for {} ms, as long as the page of `{}` \
-                 was not there, and went on within {} ms after it was; it was in: {}",
+                "thread {} stood still in a system call for {} ms and went on within {} ms after a \
+                 page was there; it was in: {stack}; the page was missing for {waits}",
                 name(thread),
                 waited.as_millis(),
-                verb(&step.op),
                 went_on.as_millis().max(1),
-                if stack.is_empty() { "(the kernel does not tell)" } else { stack },
             )
         });
         let told: Vec<String> = told.collect();
