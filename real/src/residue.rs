@@ -14,8 +14,9 @@ use crate::sys;
 
 pub use account::Account;
 
-/// Numbers of descriptors that are looked at: the kernel hands out the lowest one that is free.
-const NUMBERS: i32 = 256;
+/// Numbers of descriptors that are looked at: the kernel hands out the lowest one that is free, and a
+/// test has no more open.
+const NUMBERS: i32 = 64;
 /// How long the kernel may take to let go: it frees a ring in the background.
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long it may take to free what it frees after an RCU grace period; with `CONFIG_RCU_LAZY` it
