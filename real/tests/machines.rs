@@ -218,7 +218,9 @@ fn a_guest_whose_init_dies_is_not_run_and_its_console_is_shown() {
 
 /// Debian's newest kernel that the model knows, in QEMU.
 #[test]
-fn a_kernel_in_qemu_runs_tests_and_one_crash_does_not_lose_the_others() {
+#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
+            cargo test -p ifq-real -- --ignored in_qemu"]
+fn in_qemu_a_kernel_runs_tests_and_one_crash_does_not_lose_the_others() {
     let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
     let job = Job { canary: Some(Canary::Crash), ..job(&[LIFE, RACE, NEEDS_DEVICE], 5) };
     let Some(reply) = run_on(machine, &job) else {
@@ -252,7 +254,9 @@ fn memory_that_the_user_still_pays_for_is_told_in_kib() {
 /// Goal: an object that io_uring does not free is noticed, whatever descriptors say. Method: a ring
 /// stays open on a kernel whose slabs remember who allocated what.
 #[test]
-fn objects_that_io_uring_keeps_in_the_kernel_are_named_with_who_allocated_them() {
+#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
+            cargo test -p ifq-real -- --ignored in_qemu"]
+fn in_qemu_objects_that_io_uring_keeps_in_the_kernel_are_named_with_who_allocated_them() {
     let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
     let job = Job { canary: Some(Canary::Leak), ..job(&[LIFE], 3) };
     let Some(reply) = run_on(machine, &job) else {

@@ -224,7 +224,9 @@ fn user_mode_linux_leaves_nothing_behind_however_its_run_is_killed() {
 }
 
 #[test]
-fn qemu_leaves_nothing_behind_when_the_tool_or_the_guest_is_killed() {
+#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
+            cargo test -p ifq-real -- --ignored in_qemu"]
+fn in_qemu_nothing_is_left_behind_when_the_tool_or_the_guest_is_killed() {
     torment("qemu:7.3", 2, Duration::from_secs(15));
 }
 
