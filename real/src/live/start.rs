@@ -120,9 +120,14 @@ mod tests {
             std::thread::sleep(late);
             start.step(1);
         });
-        let (released, stepped) = start.sample().unwrap();
-        assert!(released < nanos(late), "{released}");
-        assert!(stepped > released, "{stepped} {released}");
+        let times = |times: &[AtomicU64]| -> Vec<u64> {
+            times.iter().map(|time| time.load(Ordering::Relaxed)).collect()
+        };
+        let (arrived, released) = (times(&start.arrived), times(&start.released));
+        assert!(arrived.iter().max() <= released.iter().min(), "{arrived:?} {released:?}");
+        let stepped = times(&start.stepped);
+        assert!(stepped[0] >= released[0] && stepped[1] >= released[1] + nanos(late));
+        assert_eq!(start.sample().map(|(release, _)| release), Some(apart(&start.released)));
         assert_eq!(Start::new(1, true).sample(), None);
     }
 

@@ -43,18 +43,22 @@ fn explore(main: &dyn Fn() -> Main) -> Exploration {
     explore_with(main, &[], 0)
 }
 
-/// Searches a program with and without remembering, and checks that both agree.
-fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
-    let (symmetry, max_steps) = (Symmetry::NONE, MAX_STEPS);
-    let program = Program {
+/// A program in which nothing fails.
+fn program(main: &dyn Fn() -> Main) -> Program<'_> {
+    Program {
         main,
-        faults,
-        max_faults,
-        symmetry,
-        max_steps,
+        faults: &[],
+        max_faults: 0,
+        symmetry: Symmetry::NONE,
+        max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],
-    };
+    }
+}
+
+/// Searches a program with and without remembering, and checks that both agree.
+fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32) -> Exploration {
+    let program = Program { faults, max_faults, ..program(main) };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, ..Limits::default() };
     let reference = reference::search(&program, &plain);

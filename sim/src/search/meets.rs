@@ -57,9 +57,9 @@ impl Meets {
         });
         let step = step.collect();
         let whole = futures.behind_all_gates();
-        let of = whole.chunks_exact(futures.stride.max(1)).enumerate();
-        let kind = of.map(|(stop, whole)| {
-            [kinds.of(futures.bits_of(stop).into()), kinds.of(Box::from(whole))]
+        let kind = (0..steps.len()).map(|stop| {
+            let whole = &whole[stop * futures.stride..(stop + 1) * futures.stride];
+            [kinds.of(Box::from(futures.bits_of(stop))), kinds.of(Box::from(whole))]
         });
         let kind = kind.collect();
         Meets { step, kind, steps: step_kinds.all, kinds: kinds.all }

@@ -8,26 +8,16 @@ use ifq_model::platform::{AtomicWord, Order, Platform, Rmw};
 use super::{Main, numbers, spawn};
 use crate::counterexample::Counterexample;
 use crate::det::Det;
-use crate::exec::{MAX_STEPS, Program, RunResult, run};
+use crate::exec::{Program, RunResult, run};
 use crate::explore::{Exploration, Limits, search};
 use crate::report::table::{Layout, render};
 use crate::schedule::Replay;
-use crate::symmetry::Symmetry;
 
 /// Rounds of up to five steps are found.
 const LASSO_FROM: u64 = 1 << 10;
 
 fn program(main: &dyn Fn() -> Main) -> Program<'_> {
-    let (symmetry, max_steps) = (Symmetry::NONE, MAX_STEPS);
-    Program {
-        main,
-        faults: &[],
-        max_faults: 0,
-        symmetry,
-        max_steps,
-        lasso_from: LASSO_FROM,
-        tolerated: &[],
-    }
+    Program { lasso_from: LASSO_FROM, ..super::program(main) }
 }
 
 fn explored(main: &dyn Fn() -> Main, persistent_sets: bool) -> Exploration {

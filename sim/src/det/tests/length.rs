@@ -7,24 +7,13 @@ use ifq_model::platform::{AtomicWord, Order, Platform, Rmw};
 
 use super::{Main, numbers, spawn};
 use crate::det::Det;
-use crate::det::lasso::LASSO_FROM;
 use crate::exec::{MAX_STEPS, Program, run};
 use crate::explore::{Exploration, Limits, search};
 use crate::schedule::Random;
 use crate::shortest::{self, Shortest};
-use crate::symmetry::Symmetry;
 
 fn program(main: &dyn Fn() -> Main, max_steps: u64) -> Program<'_> {
-    let symmetry = Symmetry::NONE;
-    Program {
-        main,
-        faults: &[],
-        max_faults: 0,
-        symmetry,
-        max_steps,
-        lasso_from: LASSO_FROM,
-        tolerated: &[],
-    }
+    Program { max_steps, ..super::program(main) }
 }
 
 fn shortest(main: &dyn Fn() -> Main, wanted: Option<Invariant>, limits: &Limits) -> Shortest {

@@ -5,12 +5,9 @@ use std::rc::Rc;
 use ifq_model::outcome::Outcome;
 use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
 
-use super::{Main, numbers, spawn};
+use super::{Main, numbers, program, spawn};
 use crate::det::Det;
-use crate::det::lasso::LASSO_FROM;
-use crate::exec::{MAX_STEPS, Program};
 use crate::explore::{Exploration, Limits, search};
-use crate::symmetry::Symmetry;
 
 /// Two threads write their numbers behind one another into a word, twice each.
 fn two_writers() -> Main {
@@ -32,17 +29,8 @@ fn two_writers() -> Main {
 }
 
 fn explored(preemptions: u32, small: u64) -> Exploration {
-    let program = Program {
-        main: &two_writers,
-        faults: &[],
-        max_faults: 0,
-        symmetry: Symmetry::NONE,
-        max_steps: MAX_STEPS,
-        lasso_from: LASSO_FROM,
-        tolerated: &[],
-    };
     let limits = Limits { preemptions: Some(preemptions), small, ..Limits::default() };
-    search(&program, &limits, &mut |_| {})
+    search(&program(&two_writers), &limits, &mut |_| {})
 }
 
 #[test]

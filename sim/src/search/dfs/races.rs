@@ -8,6 +8,7 @@ use crate::search::state::{Choices, Footprint, Touches, Walk};
 impl Dfs<'_> {
     /// What needs not be tried after the step that was just done.
     pub(super) fn fall_asleep(&mut self, index: usize, thread: usize) {
+        self.sleep.clear();
         let mut touched = Touched::default();
         let names = &self.code.names;
         let Some(Touches { touched: looks, counted }) = &self.state.touches else { return };
@@ -23,7 +24,6 @@ impl Dfs<'_> {
         nap.trying.thread = thread as u32;
         nap.trying.touched.join(&touched);
         nap.trying.races |= self.state.footprint.races();
-        self.sleep.clear();
         let sleeps = |asleep: &&Asleep| {
             asleep.thread != thread as u32 && asleep.touched.independent(&touched)
         };
