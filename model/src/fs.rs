@@ -47,18 +47,26 @@ const PTR_SHIFT: u32 = 8;
 pub struct Files<P: Platform> {
     file_lock: P::Lock,
     fds: Vec<P::Atomic>,
+    /// As many are taken before anything runs.
+    taken: usize,
     /// Files whose last reference is not gone.
     nr_files: P::Gate,
 }
 
 impl<P: Platform> Files<P> {
-    /// A table of `size` descriptors.
+    /// A table of `size` descriptors, each made in an operation of its own (see [`crate::world::parts`]),
+    /// of which the first are taken before anything runs.
     #[must_use]
-    pub fn new(size: usize) -> Self {
+    pub fn new(taken: usize, size: usize) -> Self {
+        let fd = |_| {
+            P::op_boundary();
+            P::atomic("fd", FREE)
+        };
         Files {
             file_lock: P::lock("file_lock"),
-            fds: (0..size).map(|_| P::atomic("fd", FREE)).collect(),
+            taken,
             nr_files: P::gate("nr_files", 0),
+            fds: (0..size).map(fd).collect(),
         }
     }
 
@@ -89,7 +97,7 @@ impl<P: Platform> Files<P> {
             return Err(-EMFILE);
         }
         let _guard = self.file_lock.lock().await;
-        for (fd, slot) in self.fds.iter().enumerate() {
+        for (fd, slot) in self.fds.iter().enumerate().skip(self.taken) {
             if slot.peek() == FREE {
                 slot.poke(RESERVED);
                 return Ok(fd);

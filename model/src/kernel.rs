@@ -80,22 +80,22 @@ impl<P: Platform> Default for WorkCount<P> {
 }
 
 impl<P: Platform> Kernel<P> {
-    /// A kernel of this variant that runs nothing yet.
+    /// A kernel of this variant that runs nothing yet, with descriptors for so many rings and exports.
     #[must_use]
     pub fn alloc(
         variant: &Variant,
-        fds: usize,
+        (rings, exports): (usize, usize),
         netdev: Option<&Ptr<P, Netdev<P>>>,
     ) -> Ptr<P, Self> {
         Ptr::alloc(Kind::World, 0, || Kernel {
             variant: variant.clone(),
-            files: Files::new(fds),
             netdev: netdev.cloned(),
             threads: WorkCount::new(),
             work: WorkCount::new(),
             page_pools: WorkCount::new(),
             syscalls: P::gate("syscalls", 0),
             user_page: P::gate("user_page", 0),
+            files: Files::new(rings, rings + exports),
         })
     }
 

@@ -433,6 +433,43 @@ impl Op {
         }
     }
 
+    /// Calls a function on each ring that the operation names, which may rename it.
+    pub fn for_each_ring(&mut self, mut f: impl FnMut(&mut RingId)) {
+        match self {
+            Op::Clone { ring, from, .. } => {
+                f(ring);
+                f(from);
+            }
+            Op::Register { ring, .. }
+            | Op::Export { ring, .. }
+            | Op::Import { ring, .. }
+            | Op::Flush { ring, .. }
+            | Op::AddArea { ring, .. }
+            | Op::Arm { ring, .. }
+            | Op::Mmap { ring, .. }
+            | Op::Exit { ring }
+            | Op::Recv { ring, .. }
+            | Op::Wait { ring } => f(ring),
+            Op::Close { .. }
+            | Op::Return { .. }
+            | Op::Send { .. }
+            | Op::Shutdown { .. }
+            | Op::UnregisterNetdev
+            | Op::Scribble { .. } => {}
+        }
+    }
+
+    /// The connection that the operation uses.
+    #[must_use]
+    pub fn socket_mut(&mut self) -> Option<&mut SocketId> {
+        match self {
+            Op::Recv { socket, .. } | Op::Send { socket, .. } | Op::Shutdown { socket } => {
+                Some(socket)
+            }
+            _ => None,
+        }
+    }
+
     /// What is unusual about the argument.
     #[must_use]
     pub fn quirks(&self) -> Quirks {

@@ -29,11 +29,11 @@ pub struct Bound<P: Platform> {
     result: P::Plain,
     /// Of a completion: the buffer's offset plus one; 0: it has none.
     pub off: P::Plain,
-    /// Of a completion: the step that made the area its buffer is in.
+    /// Of a completion: the step that made the area its buffer is in, plus one; 0: it has none.
     pub area: P::Plain,
     /// Of a completion: the position in the stream that was found in the buffer.
     pub seq: P::Plain,
-    /// Of a completion: the step that submitted its request.
+    /// Of a completion: the step that submitted its request, plus one; 0: it has no buffer.
     pub request: P::Plain,
     /// Of a completion: 1 when its buffer was given back.
     pub returned: P::Atomic,
@@ -80,30 +80,40 @@ impl<P: Platform> std::fmt::Debug for World<P> {
 }
 
 impl<P: Platform> World<P> {
+    /// Makes what [`parts`] says, in that order.
     fn new(test: &Rc<Test>, variant: &Variant) -> Ptr<P, Self> {
         let exports = test.steps().filter(|s| matches!(s.op, Op::Export { .. })).count();
         let netdev = (test.queues > 0).then(|| netdev_alloc(test.queues));
-        let kernel = Kernel::alloc(variant, test.rings.len() + exports, netdev.as_ref());
+        let kernel = Kernel::alloc(variant, (test.rings.len(), exports), netdev.as_ref());
         for ring in 0..test.rings.len() {
             let (id, number) = (ring as RingId, ring as u32);
+            P::op_boundary();
             let ctx = io_uring_setup(&kernel, number, Self::task(test, id), ring_flags(test, id));
             let file = kernel.files.alloc(ring as u32, FileOps::IoUring(ctx));
             kernel.files.install_first(ring, &file);
         }
-        let socks = (0u32..).zip(&test.sockets).map(|(i, s)| sock_alloc(i, s.queue)).collect();
-        let regions = (0u32..).zip(test.steps()).map(|(i, s)| Self::region(i, s)).collect();
-        Ptr::alloc(Kind::World, 1, || World {
+        let socks =
+            (0u32..).zip(&test.sockets).map(|(i, s)| part::<P, _>(|| sock_alloc(i, s.queue)));
+        let socks = socks.collect();
+        let regions = (0u32..).zip(test.steps()).map(|(i, s)| part::<P, _>(|| Self::region(i, s)));
+        let regions = regions.collect();
+        let bound = |v: usize| part::<P, _>(|| Self::bound(test, v as VarId));
+        let receive = |step: &Step| part::<P, _>(|| Receive::new(test, step));
+        P::op_boundary();
+        let world = Ptr::alloc(Kind::World, 1, || World {
             test: test.clone(),
             kernel: kernel.clone(),
             socks,
-            vars: (0..test.vars.len()).map(|v| Self::bound(test, v as VarId)).collect(),
             regions,
-            zcrx_fds: test.steps().map(Self::zcrx_fd).collect(),
+            zcrx_fds: test.steps().map(|step| part::<P, _>(|| Self::zcrx_fd(step))).collect(),
             told: test.steps().map(Told::new).collect(),
-            receives: test.steps().map(|s| Receive::new(test, s)).collect(),
-            rx_pos: test.sockets.iter().map(|_| P::plain("rx_pos", 0)).collect(),
+            vars: (0..test.vars.len()).map(bound).collect(),
+            receives: test.steps().map(receive).collect(),
+            rx_pos: test.sockets.iter().map(|_| part::<P, _>(|| P::plain("rx_pos", 0))).collect(),
             counts_syscalls: test.faults.contains(&FaultPoint::PageFaultWaits),
-        })
+        });
+        P::op_boundary();
+        world
     }
 
     /// The thread that drives a ring.
@@ -241,6 +251,64 @@ impl<P: Platform> World<P> {
     }
 }
 
+/// What the first thread does in one of its operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The kernel, with the descriptor of each ring in an operation of its own.
+    Kernel,
+    /// The descriptor of a ring or of an export.
+    Fd(usize),
+    /// A ring and its file.
+    Ring(usize),
+    /// A connection.
+    Socket(usize),
+    /// Memory for one step, by its position in [`Test::steps`].
+    Region(usize),
+    /// What a test knows of a run.
+    World,
+    /// The argument of an `export` step.
+    ZcrxFd(usize),
+    /// What a step binds to a name.
+    Var(usize),
+    /// What an application knows of a `recv` step.
+    Receive(usize),
+    /// What it knows of a connection.
+    Position(usize),
+    /// A step of the set-up.
+    Setup(usize),
+    /// The test's threads run.
+    Threads,
+}
+
+/// The operations of a run's first thread, in order, up to the one in which the test's threads run.
+///
+/// What an operation makes is known by the operation's number (see [`Platform::alloc`]): what differs by
+/// name only in a test is made in operations that differ by number only.
+#[must_use]
+pub fn parts(test: &Test) -> Vec<Part> {
+    let (steps, fds) = (test.steps().count(), test.rings.len());
+    let exports = test.steps().filter(|s| matches!(s.op, Op::Export { .. })).count();
+    let mut parts = vec![Part::Kernel];
+    parts.extend((0..fds + exports).map(Part::Fd));
+    parts.extend((0..test.rings.len()).map(Part::Ring));
+    parts.extend((0..test.sockets.len()).map(Part::Socket));
+    parts.extend((0..steps).map(Part::Region));
+    parts.push(Part::World);
+    parts.extend((0..steps).map(Part::ZcrxFd));
+    parts.extend((0..test.vars.len()).map(Part::Var));
+    parts.extend((0..steps).map(Part::Receive));
+    parts.extend((0..test.sockets.len()).map(Part::Position));
+    parts.extend((0..test.setup.len()).map(Part::Setup));
+    parts.push(Part::Threads);
+    parts
+}
+
+/// Makes one of [`parts`].
+fn part<P: Platform, T>(make: impl FnOnce() -> T) -> T {
+    P::op_boundary();
+    make()
+}
+
 /// How a test sets up a ring.
 fn ring_flags(test: &Test, ring: RingId) -> RingFlags {
     RingFlags {
@@ -285,6 +353,7 @@ pub async fn run<P: Platform>(test: Rc<Test>, variant: Variant) -> Outcome {
     }
     world.kernel.threads.flush().await;
     world.kernel.work.settle().await;
+    P::op_boundary();
     let first = test.steps().count() - test.finally.len();
     for (i, step) in test.finally.iter().enumerate() {
         run_step(&*world, None, first + i, step).await;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::explore::Limits;
 use crate::search::dfs::{Counts, Job};
 use crate::search::visited::Visited;
+use crate::symmetry::Symmetries;
 
 /// What went wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +64,7 @@ pub(crate) struct Which {
     variant: String,
     persistent_sets: bool,
     sleep_sets: bool,
-    symmetry: bool,
+    symmetry: Symmetries,
     preemptions: Option<u32>,
 }
 

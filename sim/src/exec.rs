@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::outcome::Outcome;
-use ifq_model::revision::Variant;
+use ifq_model::revision::{Defect, Variant};
 use ifq_model::scenario::Test;
 use ifq_model::world;
 
@@ -62,6 +62,8 @@ pub(crate) struct Program<'a> {
     pub(crate) faults: &'a [FaultPoint],
     pub(crate) max_faults: u32,
     pub(crate) symmetry: Symmetry,
+    /// The test that it runs, if rings are alike but for what the test does with them.
+    pub(crate) alike: Option<&'a Test>,
     /// A run is given up after so many.
     pub(crate) max_steps: u64,
     /// It is looked at for steps that come back for ever after so many, a power of two, and each time
@@ -96,6 +98,8 @@ pub(crate) fn with_program<R>(
         faults,
         max_faults,
         symmetry: Symmetry::of(test),
+        // S3 looks at all rings in order.
+        alike: Some(&**test).filter(|_| !variant.has(Defect::S3)),
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],

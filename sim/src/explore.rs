@@ -25,7 +25,9 @@ use crate::search::dfs::{Counts, Dfs, Job, Manner};
 use crate::search::future::Futures;
 use crate::search::parallel::{self, Make, Part, Together, Told};
 use crate::search::visited::Visited;
-use crate::symmetry::Symmetry;
+use crate::symmetry::renaming::Group;
+use crate::symmetry::rings::group_of;
+use crate::symmetry::{Symmetries, Symmetry};
 
 /// When a search is given up. What was found until then still counts, but not as exhaustive.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +44,11 @@ pub struct Limits {
     /// Of two steps that do not touch each other try only one order (sleep sets). Only for one
     /// processor; several search without.
     pub sleep_sets: bool,
-    /// States that differ in the names of buffers only are one. Not exact where a loop goes over all
-    /// buffers in order, as `io_zcrx_scrub` does; see [`crate::symmetry`].
-    pub symmetry: bool,
-    /// Count besides how many states there are without the names of buffers; without symmetry.
-    pub orbits: bool,
+    /// States that differ in such names only are one.
+    pub symmetry: Symmetries,
+    /// Count besides how many states there are without such names; without those of rings, only the
+    /// states in which the test's threads run: set-up and end come to the rings one by one.
+    pub orbits: Symmetries,
     /// Search only runs with so many preemptions: times that a thread is put aside that could go on.
     /// Such a search takes no step alone.
     pub preemptions: Option<u32>,
@@ -70,8 +72,8 @@ impl Limits {
         remember_states: true,
         persistent_sets: true,
         sleep_sets: false,
-        symmetry: false,
-        orbits: false,
+        symmetry: Symmetries::RINGS,
+        orbits: Symmetries::NONE,
         preemptions: None,
         max_memory: None,
         small: 20_000,
@@ -102,7 +104,7 @@ pub struct Exploration {
     pub outcomes: BTreeSet<Outcome>,
     /// Unique states at scheduling points.
     pub states: u64,
-    /// Unique states without the names of buffers, if they were to be counted.
+    /// Unique states without names, if they were to be counted; see [`Limits::orbits`].
     pub orbits: u64,
     /// Steps and fault choices from one state to the next.
     pub transitions: u64,
@@ -220,11 +222,41 @@ fn search_with(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exploration, CheckpointError> {
     let (started, passes) = (Instant::now(), 0);
-    let counted = (limits.symmetry || limits.orbits)
+    let Limits { symmetry, orbits, .. } = limits;
+    let buffers = (symmetry.buffers || orbits.buffers)
         && program.symmetry.count <= crate::det::record::Cell::MAX_BUFFERS;
-    let code = Code::new(if counted { program.symmetry } else { Symmetry::NONE });
-    let mut search = Search { keep, make, program, limits, progress, started, code, passes };
+    let group = match program.alike.filter(|_| symmetry.rings || orbits.rings) {
+        Some(test) => alike_from_the_begin(program, group_of(test)),
+        None => Group::trivial(),
+    };
+    let group = Arc::new(group);
+    let code = Code::new(if buffers { program.symmetry } else { Symmetry::NONE }, group.clone());
+    let mut search = Search { keep, make, program, limits, progress, started, group, code, passes };
     search.small().map_or_else(|| search.large(), Ok)
+}
+
+/// Those of some renamings under which every state is the same in which a test's threads begin. What the
+/// others make of a state may not be reached at all.
+fn alike_from_the_begin(program: &Program<'_>, group: Group) -> Group {
+    if group.others() == 0 {
+        return group;
+    }
+    let manner = Manner {
+        remember: true,
+        persistent_sets: false,
+        sleep_sets: false,
+        symmetry: Symmetries::NONE,
+        orbits: Symmetries::NONE,
+        preemptions: None,
+        ahead: Some(AHEAD),
+    };
+    let code = Code::new(Symmetry::NONE, Arc::new(group.clone()));
+    let mut dfs = Dfs::new(program, code, None, Visited::new(), manner);
+    dfs.begins_alike = Some(vec![true; group.others()]);
+    dfs.begin(Job::whole());
+    let more = dfs.run(1 << 14, u64::MAX);
+    let alike = dfs.begins_alike.filter(|_| !more).unwrap_or_default();
+    group.only(|index| alike.get(index).copied().unwrap_or(false))
 }
 
 /// One search of all states.
@@ -257,6 +289,7 @@ struct Search<'a> {
     limits: &'a Limits,
     progress: &'a mut dyn FnMut(Progress),
     started: Instant,
+    group: Arc<Group>,
     code: Code,
     passes: u32,
 }
@@ -269,8 +302,8 @@ impl Search<'_> {
             sleep_sets: self.limits.sleep_sets
                 && self.limits.workers <= 1
                 && self.limits.preemptions.is_none(),
-            by_name: !self.limits.symmetry,
-            orbits: self.limits.orbits && !self.limits.symmetry,
+            symmetry: self.limits.symmetry,
+            orbits: self.limits.orbits,
             preemptions: self.limits.preemptions,
             ahead,
         }
@@ -305,7 +338,7 @@ impl Search<'_> {
             let manner = self.manner(Some(AHEAD));
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&self.code)));
             let known = self.code.nodes.len();
-            let code = std::mem::replace(&mut self.code, Code::new(Symmetry::NONE));
+            let code = std::mem::replace(&mut self.code, Code::nothing());
             let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
             dfs.begin(Job::whole());
             let most = self.limits.max_states.min(self.limits.small);
@@ -356,7 +389,7 @@ impl Search<'_> {
         loop {
             self.passes += 1;
             let manner = self.manner(None);
-            let code = std::mem::replace(&mut self.code, Code::new(Symmetry::NONE));
+            let code = std::mem::replace(&mut self.code, Code::nothing());
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
             let pass = Pass { code: &code, futures: futures.as_ref(), manner };
             let (together, full) = self.pass(&pass, saved.take(), &learned_before)?;
@@ -459,6 +492,10 @@ impl Search<'_> {
         full: bool,
     ) -> Exploration {
         let complete = !full && counts.cut == 0 && counts.withheld == 0;
+        let outcomes = match self.program.alike.filter(|_| self.limits.symmetry.rings) {
+            Some(test) => self.group.images(outcomes, &test.observe),
+            None => outcomes,
+        };
         Exploration {
             outcomes,
             states: counts.states,

@@ -65,6 +65,7 @@ where
         faults: &[],
         max_faults: 0,
         symmetry,
+        alike: None,
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],

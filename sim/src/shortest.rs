@@ -19,7 +19,7 @@ use crate::explore::{AHEAD, Limits, Progress};
 use crate::search::cost::{Order, Reached};
 use crate::search::dfs::{Dfs, Job, Manner};
 use crate::search::visited::Visited;
-use crate::symmetry::Symmetry;
+use crate::symmetry::Symmetries;
 
 /// What a search for the shortest counterexample came to.
 #[derive(Clone, Debug)]
@@ -92,12 +92,12 @@ fn cheapest(
         remember: true,
         persistent_sets: false,
         sleep_sets: false,
-        by_name: true,
-        orbits: false,
+        symmetry: Symmetries::NONE,
+        orbits: Symmetries::NONE,
         preemptions: reached.counts_preemptions().then_some(u32::MAX),
         ahead: Some(AHEAD),
     };
-    let mut dfs = Dfs::new(program, Code::new(Symmetry::NONE), None, Visited::new(), manner);
+    let mut dfs = Dfs::new(program, Code::nothing(), None, Visited::new(), manner);
     dfs.reached = Some(reached);
     dfs.begin(Job::whole());
     let (mut found, mut other): (Option<Counterexample>, _) = (None, None);

@@ -11,13 +11,14 @@ use std::rc::Rc;
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::platform::{AtomicWord, Kind, ObjPtr, Order, Platform, Rmw, WaitWord};
-use ifq_model::revision::Variant;
+use ifq_model::revision::{Defect, Variant};
 use ifq_model::scenario::Test;
 use ifq_sim::det::Det;
 use ifq_sim::explore::{Exploration, Limits, explore};
 use ifq_sim::program::{explore_symmetric, spawn};
-use ifq_sim::symmetry::{Named, Symmetry};
+use ifq_sim::symmetry::{Named, Symmetries, Symmetry, renamings};
 use ifq_sim::{file, reference};
+use proptest::prelude::*;
 
 /// States up to which the plain search is quick enough for a test.
 const SMALL: u64 = 1_000;
@@ -55,7 +56,12 @@ fn essence(found: Exploration) -> (Option<Invariant>, Option<BTreeSet<Outcome>>)
 }
 
 fn none() -> Limits {
-    Limits { persistent_sets: false, sleep_sets: false, symmetry: false, ..Limits::default() }
+    Limits {
+        persistent_sets: false,
+        sleep_sets: false,
+        symmetry: Symmetries::NONE,
+        ..Limits::default()
+    }
 }
 
 fn ways() -> Vec<(&'static str, Limits)> {
@@ -64,8 +70,9 @@ fn ways() -> Vec<(&'static str, Limits)> {
         ("no reduction", none()),
         ("persistent sets", Limits { persistent_sets: true, ..none() }),
         ("sleep sets", Limits { sleep_sets: true, ..none() }),
-        ("symmetry", Limits { symmetry: true, ..none() }),
-        ("all", Limits { sleep_sets: true, symmetry: true, ..Limits::default() }),
+        ("symmetry of rings", Limits { symmetry: Symmetries::RINGS, ..none() }),
+        ("symmetry of buffers", Limits { symmetry: Symmetries::BUFFERS, ..none() }),
+        ("all", Limits { sleep_sets: true, symmetry: Symmetries::BOTH, ..Limits::default() }),
         ("a large search with all", Limits { sleep_sets: true, ..large }),
         ("two processors", Limits { workers: 2, ..large }),
     ]
@@ -146,8 +153,8 @@ fn symmetry_finds_as_many_states_as_the_plain_search_has_without_names_of_buffer
         Symmetry { count: 4, named: &[NAMED, Named { label: "held", ..NAMED }], own: &["own"] };
     for threads in 2..=3 {
         let explore = |limits| explore_symmetric(move || pool(4, threads), SYMMETRY, &limits);
-        let plain = explore(Limits { orbits: true, ..none() });
-        let symmetric = explore(Limits { symmetry: true, ..none() });
+        let plain = explore(Limits { orbits: Symmetries::BUFFERS, ..none() });
+        let symmetric = explore(Limits { symmetry: Symmetries::BUFFERS, ..none() });
         assert!(plain.exhaustive, "{:?}", plain.counterexample);
         assert!(symmetric.exhaustive, "{:?}", symmetric.counterexample);
         assert_eq!(symmetric.states, plain.orbits);
@@ -160,15 +167,134 @@ fn symmetry_of_a_kernel_that_scrubs_in_order_finds_no_more_states_than_there_are
     let (mut by_name, mut found) = (0, 0);
     for (test, variant) in newest_that_hold() {
         let explore = |limits: Limits| explore(&test, &variant, &limits, &mut |_| {});
-        let plain = explore(Limits { orbits: true, max_states: SMALL, ..none() });
+        let plain = explore(Limits { orbits: Symmetries::BUFFERS, max_states: SMALL, ..none() });
         if plain.exhaustive {
-            let symmetric = explore(Limits { symmetry: true, ..none() });
+            let symmetric = explore(Limits { symmetry: Symmetries::BUFFERS, ..none() });
             assert!(symmetric.states <= plain.orbits, "{} on {variant}", test.name);
             by_name += plain.states;
             found += symmetric.states;
         }
     }
     assert!(found < by_name, "{found} of {by_name} states differ in more than names");
+}
+
+/// How many states there are by name and without names, if there are not too many to know.
+fn orbits(test: &Test, variant: &Variant) -> Option<(u64, u64)> {
+    let explore = |limits| explore(test, variant, &limits, &mut |_| {});
+    let rings = Symmetries::RINGS;
+    let plain = explore(Limits { orbits: rings, max_states: 50_000, ..none() });
+    if !plain.exhaustive && plain.counterexample.is_none() {
+        return None;
+    }
+    let symmetric = explore(Limits { symmetry: rings, orbits: rings, ..none() });
+    let large = Limits { small: 300, ..Limits::default() };
+    let [one, two] = [large, Limits { workers: 2, ..large }].map(explore);
+    let counts = |e: &Exploration| (e.states, e.transitions);
+    assert_eq!(counts(&one), counts(&two), "{} on {variant}", file::print(test));
+    let asleep = explore(Limits { sleep_sets: true, ..Limits::default() });
+    let all = [&symmetric, &one, &two, &asleep];
+    if let Some(broken) = plain.counterexample {
+        let breaks = |found: &Exploration| found.counterexample.is_some();
+        assert!(
+            all.into_iter().all(breaks),
+            "{} on {variant}: {}",
+            file::print(test),
+            broken.violation
+        );
+        return None;
+    }
+    assert_eq!(symmetric.orbits, plain.orbits, "{} on {variant}", file::print(test));
+    for found in all {
+        assert!(found.exhaustive);
+        assert_eq!(found.outcomes, plain.outcomes, "{} on {variant}", file::print(test));
+    }
+    Some((plain.states, symmetric.states))
+}
+
+#[test]
+fn symmetry_of_rings_finds_as_many_states_as_the_plain_search_has_without_their_names() {
+    let mut folded = 0;
+    for (test, variant) in library().filter(|(test, _)| renamings(test) > 1) {
+        let found = orbits(&test, &variant);
+        folded += u32::from(found.is_some_and(|(by_name, without)| without < by_name));
+    }
+    assert!(folded >= 6, "only {folded} searches have names to do without");
+}
+
+/// What a ring may do that shares the ifq, between import and exit.
+const DEEDS: [&str; 7] = [
+    "RING: flush IFQ",
+    "RING: mmap IFQ",
+    "close box",
+    "SOCKET: shutdown",
+    "SOCKET: send 10",
+    "OWN = RING: register nodev buffers=1 entries=1",
+    "FD = RING: export IFQ",
+];
+
+/// And what it receives.
+const RECEIVED: [&str; 4] =
+    ["SOCKET: send 100", "RING: recv IFQ SOCKET len=100", "CQE = RING: wait", "return CQE to IFQ"];
+
+/// Defects that such threads may meet.
+const DEFECTS: [Option<Defect>; 6] = [
+    None,
+    Some(Defect::EarlyPut),
+    Some(Defect::DyingTwRuns),
+    Some(Defect::S1),
+    Some(Defect::S3),
+    Some(Defect::M8),
+];
+
+/// So many threads that do the same, each with its own ring.
+fn alike(threads: usize, deeds: &[&str], faults: &str) -> Test {
+    let mut text = format!(
+        "test alike\nrevision import-7.1 import-7.2 import-7.3\nring O A B C\nsocket s t u\n{faults}\n\
+         setup\nifq = O: register nodev buffers=2 entries=2\nbox = O: export ifq\nO: exit\n",
+    );
+    let mut observe = String::from("observe");
+    for (thread, ring, socket) in
+        [("a", "A", "s"), ("b", "B", "t"), ("c", "C", "u")].iter().take(threads)
+    {
+        text += &format!("thread {thread}\nIFQ = RING: import box\n");
+        deeds.iter().for_each(|deed| text += &format!("{deed}\n"));
+        text += "END = RING: exit\n";
+        for (name, new) in [("RING", ring), ("SOCKET", socket)] {
+            text = text.replace(name, new);
+        }
+        for name in ["IFQ", "CQE", "END", "OWN", "FD"] {
+            text = text.replace(name, &format!("{}-{thread}", name.to_lowercase()));
+        }
+        observe += &format!(" end-{thread} ifq-{thread}");
+    }
+    file::parse("alike", &format!("{text}{observe}\nexpect holds\n")).unwrap()
+}
+
+/// A few of the deeds.
+fn deeds() -> impl Strategy<Value = Vec<&'static str>> {
+    let few = proptest::sample::subsequence(DEEDS.to_vec(), 0..3).prop_shuffle();
+    let received = prop_oneof![Just(0..0), Just(0..3), Just(0..4)];
+    (few, received).prop_map(|(few, received)| [few, RECEIVED[received].to_vec()].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn threads_that_do_the_same_are_known_without_names(
+        deeds in deeds(),
+        faults in proptest::sample::select(vec!["", "fault xa-store", "fault copy-to-user copy-from-user"]),
+        defect in proptest::sample::select(DEFECTS.to_vec()),
+    ) {
+        let threads = if deeds.is_empty() { 3 } else { 2 };
+        let test = alike(threads, &deeds, faults);
+        for mut variant in test.variants() {
+            variant.defects.extend(defect);
+            if let Some((by_name, without)) = orbits(&test, &variant) {
+                prop_assert!(without < by_name || defect == Some(Defect::S3), "{without} of {by_name}: {}", file::print(&test));
+            }
+        }
+    }
 }
 
 struct Late {

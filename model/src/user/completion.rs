@@ -114,9 +114,9 @@ pub fn received<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) {
     if let Some(var) = step.bind {
         let bound = &world.vars[usize::from(var)];
         bound.off.set(cqe.off + 1);
-        bound.area.set(area as u64);
+        bound.area.set(area as u64 + 1);
         bound.seq.set(seq);
-        bound.request.set(cqe.user_data);
+        bound.request.set(cqe.user_data + 1);
     }
 }
 
@@ -205,8 +205,9 @@ pub async fn give_back<P: Platform>(
     // What was given back before may hold other bytes by now.
     let held = bound.returned.peek() == 0;
     bound.returned.poke(1);
-    if let (true, Some(Some(receive))) = (held, world.receives.get(bound.request.get() as usize)) {
-        let now = read_buffer(world, bound.area.get() as usize, off);
+    let step = |word: &P::Plain| word.get().wrapping_sub(1) as usize;
+    if let (true, Some(Some(receive))) = (held, world.receives.get(step(&bound.request))) {
+        let now = read_buffer(world, step(&bound.area), off);
         if now != Some((receive.socket as u32, bound.seq.get())) {
             P::violation(Invariant::I7, format_args!("a buffer was overwritten while held"));
         }

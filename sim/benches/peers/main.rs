@@ -35,6 +35,7 @@ use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_sim::explore::{Exploration, Limits, explore};
 use ifq_sim::file::load;
 use ifq_sim::say;
+use ifq_sim::symmetry::Symmetries;
 
 use measure::{Measured, measure};
 
@@ -84,7 +85,8 @@ const NOTHING: Contender =
 const OPERATION: &str = "operation";
 
 /// The explorer leaves nothing out.
-const BY_NAME: Limits = Limits { persistent_sets: false, symmetry: false, ..Limits::DEFAULT };
+const BY_NAME: Limits =
+    Limits { persistent_sets: false, symmetry: Symmetries::NONE, ..Limits::DEFAULT };
 
 const CONTENDERS: [Contender; 6] = [
     NOTHING,
@@ -107,7 +109,7 @@ const CONTENDERS: [Contender; 6] = [
         name: "explorer, without names of buffers",
         step: OPERATION,
         run: |planted| {
-            let limits = Limits { symmetry: true, ..BY_NAME };
+            let limits = Limits { symmetry: Symmetries::BUFFERS, ..BY_NAME };
             ours::explore(planted, &limits).into()
         },
     },
@@ -159,7 +161,7 @@ fn compare() {
     let states = |contender: usize| runs[contender][0].found.states;
     let all = states(1);
     assert!(all == states(2) && all == states(3), "the models are the same");
-    let orbits = ours::explore(false, &Limits { orbits: true, ..BY_NAME }).orbits;
+    let orbits = ours::explore(false, &Limits { orbits: Symmetries::BUFFERS, ..BY_NAME }).orbits;
     assert_eq!(orbits, states(4), "without names all of them are there, too");
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::explore::Limits;
+use crate::symmetry::Symmetries;
 
 /// When a search is given up, and what it leaves out. A search that is given up ends as `bounded`.
 #[derive(Clone, Debug, Args)]
@@ -27,7 +28,10 @@ pub struct Bounds {
     /// Take states for one that differ in the names of buffers only. Leaves out runs that differ in the
     /// order in which a scrub comes to the buffers
     #[arg(long)]
-    pub symmetry: bool,
+    pub buffer_symmetry: bool,
+    /// Search states apart that differ in the names of rings only, with their connections and threads
+    #[arg(long)]
+    pub no_ring_symmetry: bool,
     /// Try only one order of two steps that do not touch each other; one processor a test
     #[arg(long)]
     pub sleep_sets: bool,
@@ -54,7 +58,7 @@ impl Bounds {
             preemptions: self.preemptions,
             persistent_sets: !self.no_persistent_sets,
             sleep_sets: self.sleep_sets,
-            symmetry: self.symmetry,
+            symmetry: Symmetries { rings: !self.no_ring_symmetry, buffers: self.buffer_symmetry },
             workers: if self.sleep_sets { 1 } else { (self.processors() / searches.max(1)).max(1) },
             ..Limits::default()
         }

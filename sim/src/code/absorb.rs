@@ -5,7 +5,7 @@ use ifq_model::outcome::Outcome;
 use super::{Code, Kids, NONE, Node, Past, Stop};
 use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::record::{Cell, Event, Observed, Update, count_word};
-use crate::det::threads::{Pending, STEP, Thread, local_state, operation};
+use crate::det::threads::{Pending, STEP, local_state, operation};
 
 /// Where the next node hangs.
 #[derive(Clone, Copy)]
@@ -16,12 +16,14 @@ enum Place {
 }
 
 /// How a recorded step ended.
+#[derive(Clone, Debug)]
 pub(super) enum End<'a> {
     /// At a stop; words are those of [`Code::names`].
     Stop {
         slot: u32,
         pending: Pending,
-        hash: Fingerprint,
+        /// What the thread's private state adds to the machine's fingerprint, if a machine has run.
+        hash: Option<Fingerprint>,
         locks: Vec<u32>,
         outcome: Option<&'a Outcome>,
     },
@@ -34,6 +36,7 @@ pub(super) enum End<'a> {
 /// What a thread has observed in its operation: its private state, without the names of buffers, and
 /// where it has observed which of them.
 struct Seen {
+    exact: Fingerprint,
     history: Fingerprint,
     count: u32,
     told: Vec<Cell>,
@@ -43,14 +46,17 @@ impl Seen {
     /// At the begin of the step from a stop, which observes that it happens.
     fn after(past: &Past) -> Self {
         let (history, count) = past.history;
-        Seen { history: append(history, STEP), count, told: past.told.to_vec() }
+        let (exact, history) = (append(past.exact, STEP), append(history, STEP));
+        Seen { exact, history, count, told: past.told.to_vec() }
     }
 
     fn add(&mut self, code: &Code, event: Event, value: Option<u64>, (slot, op): (u32, u32)) {
         if event == Event::Boundary {
-            *self = Seen { history: operation(op + 1), count: 0, told: Vec::new() };
+            let nothing = operation(op + 1);
+            *self = Seen { exact: nothing, history: nothing, count: 0, told: Vec::new() };
         }
         let Some(value) = value else { return };
+        self.exact = append(self.exact, value);
         let (value, buffer) = match event {
             Event::Read { word } | Event::Update(Update { word, .. }) => {
                 code.names.blank(word, value)
@@ -68,26 +74,6 @@ impl Seen {
 }
 
 impl Code {
-    /// The stop at which a thread starts.
-    pub(super) fn start(&mut self, slot: u32, key: u64) -> u32 {
-        if let Some(stop) = self.starts.get(&(slot, key)) {
-            return *stop;
-        }
-        let stop = self.stops.len() as u32;
-        let hash = Thread::initial_state(slot, key);
-        let slot_word = self.names.slot(slot);
-        self.stops.push(Stop { slot, slot_word, pending: Pending::Start, hash, next: NONE });
-        self.pasts.push(Past {
-            told: Box::default(),
-            exact: hash,
-            history: (append(0, key), 0),
-            locks: Box::default(),
-            outcome: None,
-        });
-        self.starts.insert((slot, key), stop);
-        stop
-    }
-
     fn at(&self, place: Place) -> u32 {
         match place {
             Place::Stop(stop) => self.stops[stop as usize].next,
@@ -180,6 +166,8 @@ impl Code {
     fn cell(&mut self, word: u32, value: u64) -> u32 {
         let index = self.cells.len() as u32;
         self.cells.push((value, self.names.cell(word, value)));
+        let others = 0..self.names.group.others();
+        self.image_cells.extend(others.map(|i| self.names.cell_image(word, value, i)));
         index
     }
 
@@ -220,12 +208,13 @@ impl Code {
         }
     }
 
-    /// Takes in a step from a stop, in operation `op` of its thread; returns the stop at its end.
+    /// Takes in a step from a stop, in operation `op` of its thread, but none of its images; returns the
+    /// stop at its end.
     ///
     /// # Panics
     /// If the step is not the one that was learned for the same observations: the model keeps
     /// something private across an operation.
-    pub(super) fn absorb(
+    pub(super) fn absorb_one(
         &mut self,
         from: u32,
         mut op: u32,
@@ -285,7 +274,7 @@ impl Code {
                 if let Some(Node::Stop { stop }) = self.nodes.get(at as usize) {
                     let known = &self.stops[*stop as usize];
                     assert!(
-                        known.pending == *pending && self.pasts[*stop as usize].exact == *hash,
+                        known.pending == *pending,
                         "thread {slot:#x} does not go by what it observed in operation {op}: \
                          waits for {pending:?} where {:?} was learned",
                         known.pending
@@ -293,24 +282,25 @@ impl Code {
                     return *stop;
                 }
                 assert!(at == NONE, "thread {slot:#x} ends a step where it went on before");
-                let stop = self.stops.len() as u32;
                 let outcome = outcome.map(|outcome| self.outcome(outcome));
-                let (slot, pending, exact) = (*slot, *pending, *hash);
+                let (slot, pending) = (*slot, *pending);
                 let done = pending == Pending::Done;
-                self.stops.push(Stop {
-                    slot,
-                    slot_word: self.names.slot(slot),
-                    pending,
-                    hash: if done { 0 } else { local_state(seen.history, slot, op) },
-                    next: NONE,
-                });
-                self.pasts.push(Past {
-                    told: if done { Box::default() } else { seen.told.into() },
-                    exact,
-                    history: (seen.history, seen.count),
-                    locks: locks.as_slice().into(),
-                    outcome,
-                });
+                debug_assert!(
+                    done || hash.is_none_or(|hash| hash == local_state(seen.exact, slot, op))
+                );
+                let hash = if done { 0 } else { local_state(seen.history, slot, op) };
+                let slot_word = self.names.slot(slot);
+                let stop = Stop { slot, slot_word, pending, hash, next: NONE };
+                let stop = self.push_stop(
+                    stop,
+                    Past {
+                        told: if done { Box::default() } else { seen.told.into() },
+                        exact: seen.exact,
+                        history: (seen.history, seen.count),
+                        locks: locks.as_slice().into(),
+                        outcome,
+                    },
+                );
                 let new = self.nodes.len() as u32;
                 self.nodes.push(Node::Stop { stop });
                 self.hang(place, new);

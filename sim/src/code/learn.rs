@@ -6,11 +6,10 @@ use ifq_model::outcome::Outcome;
 use super::absorb::End;
 use super::{Code, NONE};
 use crate::det::machine::Machine;
-use crate::det::record::Recorder;
+use crate::det::record::{Names, Recorder};
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult, run_observed};
 use crate::schedule::{Point, Scheduler};
-use crate::symmetry::Symmetry;
 
 /// Takes decisions as they were taken, goes on for some more steps, and ends the run.
 struct Follow {
@@ -51,8 +50,7 @@ impl Code {
         program: &Program<'_>,
         scheduler: Box<dyn Scheduler>,
     ) -> RunResult {
-        let names =
-            std::mem::replace(&mut self.names, crate::det::record::Names::new(Symmetry::NONE));
+        let names = std::mem::replace(&mut self.names, Names::nothing());
         let recorder = Recorder::new(names);
         // Of each thread: where it stands, and in which of its operations.
         let mut at: Vec<(u32, u32)> = vec![(Code::FIRST, 0)];
@@ -97,5 +95,5 @@ fn end_of<'a>(m: &Machine, recorder: &Recorder, outcome: Option<&'a Outcome>) ->
         Pending::Done => (Pending::Done, 0),
     };
     let locks = thread.locks.iter().map(|lock| word(*lock)).collect();
-    End::Stop { slot: thread.slot, pending, hash, locks, outcome }
+    End::Stop { slot: thread.slot, pending, hash: Some(hash), locks, outcome }
 }

@@ -11,16 +11,19 @@
 //! model that keeps something private across an operation is found out.
 
 mod absorb;
+mod image;
 mod learn;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ifq_model::outcome::Outcome;
 
 use crate::det::fingerprint::Fingerprint;
-use crate::det::record::{Cell, Names, Update};
+use crate::det::record::{Cell, Images, Names, Update};
 use crate::det::threads::Pending;
 use crate::symmetry::Symmetry;
+use crate::symmetry::renaming::Group;
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -93,9 +96,9 @@ pub(crate) struct Stop {
 pub(crate) struct Past {
     /// What it adds to the signatures of buffers that the thread has observed.
     pub(crate) told: Box<[Cell]>,
-    /// The whole private state, buffers by name.
+    /// What the thread has observed in its operation, buffers by name.
     exact: Fingerprint,
-    /// What the thread has observed in its operation, without names of buffers, and how often.
+    /// The same without names of buffers, and how often.
     history: (Fingerprint, u32),
     /// The locks that the thread holds.
     pub(crate) locks: Box<[u32]>,
@@ -113,6 +116,12 @@ pub(crate) struct Code {
     pub(crate) pasts: Vec<Past>,
     /// Values that are written, and what they add to a fingerprint.
     pub(crate) cells: Vec<(u64, Cell)>,
+    /// What their images add, under each of the others of the group.
+    image_cells: Vec<Cell>,
+    /// By stop: where its image stands.
+    stop_images: Images,
+    /// What that adds to a fingerprint.
+    image_hashes: Vec<Fingerprint>,
     pub(crate) updates: Vec<Update>,
     pub(crate) outcomes: Vec<Outcome>,
     more: Vec<Vec<(u64, u32)>>,
@@ -122,9 +131,12 @@ pub(crate) struct Code {
 
 impl Code {
     /// Nothing is known but where the first thread starts.
-    pub(crate) fn new(symmetry: Symmetry) -> Self {
+    pub(crate) fn new(symmetry: Symmetry, group: Arc<Group>) -> Self {
         let mut code = Code {
-            names: Names::new(symmetry),
+            stop_images: Images::new(&group),
+            image_cells: Vec::new(),
+            image_hashes: Vec::new(),
+            names: Names::new(symmetry, group),
             nodes: Vec::new(),
             stops: Vec::new(),
             pasts: Vec::new(),
@@ -141,6 +153,11 @@ impl Code {
 
     /// The stop at which the first thread starts.
     pub(crate) const FIRST: u32 = 0;
+
+    /// Nothing is known, nor will be: takes the place of one that is elsewhere.
+    pub(crate) fn nothing() -> Self {
+        Code::new(Symmetry::NONE, Arc::new(Group::trivial()))
+    }
 
     /// The way on from a value; [`NONE`] if it was never met.
     #[inline]

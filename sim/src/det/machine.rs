@@ -13,8 +13,9 @@ use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::platform::Kind;
 
 use super::fingerprint::{Fingerprint, append, cell};
+use super::names::{number, word_name};
 use super::race::Footprint;
-use super::record::{Event as Micro, Recorder, Update};
+use super::record::{Event as Micro, NewWord, Recorder, Update};
 use super::threads::{Pending, Thread, ThreadFuture, operation};
 use super::trace::{Change, Trace};
 use crate::schedule::Scheduler;
@@ -31,14 +32,6 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
 const NO_OBJECT: u32 = u32::MAX;
 /// [`Kind::World`] is the last one.
 pub(crate) const KINDS: usize = Kind::World as usize + 1;
-// A pointer: slot, operation and number in the operation of the thread that made the object.
-const SLOT_BITS: u32 = 12;
-const OP_BITS: u32 = 12;
-const NUMBER_BITS: u32 = 12;
-// And its kind, so that a pointer tells the type of what it points to.
-const KIND_BITS: u32 = 4;
-const KEY_BITS: u32 = OP_BITS + NUMBER_BITS + KIND_BITS;
-
 struct Object {
     kind: Kind,
     number: u32,
@@ -99,20 +92,6 @@ impl fmt::Debug for Machine {
 /// What the number of faults left adds to a state's fingerprint.
 pub(crate) fn faults_cell(left: u32) -> Fingerprint {
     cell(u64::MAX, u64::from(left))
-}
-
-/// The name under which an object's being alive goes into a fingerprint.
-pub(crate) fn live_name(pointer: u64) -> u64 {
-    append(1, pointer) as u64
-}
-
-/// A word's name says also in what kind of object it is, and as what.
-fn word_name(number: u64, label: &str, owner: u64) -> u64 {
-    let word = append(append(2, number), owner);
-    let letters = label.as_bytes().chunks(8).fold(word, |name, bytes| {
-        append(name, bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
-    });
-    letters as u64
 }
 
 impl Machine {
@@ -207,28 +186,29 @@ impl Machine {
     // Words.
 
     pub(crate) fn new_word(&mut self, label: &'static str, value: u64) -> u32 {
+        self.make_word(label, value, false)
+    }
+
+    pub(crate) fn new_lock(&mut self, label: &'static str) -> u32 {
+        self.make_word(label, 0, true)
+    }
+
+    fn make_word(&mut self, label: &'static str, value: u64, lock: bool) -> u32 {
         let thread = &mut self.threads[self.current];
-        let name =
-            u64::from(thread.slot) << 48 | u64::from(thread.op) << 24 | u64::from(thread.words);
+        let number = number(thread.slot, thread.op, thread.words);
         thread.words += 1;
         let word = self.values.len() as u32;
         self.values.push(value);
         self.owners.push(self.making);
         self.labels.push(label);
-        let name = self.record_word(name, label, value);
+        let owner = self.objects.get(self.making as usize).map_or(0, |o| o.pointer);
+        let name = word_name(number, label, owner);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.new_word(NewWord { name, number, label, lock }, self.making, value);
+        }
         self.names.push(name);
         self.fingerprint ^= cell(name, value);
         word
-    }
-
-    /// The name of a new word, and the event.
-    fn record_word(&mut self, name: u64, label: &'static str, value: u64) -> u64 {
-        let owner = self.objects.get(self.making as usize).map_or(0, |o| o.pointer);
-        let name = word_name(name, label, owner);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.new_word(name, label, self.making, value);
-        }
-        name
     }
 
     pub(crate) fn word_name(&self, word: u32) -> String {

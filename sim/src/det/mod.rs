@@ -4,6 +4,7 @@
 pub(crate) mod fingerprint;
 pub(crate) mod lasso;
 pub(crate) mod machine;
+pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod race;
 pub(crate) mod record;

@@ -267,7 +267,7 @@ impl Platform for Det {
     }
 
     fn lock(label: &'static str) -> Lock {
-        Lock(with(|m| m.new_word(label, 0)))
+        Lock(with(|m| m.new_lock(label)))
     }
 
     fn gate(label: &'static str, init: u64) -> Gate {

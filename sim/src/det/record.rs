@@ -1,11 +1,14 @@
 //! What a step does, taken down for [`crate::code`]: in names that are the same in every run.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ifq_model::platform::{Kind, Rmw};
 
 use super::fingerprint::{Fingerprint, append, cell};
-use super::machine::{KINDS, live_name};
+use super::machine::KINDS;
+use super::names::{live_name, word_name};
+use crate::symmetry::renaming::{Group, Meaning};
 use crate::symmetry::{Named, Symmetry};
 
 /// One event of a step. Words and objects by their index in [`Names`].
@@ -69,6 +72,19 @@ pub(crate) struct WordInfo {
     pub(crate) counts: bool,
     /// What it has to do with buffers that differ by name only.
     role: Role,
+    /// What its values name.
+    meaning: Meaning,
+}
+
+/// A word that a run makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewWord {
+    /// See [`word_name`].
+    pub(crate) name: u64,
+    /// See [`super::names::number_of`].
+    pub(crate) number: u64,
+    pub(crate) label: &'static str,
+    pub(crate) lock: bool,
 }
 
 /// See [`Symmetry`].
@@ -119,7 +135,8 @@ impl Cell {
 
 impl WordInfo {
     fn plain(name: u64, live: u32) -> Self {
-        WordInfo { name, live, counts: false, role: Role::Plain }
+        let (role, meaning) = (Role::Plain, Meaning::Plain);
+        WordInfo { name, live, counts: false, role, meaning }
     }
 }
 
@@ -127,6 +144,7 @@ impl WordInfo {
 #[derive(Clone, Debug)]
 pub(crate) struct ObjectInfo {
     pub(crate) kind: Kind,
+    pointer: u64,
     /// The word that is 1 while it is alive.
     pub(crate) live: u32,
     /// What its being alive adds to a fingerprint.
@@ -140,12 +158,17 @@ pub(crate) struct Names {
     pub(crate) words: Vec<WordInfo>,
     pub(crate) objects: Vec<ObjectInfo>,
     by_name: HashMap<u64, u32>,
-    /// The word that comes after the one that was asked for last.
-    next: u32,
+    /// The word that was asked for last, and by word which one was asked for after it.
+    last: u32,
+    follows: Vec<u32>,
     by_pointer: HashMap<u64, u32>,
     pub(crate) symmetry: Symmetry,
     /// Words of buffers, by object and label.
     own: HashMap<(u32, &'static str), u32>,
+    pub(crate) group: Arc<Group>,
+    /// By word: its images under the others of the group.
+    word_images: Images,
+    object_images: Images,
 }
 
 /// The word that holds how many faults are left.
@@ -161,15 +184,49 @@ pub(crate) fn count_word(kind: Kind) -> u32 {
 
 impl Names {
     /// Only the words that every run has.
-    pub(crate) fn new(symmetry: Symmetry) -> Self {
-        let words = (0..=ALWAYS).map(|_| WordInfo::plain(0, ALWAYS)).collect();
-        let (objects, by_name, by_pointer) = (Vec::new(), HashMap::new(), HashMap::new());
-        Names { words, objects, by_name, next: 0, by_pointer, symmetry, own: HashMap::new() }
+    pub(crate) fn new(symmetry: Symmetry, group: Arc<Group>) -> Self {
+        let mut names = Names {
+            words: Vec::new(),
+            objects: Vec::new(),
+            by_name: HashMap::new(),
+            last: ALWAYS,
+            follows: Vec::new(),
+            by_pointer: HashMap::new(),
+            symmetry,
+            own: HashMap::new(),
+            word_images: Images::new(&group),
+            object_images: Images::new(&group),
+            group,
+        };
+        for _ in 0..=ALWAYS {
+            names.push(WordInfo::plain(0, ALWAYS));
+        }
+        names
+    }
+
+    /// Takes the place of those that are elsewhere.
+    pub(crate) fn nothing() -> Self {
+        Names::new(Symmetry::NONE, Arc::new(Group::trivial()))
+    }
+
+    /// A new word, which is its own image unless somebody says otherwise.
+    fn push(&mut self, info: WordInfo) -> u32 {
+        let word = self.words.len() as u32;
+        self.words.push(info);
+        self.follows.push(ALWAYS);
+        self.word_images.add(word);
+        word
     }
 
     /// The word that stands for a slot.
     pub(crate) fn slot(&mut self, slot: u32) -> u32 {
-        self.word(append(3, u64::from(slot)) as u64, "", None)
+        let name = append(3, u64::from(slot)) as u64;
+        if let Some(word) = self.by_name.get(&name) {
+            return *word;
+        }
+        let word = self.push(WordInfo::plain(name, ALWAYS));
+        self.by_name.insert(name, word);
+        word
     }
 
     /// How a word counts as touched by who looks at it, or changes it.
@@ -178,21 +235,43 @@ impl Names {
         (word, write || self.words[word as usize].counts)
     }
 
-    fn word(&mut self, name: u64, label: &'static str, owner: Option<u32>) -> u32 {
+    fn word(&mut self, new: NewWord, owner: Option<u32>) -> u32 {
         // Runs make their words in the same order as a rule.
-        let word = match self.words.get(self.next as usize) {
-            Some(info) if info.name == name => Some(self.next),
-            _ => self.by_name.get(&name).copied(),
-        };
-        if let Some(word) = word {
-            self.next = word + 1;
-            return word;
+        let next = self.follows[self.last as usize];
+        if self.words[next as usize].name != new.name {
+            let known = self.by_name.get(&new.name).copied();
+            let word = known.unwrap_or_else(|| self.first_word(new, owner));
+            self.follows[self.last as usize] = word;
         }
-        let word = self.words.len() as u32;
-        self.by_name.insert(name, word);
+        self.last = self.follows[self.last as usize];
+        self.last
+    }
+
+    /// Makes a word with all its images.
+    fn first_word(&mut self, new: NewWord, owner: Option<u32>) -> u32 {
+        let group = self.group.clone();
+        let mut images = vec![self.one_word(new, owner)];
+        for (index, renaming) in (0..group.others()).map(|i| (i, group.other(i))) {
+            let owner = owner.map(|object| self.object_images.of(object, index));
+            let pointer = owner.map_or(0, |object| self.objects[object as usize].pointer);
+            let number = renaming.number(new.number);
+            let name = word_name(number, new.label, pointer);
+            images.push(self.one_word(NewWord { name, number, ..new }, owner));
+        }
+        self.word_images.fill(&group, &images);
+        images[0]
+    }
+
+    fn one_word(&mut self, new: NewWord, owner: Option<u32>) -> u32 {
+        let NewWord { name, label, lock, .. } = new;
+        if let Some(word) = self.by_name.get(&name) {
+            return *word;
+        }
         let live = owner.map_or(ALWAYS, |object| self.objects[object as usize].live);
         let role = self.role(label, owner);
-        self.words.push(WordInfo { role, ..WordInfo::plain(name, live) });
+        let meaning = if lock { Meaning::Holder } else { Meaning::of(label) };
+        let word = self.push(WordInfo { role, meaning, ..WordInfo::plain(name, live) });
+        self.by_name.insert(name, word);
         if let Some(object) = owner {
             self.objects[object as usize].words.push(word);
         }
@@ -213,8 +292,8 @@ impl Names {
         let buffer = *next;
         *next += 1;
         debug_assert!(buffer < count, "there are more {label} than buffers");
-        let letters =
-            label.bytes().fold(append(6, u64::from(owner)), |h, b| append(h, u64::from(b)));
+        let object = self.objects.get(owner as usize).map_or(u64::MAX, |object| object.pointer);
+        let letters = label.bytes().fold(append(6, object), |h, b| append(h, u64::from(b)));
         Role::Own { buffer, name: letters as u64 }
     }
 
@@ -246,17 +325,87 @@ impl Names {
         }
     }
 
+    /// A word under one of the others of the group.
+    #[inline]
+    pub(crate) fn image(&self, word: u32, index: usize) -> u32 {
+        self.word_images.of(word, index)
+    }
+
+    /// An object under one of the others of the group.
+    pub(crate) fn object_image(&self, object: u32, index: usize) -> u32 {
+        self.object_images.of(object, index)
+    }
+
+    /// A value of a word under one of the others of the group.
+    pub(crate) fn value_image(&self, word: u32, value: u64, index: usize) -> u64 {
+        self.group.other(index).value(self.words[word as usize].meaning, value)
+    }
+
+    /// What the image of a word with the image of this value adds to the fingerprint.
+    pub(crate) fn cell_image(&self, word: u32, value: u64, index: usize) -> Cell {
+        self.cell(self.image(word, index), self.value_image(word, value, index))
+    }
+
     fn object(&mut self, pointer: u64, kind: Kind) -> u32 {
         if let Some(object) = self.by_pointer.get(&pointer) {
             return *object;
         }
-        let live = self.words.len() as u32;
+        let group = self.group.clone();
+        let mut images = vec![self.one_object(pointer, kind)];
+        for index in 0..group.others() {
+            images.push(self.one_object(group.other(index).pointer(pointer), kind));
+        }
+        self.object_images.fill(&group, &images);
+        let live: Vec<u32> = images.iter().map(|o| self.objects[*o as usize].live).collect();
+        self.word_images.fill(&group, &live);
+        images[0]
+    }
+
+    fn one_object(&mut self, pointer: u64, kind: Kind) -> u32 {
+        if let Some(object) = self.by_pointer.get(&pointer) {
+            return *object;
+        }
         let name = live_name(pointer);
-        self.words.push(WordInfo::plain(name, ALWAYS));
+        let live = self.push(WordInfo::plain(name, ALWAYS));
         let object = self.objects.len() as u32;
         self.by_pointer.insert(pointer, object);
-        self.objects.push(ObjectInfo { kind, live, cell: cell(name, 1), words: Vec::new() });
+        let (cell, words) = (cell(name, 1), Vec::new());
+        self.objects.push(ObjectInfo { kind, pointer, live, cell, words });
+        self.object_images.add(object);
         object
+    }
+}
+
+/// What things become under the others of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Images {
+    others: usize,
+    images: Vec<u32>,
+}
+
+impl Images {
+    pub(crate) fn new(group: &Group) -> Self {
+        Images { others: group.others(), images: Vec::new() }
+    }
+
+    /// The next thing, and its one image.
+    pub(crate) fn add(&mut self, image: u32) {
+        self.images.extend(std::iter::repeat_n(image, self.others));
+    }
+
+    /// The images of one thing under the whole group are each other's images.
+    pub(crate) fn fill(&mut self, group: &Group, images: &[u32]) {
+        for (index, image) in images.iter().enumerate() {
+            let at = *image as usize * self.others;
+            let row = &mut self.images[at..at + self.others];
+            row.iter_mut().zip(group.images_of_image(images, index)).for_each(|(to, of)| *to = of);
+        }
+    }
+
+    /// One image.
+    #[inline]
+    pub(crate) fn of(&self, thing: u32, index: usize) -> u32 {
+        self.images[thing as usize * self.others + index]
     }
 }
 
@@ -315,9 +464,9 @@ impl Recorder {
         self.objects[object]
     }
 
-    pub(crate) fn new_word(&mut self, name: u64, label: &'static str, owner: u32, value: u64) {
+    pub(crate) fn new_word(&mut self, new: NewWord, owner: u32, value: u64) {
         let owner = self.objects.get(owner as usize).copied();
-        let word = self.names.word(name, label, owner);
+        let word = self.names.word(new, owner);
         self.words.push(word);
         if value != 0 {
             self.push(Event::New { word, value });

@@ -50,6 +50,7 @@ fn program(main: &dyn Fn() -> Main) -> Program<'_> {
         faults: &[],
         max_faults: 0,
         symmetry: Symmetry::NONE,
+        alike: None,
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],

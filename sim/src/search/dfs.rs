@@ -14,12 +14,15 @@ use super::state::{Choices, MAX_CHOICES, Mark, State, Touches, Walk};
 use super::visited::Visited;
 pub(crate) use job::{Counts, Job};
 
+use ifq_model::work::FIRST_KERNEL_SLOT;
+
 use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::threads::Pending;
 use crate::exec::{Program, RunResult, run};
 use crate::schedule::InTurn;
+use crate::symmetry::Symmetries;
 
 /// A state on the path: what is still to be tried from it.
 #[derive(Debug)]
@@ -60,10 +63,10 @@ pub(crate) struct Manner {
     pub(crate) persistent_sets: bool,
     /// Of two steps that do not touch each other only one order is tried.
     pub(crate) sleep_sets: bool,
-    /// States that differ in the names of buffers only are not one.
-    pub(crate) by_name: bool,
+    /// States that differ in such names only are one.
+    pub(crate) symmetry: Symmetries,
     /// They are counted as one, besides.
-    pub(crate) orbits: bool,
+    pub(crate) orbits: Symmetries,
     /// Times that a thread that could go on is put aside on one path.
     pub(crate) preemptions: Option<u32>,
     /// Where one step is unknown the next ones are as a rule too: so many are learned with it, and
@@ -80,7 +83,7 @@ pub(crate) struct Dfs<'a> {
     program: &'a Program<'a>,
     pub(crate) code: Code,
     pub(crate) visited: Visited,
-    /// The same without the names of buffers, if those are to be counted.
+    /// The same without names, if those are to be counted.
     orbits: Option<Visited>,
     state: State,
     frames: Vec<Frame>,
@@ -107,6 +110,9 @@ pub(crate) struct Dfs<'a> {
     sleep: Vec<Asleep>,
     /// Only the cheapest way to a violation is wanted.
     pub(crate) reached: Option<Reached>,
+    /// Only set-up is searched: which renamings leave every state as it is in which the test's threads
+    /// begin.
+    pub(crate) begins_alike: Option<Vec<bool>>,
     /// Paths that taught something, where the next steps are not learned with it.
     pub(crate) learned: Vec<Vec<u32>>,
 }
@@ -127,7 +133,7 @@ impl<'a> Dfs<'a> {
             program,
             code,
             visited,
-            orbits: manner.orbits.then(Visited::new),
+            orbits: (manner.orbits != Symmetries::NONE).then(Visited::new),
             state: start.clone(),
             frames: Vec::new(),
             naps: Vec::new(),
@@ -146,6 +152,7 @@ impl<'a> Dfs<'a> {
             share: 0.0,
             sleep: Vec::new(),
             reached: None,
+            begins_alike: None,
             learned: Vec::new(),
         }
     }
@@ -270,17 +277,21 @@ impl<'a> Dfs<'a> {
 
     /// Comes to a state: counts it, and notes what is to be tried from it.
     fn enter(&mut self) {
-        self.visited.prefetch(self.fingerprint());
+        if self.begins() {
+            return;
+        }
+        let (fingerprint, renaming) = self.fingerprint();
+        self.visited.prefetch(fingerprint);
         let mut enabled = std::mem::take(&mut self.enabled);
         self.state.runnable(&self.code, &mut enabled);
         if let Some(first) = enabled.first() {
             let starts = self.code.stops[self.state.threads[*first as usize] as usize].pending
                 == Pending::Start;
-            if starts || self.is_new() || !self.manner.remember {
+            if starts || self.is_new(fingerprint) || !self.manner.remember {
                 self.counts.states += u64::from(!starts);
                 let mut quiet = starts;
                 if enabled.len() > 1
-                    && let Some(set) = self.persistent(&enabled)
+                    && let Some(set) = self.persistent(&enabled, renaming)
                 {
                     enabled.retain(|thread| set >> thread & 1 == 1);
                     // Nobody can race with a step that is in nobody's way.
@@ -301,32 +312,80 @@ impl<'a> Dfs<'a> {
         self.enabled = enabled;
     }
 
-    fn fingerprint(&self) -> Fingerprint {
-        match self.manner.by_name {
+    /// Whether set-up, all that is searched, has ended.
+    fn begins(&mut self) -> bool {
+        let Some(alike) = &mut self.begins_alike else { return false };
+        let tests =
+            |stop: &u32| (1..FIRST_KERNEL_SLOT).contains(&self.code.stops[*stop as usize].slot);
+        let begins = self.state.threads.iter().any(tests);
+        if begins {
+            let own = self.state.exact_fingerprint();
+            let images = self.state.images(true);
+            alike.iter_mut().zip(images).for_each(|(alike, image)| *alike &= image == own);
+        }
+        begins
+    }
+
+    /// What the state is known by, and under which renaming that is so; `None`: under none.
+    fn known_by(
+        &self,
+        symmetry: Symmetries,
+        besides: impl Fn(Option<usize>) -> Fingerprint,
+    ) -> (Fingerprint, Option<usize>) {
+        let exact = !symmetry.buffers;
+        let own = match exact {
             true => self.state.exact_fingerprint(),
             false => self.state.fingerprint(),
+        };
+        let own = (own ^ besides(None), None);
+        if !symmetry.rings {
+            return own;
+        }
+        let images = self.state.images(exact).enumerate();
+        let images = images.map(|(index, image)| (image ^ besides(Some(index)), Some(index)));
+        images.fold(own, |least, image| if image.0 < least.0 { image } else { least })
+    }
+
+    /// A slot as it is called under a renaming.
+    fn slot_under(&self, slot: u32, renaming: Option<usize>) -> u32 {
+        renaming.map_or(slot, |index| self.code.names.group.other(index).slot(slot))
+    }
+
+    /// What the state is known by: with what it may still do, where that depends on more than the state.
+    fn fingerprint(&self) -> (Fingerprint, Option<usize>) {
+        let running = self.code.stops[self.state.threads[self.state.running] as usize].slot;
+        let running = |renaming| u64::from(self.slot_under(running, renaming));
+        let by_preemptions = self.reached.as_ref().map(Reached::counts_preemptions);
+        let symmetry = self.manner.symmetry;
+        match by_preemptions {
+            // What is still to come costs the same only if the same thread goes on for nothing.
+            Some(true) => {
+                let goes_on = self.state.enabled(&self.code, self.state.running);
+                let goes_on = |renaming| if goes_on { running(renaming) + 1 } else { 0 };
+                self.known_by(symmetry, |renaming| append(5, goes_on(renaming)))
+            }
+            // What may still be tried depends on who ran last and on the preemptions that are left.
+            None if self.manner.preemptions.is_some() => {
+                let left = u64::from(self.preempted);
+                self.known_by(symmetry, |renaming| append(append(4, running(renaming)), left))
+            }
+            _ => self.known_by(symmetry, |_| 0),
         }
     }
 
     /// Whether the state was not met before.
-    fn is_new(&mut self) -> bool {
-        let mut fingerprint = self.fingerprint();
-        if let Some(orbits) = &mut self.orbits {
-            self.counts.orbits += u64::from(orbits.insert(self.state.fingerprint()));
+    fn is_new(&mut self, fingerprint: Fingerprint) -> bool {
+        let at_main = self.state.threads[0];
+        let renamed = || self.code.stop_image(at_main, 0).is_some();
+        let others = self.code.names.group.others() > 0;
+        if self.orbits.is_some() && (!self.manner.orbits.rings || !others || renamed()) {
+            let (orbit, _) = self.known_by(self.manner.orbits, |_| 0);
+            let is_new = self.orbits.as_mut().is_some_and(|orbits| orbits.insert(orbit));
+            self.counts.orbits += u64::from(is_new);
         }
-        let running = self.running_slot();
         if let Some(reached) = &mut self.reached {
-            if reached.counts_preemptions() {
-                // What is still to come costs the same only if the same thread goes on for nothing.
-                let goes_on = self.state.enabled(&self.code, self.state.running);
-                fingerprint ^= append(5, if goes_on { running + 1 } else { 0 });
-            }
             let (preemptions, steps) = (u64::from(self.preempted), self.frames.len() as u64);
             return reached.enter(fingerprint, preemptions, steps);
-        }
-        if self.manner.preemptions.is_some() {
-            // What may still be tried depends on who ran last and on the preemptions that are left.
-            fingerprint ^= append(append(4, running), u64::from(self.preempted));
         }
         self.visited.insert(fingerprint)
     }
@@ -337,12 +396,6 @@ impl<'a> Dfs<'a> {
         let starts =
             self.code.stops[self.state.threads[thread as usize] as usize].pending == Pending::Start;
         !starts && thread as usize != running && self.state.enabled(&self.code, running)
-    }
-
-    /// Says who runs, however the state was reached.
-    fn running_slot(&self) -> u64 {
-        let stop = self.state.threads[self.state.running];
-        self.code.stops[stop as usize].slot.into()
     }
 
     /// Leaves out preemptions that the path may not have.
@@ -357,14 +410,14 @@ impl<'a> Dfs<'a> {
     }
 
     /// The threads that are enough, if not all are needed.
-    fn persistent(&mut self, enabled: &[u32]) -> Option<u64> {
+    fn persistent(&mut self, enabled: &[u32], renaming: Option<usize>) -> Option<u64> {
         let persistent = self.persistent.as_mut()?;
         // What is searched with too little knowledge is searched again: until then the best guess does.
         if self.manner.ahead.is_some() && self.code.stops.len() > self.refresh {
             *persistent = Persistent::new(Arc::new(Futures::new(&self.code)));
             self.refresh = self.code.stops.len() * 3 / 2;
         }
-        persistent.smallest(&self.code, &self.state, enabled)
+        persistent.smallest(&self.code, &self.state, enabled, renaming)
     }
 
     /// Notes what is to be tried; `quiet`: no other thread's step can race with it.

@@ -9,4 +9,5 @@ mod persistent;
 pub(crate) mod sleep;
 pub(crate) mod state;
 mod steps;
+mod views;
 pub(crate) mod visited;

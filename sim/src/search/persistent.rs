@@ -66,8 +66,19 @@ impl Persistent {
     }
 
     /// The threads of `enabled` that are enough, as bits, and perhaps some that cannot run; `None` if no
-    /// fewer than all are, or too little is known.
-    pub(crate) fn smallest(&mut self, code: &Code, state: &State, enabled: &[u32]) -> Option<u64> {
+    /// fewer than all are, or too little is known. `renaming`: the one under which the state is known, so
+    /// that the same is found for all states that differ by names only.
+    pub(crate) fn smallest(
+        &mut self,
+        code: &Code,
+        state: &State,
+        enabled: &[u32],
+        renaming: Option<usize>,
+    ) -> Option<u64> {
+        let slot = |slot: u32| match renaming {
+            None => slot,
+            Some(index) => code.names.group.other(index).slot(slot),
+        };
         if state.threads.len() > MOST {
             return None;
         }
@@ -81,7 +92,7 @@ impl Persistent {
             if !self.futures.knows(*stop) {
                 return None;
             }
-            let place = self.threads.partition_point(|other| other.slot < at.slot);
+            let place = self.threads.partition_point(|other| slot(other.slot) < slot(at.slot));
             self.threads.insert(place, Standing { slot: at.slot, thread, stop: *stop });
         }
         let runs = enabled.iter().fold(0_u64, |runs, thread| runs | 1 << thread);

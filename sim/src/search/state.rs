@@ -1,5 +1,6 @@
 //! A state of a program: words, and where each thread stands. Steps are done and undone in place.
 
+use super::views::Views;
 use crate::code::{Code, NONE, Node};
 use crate::det::fingerprint::{Fingerprint, append};
 use crate::det::machine::faults_cell;
@@ -134,6 +135,8 @@ pub(crate) struct State {
     /// The same, but who started a thread still runs while that comes to its first scheduling point.
     pub(crate) running: usize,
     fingerprint: Fingerprint,
+    /// The same under renamings.
+    views: Views,
     undo: Vec<Undo>,
     /// Of the step that was done last.
     pub(crate) footprint: Footprint,
@@ -150,6 +153,19 @@ pub(crate) struct Touches {
     pub(crate) counted: Vec<u32>,
 }
 
+/// A fingerprint with the signatures of buffers, whichever is whose.
+fn without_names(own: Fingerprint, signatures: &[Fingerprint]) -> Fingerprint {
+    let told = signatures.iter().filter(|signature| **signature != 0);
+    told.fold(own, |state, signature| state.wrapping_add(append(*signature, 1)))
+}
+
+/// A fingerprint with the signatures of buffers in order.
+fn by_name(own: Fingerprint, signatures: &[Fingerprint]) -> Fingerprint {
+    (2..)
+        .zip(signatures)
+        .fold(own, |state, (name, signature)| state.wrapping_add(append(*signature, name)))
+}
+
 impl State {
     /// The state in which the first thread starts.
     pub(crate) fn new(code: &Code, faults: u32) -> Self {
@@ -161,14 +177,16 @@ impl State {
             last: 0,
             running: 0,
             fingerprint: code.stops[Code::FIRST as usize].hash,
+            views: Views::new(code),
             undo: Vec::new(),
             footprint: Footprint::default(),
             touches: None,
         };
         state.grow(code);
         state.values[ALWAYS as usize] = 1;
-        state.set(FAULTS, u64::from(faults), Cell::own(faults_cell(faults)));
+        state.set_faults(faults);
         state.undo.clear();
+        state.views.forget_undo();
         state
     }
 
@@ -176,19 +194,23 @@ impl State {
     pub(crate) fn grow(&mut self, code: &Code) {
         self.values.resize(code.names.words.len(), 0);
         self.cells.resize(code.names.words.len(), Cell::NONE);
+        self.views.grow(code.names.words.len());
     }
 
     /// The fingerprint of the whole state; of states that differ in the names of buffers only, the same.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let told = self.signatures.iter().filter(|signature| **signature != 0);
-        told.fold(self.fingerprint, |state, signature| state.wrapping_add(append(*signature, 1)))
+        without_names(self.fingerprint, &self.signatures)
     }
 
     /// As [`State::fingerprint`], buffers by name.
     pub(crate) fn exact_fingerprint(&self) -> Fingerprint {
-        (2..).zip(&self.signatures).fold(self.fingerprint, |state, (name, signature)| {
-            state.wrapping_add(append(*signature, name))
-        })
+        by_name(self.fingerprint, &self.signatures)
+    }
+
+    /// The fingerprints under the renamings, in order; see [`State::fingerprint`].
+    pub(crate) fn images(&self, exact: bool) -> impl Iterator<Item = Fingerprint> {
+        let of = if exact { by_name } else { without_names };
+        self.views.fingerprints().map(move |(own, signatures)| of(own, signatures))
     }
 
     #[inline]
@@ -205,8 +227,9 @@ impl State {
         self.values[word as usize]
     }
 
+    /// Sets a word; `image` says what its images add to the fingerprints under the renamings.
     #[inline]
-    fn set(&mut self, word: u32, value: u64, cell: Cell) {
+    fn set(&mut self, word: u32, value: u64, cell: Cell, image: impl Fn(usize) -> Cell) {
         let index = word as usize;
         let (old, old_cell) = (self.values[index], self.cells[index]);
         if old == value {
@@ -217,6 +240,29 @@ impl State {
         self.toggle(cell);
         self.values[index] = value;
         self.cells[index] = cell;
+        self.views.set(word, image);
+    }
+
+    /// Sets a word to what the fingerprint does not say.
+    fn set_untold(&mut self, word: u32, value: u64) {
+        self.set(word, value, Cell::NONE, |_| Cell::NONE);
+    }
+
+    fn set_faults(&mut self, left: u32) {
+        let cell = Cell::own(faults_cell(left));
+        self.set(FAULTS, u64::from(left), cell, |_| cell);
+    }
+
+    /// A thread goes from one stop to another.
+    #[inline]
+    fn move_to(&mut self, code: &Code, thread: usize, stop: u32) {
+        let from = self.threads[thread];
+        let hash = |stop: u32| code.stops[stop as usize].hash;
+        self.fingerprint ^= hash(from) ^ hash(stop);
+        self.tell(code, from);
+        self.tell(code, stop);
+        self.views.move_to(code, from, stop);
+        self.threads[thread] = stop;
     }
 
     /// Adds what a thread at a stop has observed of buffers to their signatures, or takes it away.
@@ -249,6 +295,7 @@ impl State {
         while self.undo.len() > mark.undo as usize {
             let Some(Undo { word, value, cell }) = self.undo.pop() else { break };
             self.values[word as usize] = value;
+            self.views.unset(word);
             let new = std::mem::replace(&mut self.cells[word as usize], cell);
             if new.buffer().is_some() || cell.buffer().is_some() {
                 self.toggle(new);
@@ -258,9 +305,12 @@ impl State {
         if self.threads[thread] != mark.stop {
             self.tell(code, self.threads[thread]);
             self.tell(code, mark.stop);
+            self.views.move_to(code, self.threads[thread], mark.stop);
         }
         self.fingerprint = mark.fingerprint;
-        self.threads.truncate(mark.threads as usize);
+        for started in self.threads.drain(mark.threads as usize..) {
+            self.views.start(code, started);
+        }
         self.threads[thread] = mark.stop;
         self.last = mark.last as usize;
         self.running = mark.running as usize;
@@ -379,7 +429,8 @@ impl State {
                     }
                     let old = self.value(word);
                     if let Some(new) = op.apply(old) {
-                        self.set(word, new, code.names.cell(word, new));
+                        let image = |index| code.names.cell_image(word, new, index);
+                        self.set(word, new, code.names.cell(word, new), image);
                     }
                     code.kid(kids, old.min(most))
                 }
@@ -389,7 +440,7 @@ impl State {
                     }
                     self.touch(*word, true);
                     let (value, cell) = code.cells[*what as usize];
-                    self.set(*word, value, cell);
+                    self.set(*word, value, cell, |index| code.image_cell(*what, index));
                     *next
                 }
                 Node::Plain { word, write, next } => {
@@ -403,7 +454,7 @@ impl State {
                 }
                 Node::New { word, what, next } => {
                     let (value, cell) = code.cells[*what as usize];
-                    self.set(*word, value, cell);
+                    self.set(*word, value, cell, |index| code.image_cell(*what, index));
                     *next
                 }
                 Node::Grant { kids } => code.kid(kids, u64::from(granted)),
@@ -418,17 +469,19 @@ impl State {
                         self.touch(FAULTS, true);
                         fails = choices.next();
                         if fails {
-                            self.set(FAULTS, u64::from(left - 1), Cell::own(faults_cell(left - 1)));
+                            self.set_faults(left - 1);
                         }
                     }
                     code.kid(kids, u64::from(fails))
                 }
                 Node::Alloc { object, next } => {
-                    let object = &code.names.objects[*object as usize];
+                    let cell = |object: u32| Cell::own(code.names.objects[object as usize].cell);
+                    let image = |index| cell(code.names.object_image(*object, index));
+                    let (cell, object) = (cell(*object), &code.names.objects[*object as usize]);
                     let count = count_word(object.kind);
                     self.touch(count, false);
-                    self.set(object.live, 1, Cell::own(object.cell));
-                    self.set(count, self.value(count) + 1, Cell::NONE);
+                    self.set(object.live, 1, cell, image);
+                    self.set_untold(count, self.value(count) + 1);
                     *next
                 }
                 Node::Free { object, next } => {
@@ -439,10 +492,10 @@ impl State {
                     self.touch(object.live, true);
                     let count = count_word(object.kind);
                     self.touch(count, false);
-                    self.set(object.live, 0, Cell::NONE);
-                    self.set(count, self.value(count) - 1, Cell::NONE);
+                    self.set_untold(object.live, 0);
+                    self.set_untold(count, self.value(count) - 1);
                     for word in &object.words {
-                        self.set(*word, 0, Cell::NONE);
+                        self.set_untold(*word, 0);
                     }
                     *next
                 }
@@ -459,6 +512,7 @@ impl State {
                     }
                     self.threads.push(*stop);
                     self.fingerprint ^= started.hash;
+                    self.views.start(code, *stop);
                     *next
                 }
                 Node::Boundary { root } => match code.nodes.get(*root as usize) {
@@ -471,10 +525,7 @@ impl State {
                     if end.pending == Pending::Done {
                         self.touch(end.slot_word, true);
                     }
-                    self.fingerprint ^= from.hash ^ end.hash;
-                    self.tell(code, self.threads[thread]);
-                    self.tell(code, *stop);
-                    self.threads[thread] = *stop;
+                    self.move_to(code, thread, *stop);
                     return Walk::Done;
                 }
                 Node::Fail => return Walk::Broken,

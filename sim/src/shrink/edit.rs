@@ -68,45 +68,14 @@ pub(super) fn drop_ring(test: &mut Test, ring: RingId) {
     test.setups.retain(|(of, _)| *of != ring);
     let down = |id: &mut RingId| *id -= RingId::from(*id > ring);
     test.setups.iter_mut().for_each(|(of, _)| down(of));
-    for step in steps_mut(test) {
-        match &mut step.op {
-            Op::Clone { ring, from, .. } => {
-                down(ring);
-                down(from);
-            }
-            Op::Register { ring, .. }
-            | Op::Export { ring, .. }
-            | Op::Import { ring, .. }
-            | Op::Flush { ring, .. }
-            | Op::AddArea { ring, .. }
-            | Op::Arm { ring, .. }
-            | Op::Mmap { ring, .. }
-            | Op::Exit { ring }
-            | Op::Recv { ring, .. }
-            | Op::Wait { ring } => down(ring),
-            Op::Close { .. }
-            | Op::Return { .. }
-            | Op::Send { .. }
-            | Op::Shutdown { .. }
-            | Op::UnregisterNetdev
-            | Op::Scribble { .. } => {}
-        }
-    }
-}
-
-/// The socket that a step uses.
-fn socket_mut(op: &mut Op) -> Option<&mut SocketId> {
-    match op {
-        Op::Recv { socket, .. } | Op::Send { socket, .. } | Op::Shutdown { socket } => Some(socket),
-        _ => None,
-    }
+    steps_mut(test).for_each(|step| step.op.for_each_ring(down));
 }
 
 /// Takes a connection out, with all steps that use it.
 pub(super) fn drop_socket(test: &mut Test, socket: SocketId) {
-    keep_steps(test, |_, step| socket_mut(&mut step.op.clone()) != Some(&mut { socket }));
+    keep_steps(test, |_, step| step.op.clone().socket_mut() != Some(&mut { socket }));
     test.sockets.remove(usize::from(socket));
-    for id in steps_mut(test).filter_map(|step| socket_mut(&mut step.op)) {
+    for id in steps_mut(test).filter_map(|step| step.op.socket_mut()) {
         *id -= SocketId::from(*id > socket);
     }
 }

@@ -6,18 +6,18 @@ use std::rc::Rc;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::Kind;
 
-use super::{KEY_BITS, KIND_BITS, Machine, Micro, NUMBER_BITS, Object, SLOT_BITS, live_name};
+use super::{Machine, Micro, Object};
 use crate::det::fingerprint::cell;
+use crate::det::names::{self, live_name};
 
 impl Machine {
     pub(crate) fn begin_object(&mut self, kind: Kind, number: u32) -> (u32, u32) {
         let thread = &mut self.threads[self.current];
-        let key = (thread.op << NUMBER_BITS | thread.objects_in_op) << KIND_BITS | kind as u32;
+        let key = names::key(thread.op, thread.objects_in_op, kind);
         thread.objects_in_op += 1;
         let index = self.objects.len() as u32;
         thread.objects.push((key, index));
-        let pointer = u64::from(thread.slot + 1) << KEY_BITS | u64::from(key);
-        debug_assert!(pointer < 1 << (SLOT_BITS + KEY_BITS));
+        let pointer = names::pointer(thread.slot, key);
         let start = self.values.len() as u32;
         let (live, target) = (true, None);
         let words = start..start;
@@ -46,9 +46,8 @@ impl Machine {
 
     /// The target of a pointer, freed or not.
     pub(crate) fn target(&self, pointer: u64) -> Option<Rc<dyn Any>> {
-        let slot = (pointer >> KEY_BITS).checked_sub(1)?;
-        let key = (pointer & ((1 << KEY_BITS) - 1)) as u32;
-        let thread = self.threads.iter().find(|t| u64::from(t.slot) == slot)?;
+        let (slot, key) = names::split(pointer)?;
+        let thread = self.threads.iter().find(|t| t.slot == slot)?;
         let at = thread.objects.binary_search_by_key(&key, |(key, _)| *key).ok()?;
         self.objects[thread.objects[at].1 as usize].target.clone()
     }
