@@ -367,7 +367,9 @@ impl Search<'_> {
 
     /// Searches by as many processors as there may be, from where a checkpoint was left.
     fn large(&mut self) -> Result<Exploration, CheckpointError> {
-        for seed in 0..self.limits.small / RANDOM_RUN_FOR {
+        // A run shows what it would show with other names, too.
+        let names = self.group.others() as u64 + 1;
+        for seed in 0..self.limits.small / RANDOM_RUN_FOR / names {
             let scheduler: Box<dyn Scheduler> = match seed % 2 {
                 0 => Box::new(Random::new(seed)),
                 _ => Box::new(Priorities::new(seed)),

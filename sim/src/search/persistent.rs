@@ -21,6 +21,8 @@ const MOST: usize = 64;
 /// A thread that has not ended.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
+    /// The slot as it is called where the state is known.
+    order: u32,
     slot: u32,
     thread: u32,
     stop: u32,
@@ -31,7 +33,7 @@ struct Standing {
 pub(crate) struct Persistent {
     futures: Arc<Futures>,
     rows: Rows,
-    /// By slot: an order that is the state's own, however it was reached. Sets are bits of places in it.
+    /// In order: one that is the state's own, however it was reached. Sets are bits of places in it.
     threads: Vec<Standing>,
     left: Vec<usize>,
     walk: GateWalk,
@@ -92,8 +94,9 @@ impl Persistent {
             if !self.futures.knows(*stop) {
                 return None;
             }
-            let place = self.threads.partition_point(|other| slot(other.slot) < slot(at.slot));
-            self.threads.insert(place, Standing { slot: at.slot, thread, stop: *stop });
+            let order = slot(at.slot);
+            let place = self.threads.partition_point(|other| other.order < order);
+            self.threads.insert(place, Standing { order, slot: at.slot, thread, stop: *stop });
         }
         let runs = enabled.iter().fold(0_u64, |runs, thread| runs | 1 << thread);
         let (mut best, mut size) = (None, enabled.len() as u32);

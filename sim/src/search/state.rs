@@ -209,8 +209,10 @@ impl State {
 
     /// The fingerprints under the renamings, in order; see [`State::fingerprint`].
     pub(crate) fn images(&self, exact: bool) -> impl Iterator<Item = Fingerprint> {
-        let of = if exact { by_name } else { without_names };
-        self.views.fingerprints().map(move |(own, signatures)| of(own, signatures))
+        self.views.fingerprints().map(move |(own, signatures)| match exact {
+            true => by_name(own, signatures),
+            false => without_names(own, signatures),
+        })
     }
 
     #[inline]
@@ -227,30 +229,35 @@ impl State {
         self.values[word as usize]
     }
 
-    /// Sets a word; `image` says what its images add to the fingerprints under the renamings.
+    /// Sets a word; whether its images are to be set, too.
     #[inline]
-    fn set(&mut self, word: u32, value: u64, cell: Cell, image: impl Fn(usize) -> Cell) {
+    fn set(&mut self, word: u32, value: u64, cell: Cell) -> bool {
         let index = word as usize;
         let (old, old_cell) = (self.values[index], self.cells[index]);
         if old == value {
-            return;
+            return false;
         }
         self.undo.push(Undo { word, value: old, cell: old_cell });
         self.toggle(old_cell);
         self.toggle(cell);
         self.values[index] = value;
         self.cells[index] = cell;
-        self.views.set(word, image);
+        !self.views.is_empty()
     }
 
     /// Sets a word to what the fingerprint does not say.
+    #[inline]
     fn set_untold(&mut self, word: u32, value: u64) {
-        self.set(word, value, Cell::NONE, |_| Cell::NONE);
+        if self.set(word, value, Cell::NONE) {
+            self.views.set(word, |_| Cell::NONE);
+        }
     }
 
     fn set_faults(&mut self, left: u32) {
         let cell = Cell::own(faults_cell(left));
-        self.set(FAULTS, u64::from(left), cell, |_| cell);
+        if self.set(FAULTS, u64::from(left), cell) {
+            self.views.set(FAULTS, |_| cell);
+        }
     }
 
     /// A thread goes from one stop to another.
@@ -261,7 +268,9 @@ impl State {
         self.fingerprint ^= hash(from) ^ hash(stop);
         self.tell(code, from);
         self.tell(code, stop);
-        self.views.move_to(code, from, stop);
+        if !self.views.is_empty() {
+            self.views.move_to(code, from, stop);
+        }
         self.threads[thread] = stop;
     }
 
@@ -295,7 +304,9 @@ impl State {
         while self.undo.len() > mark.undo as usize {
             let Some(Undo { word, value, cell }) = self.undo.pop() else { break };
             self.values[word as usize] = value;
-            self.views.unset(word);
+            if !self.views.is_empty() {
+                self.views.unset(word);
+            }
             let new = std::mem::replace(&mut self.cells[word as usize], cell);
             if new.buffer().is_some() || cell.buffer().is_some() {
                 self.toggle(new);
@@ -305,11 +316,16 @@ impl State {
         if self.threads[thread] != mark.stop {
             self.tell(code, self.threads[thread]);
             self.tell(code, mark.stop);
-            self.views.move_to(code, self.threads[thread], mark.stop);
+            if !self.views.is_empty() {
+                self.views.move_to(code, self.threads[thread], mark.stop);
+            }
         }
         self.fingerprint = mark.fingerprint;
-        for started in self.threads.drain(mark.threads as usize..) {
-            self.views.start(code, started);
+        while self.threads.len() > mark.threads as usize {
+            let started = self.threads.pop();
+            if let Some(started) = started.filter(|_| !self.views.is_empty()) {
+                self.views.start(code, started);
+            }
         }
         self.threads[thread] = mark.stop;
         self.last = mark.last as usize;
@@ -429,8 +445,9 @@ impl State {
                     }
                     let old = self.value(word);
                     if let Some(new) = op.apply(old) {
-                        let image = |index| code.names.cell_image(word, new, index);
-                        self.set(word, new, code.names.cell(word, new), image);
+                        if self.set(word, new, code.names.cell(word, new)) {
+                            self.views.set(word, |i| code.names.cell_image(word, new, i));
+                        }
                     }
                     code.kid(kids, old.min(most))
                 }
@@ -440,7 +457,9 @@ impl State {
                     }
                     self.touch(*word, true);
                     let (value, cell) = code.cells[*what as usize];
-                    self.set(*word, value, cell, |index| code.image_cell(*what, index));
+                    if self.set(*word, value, cell) {
+                        self.views.set(*word, |i| code.image_cell(*what, i));
+                    }
                     *next
                 }
                 Node::Plain { word, write, next } => {
@@ -454,7 +473,9 @@ impl State {
                 }
                 Node::New { word, what, next } => {
                     let (value, cell) = code.cells[*what as usize];
-                    self.set(*word, value, cell, |index| code.image_cell(*what, index));
+                    if self.set(*word, value, cell) {
+                        self.views.set(*word, |i| code.image_cell(*what, i));
+                    }
                     *next
                 }
                 Node::Grant { kids } => code.kid(kids, u64::from(granted)),
@@ -476,11 +497,12 @@ impl State {
                 }
                 Node::Alloc { object, next } => {
                     let cell = |object: u32| Cell::own(code.names.objects[object as usize].cell);
-                    let image = |index| cell(code.names.object_image(*object, index));
-                    let (cell, object) = (cell(*object), &code.names.objects[*object as usize]);
-                    let count = count_word(object.kind);
+                    let info = &code.names.objects[*object as usize];
+                    let count = count_word(info.kind);
                     self.touch(count, false);
-                    self.set(object.live, 1, cell, image);
+                    if self.set(info.live, 1, cell(*object)) {
+                        self.views.set(info.live, |i| cell(code.names.object_image(*object, i)));
+                    }
                     self.set_untold(count, self.value(count) + 1);
                     *next
                 }

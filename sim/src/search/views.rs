@@ -4,7 +4,8 @@ use crate::code::Code;
 use crate::det::fingerprint::Fingerprint;
 use crate::det::record::Cell;
 
-/// One image each for the others of the group.
+/// One image each for the others of the group. Not inlined where a search has none: it would slow the
+/// others down.
 #[derive(Clone, Debug)]
 pub(super) struct Views {
     others: usize,
@@ -52,8 +53,14 @@ impl Views {
         }
     }
 
-    /// A word is set; `image` says what its images add now.
+    /// Whether there are none.
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.others == 0
+    }
+
+    /// A word is set; `image` says what its images add now.
+    #[inline(never)]
     pub(super) fn set(&mut self, word: u32, image: impl Fn(usize) -> Cell) {
         for index in 0..self.others {
             let at = word as usize * self.others + index;
@@ -66,7 +73,7 @@ impl Views {
     }
 
     /// The word that was set last is what it was before.
-    #[inline]
+    #[inline(never)]
     pub(super) fn unset(&mut self, word: u32) {
         for index in (0..self.others).rev() {
             let at = word as usize * self.others + index;
@@ -78,7 +85,7 @@ impl Views {
     }
 
     /// A thread starts at a stop, or has never been there.
-    #[inline]
+    #[inline(never)]
     pub(super) fn start(&mut self, code: &Code, stop: u32) {
         for index in 0..self.others {
             self.own[index] ^= code.image_hash(stop, index);
@@ -86,7 +93,7 @@ impl Views {
     }
 
     /// A thread goes from one stop to another.
-    #[inline]
+    #[inline(never)]
     pub(super) fn move_to(&mut self, code: &Code, from: u32, to: u32) {
         for index in 0..self.others {
             self.own[index] ^= code.image_hash(from, index) ^ code.image_hash(to, index);
