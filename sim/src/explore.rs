@@ -21,7 +21,7 @@ use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
 use crate::schedule::{Priorities, Random, Scheduler};
-use crate::search::dfs::{Counts, Dfs, Job, Manner};
+use crate::search::dfs::{AHEAD, Counts, Dfs, Job, Manner};
 use crate::search::future::Futures;
 use crate::search::parallel::{self, Make, Part, Together, Told};
 use crate::search::visited::Visited;
@@ -248,7 +248,6 @@ fn alike_from_the_begin(program: &Program<'_>, group: Group) -> Group {
         symmetry: Symmetries::NONE,
         orbits: Symmetries::NONE,
         preemptions: None,
-        ahead: Some(AHEAD),
     };
     let code = Code::new(Symmetry::NONE, Arc::new(group.clone()));
     let mut dfs = Dfs::new(program, code, None, Visited::new(), manner);
@@ -295,7 +294,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn manner(&self, ahead: Option<u32>) -> Manner {
+    fn manner(&self) -> Manner {
         Manner {
             remember: self.limits.remember_states,
             persistent_sets: self.limits.persistent_sets && self.limits.preemptions.is_none(),
@@ -305,7 +304,6 @@ impl Search<'_> {
             symmetry: self.limits.symmetry,
             orbits: self.limits.orbits,
             preemptions: self.limits.preemptions,
-            ahead,
         }
     }
 
@@ -335,7 +333,7 @@ impl Search<'_> {
     fn small(&mut self) -> Option<Exploration> {
         loop {
             self.passes += 1;
-            let manner = self.manner(Some(AHEAD));
+            let manner = self.manner();
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&self.code)));
             let known = self.code.nodes.len();
             let code = std::mem::replace(&mut self.code, Code::nothing());
@@ -380,45 +378,46 @@ impl Search<'_> {
             Some(keep) => checkpoint::load(&keep.checkpoint.path, &keep.which())?,
             None => None,
         };
-        let mut learned_before = Vec::new();
+        let (base, mut learned_before) = (self.code.clone(), Vec::new());
         if let Some((progressed, _)) = &mut saved {
             learned_before = std::mem::take(&mut progressed.learned_before);
             self.passes = progressed.passes - 1;
             for path in &learned_before {
-                self.code.learn(self.program, path, 0);
+                self.code.learn(self.program, path, AHEAD);
             }
         }
         loop {
             self.passes += 1;
-            let manner = self.manner(None);
+            let manner = self.manner();
             let code = std::mem::replace(&mut self.code, Code::nothing());
             let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
             let pass = Pass { code: &code, futures: futures.as_ref(), manner };
-            let (together, full) = self.pass(&pass, saved.take(), &learned_before)?;
+            let (together, end) = self.pass(&pass, saved.take(), &learned_before)?;
             if together.broken {
-                return Ok(self.first_broken(code, manner));
+                return Ok(self.first_broken(base, manner));
             }
             self.code = code;
             for path in &together.learned {
-                self.code.learn(self.program, path, 0);
+                self.code.learn(self.program, path, AHEAD);
             }
-            let sound = |before: &Arc<Futures>| before.covers(&Futures::new(&self.code));
-            if !full && !together.learned.is_empty() && !futures.as_ref().is_none_or(sound) {
-                learned_before.extend(together.learned);
-                continue;
+            // Now all is known that anybody ever does: so it does not matter in which order it was learned.
+            let knew_all = together.learned.is_empty() || !manner.persistent_sets;
+            if end == End::Full || end == End::Done && knew_all {
+                let bytes = together.visited.map_or(0, |visited| visited.bytes());
+                let full = end == End::Full;
+                return Ok(self.found(together.counts, bytes, together.outcomes, None, full));
             }
-            let bytes = together.visited.map_or(0, |visited| visited.bytes());
-            return Ok(self.found(together.counts, bytes, together.outcomes, None, full));
+            learned_before.extend(together.learned);
         }
     }
 
-    /// Searches all states once, in parts with a checkpoint after each; `true`: a limit is reached.
+    /// Searches all states once, in parts with a checkpoint after each.
     fn pass(
         &mut self,
         pass: &Pass<'_>,
         saved: Option<(Progressed, Visited)>,
         learned_before: &[Vec<u32>],
-    ) -> Result<(Together, bool), CheckpointError> {
+    ) -> Result<(Together, End), CheckpointError> {
         let mut together = Together { left: vec![Job::whole()], ..Together::default() };
         if let Some((progressed, visited)) = saved {
             together.left = progressed.jobs;
@@ -428,8 +427,9 @@ impl Search<'_> {
             together.visited = Some(visited);
         }
         let mut pause = self.keep.map(|keep| keep.checkpoint.every);
-        let mut full = false;
-        while !together.left.is_empty() && !together.broken && !full {
+        let mut end = End::Done;
+        let mut stale = Stale::new(pass.manner, self.limits.small);
+        while !together.left.is_empty() && !together.broken && end == End::Done {
             let begun = Instant::now();
             let part = Part {
                 code: pass.code,
@@ -441,12 +441,16 @@ impl Search<'_> {
             let before = together.counts.states;
             let (make, program, workers) = (self.make, self.program, self.limits.workers);
             let mut go_on = |told: Told| {
-                let Told { depth, share, bytes, .. } = told;
+                let Told { depth, share, bytes, learned, .. } = told;
                 let states = before + told.states;
                 let (pass, elapsed) = (self.passes, self.started.elapsed());
                 (self.progress)(Progress { states, depth, bytes, pass, share, elapsed });
-                full |= self.full(states, bytes);
-                !full && pause.is_none_or(|pause| begun.elapsed() < pause)
+                if self.full(states, bytes) {
+                    end = End::Full;
+                } else if stale.is_stale(states, learned) {
+                    end = End::Stale;
+                }
+                end == End::Done && pause.is_none_or(|pause| begun.elapsed() < pause)
             };
             together.add(match make {
                 Some(make) => parallel::run(make, workers, part, &mut go_on),
@@ -454,6 +458,7 @@ impl Search<'_> {
             });
             if let (Some(keep), Some(visited)) = (self.keep, &together.visited)
                 && !together.left.is_empty()
+                && end != End::Stale
             {
                 let begun = Instant::now();
                 let progressed = Progressed {
@@ -468,21 +473,30 @@ impl Search<'_> {
                 pause = Some(keep.checkpoint.every.max(begun.elapsed() * 10));
             }
         }
-        Ok((together, full))
+        Ok((together, end))
     }
 
-    /// What one processor finds first: the same each time.
-    fn first_broken(&mut self, code: Code, manner: Manner) -> Exploration {
-        let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
-        let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
-        dfs.begin(Job::whole());
-        while dfs.run(1 << 14, u64::MAX) {
-            let at = self.at(&dfs);
-            (self.progress)(at);
+    /// What one processor finds first, from what was known before the first pass: the same each time.
+    fn first_broken(&mut self, base: Code, manner: Manner) -> Exploration {
+        let mut code = base;
+        loop {
+            let futures = manner.persistent_sets.then(|| Arc::new(Futures::new(&code)));
+            let mut dfs = Dfs::new(self.program, code, futures, Visited::new(), manner);
+            dfs.begin(Job::whole());
+            let mut stale = Stale::new(manner, self.limits.small);
+            while dfs.run(1 << 14, u64::MAX)
+                && !stale.is_stale(dfs.counts.states, dfs.learned.len())
+            {
+                let at = self.at(&dfs);
+                (self.progress)(at);
+            }
+            if dfs.found.is_some() || dfs.learned.is_empty() {
+                let outcome = |i: &u32| dfs.code.outcomes[*i as usize].clone();
+                let outcomes = dfs.outcomes.iter().map(outcome).collect();
+                return self.found(dfs.counts, dfs.bytes(), outcomes, dfs.found, false);
+            }
+            code = dfs.code;
         }
-        let outcome = |i: &u32| dfs.code.outcomes[*i as usize].clone();
-        let outcomes = dfs.outcomes.iter().map(outcome).collect();
-        self.found(dfs.counts, dfs.bytes(), outcomes, dfs.found, false)
     }
 
     fn found(
@@ -516,5 +530,37 @@ impl Search<'_> {
     }
 }
 
-/// Where one step is unknown the next ones are as a rule too: so many are learned with it.
-pub(crate) const AHEAD: u32 = 64;
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All states were searched.
+    Done,
+    /// A limit is reached.
+    Full,
+    /// It has learned what it should have known, and is not worth going on with.
+    Stale,
+}
+
+/// When a pass that has learned something is given up, because it is to be searched again anyway: when it
+/// has become twice as long without learning more.
+#[derive(Clone, Copy, Debug)]
+struct Stale {
+    /// States when something was learned last, and how much had been by then.
+    last: Option<(u64, usize)>,
+    matters: bool,
+    /// States that are not worth it.
+    few: u64,
+}
+
+impl Stale {
+    fn new(manner: Manner, few: u64) -> Self {
+        Stale { last: None, matters: manner.persistent_sets, few }
+    }
+
+    fn is_stale(&mut self, states: u64, learned: usize) -> bool {
+        if learned > self.last.map_or(0, |(_, before)| before) && self.matters {
+            self.last = Some((states, learned));
+        }
+        self.last.is_some_and(|(since, _)| states > 2 * since + self.few)
+    }
+}

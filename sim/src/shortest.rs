@@ -15,7 +15,7 @@ use ifq_model::scenario::Test;
 use crate::code::Code;
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, with_program};
-use crate::explore::{AHEAD, Limits, Progress};
+use crate::explore::{Limits, Progress};
 use crate::search::cost::{Order, Reached};
 use crate::search::dfs::{Dfs, Job, Manner};
 use crate::search::visited::Visited;
@@ -95,7 +95,6 @@ fn cheapest(
         symmetry: Symmetries::NONE,
         orbits: Symmetries::NONE,
         preemptions: reached.counts_preemptions().then_some(u32::MAX),
-        ahead: Some(AHEAD),
     };
     let mut dfs = Dfs::new(program, Code::nothing(), None, Visited::new(), manner);
     dfs.reached = Some(reached);

@@ -103,25 +103,17 @@ impl Ifq {
 /// What the rings share.
 struct Shared {
     users: Word,
-    freed: Word,
     ifq: <Det as Platform>::Ptr<Ifq>,
     exited: <Det as Platform>::Gate,
     planted: bool,
 }
 
 impl Shared {
-    /// One operation of a ring, as the step that its first access begins; `false` if the ring does
-    /// nothing any more.
-    async fn act(&self, ring: usize, op: Op) -> bool {
+    /// One operation of a ring, as the step that its first access begins.
+    async fn act(&self, ring: usize, op: Op) {
         let ifq = &*self.ifq;
         let held = &ifq.held[ring];
         match op {
-            Op::Import => {
-                if self.freed.load(Order::Acquire).await == 1 {
-                    return false;
-                }
-                self.users.poke(self.users.peek() + 1);
-            }
             Op::Receive => {
                 let refilled = ifq.refill.len.load(Order::Acquire).await;
                 if refilled > 0 {
@@ -137,19 +129,15 @@ impl Shared {
                 let users = self.users.rmw(Rmw::Sub(1), Order::Full).await - 1;
                 ifq.put_all(held, &ifq.free);
                 if frees(ring, users, self.planted) {
-                    self.freed.poke(1);
                     Det::free(&self.ifq);
                 }
             }
         }
-        true
     }
 
     async fn ring(self: Rc<Self>, ring: usize) {
         for op in PROGRAM {
-            if !self.act(ring, *op).await {
-                break;
-            }
+            self.act(ring, *op).await;
             Det::op_boundary();
         }
         self.exited.poke(Rmw::Add(1));
@@ -158,8 +146,7 @@ impl Shared {
 
 async fn rings(planted: bool) -> Outcome {
     let shared = Rc::new(Shared {
-        users: Det::atomic("users", 0),
-        freed: Det::atomic("freed", 0),
+        users: Det::atomic("users", RINGS as u64),
         ifq: Det::alloc(Kind::Ifq, 0, Ifq::new),
         exited: Det::gate("exited", 0),
         planted,

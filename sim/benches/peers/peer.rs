@@ -65,7 +65,7 @@ impl Model for Sharing {
         let mut free = List::default();
         (1..=BUFFERS as u32).for_each(|buffer| free.push(buffer));
         let rings = [Ring::default(); RINGS];
-        vec![State { rings, free, refill: List::default(), users: 0, freed: false }]
+        vec![State { rings, free, refill: List::default(), users: RINGS as u8, freed: false }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Self::Action>) {
@@ -78,8 +78,6 @@ impl Model for Sharing {
         let ring = &mut state.rings[index];
         ring.done += 1;
         match op {
-            Op::Import if state.freed => ring.done = PROGRAM.len() as u8,
-            Op::Import => state.users += 1,
             Op::Receive => {
                 while let Some(buffer) = state.refill.pop_first() {
                     state.free.push(buffer);

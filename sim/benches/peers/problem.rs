@@ -9,8 +9,6 @@ pub(crate) const BUFFERS: usize = 6;
 /// An operation of a ring; one step, in which nobody else does anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// Becomes a user of the ifq. If that is gone already, the ring does nothing any more.
-    Import,
     /// Moves what is in the refill queue to the free list, in order, and takes the buffer that was
     /// put there last; nothing if there is none.
     Receive,
@@ -20,9 +18,11 @@ pub(crate) enum Op {
     Exit,
 }
 
-/// What each ring does, one after the other.
+/// What each ring does, one after the other. All are users of the ifq from the begin.
 pub(crate) const PROGRAM: &[Op] = &[
-    Op::Import,
+    Op::Receive,
+    Op::Receive,
+    Op::GiveBack,
     Op::Receive,
     Op::Receive,
     Op::GiveBack,

@@ -69,11 +69,13 @@ pub(crate) struct Manner {
     pub(crate) orbits: Symmetries,
     /// Times that a thread that could go on is put aside on one path.
     pub(crate) preemptions: Option<u32>,
-    /// Where one step is unknown the next ones are as a rule too: so many are learned with it, and
-    /// what is in nobody's way is found out anew as more is known. Which states are met depends on
-    /// their order then.
-    pub(crate) ahead: Option<u32>,
 }
+
+/// Where one step is unknown the next ones are as a rule too: so many are learned with it.
+pub(crate) const AHEAD: u32 = 64;
+
+/// Transitions after which what was learned is worth finding out anew who is in nobody's way.
+const REFRESH: u64 = 1 << 14;
 
 /// A thread of a frame that was given away.
 const GIVEN: u32 = u32::MAX;
@@ -97,8 +99,8 @@ pub(crate) struct Dfs<'a> {
     manner: Manner,
     /// With persistent sets.
     persistent: Option<Persistent>,
-    /// Stops from which on they are made anew.
-    refresh: usize,
+    /// Stops that they know of, and transitions from which on they are made anew for new ones.
+    refreshed: (usize, u64),
     /// Preemptions on the path.
     preempted: u32,
     /// Steps before the first frame.
@@ -113,7 +115,7 @@ pub(crate) struct Dfs<'a> {
     /// Only set-up is searched: which renamings leave every state as it is in which the test's threads
     /// begin.
     pub(crate) begins_alike: Option<Vec<bool>>,
-    /// Paths that taught something, where the next steps are not learned with it.
+    /// Paths that taught something.
     pub(crate) learned: Vec<Vec<u32>>,
 }
 
@@ -126,7 +128,7 @@ impl<'a> Dfs<'a> {
         visited: Visited,
         manner: Manner,
     ) -> Self {
-        let refresh = code.stops.len() * 3 / 2;
+        let refreshed = (code.stops.len(), 0);
         let mut start = State::new(&code, program.max_faults);
         start.touches = manner.sleep_sets.then(Touches::default);
         Dfs {
@@ -145,7 +147,7 @@ impl<'a> Dfs<'a> {
             found: None,
             manner,
             persistent: futures.map(Persistent::new),
-            refresh,
+            refreshed,
             preempted: 0,
             before: 0,
             start,
@@ -413,9 +415,10 @@ impl<'a> Dfs<'a> {
     fn persistent(&mut self, enabled: &[u32], renaming: Option<usize>) -> Option<u64> {
         let persistent = self.persistent.as_mut()?;
         // What is searched with too little knowledge is searched again: until then the best guess does.
-        if self.manner.ahead.is_some() && self.code.stops.len() > self.refresh {
+        let (stops, (known, due)) = (self.code.stops.len(), self.refreshed);
+        if stops > known && (stops > known * 3 / 2 || self.counts.transitions >= due) {
             *persistent = Persistent::new(Arc::new(Futures::new(&self.code)));
-            self.refresh = self.code.stops.len() * 3 / 2;
+            self.refreshed = (stops, self.counts.transitions + REFRESH);
         }
         persistent.smallest(&self.code, &self.state, enabled, renaming)
     }
@@ -536,11 +539,8 @@ impl<'a> Dfs<'a> {
             let before = self.decisions.len();
             self.decisions.push(thread as u32);
             self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-            let ahead = self.manner.ahead.unwrap_or(0);
-            let run = self.code.learn(self.program, &self.decisions, ahead);
-            if self.manner.ahead.is_none() {
-                self.learned.push(self.decisions.clone());
-            }
+            let run = self.code.learn(self.program, &self.decisions, AHEAD);
+            self.learned.push(self.decisions.clone());
             self.decisions.truncate(before);
             self.counts.runs += 1;
             self.counts.run_steps += run.steps;

@@ -1,8 +1,9 @@
 //! What the threads of a program may still do; see [`super::persistent`] for what that is good for.
 //!
 //! It is read off the tables: every access that follows from where a thread stands. The tables may not
-//! know all of it yet. So when what was learned on the way says that threads can do more than was known,
-//! the search is done again; when it does not, nothing was left out wrongly, and the answer stands.
+//! know all of it yet. So a search that has learned something is done again, until one has known all that
+//! it met: since no step that any run takes is left out with every run, but only moved, that is all there
+//! is, in whichever order it was learned.
 //!
 //! An access under a lock cannot be met by one under the same lock before that lock is released; a
 //! thread that waits for a lock, or for a count that the others cannot reach, does nothing before. So a
@@ -201,34 +202,6 @@ impl Futures {
         }
         whole
     }
-
-    /// Whether everything that threads may do by what is known now was known here, of every stop that
-    /// was: then no step was taken alone that should not have been.
-    pub(crate) fn covers(&self, now: &Futures) -> bool {
-        let known: Vec<Option<usize>> =
-            now.accesses.iter().map(|access| self.accesses.binary_search(access).ok()).collect();
-        let gates: Vec<Option<usize>> =
-            now.gates.iter().map(|gate| self.gates.binary_search(gate).ok()).collect();
-        let awaited: Vec<Option<usize>> =
-            now.awaited.iter().map(|word| self.awaited.binary_search(word).ok()).collect();
-        (0..self.stops).all(|stop| {
-            all_known(&known, stop, (&now.bits, now.stride), (&self.bits, self.stride))
-                && all_known(
-                    &gates,
-                    stop,
-                    (&now.gate_bits, now.gate_stride),
-                    (&self.gate_bits, self.gate_stride),
-                )
-                && awaited.iter().enumerate().all(|(index, known)| {
-                    let now_at = stop * now.awaited.len() + index;
-                    let before = |counts: &[u8]| {
-                        known.map_or(0, |index| counts[stop * self.awaited.len() + index])
-                    };
-                    now.raises[now_at] <= before(&self.raises)
-                        && now.near_raises[now_at] <= before(&self.near_raises)
-                })
-        })
-    }
 }
 
 /// Adds the bits of one stop to those of another; whether one was new.
@@ -249,23 +222,6 @@ fn raise(known: &mut u8, most: u8) -> bool {
     let grown = most > *known;
     *known = most.max(*known);
     grown
-}
-
-/// Whether the bits of a stop now were there before, in other places.
-fn all_known(
-    places: &[Option<usize>],
-    stop: usize,
-    (now, stride): (&[u64], usize),
-    (before, before_stride): (&[u64], usize),
-) -> bool {
-    places.iter().enumerate().all(|(bit, place)| {
-        !bit_of(now, stride, stop, bit)
-            || place.is_some_and(|place| bit_of(before, before_stride, stop, place))
-    })
-}
-
-fn bit_of(bits: &[u64], stride: usize, stop: usize, bit: usize) -> bool {
-    bits[stop * stride + bit / 64] >> (bit % 64) & 1 == 1
 }
 
 /// A bit for each lock; those beyond 64 protect nothing.

@@ -32,6 +32,7 @@ struct Shared {
     hungry: AtomicUsize,
     stop: AtomicBool,
     states: AtomicU64,
+    learned: AtomicUsize,
     bytes: AtomicU64,
     depth: AtomicUsize,
     /// The share of the search that each worker has done, as bits.
@@ -74,6 +75,8 @@ pub(crate) struct Told {
     pub(crate) depth: usize,
     /// The share of the search that is done, if its branches are of the same size.
     pub(crate) share: f64,
+    /// Paths that taught somebody something.
+    pub(crate) learned: usize,
 }
 
 /// What to search.
@@ -141,7 +144,8 @@ pub(crate) fn alone(
         dfs.begin(job);
         while dfs.run(TURN, u64::MAX) {
             let (states, bytes, depth) = (dfs.counts.states, dfs.bytes(), dfs.depth());
-            if !go_on(Told { states, bytes, depth, share: dfs.share() }) {
+            let learned = dfs.learned.len();
+            if !go_on(Told { states, bytes, depth, share: dfs.share(), learned }) {
                 together.left = dfs.give_all();
                 together.left.append(&mut jobs);
             }
@@ -159,6 +163,7 @@ impl Shared {
             hungry: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             states: AtomicU64::new(0),
+            learned: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             depth: AtomicUsize::new(0),
             shares: (0..workers).map(|_| AtomicU64::new(0)).collect(),
@@ -171,13 +176,15 @@ impl Shared {
 
     /// Does what there is to do; returns what it was stopped from doing.
     fn work(&self, number: usize, dfs: &mut Dfs<'_>) -> Vec<Job> {
-        let (mut told, mut done) = (0, 0.0);
+        let (mut told, mut done, mut learned) = (0, 0.0, 0);
         while let Some(job) = self.next_job() {
             dfs.begin(job);
             loop {
                 let more = dfs.run(TURN, u64::MAX);
                 self.states.fetch_add(dfs.counts.states - told, Ordering::Relaxed);
                 told = dfs.counts.states;
+                self.learned.fetch_add(dfs.learned.len() - learned, Ordering::Relaxed);
+                learned = dfs.learned.len();
                 self.bytes.store(dfs.bytes(), Ordering::Relaxed);
                 self.depth.store(dfs.depth(), Ordering::Relaxed);
                 let share: f64 = done + dfs.share();
@@ -243,6 +250,7 @@ impl Shared {
             };
             let told = Told {
                 states: self.states.load(Ordering::Relaxed),
+                learned: self.learned.load(Ordering::Relaxed),
                 bytes: self.bytes.load(Ordering::Relaxed),
                 depth: self.depth.load(Ordering::Relaxed),
                 share: self.shares.iter().map(|s| f64::from_bits(s.load(Ordering::Relaxed))).sum(),
