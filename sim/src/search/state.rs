@@ -444,10 +444,10 @@ impl State {
                         false => self.touch(word, true),
                     }
                     let old = self.value(word);
-                    if let Some(new) = op.apply(old) {
-                        if self.set(word, new, code.names.cell(word, new)) {
-                            self.views.set(word, |i| code.names.cell_image(word, new, i));
-                        }
+                    if let Some(new) = op.apply(old)
+                        && self.set(word, new, code.names.cell(word, new))
+                    {
+                        self.views.set(word, |i| code.names.cell_image(word, new, i));
                     }
                     code.kid(kids, old.min(most))
                 }
