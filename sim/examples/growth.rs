@@ -16,6 +16,7 @@ use ifq_model::revision::{Revision, Variant};
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::file::parse;
 use ifq_sim::say;
+use ifq_sim::symmetry::Symmetries;
 use plotters::prelude::*;
 
 /// Per point.
@@ -29,32 +30,44 @@ struct Series {
     tests: &'static [(u32, u32, u32, u32)],
     /// The size is that of preemptions, too.
     preemptions: bool,
+    symmetry: Symmetries,
 }
 
-const SERIES: [Series; 4] = [
+const SERIES: [Series; 5] = [
     Series {
         name: "rings, one thread each, 4 buffers",
         color: RGBColor(0, 90, 160),
         tests: &[(1, 1, 1, 4), (2, 2, 1, 4), (3, 3, 1, 4), (4, 4, 1, 4)],
         preemptions: false,
+        symmetry: Symmetries::RINGS,
     },
     Series {
         name: "buffers, 2 rings",
         color: RGBColor(0, 140, 70),
         tests: &[(2, 2, 1, 2), (4, 2, 1, 4), (8, 2, 1, 8), (16, 2, 1, 16)],
         preemptions: false,
+        symmetry: Symmetries::RINGS,
+    },
+    Series {
+        name: "buffers without names, 2 rings",
+        color: RGBColor(120, 190, 60),
+        tests: &[(2, 2, 1, 2), (4, 2, 1, 4), (8, 2, 1, 8), (16, 2, 1, 16)],
+        preemptions: false,
+        symmetry: Symmetries::BOTH,
     },
     Series {
         name: "threads that give back on one ring, 4 buffers",
         color: RGBColor(190, 60, 0),
         tests: &[(2, 1, 2, 4), (3, 1, 3, 4), (4, 1, 4, 4)],
         preemptions: false,
+        symmetry: Symmetries::RINGS,
     },
     Series {
         name: "preemptions, 2 rings, 4 buffers",
         color: RGBColor(120, 60, 150),
         tests: &[(1, 2, 1, 4), (2, 2, 1, 4), (4, 2, 1, 4), (8, 2, 1, 4), (16, 2, 1, 4)],
         preemptions: true,
+        symmetry: Symmetries::RINGS,
     },
 ];
 
@@ -83,7 +96,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(series: &Series, size: u32, text: &str) -> Result<Point, Box<dyn Error>> {
     let test = parse("growth", text)?;
     let preemptions = series.preemptions.then_some(size);
-    let limits = Limits { max_time: Some(MAX_TIME), preemptions, ..Limits::default() };
+    let symmetry = series.symmetry;
+    let limits = Limits { max_time: Some(MAX_TIME), preemptions, symmetry, ..Limits::default() };
     let found = explore(&test, &Variant::of(Revision::Import73), &limits, &mut |_| {});
     if let Some(broken) = found.counterexample {
         return Err(broken.violation.to_string().into());
