@@ -213,7 +213,8 @@ impl Code {
     ///
     /// # Panics
     /// If the step is not the one that was learned for the same observations: the model keeps
-    /// something private across an operation.
+    /// something private across an operation, or does not treat alike what a renaming says it does (see
+    /// [`crate::symmetry::rings`]).
     pub(super) fn absorb_one(
         &mut self,
         from: u32,

@@ -1,7 +1,7 @@
 //! What differs by name only: states that differ in nothing else are one.
 //!
 //! Buffers ([`Symmetry`]) are told apart by what their words hold; rings, with their connections and the
-//! threads that drive them, by the renamings that leave a test as it is ([`rings`]).
+//! threads that drive them, by the [renamings] that leave a test as it is.
 
 mod buffers;
 pub(crate) mod renaming;

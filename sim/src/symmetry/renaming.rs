@@ -25,8 +25,6 @@ pub(crate) enum Meaning {
     Step(u64),
     /// A connection: one more than its number.
     Socket,
-    /// A ring: one more than its number.
-    Ring,
 }
 
 impl Meaning {
@@ -40,7 +38,6 @@ impl Meaning {
             "cqe.user_data" => Meaning::Step(0),
             "result.request" | "result.area" => Meaning::Step(1),
             "page.stream" => Meaning::Socket,
-            "niov.handed_to" => Meaning::Ring,
             _ => Meaning::Plain,
         }
     }
@@ -128,7 +125,6 @@ impl Renaming {
             Meaning::Holder => 1 + u64::from(self.slot(value as u32 - 1)),
             Meaning::Step(plus) => plus + at(&self.steps, value - plus),
             Meaning::Socket => 1 + at(&self.sockets, value - 1),
-            Meaning::Ring => 1 + at(&self.rings, value - 1),
         }
     }
 }

@@ -263,15 +263,26 @@ fn is_alike(op: &Op) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::file::parse;
+    use std::rc::Rc;
+    use std::sync::Arc;
 
-    fn ways(steps: &str) -> usize {
+    use super::*;
+    use crate::code::Code;
+    use crate::exec::with_program;
+    use crate::file::parse;
+    use crate::schedule::Random;
+    use crate::symmetry::Symmetry;
+
+    fn test(steps: &str) -> Test {
         let text = format!(
             "test t\nrevision import-7.3\nring O A B C\nsocket s t u\nsetup\n\
              ifq = O: register nodev buffers=1 entries=1\nbox = O: export ifq\n{steps}\nexpect holds\n"
         );
-        renamings(&parse("t", &text).unwrap())
+        parse("t", &text).unwrap()
+    }
+
+    fn ways(steps: &str) -> usize {
+        renamings(&test(steps))
     }
 
     #[test]
@@ -298,6 +309,34 @@ mod tests {
         assert_eq!(ways(&format!("{}{}", thread("A"), thread("B"))), 1);
         let closes = |ring: &str| format!("{}{ring}: exit\n", thread(ring));
         assert_eq!(ways(&format!("{}{}", closes("A"), closes("B"))), 2);
+    }
+
+    /// The tables hold what the images of a step do. A real run that does something else, because a value
+    /// names what [`super::super::renaming::Meaning`] does not know of, panics.
+    #[test]
+    fn threads_that_change_places_do_what_was_learned_of_each_other() {
+        let thread = |name: &str, ring: &str, socket: &str| {
+            format!(
+                "thread {name}\n{name}i = {ring}: import box\n{name}o = {ring}: register nodev buffers=1 entries=1\n\
+                 {name}x = {ring}: export {name}o\n{ring}: recv {name}i {socket} len=5000\n{socket}: send 5000\n\
+                 {name}c = {ring}: wait\n{name}d = {ring}: wait\nreturn {name}c to {name}i\n\
+                 {ring}: recv {name}o {socket}\n{socket}: send 100\n\
+                 {name}e = {ring}: wait\n{name}f = {ring}: wait\nreturn {name}f to {name}o\n\
+                 {ring}: flush {name}i\n{ring}: mmap {name}i\n{socket}: shutdown\nclose {name}x\n{ring}: exit\n"
+            )
+        };
+        let [a, b, c] =
+            [("a", "A", "s"), ("b", "B", "t"), ("c", "C", "u")].map(|(n, r, s)| thread(n, r, s));
+        let test = Rc::new(test(&format!("{a}{b}{c}")));
+        assert_eq!(renamings(&test), 6);
+        for variant in test.variants() {
+            let mut code = Code::new(Symmetry::NONE, Arc::new(group_of(&test)));
+            with_program(&test, &variant, |program| {
+                for seed in 0..100 {
+                    code.learn_with(program, Box::new(Random::new(seed)));
+                }
+            });
+        }
     }
 
     #[test]
