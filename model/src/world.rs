@@ -82,9 +82,9 @@ impl<P: Platform> std::fmt::Debug for World<P> {
 impl<P: Platform> World<P> {
     /// Makes what [`parts`] says, in that order.
     fn new(test: &Rc<Test>, variant: &Variant) -> Ptr<P, Self> {
-        let exports = test.steps().filter(|s| matches!(s.op, Op::Export { .. })).count();
+        let fds = test.steps().filter(|step| exports(&step.op)).count();
         let netdev = (test.queues > 0).then(|| netdev_alloc(test.queues));
-        let kernel = Kernel::alloc(variant, (test.rings.len(), exports), netdev.as_ref());
+        let kernel = Kernel::alloc(variant, (test.rings.len(), fds), netdev.as_ref());
         for ring in 0..test.rings.len() {
             let (id, number) = (ring as RingId, ring as u32);
             P::op_boundary();
@@ -95,18 +95,21 @@ impl<P: Platform> World<P> {
         let socks =
             (0u32..).zip(&test.sockets).map(|(i, s)| part::<P, _>(|| sock_alloc(i, s.queue)));
         let socks = socks.collect();
-        let regions = (0u32..).zip(test.steps()).map(|(i, s)| part::<P, _>(|| Self::region(i, s)));
-        let regions = regions.collect();
+        let region =
+            |(i, step): (u32, &Step)| part_of::<P, _>(step, has_region, || Self::region(i, step));
+        let regions = (0u32..).zip(test.steps()).map(region).collect();
+        let zcrx_fd =
+            |step: &Step| part_of::<P, _>(step, exports, || Some(P::atomic("zcrx_fd", 0)));
         let bound = |v: usize| part::<P, _>(|| Self::bound(test, v as VarId));
-        let receive = |step: &Step| part::<P, _>(|| Receive::new(test, step));
+        let receive = |step: &Step| part_of::<P, _>(step, receives, || Receive::new(test, step));
         P::op_boundary();
         let world = Ptr::alloc(Kind::World, 1, || World {
             test: test.clone(),
             kernel: kernel.clone(),
             socks,
             regions,
-            zcrx_fds: test.steps().map(|step| part::<P, _>(|| Self::zcrx_fd(step))).collect(),
             told: test.steps().map(Told::new).collect(),
+            zcrx_fds: test.steps().map(zcrx_fd).collect(),
             vars: (0..test.vars.len()).map(bound).collect(),
             receives: test.steps().map(receive).collect(),
             rx_pos: test.sockets.iter().map(|_| part::<P, _>(|| P::plain("rx_pos", 0))).collect(),
@@ -133,10 +136,6 @@ impl<P: Platform> World<P> {
             }
             _ => None,
         }
-    }
-
-    fn zcrx_fd(step: &Step) -> Option<P::Atomic> {
-        matches!(step.op, Op::Export { .. }).then(|| P::atomic("zcrx_fd", 0))
     }
 
     fn bound(test: &Test, var: VarId) -> Bound<P> {
@@ -254,7 +253,7 @@ impl<P: Platform> World<P> {
 /// What the first thread does in one of its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The kernel, with the descriptor of each ring in an operation of its own.
+    /// The kernel.
     Kernel,
     /// The descriptor of a ring or of an export.
     Fd(usize),
@@ -262,7 +261,7 @@ pub enum Part {
     Ring(usize),
     /// A connection.
     Socket(usize),
-    /// Memory for one step, by its position in [`Test::steps`].
+    /// Memory for a `register` or `add-area` step, by its position in [`Test::steps`].
     Region(usize),
     /// What a test knows of a run.
     World,
@@ -282,31 +281,54 @@ pub enum Part {
 
 /// The operations of a run's first thread, in order, up to the one in which the test's threads run.
 ///
-/// What an operation makes is known by the operation's number (see [`Platform::alloc`]): what differs by
-/// name only in a test is made in operations that differ by number only.
+/// The deterministic engines know what a thread makes by the number of the operation in which it does: so
+/// what differs by name only in a test is made in operations that differ by number only.
 #[must_use]
 pub fn parts(test: &Test) -> Vec<Part> {
-    let (steps, fds) = (test.steps().count(), test.rings.len());
-    let exports = test.steps().filter(|s| matches!(s.op, Op::Export { .. })).count();
+    let steps = |wanted: fn(&Op) -> bool| {
+        let steps = test.steps().enumerate().filter(move |(_, step)| wanted(&step.op));
+        steps.map(|(position, _)| position)
+    };
     let mut parts = vec![Part::Kernel];
-    parts.extend((0..fds + exports).map(Part::Fd));
+    parts.extend((0..test.rings.len() + steps(exports).count()).map(Part::Fd));
     parts.extend((0..test.rings.len()).map(Part::Ring));
     parts.extend((0..test.sockets.len()).map(Part::Socket));
-    parts.extend((0..steps).map(Part::Region));
+    parts.extend(steps(has_region).map(Part::Region));
     parts.push(Part::World);
-    parts.extend((0..steps).map(Part::ZcrxFd));
+    parts.extend(steps(exports).map(Part::ZcrxFd));
     parts.extend((0..test.vars.len()).map(Part::Var));
-    parts.extend((0..steps).map(Part::Receive));
+    parts.extend(steps(receives).map(Part::Receive));
     parts.extend((0..test.sockets.len()).map(Part::Position));
     parts.extend((0..test.setup.len()).map(Part::Setup));
     parts.push(Part::Threads);
     parts
 }
 
+fn exports(op: &Op) -> bool {
+    matches!(op, Op::Export { .. })
+}
+
+fn has_region(op: &Op) -> bool {
+    matches!(op, Op::Register { .. } | Op::AddArea { .. })
+}
+
+fn receives(op: &Op) -> bool {
+    matches!(op, Op::Recv { .. })
+}
+
 /// Makes one of [`parts`].
 fn part<P: Platform, T>(make: impl FnOnce() -> T) -> T {
     P::op_boundary();
     make()
+}
+
+/// Makes one of [`parts`] for a step that is wanted; `None` for others.
+fn part_of<P: Platform, T>(
+    step: &Step,
+    wanted: fn(&Op) -> bool,
+    make: impl FnOnce() -> Option<T>,
+) -> Option<T> {
+    if wanted(&step.op) { part::<P, _>(make) } else { None }
 }
 
 /// How a test sets up a ring.

@@ -113,7 +113,7 @@ struct Head {
     words: usize,
 }
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Writes a checkpoint.
 pub(crate) fn save(

@@ -73,6 +73,15 @@ impl Seen {
     }
 }
 
+/// Whether what a machine says of a thread's private state follows from what was taken down.
+fn is_private_state(
+    hash: Option<Fingerprint>,
+    (exact, slot, op): (Fingerprint, u32, u32),
+    pending: Pending,
+) -> bool {
+    pending == Pending::Done || hash.is_none_or(|hash| hash == local_state(exact, slot, op))
+}
+
 impl Code {
     fn at(&self, place: Place) -> u32 {
         match place {
@@ -274,8 +283,10 @@ impl Code {
             End::Stop { slot, pending, hash, locks, outcome } => {
                 if let Some(Node::Stop { stop }) = self.nodes.get(at as usize) {
                     let known = &self.stops[*stop as usize];
+                    let exact = self.pasts[*stop as usize].exact;
                     assert!(
-                        known.pending == *pending,
+                        known.pending == *pending
+                            && is_private_state(*hash, (exact, *slot, op), *pending),
                         "thread {slot:#x} does not go by what it observed in operation {op}: \
                          waits for {pending:?} where {:?} was learned",
                         known.pending
@@ -286,8 +297,9 @@ impl Code {
                 let outcome = outcome.map(|outcome| self.outcome(outcome));
                 let (slot, pending) = (*slot, *pending);
                 let done = pending == Pending::Done;
-                debug_assert!(
-                    done || hash.is_none_or(|hash| hash == local_state(seen.exact, slot, op))
+                assert!(
+                    is_private_state(*hash, (seen.exact, slot, op), pending),
+                    "thread {slot:#x} has observed in operation {op} what was not taken down"
                 );
                 let hash = if done { 0 } else { local_state(seen.history, slot, op) };
                 let slot_word = self.names.slot(slot);

@@ -24,7 +24,11 @@ pub(crate) struct Made {
 }
 
 /// The key of an object among those of its thread: ascending.
+///
+/// # Panics
+/// If a thread does or makes more than a name can tell apart.
 pub(super) fn key(op: u32, number: u32, kind: Kind) -> u32 {
+    assert!(op < 1 << OP_BITS && number < 1 << NUMBER_BITS, "operation {op}, object {number}");
     (op << NUMBER_BITS | number) << KIND_BITS | kind as u32
 }
 
