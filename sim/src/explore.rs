@@ -438,7 +438,7 @@ impl Search<'_> {
                 visited: together.visited.take().unwrap_or_else(Visited::new),
                 manner: pass.manner,
             };
-            let before = together.counts.states;
+            let (before, taught) = (together.counts.states, together.learned.len());
             let (make, program, workers) = (self.make, self.program, self.limits.workers);
             let mut go_on = |told: Told| {
                 let Told { depth, share, bytes, learned, .. } = told;
@@ -447,7 +447,7 @@ impl Search<'_> {
                 (self.progress)(Progress { states, depth, bytes, pass, share, elapsed });
                 if self.full(states, bytes) {
                     end = End::Full;
-                } else if stale.is_stale(states, learned) {
+                } else if stale.is_stale(states, taught + learned) {
                     end = End::Stale;
                 }
                 end == End::Done && pause.is_none_or(|pause| begun.elapsed() < pause)
