@@ -40,7 +40,7 @@ impl<P: Platform> Rig<P> {
     /// # Panics
     /// If registration fails.
     pub async fn new(variant: Variant, buffers: u32, entries: u32) -> Self {
-        let kernel: Ptr<P, Kernel<P>> = Kernel::alloc(&variant, (2, 0), None);
+        let kernel: Ptr<P, Kernel<P>> = Kernel::alloc(&variant, (0, 2), None);
         let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);
         let (mem, rq) = (AreaMem::alloc(0, buffers), RqMem::alloc(0, entries));
         let reg = ZcrxIfqReg {
