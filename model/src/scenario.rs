@@ -379,25 +379,9 @@ impl Op {
     /// `IORING_SETUP_SINGLE_ISSUER` ties such operations to one thread; closing is free.
     #[must_use]
     pub fn ring(&self) -> Option<RingId> {
-        match *self {
-            Op::Register { ring, .. }
-            | Op::Clone { ring, .. }
-            | Op::Export { ring, .. }
-            | Op::Import { ring, .. }
-            | Op::Flush { ring, .. }
-            | Op::AddArea { ring, .. }
-            | Op::Arm { ring, .. }
-            | Op::Mmap { ring, .. }
-            | Op::Exit { ring }
-            | Op::Recv { ring, .. }
-            | Op::Wait { ring } => Some(ring),
-            Op::Close { .. }
-            | Op::Return { .. }
-            | Op::Send { .. }
-            | Op::Shutdown { .. }
-            | Op::UnregisterNetdev
-            | Op::Scribble { .. } => None,
-        }
+        let (mut first, mut op) = (None, *self);
+        op.for_each_ring(|ring| first = first.or(Some(*ring)));
+        first
     }
 
     /// The variables that the operation reads.
@@ -433,7 +417,8 @@ impl Op {
         }
     }
 
-    /// Calls a function on each ring that the operation names, which may rename it.
+    /// Calls a function on each ring that the operation names, which may rename it; the one that it drives
+    /// comes first.
     pub fn for_each_ring(&mut self, mut f: impl FnMut(&mut RingId)) {
         match self {
             Op::Clone { ring, from, .. } => {

@@ -241,16 +241,8 @@ fn alike_from_the_begin(program: &Program<'_>, group: Group) -> Group {
     if group.others() == 0 {
         return group;
     }
-    let manner = Manner {
-        remember: true,
-        persistent_sets: false,
-        sleep_sets: false,
-        symmetry: Symmetries::NONE,
-        orbits: Symmetries::NONE,
-        preemptions: None,
-    };
     let code = Code::new(Symmetry::NONE, Arc::new(group.clone()));
-    let mut dfs = Dfs::new(program, code, None, Visited::new(), manner);
+    let mut dfs = Dfs::new(program, code, None, Visited::new(), Manner::PLAIN);
     dfs.begins_alike = Some(vec![true; group.others()]);
     dfs.begin(Job::whole());
     let more = dfs.run(1 << 14, u64::MAX);

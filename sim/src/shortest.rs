@@ -19,7 +19,6 @@ use crate::explore::{Limits, Progress};
 use crate::search::cost::{Order, Reached};
 use crate::search::dfs::{Dfs, Job, Manner};
 use crate::search::visited::Visited;
-use crate::symmetry::Symmetries;
 
 /// What a search for the shortest counterexample came to.
 #[derive(Clone, Debug)]
@@ -88,14 +87,8 @@ fn cheapest(
     progress: &mut dyn FnMut(Progress),
 ) -> Shortest {
     let started = Instant::now();
-    let manner = Manner {
-        remember: true,
-        persistent_sets: false,
-        sleep_sets: false,
-        symmetry: Symmetries::NONE,
-        orbits: Symmetries::NONE,
-        preemptions: reached.counts_preemptions().then_some(u32::MAX),
-    };
+    let preemptions = reached.counts_preemptions().then_some(u32::MAX);
+    let manner = Manner { preemptions, ..Manner::PLAIN };
     let mut dfs = Dfs::new(program, Code::nothing(), None, Visited::new(), manner);
     dfs.reached = Some(reached);
     dfs.begin(Job::whole());

@@ -71,6 +71,18 @@ pub(crate) struct Manner {
     pub(crate) preemptions: Option<u32>,
 }
 
+impl Manner {
+    /// Remembers states, and leaves nothing else out.
+    pub(crate) const PLAIN: Manner = Manner {
+        remember: true,
+        persistent_sets: false,
+        sleep_sets: false,
+        symmetry: Symmetries::NONE,
+        orbits: Symmetries::NONE,
+        preemptions: None,
+    };
+}
+
 /// Where one step is unknown the next ones are as a rule too: so many are learned with it.
 pub(crate) const AHEAD: u32 = 64;
 
