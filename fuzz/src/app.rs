@@ -16,8 +16,8 @@
 
 use std::collections::BTreeSet;
 
-use ifq_model::quirk::{Quirk, Quirks};
-use ifq_model::scenario::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
 use ifq_model::spec::Spec;
 use ifq_sim::file::verb;
 use ifq_sim::generate::numbered;
@@ -203,11 +203,11 @@ impl App {
             Kind::Import => Op::Import {
                 ring: self.ring(wild, draw)?,
                 fd: self.descriptor(wild, draw)?,
-                quirks: Quirks::NONE,
+                modifiers: ArgModifiers::NONE,
             },
             Kind::Export => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::Export { ring, ifq, quirks: Quirks::NONE }
+                Op::Export { ring, ifq, modifiers: ArgModifiers::NONE }
             }
             Kind::Recv => self.recv(wild, draw)?,
             Kind::Send => {
@@ -218,16 +218,16 @@ impl App {
             Kind::Return => self.give_back(wild, draw)?,
             Kind::Flush => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::Flush { ring, ifq, quirks: Quirks::NONE }
+                Op::Flush { ring, ifq, modifiers: ArgModifiers::NONE }
             }
             Kind::Clone => {
                 let (from, ifq) = self.ifq(wild, draw)?;
-                Op::Clone { ring: self.ring(wild, draw)?, from, ifq, quirks: Quirks::NONE }
+                Op::Clone { ring: self.ring(wild, draw)?, from, ifq, modifiers: ArgModifiers::NONE }
             }
             Kind::AddArea if self.areas == MAX_AREAS => return None,
             Kind::AddArea => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::AddArea { ring, ifq, buffers: draw.one_of(&BUFFERS)?, quirks: Quirks::NONE }
+                Op::AddArea { ring, ifq, buffers: draw.one_of(&BUFFERS)?, modifiers: ArgModifiers::NONE }
             }
             Kind::Arm => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
@@ -235,7 +235,7 @@ impl App {
                 if !self.has_room(told, 1) {
                     return None;
                 }
-                Op::Arm { ring, ifq, event: draw.one_of(Event::ALL)?, quirks: Quirks::NONE }
+                Op::Arm { ring, ifq, event: draw.one_of(Event::ALL)?, modifiers: ArgModifiers::NONE }
             }
             Kind::Mmap => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
@@ -265,12 +265,12 @@ impl App {
         };
         let buffers = draw.one_of(&BUFFERS)?;
         let entries = if wild { 0 } else { draw.one_of(&ENTRIES)? };
-        let quirks = match draw.below(8) {
-            6 => Quirks::NONE.and(Quirk::KernelRegion),
-            7 if self.has_room(ring, EVENTS) => Quirks::NONE.and(Quirk::Events),
-            _ => Quirks::NONE,
+        let modifiers = match draw.below(8) {
+            6 => ArgModifiers::NONE.and(ArgModifier::KernelRegion),
+            7 if self.has_room(ring, EVENTS) => ArgModifiers::NONE.and(ArgModifier::Events),
+            _ => ArgModifiers::NONE,
         };
-        Some(Op::Register { ring, source, buffers, entries, quirks })
+        Some(Op::Register { ring, source, buffers, entries, modifiers })
     }
 
     fn recv(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
@@ -282,7 +282,7 @@ impl App {
         let idle = self.sockets(|s| room(s) && self.spec.waiters(s) == 0);
         let sockets = if idle.is_empty() || wild { self.sockets(room) } else { idle };
         let socket = draw.one_of(&sockets)?;
-        Some(Op::Recv { ring, ifq, socket, len: draw.one_of(&LIMITS)?, quirks: Quirks::NONE })
+        Some(Op::Recv { ring, ifq, socket, len: draw.one_of(&LIMITS)?, modifiers: ArgModifiers::NONE })
     }
 
     fn give_back(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
@@ -308,10 +308,10 @@ impl App {
     fn remember(&mut self, op: &Op, var: VarId) {
         let mut origin = None;
         match *op {
-            Op::Register { ring, quirks, .. } => {
+            Op::Register { ring, modifiers, .. } => {
                 origin = Some(var);
                 self.areas += 1;
-                if quirks.has(Quirk::Events) {
+                if modifiers.has(ArgModifier::Events) {
                     self.late_of_ring[usize::from(ring)] += EVENTS;
                 }
             }
@@ -405,18 +405,18 @@ fn unusual(mut op: Op, draw: &mut Draw) -> Op {
     if draw.below(2) == 0 {
         return op;
     }
-    let fitting: Vec<Quirk> =
-        Quirk::ALL.iter().copied().filter(|quirk| quirk.fits(verb(&op))).collect();
-    let quirk: Quirks = draw.one_of(&fitting).into_iter().collect();
+    let fitting: Vec<ArgModifier> =
+        ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb(&op))).collect();
+    let modifier: ArgModifiers = draw.one_of(&fitting).into_iter().collect();
     match &mut op {
-        Op::Register { quirks, .. }
-        | Op::Clone { quirks, .. }
-        | Op::Export { quirks, .. }
-        | Op::Import { quirks, .. }
-        | Op::Flush { quirks, .. }
-        | Op::AddArea { quirks, .. }
-        | Op::Arm { quirks, .. }
-        | Op::Recv { quirks, .. } => *quirks = quirk,
+        Op::Register { modifiers, .. }
+        | Op::Clone { modifiers, .. }
+        | Op::Export { modifiers, .. }
+        | Op::Import { modifiers, .. }
+        | Op::Flush { modifiers, .. }
+        | Op::AddArea { modifiers, .. }
+        | Op::Arm { modifiers, .. }
+        | Op::Recv { modifiers, .. } => *modifiers = modifier,
         _ => {}
     }
     op

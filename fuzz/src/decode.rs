@@ -9,7 +9,7 @@ use std::fmt;
 use arbitrary::{Arbitrary, Unstructured};
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Revision;
-use ifq_model::scenario::{Expect, Socket, Test, Thread};
+use ifq_model::test::{Expect, Socket, Test, Thread};
 use ifq_sim::file::{print, renumber};
 
 use crate::app::{App, Part};

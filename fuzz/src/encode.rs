@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ifq_model::scenario::{Socket, Step, Test, VarId};
+use ifq_model::test::{Socket, Step, Test, VarId};
 
 use crate::app::{App, Part};
 use crate::decode::{Header, MAX_OPS, SEPARATOR};

@@ -2,7 +2,7 @@
 //!
 //! | target | bytes are | fails if |
 //! |---|---|---|
-//! | `world` | operations, faults and schedule of one run | an invariant breaks in a mended revision |
+//! | `world` | operations, faults and schedule of one run | an invariant breaks in a fixed revision |
 //! | `canary` | the same, with the defect `early-put` on | as `world`; it **must** fail, within seconds |
 //! | `parse` | a test file, as text and as JSON | reading panics, or what was read is not printed and read back the same |
 //!

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ifq_model::invariant::Violation;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::counterexample::Counterexample;
 use ifq_sim::exec::run_once;
 use ifq_sim::file::{from_json, parse, print, to_json, validate};
@@ -51,10 +51,10 @@ pub fn run(world: &World, variant: &Variant) -> Result<Outcome, Box<Failure>> {
 }
 
 /// What the target `world` runs an input on: its revision, with all that is known to be wrong in it
-/// mended.
+/// fixed.
 #[must_use]
 pub fn sound(world: &World) -> Variant {
-    Variant::mended(world.test.revisions[0])
+    Variant::fixed(world.test.revisions[0])
 }
 
 /// What the target `canary` runs every input on.
@@ -66,7 +66,7 @@ pub fn ailing() -> Variant {
 /// The target `world`.
 ///
 /// # Panics
-/// A mended revision breaks an invariant; the message holds the test file.
+/// A fixed revision breaks an invariant; the message holds the test file.
 pub fn world(world: &World) {
     if let Err(failure) = run(world, &sound(world)) {
         panic!("{failure}");

@@ -12,7 +12,7 @@ use ifq_fuzz::targets::{
 };
 use ifq_model::outcome::Value;
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::scenario::{Schedule, Step, Test};
+use ifq_model::test::{Schedule, Step, Test};
 use ifq_sim::exec::run_once;
 use ifq_sim::file::{load, print, validate};
 use ifq_sim::rng::Rng;

@@ -4,9 +4,9 @@ use crate::invariant::Invariant;
 use crate::outcome::Value;
 use crate::platform::Platform;
 use crate::revision::Defect;
-use crate::scenario::{Op, Step, Test};
+use crate::test::{Op, Step, Test};
 use crate::spec;
-use crate::world::World;
+use crate::run::ModelRun;
 
 /// Whether only one order of things is possible, as far as user space can see: no faults, one thread
 /// at most, and nothing else after a ring's exit, which goes on in the background.
@@ -22,8 +22,8 @@ pub fn is_sequential(test: &Test) -> bool {
 
 /// Reports each result that is not the one that the specification of the revision asks for. Where
 /// user space itself breaks its part of the contract there is nothing to compare.
-pub fn check_spec<P: Platform>(world: &World<P>) {
-    let (test, kernel) = (&world.test, &world.kernel);
+pub fn check_spec<P: Platform>(run: &ModelRun<P>) {
+    let (test, kernel) = (&run.test, &run.kernel);
     let user_space = [Defect::S1, Defect::S2, Defect::S3];
     if !is_sequential(test) || user_space.iter().any(|defect| kernel.has(*defect)) {
         return;
@@ -31,7 +31,7 @@ pub fn check_spec<P: Platform>(world: &World<P>) {
     let Some(answer) = spec::run(test, kernel.variant.revision) else { return };
     for (var, raw) in answer.results {
         let bound = &test.vars[usize::from(var)];
-        let (seen, said) = (world.seen(var), Value::from_raw(bound.kind, raw));
+        let (seen, said) = (run.seen(var), Value::from_raw(bound.kind, raw));
         if seen != said {
             P::violation(
                 Invariant::I9,

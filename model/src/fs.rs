@@ -50,11 +50,11 @@ pub struct Files<P: Platform> {
     /// As many are taken before anything runs.
     taken: usize,
     /// Files whose last reference is not gone.
-    nr_files: P::Gate,
+    nr_files: P::WaitQueue,
 }
 
 impl<P: Platform> Files<P> {
-    /// A table of `size` descriptors, each made in an operation of its own (see [`crate::world::parts`]),
+    /// A table of `size` descriptors, each made in an operation of its own (see [`crate::run::parts`]),
     /// of which the first are taken before anything runs.
     #[must_use]
     pub fn new(taken: usize, size: usize) -> Self {
@@ -65,7 +65,7 @@ impl<P: Platform> Files<P> {
         Files {
             file_lock: P::lock("file_lock"),
             taken,
-            nr_files: P::gate("nr_files", 0),
+            nr_files: P::wait_queue("nr_files", 0),
             fds: (0..size).map(fd).collect(),
         }
     }
@@ -73,19 +73,19 @@ impl<P: Platform> Files<P> {
     /// `alloc_file`: a file with one reference.
     #[must_use]
     pub fn alloc(&self, number: u32, f_op: FileOps<P>) -> Ptr<P, File<P>> {
-        self.nr_files.bump(Rmw::Add(1));
+        self.nr_files.add_in_step(Rmw::Add(1));
         Ptr::alloc(Kind::File, number, || File { f_count: Refcount::new("f_count", 1), f_op })
     }
 
     /// Puts a file under a number before anything runs.
     pub fn install_first(&self, fd: usize, file: &Ptr<P, File<P>>) {
-        self.fds[fd].poke(file.to_word() << PTR_SHIFT);
+        self.fds[fd].store_in_step(file.to_word() << PTR_SHIFT);
     }
 
     /// How many files have references.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.nr_files.poke(Rmw::Add(0))
+        self.nr_files.rmw_in_step(Rmw::Add(0))
     }
 
     /// `get_unused_fd_flags`: reserves the lowest free descriptor.
@@ -98,8 +98,8 @@ impl<P: Platform> Files<P> {
         }
         let _guard = self.file_lock.lock().await;
         for (fd, slot) in self.fds.iter().enumerate().skip(self.taken) {
-            if slot.peek() == FREE {
-                slot.poke(RESERVED);
+            if slot.load_in_step() == FREE {
+                slot.store_in_step(RESERVED);
                 return Ok(fd);
             }
         }
@@ -109,7 +109,7 @@ impl<P: Platform> Files<P> {
     /// `put_unused_fd`.
     pub async fn put_unused_fd(&self, fd: usize) {
         let _guard = self.file_lock.lock().await;
-        self.fds[fd].poke(FREE);
+        self.fds[fd].store_in_step(FREE);
     }
 
     /// `fd_install`: from here on others can use the number.
@@ -137,9 +137,9 @@ impl<P: Platform> Files<P> {
         let slot = usize::try_from(fd).ok().and_then(|fd| self.fds.get(fd)).ok_or(-EBADF)?;
         let file = {
             let _guard = self.file_lock.lock().await;
-            let file: Option<Ptr<P, File<P>>> = Ptr::from_word(slot.peek() >> PTR_SHIFT);
+            let file: Option<Ptr<P, File<P>>> = Ptr::from_word(slot.load_in_step() >> PTR_SHIFT);
             if file.is_some() {
-                slot.poke(CLOSED);
+                slot.store_in_step(CLOSED);
             }
             file.ok_or(-EBADF)?
         };
@@ -150,7 +150,7 @@ impl<P: Platform> Files<P> {
     /// The descriptors that are open. Only while nothing else runs.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {
-        (0..self.fds.len()).filter(|fd| self.fds[*fd].peek() > CLOSED).collect()
+        (0..self.fds.len()).filter(|fd| self.fds[*fd].load_in_step() > CLOSED).collect()
     }
 }
 
@@ -167,6 +167,6 @@ impl<P: Platform> Files<P> {
             FileOps::IoUring(ctx) => ctx::io_uring_release(ctx).await,
             FileOps::ZcrxBox(ifq) => zcrx_box_release(ifq).await,
         }
-        self.nr_files.bump(Rmw::Sub(1));
+        self.nr_files.add_in_step(Rmw::Sub(1));
     }
 }

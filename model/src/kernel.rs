@@ -15,65 +15,65 @@ pub struct Kernel<P: Platform> {
     /// The network device, if the test has one.
     pub netdev: Option<Ptr<P, Netdev<P>>>,
     /// The test's own threads.
-    pub threads: WorkCount<P>,
+    pub threads: WorkCounter<P>,
     /// Work of the kernel's own.
-    pub work: WorkCount<P>,
+    pub work: WorkCounter<P>,
     /// Page pools that wait for buffers; those may lie in a socket until it is closed.
-    pub page_pools: WorkCount<P>,
+    pub page_pools: WorkCounter<P>,
     /// System calls that run, but for those that wait by their own wish; see
     /// [`Kernel::begin_syscall`].
-    pub syscalls: P::Gate,
+    pub syscalls: P::WaitQueue,
     /// Nobody raises it: what a page fault waits for that user space does not serve.
-    pub user_page: P::Gate,
+    pub user_page: P::WaitQueue,
 }
 
 /// How much work is queued or runs. One word, so that who waits is woken when there is none, and not
 /// before.
 #[derive(Debug)]
-pub struct WorkCount<P: Platform> {
+pub struct WorkCounter<P: Platform> {
     /// [`IDLE`], less one for each piece.
-    idle: P::Gate,
+    idle: P::WaitQueue,
 }
 
 const IDLE: u64 = 1 << 32;
 
-impl<P: Platform> WorkCount<P> {
+impl<P: Platform> WorkCounter<P> {
     /// None.
     #[must_use]
     pub fn new() -> Self {
-        WorkCount { idle: P::gate("work", IDLE) }
+        WorkCounter { idle: P::wait_queue("work", IDLE) }
     }
 
     /// One piece is queued.
     pub fn begin(&self) {
-        self.idle.bump(Rmw::Sub(1));
+        self.idle.add_in_step(Rmw::Sub(1));
     }
 
     /// Whether a piece has not ended. Only while nothing else runs.
     #[must_use]
     pub fn pending(&self) -> bool {
-        self.idle.poke(Rmw::Add(0)) != IDLE
+        self.idle.rmw_in_step(Rmw::Add(0)) != IDLE
     }
 
     /// One piece has ended. Part of its last step: like the release of a lock, only who waits for
     /// it can tell the difference.
     pub fn done(&self) {
-        self.idle.bump(Rmw::Add(1));
+        self.idle.add_in_step(Rmw::Add(1));
     }
 
     /// Waits until none is left (`flush_workqueue`), also not such as other work queues.
     pub async fn flush(&self) {
-        self.idle.wait_until(IDLE).await;
+        self.idle.wait_event(IDLE).await;
     }
 
-    /// As [`WorkCount::flush`], but gives up when nothing else can run any more: what is left waits
+    /// As [`WorkCounter::flush`], but gives up when nothing else can run any more: what is left waits
     /// for something that user space still has to do.
-    pub async fn settle(&self) {
-        self.idle.wait_or_quiesce(IDLE).await;
+    pub async fn wait_quiescent(&self) {
+        self.idle.wait_event_timeout(IDLE).await;
     }
 }
 
-impl<P: Platform> Default for WorkCount<P> {
+impl<P: Platform> Default for WorkCounter<P> {
     fn default() -> Self {
         Self::new()
     }
@@ -87,26 +87,26 @@ impl<P: Platform> Kernel<P> {
         (rings, exports): (usize, usize),
         netdev: Option<&Ptr<P, Netdev<P>>>,
     ) -> Ptr<P, Self> {
-        Ptr::alloc(Kind::World, 0, || Kernel {
+        Ptr::alloc(Kind::Harness, 0, || Kernel {
             variant: variant.clone(),
             netdev: netdev.cloned(),
-            threads: WorkCount::new(),
-            work: WorkCount::new(),
-            page_pools: WorkCount::new(),
-            syscalls: P::gate("syscalls", 0),
-            user_page: P::gate("user_page", 0),
+            threads: WorkCounter::new(),
+            work: WorkCounter::new(),
+            page_pools: WorkCounter::new(),
+            syscalls: P::wait_queue("syscalls", 0),
+            user_page: P::wait_queue("user_page", 0),
             files: Files::new(rings, rings + exports),
         })
     }
 
     /// A task enters the kernel. Part of the step that is running, as [`Kernel::end_syscall`].
     pub fn begin_syscall(&self) {
-        self.syscalls.bump(Rmw::Add(1));
+        self.syscalls.add_in_step(Rmw::Add(1));
     }
 
     /// A task leaves the kernel.
     pub fn end_syscall(&self) {
-        self.syscalls.bump(Rmw::Sub(1));
+        self.syscalls.add_in_step(Rmw::Sub(1));
     }
 
     /// Counts that a piece of work has ended.

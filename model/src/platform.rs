@@ -94,18 +94,18 @@ pub trait AtomicWord {
     fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64>;
     /// As [`AtomicWord::rmw`], but the caller learns no more than the value found or `most`, whichever is
     /// less: runs that differ in more than that are the same run to it.
-    fn rmw_upto(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
+    fn rmw_capped(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
         async move { self.rmw(op, order).await.min(most) }
     }
     /// Reads (acquire) without a scheduling point: part of the step that is running.
     ///
     /// Only where a lock just taken keeps every other writer out, so that a scheduling point here
     /// would show nothing new.
-    fn peek(&self) -> u64;
+    fn load_in_step(&self) -> u64;
     /// Writes (release) without a scheduling point: part of the step that is running. For readers
-    /// on other threads it is as atomic as [`AtomicWord::store`]; see [`AtomicWord::peek`] for when
+    /// on other threads it is as atomic as [`AtomicWord::store`]; see [`AtomicWord::load_in_step`] for when
     /// it may be used.
-    fn poke(&self, value: u64);
+    fn store_in_step(&self, value: u64);
 }
 
 /// A 64-bit word of ordinary memory. Not a scheduling point; two accesses of different threads,
@@ -137,20 +137,20 @@ pub trait WaitWord {
     /// Changes the word, wakes whoever waits for the new value, returns the value found.
     fn rmw(&self, op: Rmw) -> impl Future<Output = u64>;
     /// As [`WaitWord::rmw`], as part of the step that is running.
-    fn poke(&self, op: Rmw) -> u64;
+    fn rmw_in_step(&self, op: Rmw) -> u64;
     /// Adds or subtracts as part of the step that is running, and does not look: such changes of several
     /// threads can change places.
-    fn bump(&self, op: Rmw) {
-        self.poke(op);
+    fn add_in_step(&self, op: Rmw) {
+        self.rmw_in_step(op);
     }
     /// Waits until the word is at least `min`; returns the value seen. A full acquire.
-    fn wait_until(&self, min: u64) -> impl Future<Output = u64>;
-    /// As [`WaitWord::wait_until`], but gives up when nothing else in the system can run any more
+    fn wait_event(&self, min: u64) -> impl Future<Output = u64>;
+    /// As [`WaitWord::wait_event`], but gives up when nothing else in the system can run any more
     /// and no such wait of an earlier thread is pending. Returns `None` then.
     ///
     /// This is how a user's timeout is modelled: it is longer than everything the kernel still does
     /// on its own.
-    fn wait_or_quiesce(&self, min: u64) -> impl Future<Output = Option<u64>>;
+    fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>>;
 }
 
 /// The kinds of object that the model allocates, in the kernel's names.
@@ -177,7 +177,7 @@ pub enum Kind {
     /// Memory of user space that the kernel may pin: areas and refill rings.
     UserMem,
     /// State of the harness itself, alive for a whole run.
-    World,
+    Harness,
 }
 
 impl Kind {
@@ -195,7 +195,7 @@ impl Kind {
             Kind::Sock => "sock",
             Kind::Netdev => "netdev",
             Kind::UserMem => "mem",
-            Kind::World => "world",
+            Kind::Harness => "harness",
         }
     }
 }
@@ -217,7 +217,7 @@ pub trait Platform: Sized + 'static {
     /// Locks.
     type Lock: RawLock + fmt::Debug + 'static;
     /// Words to wait for.
-    type Gate: WaitWord + fmt::Debug + 'static;
+    type WaitQueue: WaitWord + fmt::Debug + 'static;
     /// Pointers to objects.
     type Ptr<T: 'static>: ObjPtr<T>;
     /// What [`Platform::func`] returns.
@@ -230,7 +230,7 @@ pub trait Platform: Sized + 'static {
     /// Makes a lock, free.
     fn lock(label: &'static str) -> Self::Lock;
     /// Makes a word to wait for.
-    fn gate(label: &'static str, init: u64) -> Self::Gate;
+    fn wait_queue(label: &'static str, init: u64) -> Self::WaitQueue;
 
     /// Allocates an object. `number` tells objects of one kind apart in reports (ring 0, ring 1).
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> Self::Ptr<T>;

@@ -14,11 +14,11 @@ pub enum Revision {
     #[serde(rename = "proxy-v1")]
     ProxyV1,
     /// The proposal with the smallest repair that satisfies every invariant, on a base with its own
-    /// defects mended.
+    /// defects fixed.
     #[serde(rename = "proxy-fixed")]
     ProxyFixed,
     /// Linux 6.19: export to a descriptor, import from it; unregistration in one step. Read from
-    /// 6.19.10, with what was mended after the release put back.
+    /// 6.19.10, with what was fixed after the release put back.
     #[serde(rename = "import-6.19")]
     Import619,
     /// Linux 7.0: `rx_buf_len` exists, and an import's flags are checked. Seen from outside on 7.0.13;
@@ -29,7 +29,7 @@ pub enum Revision {
     #[serde(rename = "import-7.1")]
     Import71,
     /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with
-    /// what was mended after 7.2.9 put back.
+    /// what was fixed after 7.2.9 put back.
     #[serde(rename = "import-7.2")]
     Import72,
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
@@ -360,7 +360,7 @@ pub struct Variant {
     pub revision: Revision,
     /// Defects that are on besides the revision's own, sorted.
     pub defects: Vec<Defect>,
-    /// The revision's own defects that are mended, sorted.
+    /// The revision's own defects that are fixed, sorted.
     pub without: Vec<Defect>,
 }
 
@@ -377,13 +377,13 @@ impl Variant {
         Variant { revision, defects: sorted(defects), without: Vec::new() }
     }
 
-    /// The revision with all of its own defects mended.
+    /// The revision with all of its own defects fixed.
     #[must_use]
-    pub fn mended(revision: Revision) -> Self {
+    pub fn fixed(revision: Revision) -> Self {
         Variant { without: sorted(revision.defects()), ..Variant::of(revision) }
     }
 
-    /// The same with other defects mended.
+    /// The same with other defects fixed.
     #[must_use]
     pub fn without(self, defects: &[Defect]) -> Self {
         Variant { without: sorted(defects), ..self }
@@ -422,9 +422,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mended_defect_is_not_there_and_the_others_stay() {
-        let mended = Variant::of(Revision::ProxyV1).without(&[Defect::P1]);
-        assert!(!mended.has(Defect::P1) && mended.has(Defect::P2));
+    fn a_fixed_defect_is_not_there_and_the_others_stay() {
+        let fixed = Variant::of(Revision::ProxyV1).without(&[Defect::P1]);
+        assert!(!fixed.has(Defect::P1) && fixed.has(Defect::P2));
         let with = Variant::with(Revision::ProxyFixed, &[Defect::P1]).without(&[]);
         assert!(with.has(Defect::P1));
     }

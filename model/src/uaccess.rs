@@ -45,9 +45,9 @@ pub fn copy_to_user_nofault<P: Platform>() -> Result<(), i64> {
 async fn handle_userfault<P: Platform>(kernel: &Kernel<P>) {
     let _func = P::func("handle_userfault");
     // This task stands still by its own wish.
-    kernel.syscalls.poke(Rmw::Sub(1));
-    kernel.user_page.wait_or_quiesce(1).await;
-    if kernel.syscalls.poke(Rmw::Add(1)) != 0 {
+    kernel.syscalls.rmw_in_step(Rmw::Sub(1));
+    kernel.user_page.wait_event_timeout(1).await;
+    if kernel.syscalls.rmw_in_step(Rmw::Add(1)) != 0 {
         P::violation(
             Invariant::I4,
             format_args!(

@@ -4,12 +4,12 @@ use crate::io_uring::ctx::{self, IoRingCtx};
 use crate::kernel::Kernel;
 use crate::net::page_pool::{PagePool, page_pool_release_retry};
 use crate::platform::{Platform, Ptr};
-use crate::world::{World, run_thread};
+use crate::run::{ModelRun, run_thread};
 
 /// One thread to be started.
 pub enum Work<P: Platform> {
     /// A thread of the test, by index.
-    TestThread(Ptr<P, World<P>>, usize),
+    TestThread(Ptr<P, ModelRun<P>>, usize),
     /// `io_ring_exit_work` of a ring.
     RingExit(Ptr<P, IoRingCtx<P>>),
     /// `percpu_ref_switch_to_atomic_rcu` of a ring's `refs`, after `percpu_ref_kill`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ifq_model::outcome::Outcome;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use serde::Serialize;
 
 use crate::job::{Report, Stalls};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ifq_model::errno::EINVAL;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::abi;

@@ -1,7 +1,7 @@
 //! Which revision of the model a kernel has: one table, by series.
 
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, Test};
+use ifq_model::test::{Op, Test};
 use ifq_sim::file::verb;
 
 /// A series of kernels, such as 7.2 with all its stable releases.
@@ -11,9 +11,9 @@ pub struct Series {
     pub version: (u32, u32),
     /// The revision that it has.
     pub revision: Revision,
-    /// Defects of the revision that were mended in a stable release of the series: which one, by the
+    /// Defects of the revision that were fixed in a stable release of the series: which one, by the
     /// third number of its version.
-    pub mended: &'static [(Defect, u32)],
+    pub fixed: &'static [(Defect, u32)],
     /// Defects that it was published with, each with the file of the library that shows it.
     pub known: &'static [(Defect, &'static str)],
 }
@@ -39,34 +39,34 @@ pub const SERIES: &[Series] = &[
     Series {
         version: (6, 18),
         revision: Revision::ProxyV1,
-        mended: &[],
+        fixed: &[],
         known: &[EARLY_FREE, TWO_READS, STALE, STALL, UREF, UNINSTALL],
     },
     Series {
         version: (6, 19),
         revision: Revision::Import619,
-        mended: &[(Defect::M1, 11), (Defect::M4, 11)],
+        fixed: &[(Defect::M1, 11), (Defect::M4, 11)],
         known: &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL],
     },
     Series {
         version: (7, 0),
         revision: Revision::Import70,
-        mended: &[],
+        fixed: &[],
         known: &[ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL],
     },
     Series {
         version: (7, 1),
         revision: Revision::Import71,
-        mended: &[],
+        fixed: &[],
         known: &[EXPORT, STALL, UNINSTALL],
     },
     Series {
         version: (7, 2),
         revision: Revision::Import72,
-        mended: &[(Defect::M7, 10)],
+        fixed: &[(Defect::M7, 10)],
         known: &[STALL, UNINSTALL],
     },
-    Series { version: (7, 3), revision: Revision::Import73, mended: &[], known: &[ADD_AREA] },
+    Series { version: (7, 3), revision: Revision::Import73, fixed: &[], known: &[ADD_AREA] },
 ];
 
 impl Series {
@@ -81,12 +81,12 @@ impl Series {
     /// What the model is to be for a kernel of this series.
     #[must_use]
     pub fn variant_of(&self, kernel: &str) -> Variant {
-        let is_mended = |since: u32| match numbers(kernel) {
+        let is_fixed = |since: u32| match numbers(kernel) {
             Some((version, release)) => (version, release) >= (self.version, since),
             None => false,
         };
-        let mended = self.mended.iter().filter(|(_, since)| is_mended(*since));
-        Variant::of(self.revision).without(&mended.map(|(defect, _)| *defect).collect::<Vec<_>>())
+        let fixed = self.fixed.iter().filter(|(_, since)| is_fixed(*since));
+        Variant::of(self.revision).without(&fixed.map(|(defect, _)| *defect).collect::<Vec<_>>())
     }
 
     fn name(&self) -> String {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stable_release_has_mended_what_later_ones_have_not_either() {
+    fn a_stable_release_has_fixed_what_later_ones_have_not_either() {
         let stalls = |kernel: &str| Series::of(kernel).unwrap().variant_of(kernel).has(Defect::M7);
         for kernel in ["7.1.13", "7.2", "7.2.7", "7.2.9+deb13-amd64"] {
             assert!(stalls(kernel), "{kernel}");
@@ -199,7 +199,7 @@ mod tests {
                 assert!(test.revisions.contains(&series.revision), "{name}: {file}");
                 assert!(test.expected(&variant).is_some(), "{name}: {file} holds on {variant}");
             }
-            for (defect, _) in series.mended {
+            for (defect, _) in series.fixed {
                 assert!(variant.has(*defect), "{name}: {defect}");
             }
             // The proposal's own defects are none of its base's.

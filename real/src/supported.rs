@@ -1,8 +1,8 @@
 //! Which tests can be run on a live kernel.
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::quirk::{Quirk, Quirks};
-use ifq_model::scenario::{Op, RingSetup, Source, Test};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Op, RingSetup, Source, Test};
 
 use crate::series::is_released;
 
@@ -32,7 +32,7 @@ pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
 #[must_use]
 pub fn unsupported_op(op: &Op) -> Option<String> {
     match op {
-        Op::Register { source: Source::Queue(_), quirks, .. } if !without_device(*quirks) => {
+        Op::Register { source: Source::Queue(_), modifiers, .. } if !without_device(*modifiers) => {
             Some("it needs a network device's receive queue, and there is none here".into())
         }
         Op::UnregisterNetdev => Some("it needs a network device, and there is none here".into()),
@@ -48,8 +48,8 @@ pub fn waits_for_pages(test: &Test) -> bool {
 }
 
 /// Whether a registration on a queue is refused before a device is looked at, or finds none.
-fn without_device(quirks: Quirks) -> bool {
-    quirks.has(Quirk::NoDevice) || quirks.has(Quirk::NodevIdx)
+fn without_device(modifiers: ArgModifiers) -> bool {
+    modifiers.has(ArgModifier::NoDevice) || modifiers.has(ArgModifier::NodevIdx)
 }
 
 #[cfg(test)]
@@ -77,9 +77,9 @@ mod tests {
         }
         assert!(why(head, "B: clone A ifq").is_some_and(|why| why.contains("`clone`")));
         let queue = format!("{head}\nqueues 1");
-        for quirks in ["no-device", "no-device resv", "nodev-idx"] {
-            let step = format!("x = B: register queue=0 buffers=1 entries=1 with {quirks}");
-            assert_eq!(why(&queue, &step), None, "{quirks}");
+        for modifiers in ["no-device", "no-device resv", "nodev-idx"] {
+            let step = format!("x = B: register queue=0 buffers=1 entries=1 with {modifiers}");
+            assert_eq!(why(&queue, &step), None, "{modifiers}");
         }
         for (header, step) in [
             ("", "x = B: register queue=0 buffers=1 entries=1"),

@@ -134,10 +134,10 @@ fn wrong_use_exits_with_2_and_says_where_and_what_was_expected() {
 }
 
 #[test]
-fn a_mended_defect_is_in_the_counterexamples_name_and_contents() {
+fn a_fixed_defect_is_in_the_counterexamples_name_and_contents() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
-    // What else is wrong with the proposal is not mended.
+    // What else is wrong with the proposal is not fixed.
     let file = library("clone-from-itself-keeps-nothing");
     let text = std::fs::read_to_string(&file).unwrap();
     let wrong = folder.path().join("wrong.ifq");
@@ -159,16 +159,16 @@ fn a_mended_defect_is_in_the_counterexamples_name_and_contents() {
     let text = std::fs::read_to_string(&kept).unwrap();
     assert!(text.contains("\nexpect violates I3 without P2\nschedule v1 without P2 : "), "{text}");
     assert_eq!(ifq(&["replay", &text_of(&kept)]).status.code(), Some(0));
-    let mended =
+    let fixed =
         ifq(&["check", "--revision", "proxy-v1", "--without", "P1", "--json", &text_of(&wrong)]);
-    assert_eq!(mended.status.code(), Some(0), "{}", stderr(&mended));
-    assert_eq!(json_lines(&mended)[0]["without"], serde_json::json!(["P1"]));
+    assert_eq!(fixed.status.code(), Some(0), "{}", stderr(&fixed));
+    assert_eq!(json_lines(&fixed)[0]["without"], serde_json::json!(["P1"]));
 }
 
 #[test]
-fn mended_is_without_all_of_the_revisions_own_defects() {
+fn fixed_is_without_all_of_the_revisions_own_defects() {
     let file = library("clone-from-itself-keeps-nothing");
-    let output = ifq(&["check", "--mended", "--json", &file]);
+    let output = ifq(&["check", "--fixed", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = json_lines(&output);
     assert_eq!(lines.len(), 2, "one for each revision");
@@ -180,8 +180,8 @@ fn mended_is_without_all_of_the_revisions_own_defects() {
         .collect();
     assert_eq!(lines[0]["without"], serde_json::Value::Array(own));
     assert_eq!(lines[1]["without"], serde_json::json!([]));
-    assert!(stdout(&ifq(&["check", "--mended", &file])).contains("  mended  "));
-    assert_eq!(ifq(&["check", "--mended", "--without", "P1", &file]).status.code(), Some(2));
+    assert!(stdout(&ifq(&["check", "--fixed", &file])).contains("  fixed  "));
+    assert_eq!(ifq(&["check", "--fixed", "--without", "P1", &file]).status.code(), Some(2));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn the_catalogue_names_what_was_found_and_what_no_file_shows() {
     let found = line("P1");
     assert_eq!((&found["found"], &found["invariant"]), (&"yes".into(), &"I3".into()));
     assert_eq!((&found["exact"], &found["replays"]), (&true.into(), &true.into()));
-    assert_eq!((&found["mended"], &found["problems"]), (&"hold".into(), &serde_json::json!([])));
+    assert_eq!((&found["fixed"], &found["problems"]), (&"hold".into(), &serde_json::json!([])));
     assert!(found["steps"].as_u64().unwrap() > 0);
     assert_eq!(line("P2")["found"], "no-file");
     assert_eq!(line("N1")["found"], "no-file");
@@ -270,7 +270,7 @@ fn the_catalogue_notices_what_is_not_as_the_file_says() {
     // It breaks, but I3.
     assert_eq!(line("P1")["found"], "no");
     assert!(line("P1")["problems"][0].as_str().unwrap().contains("breaks I3"), "{output:?}");
-    assert_eq!(line("P1")["mended"], "none");
+    assert_eq!(line("P1")["fixed"], "none");
     // On proxy-v1 nothing is to break with it.
     assert_eq!(line("P2")["found"], "no-file");
     assert_eq!(line("N1")["found"], "false-alarm");

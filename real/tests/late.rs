@@ -42,9 +42,9 @@ fn in_qemu_a_late_page_of_one_ring_holds_up_another_on_7_3_and_only_where_the_mo
     assert_eq!(with_the_lock.verdict, Verdict::Agrees, "{with_the_lock:?}");
     assert!(with_the_lock.stalls.stalled > 0, "{with_the_lock:?}");
     println!("{kernel}: {:?}", with_the_lock.stalls);
-    let mended = compared(0, &[Defect::AddAreaLock]);
-    assert_eq!(mended.verdict, Verdict::Differs);
-    let (held, by) = mended.reason.split_once("the page was missing for").unwrap();
+    let fixed = compared(0, &[Defect::AddAreaLock]);
+    assert_eq!(fixed.verdict, Verdict::Differs);
+    let (held, by) = fixed.reason.split_once("the page was missing for").unwrap();
     assert!(held.contains("zcrx_ctrl_add_area"), "{held}");
     assert!(by.contains("handle_userfault") && by.contains("zcrx_ctrl_add_area"), "{by}");
     let nobody = compared(1, &[]);

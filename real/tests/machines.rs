@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use ifq_model::outcome::{Outcome, Value};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_real::job::{Canary, Job, Reply, Report};
 use ifq_real::machine::{Failure, Host, Machine, Qemu, Series, Uml};
 use race::RACE;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ifq_model::errno::{EBADF, EINVAL, ENOMEM};
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_real::compare::{Allowed, Verdict};
 use ifq_real::conform::measure::{Cache, Measured, Options, QUIET_MS, measure};
 use ifq_real::conform::predict::{Explorer, Predict};
@@ -181,7 +181,7 @@ fn a_defect_in_the_model_is_noticed_through_the_command_stored_and_gone_without_
     let conform = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_ifq")).arg("conform").args(arguments).output().unwrap()
     };
-    // On kernels with the defect the mended model is the departed one.
+    // On kernels with the defect the fixed model is the departed one.
     let explorer = explorer();
     let switch = |kernel: &str| {
         let test = ifq_sim::file::parse("test", STALL).unwrap();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ifq_model::revision::{Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::exec::run_once;
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::file::load;

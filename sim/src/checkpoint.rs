@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::explore::Limits;

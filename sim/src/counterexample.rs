@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ifq_model::invariant::Violation;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::{Expect, Schedule, Test};
+use ifq_model::test::{Expect, Schedule, Test};
 
 use crate::exec::run_once;
 use crate::schedule::Replay;

@@ -9,8 +9,8 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::scenario::Test;
-use ifq_model::world;
+use ifq_model::test::Test;
+use ifq_model::run;
 
 use crate::det::lasso::{LASSO_FROM, Watch};
 use crate::det::machine::{Machine, with};
@@ -90,7 +90,7 @@ pub(crate) fn with_program<R>(
     f: impl FnOnce(&Program<'_>) -> R,
 ) -> R {
     let main = || -> Pin<Box<dyn Future<Output = Outcome>>> {
-        Box::pin(world::run::<Det>(test.clone(), variant.clone()))
+        Box::pin(run::run::<Det>(test.clone(), variant.clone()))
     };
     let (faults, max_faults) = (test.faults.as_slice(), test.max_faults);
     f(&Program {

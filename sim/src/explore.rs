@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Progressed, Which};
 use crate::code::Code;

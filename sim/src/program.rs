@@ -9,7 +9,7 @@
 //!
 //! let found = explore(
 //!     || async {
-//!         let (x, done) = (Det::atomic("x", 0), Det::gate("done", 0));
+//!         let (x, done) = (Det::atomic("x", 0), Det::wait_queue("done", 0));
 //!         for slot in 1..=2 {
 //!             spawn(slot, "adder", async move {
 //!                 let seen = x.load(Order::Relaxed).await;
@@ -17,8 +17,8 @@
 //!                 done.rmw(Rmw::Add(1)).await;
 //!             });
 //!         }
-//!         done.wait_until(2).await;
-//!         Outcome(vec![Value::Number(x.peek().cast_signed())])
+//!         done.wait_event(2).await;
+//!         Outcome(vec![Value::Number(x.load_in_step().cast_signed())])
 //!     },
 //!     &Limits::default(),
 //! );

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use crate::counterexample::Counterexample;
 use crate::exec::{Program, run, with_program};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use crate::code::Code;
 use crate::counterexample::Counterexample;

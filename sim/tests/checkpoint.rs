@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ifq_model::revision::{Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::checkpoint::{Checkpoint, CheckpointError};
 use ifq_sim::explore::{Exploration, Limits, explore_with};
 use ifq_sim::file;

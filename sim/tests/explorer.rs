@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::exec::{run_once, run_traced};
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::file::{load, parse};

@@ -252,7 +252,7 @@ fn a_network_device_is_there_to_be_unregistered() {
 }
 
 #[test]
-fn a_quirk_fits_its_verb() {
+fn a_modifier_fits_its_verb() {
     refused_shared("thread a\n A: flush ifq with »oneshot", "nothing for `flush`", "`arg-fault`");
     refused_shared("thread a\n A: recv ifq s with oneshot »resv", "nothing for `recv`", "`addr`");
     refused_shared("thread a\n A: arm ifq copy with »flags", "nothing for `arm`", "`op-resv`");

@@ -10,14 +10,14 @@ use std::path::PathBuf;
 use headers::{HEAD, SHARED};
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, RingSetup, Step, Test};
+use ifq_model::test::{Op, RingSetup, Step, Test};
 use ifq_sim::file::{self, JsonError, LoadError, Place};
 use proptest::prelude::*;
 
 #[test]
-fn quirks_are_a_set_and_stand_before_after() {
+fn modifiers_are_a_set_and_stand_before_after() {
     let steps = "thread a\n A: recv ifq s len=7 with addr oneshot after imp\n";
     let test = file::parse("t.ifq", &format!("{HEAD}expect holds\n{SHARED}{steps}")).unwrap();
     let printed = file::print_step(&test, &test.threads[0].steps[0]);
@@ -95,7 +95,7 @@ fn json_errors_say_where() {
 
     let text = format!("{HEAD}expect holds\n{SHARED}");
     let mut test = file::parse("t.ifq", &text).unwrap();
-    test.setup[1].op = Op::Export { ring: 0, ifq: 9, quirks: Quirks::NONE };
+    test.setup[1].op = Op::Export { ring: 0, ifq: 9, modifiers: ArgModifiers::NONE };
     let JsonError::Invalid(error) = file::from_json(&file::to_json(&test)).unwrap_err() else {
         panic!("the shape is right");
     };
@@ -127,17 +127,17 @@ fn what_a_text_cannot_say_is_invalid() {
     assert!(invalid(|t| t.setups.push((7, RingSetup::Clamp))).contains("there is no ring 7"));
     let unsorted = |t: &mut Test| t.setups = [1, 0].map(|r| (r, RingSetup::Clamp)).to_vec();
     assert!(invalid(unsorted).contains("set-ups out of order"));
-    assert!(invalid(|t| t.setup.push(flush_with(Quirk::Flags))).contains("nothing for `flush`"));
+    assert!(invalid(|t| t.setup.push(flush_with(ArgModifier::Flags))).contains("nothing for `flush`"));
 }
 
-fn flush_with(quirk: Quirk) -> Step {
-    let op = Op::Flush { ring: 0, ifq: 0, quirks: Quirks::NONE.and(quirk) };
+fn flush_with(modifier: ArgModifier) -> Step {
+    let op = Op::Flush { ring: 0, ifq: 0, modifiers: ArgModifiers::NONE.and(modifier) };
     Step { op, bind: None, after: Vec::new() }
 }
 
 fn register(ring: u8) -> Op {
-    let source = ifq_model::scenario::Source::Nodev;
-    Op::Register { ring, source, buffers: 1, entries: 1, quirks: Quirks::NONE }
+    let source = ifq_model::test::Source::Nodev;
+    Op::Register { ring, source, buffers: 1, entries: 1, modifiers: ArgModifiers::NONE }
 }
 
 #[test]

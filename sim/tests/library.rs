@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ifq_model::revision::{Entry, Revision};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::explore::{Limits, explore};
 use ifq_sim::file;
 

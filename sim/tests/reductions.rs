@@ -12,7 +12,7 @@ use ifq_model::invariant::Invariant;
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::platform::{AtomicWord, Kind, ObjPtr, Order, Platform, Rmw, WaitWord};
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::det::Det;
 use ifq_sim::explore::{Exploration, Limits, explore};
 use ifq_sim::program::{explore_symmetric, spawn};
@@ -121,28 +121,28 @@ async fn pool(buffers: usize, threads: u32) -> Outcome {
     let free: Rc<Vec<_>> =
         Rc::new((1..=buffers as u64).map(|n| Rc::new(Det::atomic("free", n))).collect());
     let count = Rc::new(Det::atomic("count", buffers as u64));
-    let ended = Rc::new(Det::gate("ended", 0));
+    let ended = Rc::new(Det::wait_queue("ended", 0));
     for slot in 1..=threads {
         let (own, free, count, ended) = (own.clone(), free.clone(), count.clone(), ended.clone());
         let held = word("held");
         spawn(slot, "user", async move {
             for _ in 0..2 {
                 let top = count.rmw(Rmw::Sub(1), Order::Full).await as usize - 1;
-                held.poke(free[top].peek());
-                free[top].poke(0);
+                held.store_in_step(free[top].load_in_step());
+                free[top].store_in_step(0);
                 Det::op_boundary();
                 let buffer = held.load(Order::Relaxed).await;
                 own[buffer as usize - 1].rmw(Rmw::Add(1), Order::Relaxed).await;
                 Det::op_boundary();
                 let top = count.rmw(Rmw::Add(1), Order::Full).await as usize;
-                free[top].poke(held.peek());
-                held.poke(0);
+                free[top].store_in_step(held.load_in_step());
+                held.store_in_step(0);
                 Det::op_boundary();
             }
-            ended.poke(Rmw::Add(1));
+            ended.rmw_in_step(Rmw::Add(1));
         });
     }
-    ended.wait_until(u64::from(threads)).await;
+    ended.wait_event(u64::from(threads)).await;
     Outcome(Vec::new())
 }
 
@@ -298,43 +298,43 @@ proptest! {
 }
 
 struct Late {
-    gate: <Det as Platform>::Gate,
+    gate: <Det as Platform>::WaitQueue,
 }
 
 /// A thread waits for a word that another one makes, and that is high enough at once.
 async fn late_gate() -> Outcome {
     let x = Rc::new(Det::atomic("x", 0));
     let seen = Rc::new(Det::atomic("seen", 0));
-    let pointer = Rc::new(Det::gate("pointer", 0));
-    let ended = Rc::new(Det::gate("ended", 0));
+    let pointer = Rc::new(Det::wait_queue("pointer", 0));
+    let ended = Rc::new(Det::wait_queue("ended", 0));
     spawn(1, "maker", {
         let (pointer, ended) = (pointer.clone(), ended.clone());
         async move {
-            let late = Det::alloc(Kind::Req, 0, || Late { gate: Det::gate("late", 1) });
+            let late = Det::alloc(Kind::Req, 0, || Late { gate: Det::wait_queue("late", 1) });
             pointer.rmw(Rmw::Add(late.to_word())).await;
-            ended.poke(Rmw::Add(1));
+            ended.rmw_in_step(Rmw::Add(1));
         }
     });
     spawn(2, "waiter", {
         let (x, pointer, ended) = (x.clone(), pointer.clone(), ended.clone());
         async move {
-            let word = pointer.wait_until(1).await;
+            let word = pointer.wait_event(1).await;
             if let Some(late) = Det::from_word::<Late>(word) {
-                late.gate.wait_until(1).await;
+                late.gate.wait_event(1).await;
             }
             x.store(1, Order::Relaxed).await;
-            ended.poke(Rmw::Add(1));
+            ended.rmw_in_step(Rmw::Add(1));
         }
     });
     spawn(3, "reader", {
         let (x, seen, ended) = (x.clone(), seen.clone(), ended.clone());
         async move {
-            seen.poke(x.load(Order::Relaxed).await);
-            ended.poke(Rmw::Add(1));
+            seen.store_in_step(x.load(Order::Relaxed).await);
+            ended.rmw_in_step(Rmw::Add(1));
         }
     });
-    ended.wait_until(3).await;
-    Outcome(vec![Value::Number(seen.peek().cast_signed())])
+    ended.wait_event(3).await;
+    Outcome(vec![Value::Number(seen.load_in_step().cast_signed())])
 }
 
 #[test]

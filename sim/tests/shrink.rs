@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use ifq_model::revision::{Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::cmd::input::Which;
 use ifq_sim::cmd::shrink::to_shrink;
 use ifq_sim::counterexample::Counterexample;
@@ -191,13 +191,13 @@ fn a_change_that_cannot_be_decided_is_not_taken() {
 }
 
 fn asked(revision: Option<Revision>) -> Which {
-    Which { revision, defects: Vec::new(), without: Vec::new(), mended: false }
+    Which { revision, defects: Vec::new(), without: Vec::new(), fixed: false }
 }
 
 #[test]
 fn a_test_that_holds_is_not_shrunk_and_the_reason_says_where_it_holds() {
     let test = parse("race", &RACE.replace("    t: send 1\n", "")).unwrap();
-    let which = Which { mended: true, ..asked(None) };
+    let which = Which { fixed: true, ..asked(None) };
     let error = to_shrink(&which, &test, STATES, &mut |_| {}).unwrap_err();
     let start = "there is nothing to shrink: every invariant holds on proxy-v1 without ";
     assert!(error.starts_with(start), "{error}");

@@ -1,6 +1,6 @@
 //! What [`ifq_sim::generate`] makes tests from, drawn by proptest.
 
-use ifq_model::scenario::RingSetup;
+use ifq_model::test::RingSetup;
 use ifq_sim::generate::{Shape, Threads, Word};
 use proptest::prelude::*;
 

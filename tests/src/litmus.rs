@@ -104,7 +104,7 @@ pub fn double_free<P: Engine>() {
 
 /// A free in one thread, a wait on a word of the object in another.
 pub fn freed_under_a_waiter<P: Engine>() {
-    let object = P::alloc(Kind::Ctx, 0, || P::gate("ref_comp", 0));
+    let object = P::alloc(Kind::Ctx, 0, || P::wait_queue("ref_comp", 0));
     let completer = object.clone();
     both::<P>(
         move || {
@@ -112,7 +112,7 @@ pub fn freed_under_a_waiter<P: Engine>() {
             P::free(&completer);
         },
         || {
-            block_on(object.wait_until(1));
+            block_on(object.wait_event(1));
         },
     );
 }
@@ -153,7 +153,7 @@ pub fn lock_taken_twice<P: Engine>() {
 /// # Panics
 /// If the waiter goes on too early.
 pub fn gate_wakes<P: Engine>() {
-    let words = Rc::new((P::gate("ref_comp", 0), P::plain("data", 0)));
+    let words = Rc::new((P::wait_queue("ref_comp", 0), P::plain("data", 0)));
     let completer = Rc::clone(&words);
     both::<P>(
         move || {
@@ -161,7 +161,7 @@ pub fn gate_wakes<P: Engine>() {
             block_on(completer.0.rmw(Rmw::Add(1)));
         },
         || {
-            assert_eq!(block_on(words.0.wait_until(1)), 1);
+            assert_eq!(block_on(words.0.wait_event(1)), 1);
             assert_eq!(words.1.get(), 7);
         },
     );

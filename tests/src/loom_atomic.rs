@@ -167,13 +167,13 @@ impl AtomicWord for LoomAtomic {
     }
 
     /// Divergence: loom has no access without a scheduling point, so this is one.
-    fn peek(&self) -> u64 {
+    fn load_in_step(&self) -> u64 {
         self.owner.touch();
         self.load_word(Ordering::Acquire)
     }
 
-    /// Divergence: see [`AtomicWord::peek`] of this type.
-    fn poke(&self, value: u64) {
+    /// Divergence: see [`AtomicWord::load_in_step`] of this type.
+    fn store_in_step(&self, value: u64) {
         self.owner.touch();
         self.store_word(value, Ordering::Release);
     }

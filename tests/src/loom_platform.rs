@@ -198,17 +198,17 @@ impl WaitWord for LoomGate {
         self.change(op)
     }
 
-    fn poke(&self, op: Rmw) -> u64 {
+    fn rmw_in_step(&self, op: Rmw) -> u64 {
         self.change(op)
     }
 
-    async fn wait_until(&self, min: u64) -> u64 {
+    async fn wait_event(&self, min: u64) -> u64 {
         self.wait(min)
     }
 
     /// Divergence: loom knows no timeout. This waits for ever, and loom reports a deadlock where
     /// the value never comes.
-    async fn wait_or_quiesce(&self, min: u64) -> Option<u64> {
+    async fn wait_event_timeout(&self, min: u64) -> Option<u64> {
         Some(self.wait(min))
     }
 }
@@ -217,7 +217,7 @@ impl Platform for Loom {
     type Atomic = LoomAtomic;
     type Plain = LoomPlain;
     type Lock = LoomLock;
-    type Gate = LoomGate;
+    type WaitQueue = LoomGate;
     type Ptr<T: 'static> = Handle<T, LoomLife>;
     type Func = ();
 
@@ -237,7 +237,7 @@ impl Platform for Loom {
         }
     }
 
-    fn gate(label: &'static str, init: u64) -> LoomGate {
+    fn wait_queue(label: &'static str, init: u64) -> LoomGate {
         LoomGate {
             owner: Owner::of_new_word(OBJECTS, label),
             state: Mutex::new(GateState { value: init, waiters: 0 }),

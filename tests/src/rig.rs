@@ -7,9 +7,9 @@ use ifq_model::io_uring::zcrx::register::{ZcrxIfqReg, io_register_zcrx};
 use ifq_model::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
 use ifq_model::kernel::{Kernel, Task};
 use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
-use ifq_model::quirk::Quirks;
+use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::{Revision, Variant};
-use ifq_model::scenario::Source;
+use ifq_model::test::Source;
 use ifq_model::user::mem::{AreaMem, RqMem};
 
 /// A kernel whose ring 0 owns an ifq.
@@ -49,7 +49,7 @@ impl<P: Platform> Rig<P> {
             area: mem.clone(),
             region: rq.clone(),
             number: 0,
-            quirks: Quirks::NONE,
+            modifiers: ArgModifiers::NONE,
         };
         let id = io_register_zcrx(&owner, &reg).await.expect("nothing fails here");
         let ifq = owner.zcrx_ctxs.load(id).await.expect("it is registered");
@@ -73,7 +73,7 @@ impl<P: Platform> Rig<P> {
             let _guard = self.ifq.alloc_lock.lock().await;
             zcrx_get_free_niov(&self.area().await)?
         };
-        niov.pp_ref_count().poke(1);
+        niov.pp_ref_count().store_in_step(1);
         io_zcrx_get_niov_uref(&niov).await;
         Some(niov)
     }

@@ -119,13 +119,13 @@ impl AtomicWord for ShuttleAtomic {
     }
 
     /// Divergence: shuttle has no access without a scheduling point, so this is one.
-    fn peek(&self) -> u64 {
+    fn load_in_step(&self) -> u64 {
         self.owner.touch();
         self.word.load()
     }
 
-    /// Divergence: see [`AtomicWord::peek`] of this type.
-    fn poke(&self, value: u64) {
+    /// Divergence: see [`AtomicWord::load_in_step`] of this type.
+    fn store_in_step(&self, value: u64) {
         self.owner.touch();
         self.word.store(value);
     }
@@ -260,15 +260,15 @@ impl WaitWord for ShuttleGate {
         self.change(op)
     }
 
-    fn poke(&self, op: Rmw) -> u64 {
+    fn rmw_in_step(&self, op: Rmw) -> u64 {
         self.change(op)
     }
 
-    async fn wait_until(&self, min: u64) -> u64 {
+    async fn wait_event(&self, min: u64) -> u64 {
         self.wait(min, false).expect("this wait does not give up")
     }
 
-    async fn wait_or_quiesce(&self, min: u64) -> Option<u64> {
+    async fn wait_event_timeout(&self, min: u64) -> Option<u64> {
         self.wait(min, true)
     }
 }
@@ -277,7 +277,7 @@ impl Platform for Shuttle {
     type Atomic = ShuttleAtomic;
     type Plain = ShuttlePlain;
     type Lock = ShuttleLock;
-    type Gate = ShuttleGate;
+    type WaitQueue = ShuttleGate;
     type Ptr<T: 'static> = Handle<T, ShuttleLife>;
     type Func = ();
 
@@ -302,7 +302,7 @@ impl Platform for Shuttle {
         }
     }
 
-    fn gate(label: &'static str, init: u64) -> ShuttleGate {
+    fn wait_queue(label: &'static str, init: u64) -> ShuttleGate {
         ShuttleGate::new(label, init)
     }
 

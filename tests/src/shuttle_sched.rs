@@ -30,7 +30,7 @@ struct Waiter {
     word: u64,
     label: &'static str,
     min: u64,
-    // The order of threads in which `wait_or_quiesce` gives up; `None`: it never does.
+    // The order of threads in which `wait_event_timeout` gives up; `None`: it never does.
     gives_up: Option<u32>,
     handle: Thread,
     woken: Cell<Option<Wake>>,
@@ -101,7 +101,7 @@ pub(crate) fn spawn(slot: Option<u32>, job: Box<dyn FnOnce()>) {
         let job = STATE.with_borrow_mut(|s| s.jobs[index].take());
         job.expect("each job is started once")();
         STATE.with_borrow_mut(|s| s.running -= 1);
-        settle();
+        wait_quiescent();
     });
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn block(word: u64, label: &'static str, min: u64, may_give_up: bool)
         s.waiters.push(Rc::clone(&waiter));
         s.running -= 1;
     });
-    settle();
+    wait_quiescent();
     loop {
         if let Some(why) = waiter.woken.get() {
             return why;
@@ -150,7 +150,7 @@ fn go_on(waiters: &[Rc<Waiter>], why: Wake) {
 }
 
 // Nothing runs: the first thread that may gives up; without one this is a deadlock.
-fn settle() {
+fn wait_quiescent() {
     let (first, stuck) = STATE.with_borrow_mut(|s| {
         if s.running > 0 {
             return (None, Vec::new());

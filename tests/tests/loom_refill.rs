@@ -78,11 +78,11 @@ impl AtomicWord for Index {
     async fn rmw(&self, op: Rmw, order: Order) -> u64 {
         self.word().rmw(op, order).await
     }
-    fn peek(&self) -> u64 {
-        self.word().peek()
+    fn load_in_step(&self) -> u64 {
+        self.word().load_in_step()
     }
-    fn poke(&self, value: u64) {
-        self.word().poke(value);
+    fn store_in_step(&self, value: u64) {
+        self.word().store_in_step(value);
     }
 }
 

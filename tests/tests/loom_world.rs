@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use ifq_model::quirk::Quirks;
+use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, Source, Step, Test, Thread, Var, VarId, VarKind};
-use ifq_model::world;
+use ifq_model::test::{Op, Source, Step, Test, Thread, Var, VarId, VarKind};
+use ifq_model::run;
 use ifq_tests::block_on::block_on;
 use ifq_tests::loom_model::{loom_bounded, loom_violation};
 use ifq_tests::loom_platform::Loom;
@@ -30,7 +30,7 @@ fn exit_against_close() -> Test {
         source: Source::Nodev,
         buffers: 1,
         entries: 1,
-        quirks: Quirks::NONE,
+        modifiers: ArgModifiers::NONE,
     };
     Test {
         name: "exit-against-close".to_owned(),
@@ -43,7 +43,7 @@ fn exit_against_close() -> Test {
         ],
         setup: vec![
             step(register, Some(IFQ)),
-            step(Op::Export { ring: 0, ifq: IFQ, quirks: Quirks::NONE }, Some(FD)),
+            step(Op::Export { ring: 0, ifq: IFQ, modifiers: ArgModifiers::NONE }, Some(FD)),
         ],
         threads: vec![
             thread("owner", Op::Exit { ring: 0 }),
@@ -55,7 +55,7 @@ fn exit_against_close() -> Test {
 
 fn run(defects: Vec<Defect>) {
     let variant = Variant::with(Revision::Import73, &defects);
-    block_on(world::run::<Loom>(Rc::new(exit_against_close()), variant));
+    block_on(run::run::<Loom>(Rc::new(exit_against_close()), variant));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, Schedule, Test};
+use ifq_model::test::{Op, Schedule, Test};
 use ifq_sim::exec::{RunResult, run_once};
 use ifq_sim::file;
 use ifq_sim::generate::{Threads, concurrent};
@@ -80,14 +80,14 @@ fn passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
 }
 
 fn no_invariant_breaks(revision: Revision) {
-    let variant = Variant::mended(revision);
+    let variant = Variant::fixed(revision);
     let result = TestRunner::new(config(500))
         .run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
     passed(result);
 }
 
 #[test]
-fn random_threads_break_no_invariant_of_proxy_v1_mended() {
+fn random_threads_break_no_invariant_of_proxy_v1_fixed() {
     no_invariant_breaks(Revision::ProxyV1);
 }
 
@@ -97,22 +97,22 @@ fn random_threads_break_no_invariant_of_proxy_fixed() {
 }
 
 #[test]
-fn random_threads_break_no_invariant_of_import_6_19_mended() {
+fn random_threads_break_no_invariant_of_import_6_19_fixed() {
     no_invariant_breaks(Revision::Import619);
 }
 
 #[test]
-fn random_threads_break_no_invariant_of_import_7_0_mended() {
+fn random_threads_break_no_invariant_of_import_7_0_fixed() {
     no_invariant_breaks(Revision::Import70);
 }
 
 #[test]
-fn random_threads_break_no_invariant_of_import_7_1_mended() {
+fn random_threads_break_no_invariant_of_import_7_1_fixed() {
     no_invariant_breaks(Revision::Import71);
 }
 
 #[test]
-fn random_threads_break_no_invariant_of_import_7_2_mended() {
+fn random_threads_break_no_invariant_of_import_7_2_fixed() {
     no_invariant_breaks(Revision::Import72);
 }
 
@@ -138,7 +138,7 @@ fn task_work_that_runs_on_a_dying_ring_is_found() {
 #[test]
 fn a_schedule_repeats_its_run() {
     for revision in Revision::ALL {
-        let variant = Variant::mended(revision);
+        let variant = Variant::fixed(revision);
         let config = Config { failure_persistence: None, ..config(100) };
         let result = TestRunner::new(config).run(&cases(), |(threads, seed)| {
             let test = Rc::new(concurrent(revision, &threads));

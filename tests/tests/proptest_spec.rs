@@ -3,7 +3,7 @@
 //! deterministic executor, under a random order of what goes on in the background; a failure is
 //! shrunk, printed as a test file, and its seed kept in `proptest-regressions`.
 //!
-//! The specification is that of a revision whose own defects are mended, and so is the model.
+//! The specification is that of a revision whose own defects are fixed, and so is the model.
 //! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it run longer and elsewhere.
 
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ use ifq_model::io_uring::{cq, tw};
 use ifq_model::net::{page_pool, sock};
 use ifq_model::prim::xarray;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, Test, VarId, limits};
+use ifq_model::test::{Op, Test, VarId, limits};
 use ifq_model::spec::{self, Answer};
 use ifq_sim::exec::run_once;
 use ifq_sim::file;
@@ -171,7 +171,7 @@ fn the_specification_has_the_bounds_of_the_model() {
 }
 
 fn returns_what_is_specified(revision: Revision) {
-    let variant = Variant::mended(revision);
+    let variant = Variant::fixed(revision);
     let result = TestRunner::new(kept(revision, 1500)).run(&cases(60), |(shape, words, seed)| {
         compare(sequence(revision, &shape, &words), seed, &variant, |_, _| {})
     });
@@ -186,7 +186,7 @@ fn returns_what_is_specified(revision: Revision) {
 }
 
 #[test]
-fn proxy_v1_mended_returns_what_the_specification_says() {
+fn proxy_v1_fixed_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::ProxyV1);
 }
 
@@ -196,22 +196,22 @@ fn proxy_fixed_returns_what_the_specification_says() {
 }
 
 #[test]
-fn import_6_19_mended_returns_what_the_specification_says() {
+fn import_6_19_fixed_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::Import619);
 }
 
 #[test]
-fn import_7_0_mended_returns_what_the_specification_says() {
+fn import_7_0_fixed_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::Import70);
 }
 
 #[test]
-fn import_7_1_mended_returns_what_the_specification_says() {
+fn import_7_1_fixed_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::Import71);
 }
 
 #[test]
-fn import_7_2_mended_returns_what_the_specification_says() {
+fn import_7_2_fixed_returns_what_the_specification_says() {
     returns_what_is_specified(Revision::Import72);
 }
 
@@ -245,7 +245,7 @@ fn a_ring_has_so_many_ids_and_no_more() {
         let answer = spec::run(&test, revision).expect("it has no threads");
         let refused = answer.results.iter().filter(|(_, result)| *result == -EBUSY);
         assert_eq!(refused.count(), 2, "{revision}: {answer:?}");
-        let compared = compare(test, 1, &Variant::mended(revision), |_, _| {});
+        let compared = compare(test, 1, &Variant::fixed(revision), |_, _| {});
         compared.unwrap_or_else(|error| panic!("{error}"));
     }
 }

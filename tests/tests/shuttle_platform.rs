@@ -94,20 +94,20 @@ fn pointers_survive_words() {
 #[test]
 fn a_wait_for_what_never_comes_is_i4() {
     breaks("deadlock", "I4: deadlock: threads wait for [\"ref_comp\"]", || {
-        block_on(Shuttle::gate("ref_comp", 0).wait_until(1));
+        block_on(Shuttle::wait_queue("ref_comp", 0).wait_event(1));
     });
 }
 
 #[test]
 fn a_timeout_fires_only_when_nothing_else_can_run() {
     campaign().run("timeout", || {
-        let gate = std::rc::Rc::new(Shuttle::gate("events", 0));
+        let gate = std::rc::Rc::new(Shuttle::wait_queue("events", 0));
         let other = std::rc::Rc::clone(&gate);
         let completer = Shuttle::spawn(move || {
             block_on(other.rmw(Rmw::Add(1)));
         });
-        assert_eq!(block_on(gate.wait_or_quiesce(1)), Some(1), "the completion was still to come");
-        assert_eq!(block_on(gate.wait_or_quiesce(2)), None, "nothing can come any more");
+        assert_eq!(block_on(gate.wait_event_timeout(1)), Some(1), "the completion was still to come");
+        assert_eq!(block_on(gate.wait_event_timeout(2)), None, "nothing can come any more");
         Shuttle::join(completer);
     });
 }
@@ -115,13 +115,13 @@ fn a_timeout_fires_only_when_nothing_else_can_run() {
 #[test]
 fn timeouts_fire_in_the_order_of_threads() {
     campaign().run("timeouts", || {
-        let gates = std::rc::Rc::new((Shuttle::gate("first", 0), Shuttle::gate("second", 0)));
+        let gates = std::rc::Rc::new((Shuttle::wait_queue("first", 0), Shuttle::wait_queue("second", 0)));
         let theirs = std::rc::Rc::clone(&gates);
         // The later thread is completed by the earlier one, once that has given up.
         let later = Shuttle::spawn(move || {
-            assert_eq!(block_on(theirs.1.wait_or_quiesce(1)), Some(1));
+            assert_eq!(block_on(theirs.1.wait_event_timeout(1)), Some(1));
         });
-        assert_eq!(block_on(gates.0.wait_or_quiesce(1)), None);
+        assert_eq!(block_on(gates.0.wait_event_timeout(1)), None);
         block_on(gates.1.rmw(Rmw::Add(1)));
         Shuttle::join(later);
     });

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::outcome::Outcome;
-use ifq_model::quirk::Quirks;
+use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
-use ifq_model::world;
+use ifq_model::test::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
+use ifq_model::run;
 use ifq_tests::block_on::block_on;
 use ifq_tests::shuttle_model::{Campaign, Strategy};
 use ifq_tests::shuttle_platform::Shuttle;
@@ -64,7 +64,7 @@ impl Script {
 }
 
 fn register(source: Source, buffers: u32) -> Op {
-    Op::Register { ring: 0, source, buffers, entries: buffers, quirks: Quirks::NONE }
+    Op::Register { ring: 0, source, buffers, entries: buffers, modifiers: ArgModifiers::NONE }
 }
 
 /// Two rings receive from one ifq, each from its own connection, and give the buffers back.
@@ -72,16 +72,16 @@ fn shared_traffic(source: Source, queues: u32) -> Test {
     let queue = (queues > 0).then_some(0);
     let mut script = Script::new("shared-traffic", &["a", "b"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
-    let fd = script.setup(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     script.thread("owner", |run| {
-        run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, quirks: Quirks::NONE });
+        run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, modifiers: ArgModifiers::NONE });
         let cqe = run(Op::Wait { ring: 0 });
         run(Op::Return { cqe, ifq: owned, locked: true });
-        run(Op::Flush { ring: 0, ifq: owned, quirks: Quirks::NONE });
+        run(Op::Flush { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     });
     script.thread("importer", |run| {
-        let ifq = run(Op::Import { ring: 1, fd, quirks: Quirks::NONE });
-        run(Op::Recv { ring: 1, ifq, socket: 1, len: 0, quirks: Quirks::NONE });
+        let ifq = run(Op::Import { ring: 1, fd, modifiers: ArgModifiers::NONE });
+        run(Op::Recv { ring: 1, ifq, socket: 1, len: 0, modifiers: ArgModifiers::NONE });
         let cqe = run(Op::Wait { ring: 1 });
         run(Op::Return { cqe, ifq, locked: true });
         let cqe = run(Op::Wait { ring: 1 });
@@ -107,15 +107,15 @@ fn owner_leaves(source: Source, queues: u32) -> Test {
     let queue = (queues > 0).then_some(0);
     let mut script = Script::new("owner-leaves", &["a", "b", "c"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
-    let fd = script.setup(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
-    script.setup(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, quirks: Quirks::NONE });
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
+    script.setup(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, modifiers: ArgModifiers::NONE });
     script.thread("owner", |run| {
         run(Op::Exit { ring: 0 });
     });
     for ring in [1, 2] {
         script.thread(["", "first", "second"][usize::from(ring)], |run| {
-            let ifq = run(Op::Import { ring, fd, quirks: Quirks::NONE });
-            run(Op::Recv { ring, ifq, socket: 1, len: 0, quirks: Quirks::NONE });
+            let ifq = run(Op::Import { ring, fd, modifiers: ArgModifiers::NONE });
+            run(Op::Recv { ring, ifq, socket: 1, len: 0, modifiers: ArgModifiers::NONE });
             let cqe = run(Op::Wait { ring });
             run(Op::Return { cqe, ifq, locked: true });
             run(Op::Exit { ring });
@@ -135,21 +135,21 @@ fn owner_leaves(source: Source, queues: u32) -> Test {
 fn sharing_churn() -> Test {
     let mut script = Script::new("sharing-churn", &["a", "b", "c"], &[], 0);
     let owned = script.setup(register(Source::Nodev, 2));
-    let fd = script.setup(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
+    let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     script.thread("owner", |run| {
-        run(Op::Export { ring: 0, ifq: owned, quirks: Quirks::NONE });
+        run(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
         run(Op::Exit { ring: 0 });
     });
     script.thread("chain", |run| {
-        let ifq = run(Op::Import { ring: 1, fd, quirks: Quirks::NONE });
-        let again = run(Op::Export { ring: 1, ifq, quirks: Quirks::NONE });
-        run(Op::Import { ring: 1, fd: again, quirks: Quirks::NONE });
+        let ifq = run(Op::Import { ring: 1, fd, modifiers: ArgModifiers::NONE });
+        let again = run(Op::Export { ring: 1, ifq, modifiers: ArgModifiers::NONE });
+        run(Op::Import { ring: 1, fd: again, modifiers: ArgModifiers::NONE });
         run(Op::Close { fd: again });
         run(Op::Exit { ring: 1 });
     });
     script.thread("third", |run| {
-        run(Op::Import { ring: 2, fd, quirks: Quirks::NONE });
-        run(Op::Import { ring: 2, fd, quirks: Quirks::NONE });
+        run(Op::Import { ring: 2, fd, modifiers: ArgModifiers::NONE });
+        run(Op::Import { ring: 2, fd, modifiers: ArgModifiers::NONE });
         run(Op::Exit { ring: 2 });
     });
     script.thread("closer", |run| {
@@ -164,7 +164,7 @@ fn body(test: Test, defects: Vec<Defect>) -> (impl Fn() + Send + Sync + 'static,
     let seen = Arc::clone(&outcomes);
     let variant = Variant::with(Revision::Import73, &defects);
     let run = move || {
-        let outcome = block_on(world::run::<Shuttle>(Rc::new(test.clone()), variant.clone()));
+        let outcome = block_on(run::run::<Shuttle>(Rc::new(test.clone()), variant.clone()));
         seen.lock().expect("no panic holds it").insert(outcome);
     };
     (run, outcomes)

@@ -139,7 +139,7 @@ impl<P: Platform> Cq<P> {
     /// new (`submit_state.cq_flush`); only the holder of `uring_lock` writes the tail.
     pub async fn commit(&self) {
         let tail = self.cached_cq_tail.get();
-        if tail != self.tail.peek() {
+        if tail != self.tail.load_in_step() {
             self.tail.store(tail, Order::Release).await;
         }
     }
@@ -155,7 +155,7 @@ impl<P: Platform> Cq<P> {
     /// Divergence from Linux: the entry is cleared. Nobody reads it before it is written, and states that
     /// differ in nothing else are the same.
     pub async fn take(&self) -> Option<Cqe> {
-        let head = self.head.peek();
+        let head = self.head.load_in_step();
         if self.tail.load(Order::Acquire).await == head {
             return None;
         }

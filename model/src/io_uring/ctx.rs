@@ -60,7 +60,7 @@ pub struct IoRingCtx<P: Platform> {
     pub refs: PercpuRef<P>,
     /// Something to do for a waiter: [`EVENT_WORK`] for each entry of the work list, and
     /// [`EVENT_REF_COMP`].
-    pub events: P::Gate,
+    pub events: P::WaitQueue,
     /// The ifqs by id.
     pub zcrx_ctxs: XArray<P, Ifq<P>>,
     /// Local task work.
@@ -110,7 +110,7 @@ pub fn io_uring_setup<P: Platform>(
         uring_lock: P::lock("uring_lock"),
         mmap_lock: P::lock("mmap_lock"),
         refs: PercpuRef::new("refs"),
-        events: P::gate("events", 0),
+        events: P::wait_queue("events", 0),
         zcrx_ctxs: XArray::new("zcrx_ctxs"),
         work_list: WorkList::new(),
         cancel_table: words("cancel_table"),
@@ -186,7 +186,7 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
             wait_or_poll(ctx, &mut polled).await
         } else {
             check_queues_closed(ctx).await;
-            ctx.events.wait_until(EVENT_WORK).await
+            ctx.events.wait_event(EVENT_WORK).await
         };
         if seen >= EVENT_REF_COMP {
             break;
@@ -200,16 +200,16 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 /// is not gone round again.
 async fn wait_or_poll<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, polled: &mut bool) -> u64 {
     if !*polled {
-        let seen = ctx.events.wait_or_quiesce(EVENT_WORK).await;
+        let seen = ctx.events.wait_event_timeout(EVENT_WORK).await;
         *polled = seen.is_none();
         return seen.unwrap_or(0);
     }
     *polled = false;
-    if let Some(seen) = ctx.events.wait_or_quiesce(EVENT_WORK).await {
+    if let Some(seen) = ctx.events.wait_event_timeout(EVENT_WORK).await {
         return seen;
     }
     check_stuck(ctx).await;
-    ctx.events.wait_until(EVENT_WORK).await
+    ctx.events.wait_event(EVENT_WORK).await
 }
 
 /// I5: a queue that only this ring uses is closed before the ring waits for its requests.

@@ -6,7 +6,7 @@ use crate::io_uring::submit::{Req, Sqe};
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::recv::{RecvResult, io_zcrx_recv};
 use crate::platform::{PlainWord, Platform, Ptr};
-use crate::quirk::Quirk;
+use crate::test::arg_modifier::ArgModifier;
 
 /// What an issue asks its caller to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +29,14 @@ pub async fn io_recvzc_prep<P: Platform>(
     sqe: &Sqe<P>,
 ) -> Result<Ptr<P, Ifq<P>>, i64> {
     let _func = P::func("io_recvzc_prep");
-    if sqe.quirks.has(Quirk::Addr) {
+    if sqe.modifiers.has(ArgModifier::Addr) {
         return Err(-EINVAL);
     }
     let id = u32::try_from(sqe.zcrx_ifq_idx).map_err(|_| -EINVAL)?;
     let ifq = ctx.zcrx_ctxs.load(id).await.ok_or(-EINVAL)?;
     // One hop: the source of a proxy is no proxy.
     let ifq = ifq.proxy.clone().unwrap_or(ifq);
-    if sqe.quirks.has(Quirk::MsgFlags) || sqe.quirks.has(Quirk::Oneshot) {
+    if sqe.modifiers.has(ArgModifier::MsgFlags) || sqe.modifiers.has(ArgModifier::Oneshot) {
         return Err(-EINVAL);
     }
     Ok(ifq)

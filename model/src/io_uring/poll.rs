@@ -144,7 +144,7 @@ pub async fn io_poll_task_func<P: Platform>(
 pub fn check_stalled<P: Platform>(ctx: &IoRingCtx<P>) {
     for slot in &ctx.cancel_table {
         if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get())
-            && req.poll_refs.peek() == 0
+            && req.poll_refs.load_in_step() == 0
             && req.sock.has_data()
         {
             P::violation(

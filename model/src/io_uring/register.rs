@@ -11,8 +11,8 @@ use crate::io_uring::zcrx::rq::zcrx_flush_rq;
 use crate::io_uring::zcrx::share::zcrx_export;
 use crate::kernel::{Kernel, Task};
 use crate::platform::{Platform, Ptr, RawLock};
-use crate::quirk::{Quirk, Quirks};
-use crate::scenario::Event;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
+use crate::test::Event;
 use crate::uaccess::copy_from_user;
 
 /// Opcode and argument.
@@ -30,7 +30,7 @@ pub enum Register<'a, P: Platform> {
         /// `op`.
         op: ZcrxCtrl<'a, P>,
         /// What is unusual about the argument.
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     },
 }
 
@@ -84,8 +84,8 @@ async fn __io_uring_register<'a, P: Platform>(
     match arg {
         Register::ZcrxIfq(reg) => io_register_zcrx(ctx, reg).await.map(i64::from),
         Register::SharedIfq(reg) => io_register_zcrx_shared(ctx, reg, guard).await.map(i64::from),
-        Register::ZcrxCtrl { zcrx_id, op, quirks } => {
-            io_zcrx_ctrl(ctx, *zcrx_id, op, *quirks).await
+        Register::ZcrxCtrl { zcrx_id, op, modifiers } => {
+            io_zcrx_ctrl(ctx, *zcrx_id, op, *modifiers).await
         }
     }
 }
@@ -100,28 +100,28 @@ async fn io_zcrx_ctrl<P: Platform>(
     ctx: &IoRingCtx<P>,
     zcrx_id: i64,
     op: &ZcrxCtrl<'_, P>,
-    quirks: Quirks,
+    modifiers: ArgModifiers,
 ) -> Result<i64, i64> {
     let _func = P::func("io_zcrx_ctrl");
-    if quirks.has(Quirk::NrArgs) {
+    if modifiers.has(ArgModifier::NrArgs) {
         return Err(-EINVAL);
     }
-    copy_from_user::<P>(!quirks.has(Quirk::ArgFault))?;
-    if quirks.has(Quirk::Resv) {
+    copy_from_user::<P>(!modifiers.has(ArgModifier::ArgFault))?;
+    if modifiers.has(ArgModifier::Resv) {
         return Err(-EFAULT);
     }
     let id = u32::try_from(zcrx_id).map_err(|_| -ENXIO)?;
     let ifq = ctx.zcrx_ctxs.load(id).await.ok_or(-ENXIO)?;
     let revision = ctx.kernel.variant.revision;
     match op {
-        ZcrxCtrl::FlushRq | ZcrxCtrl::Export(_) if quirks.has(Quirk::OpResv) => Err(-EINVAL),
+        ZcrxCtrl::FlushRq | ZcrxCtrl::Export(_) if modifiers.has(ArgModifier::OpResv) => Err(-EINVAL),
         ZcrxCtrl::FlushRq => {
             zcrx_flush_rq(&ifq).await;
             Ok(0)
         }
         ZcrxCtrl::Export(zcrx_fd) => zcrx_export(&ifq, Some(*zcrx_fd)).await.map(|fd| fd as i64),
         ZcrxCtrl::ArmEvent(event) if revision.has_events() => {
-            zcrx_arm_notif(&ifq, *event, quirks).await.map(|()| 0)
+            zcrx_arm_notif(&ifq, *event, modifiers).await.map(|()| 0)
         }
         ZcrxCtrl::AddArea(reg) if revision.has_add_area() => {
             zcrx_ctrl_add_area(&ifq, reg).await.map(|()| 0)

@@ -12,7 +12,7 @@ use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
 use crate::net::sock::{Sock, sock_fput};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, WaitWord};
-use crate::quirk::Quirks;
+use crate::test::arg_modifier::ArgModifiers;
 
 /// A submission: `IORING_OP_RECV_ZC`, multishot.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Sqe<P: Platform> {
     /// Bytes after which the request ends; 0: none.
     pub len: u32,
     /// What is unusual about it.
-    pub quirks: Quirks,
+    pub modifiers: ArgModifiers,
 }
 
 /// `struct io_kiocb` with `struct io_recvzc`.
@@ -201,7 +201,7 @@ async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, 
         if ctx.cq.events().await > 0 {
             continue;
         }
-        if ctx.events.wait_or_quiesce(EVENT_WORK).await.is_none() {
+        if ctx.events.wait_event_timeout(EVENT_WORK).await.is_none() {
             check_stalled(ctx);
             return Err(-ETIME);
         }

@@ -81,7 +81,7 @@ async fn push<P: Platform>(ctx: &IoRingCtx<P>, entry: u64) {
     }
     list.slot(tail).set(entry);
     list.tail.set(tail + 1);
-    ctx.events.poke(Rmw::Add(EVENT_WORK));
+    ctx.events.rmw_in_step(Rmw::Add(EVENT_WORK));
 }
 
 async fn pop<P: Platform>(ctx: &IoRingCtx<P>) -> Option<u64> {
@@ -92,7 +92,7 @@ async fn pop<P: Platform>(ctx: &IoRingCtx<P>) -> Option<u64> {
         return None;
     }
     list.head.set(head + 1);
-    ctx.events.poke(Rmw::Sub(EVENT_WORK));
+    ctx.events.rmw_in_step(Rmw::Sub(EVENT_WORK));
     Some(list.slot(head).get())
 }
 

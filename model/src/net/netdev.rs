@@ -6,7 +6,7 @@ use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::area::NiovRef;
 use crate::io_uring::zcrx::pp::io_pp_uninstall;
-use crate::kernel::WorkCount;
+use crate::kernel::WorkCounter;
 use crate::net::page_pool::{
     PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy,
 };
@@ -37,7 +37,7 @@ pub struct Netdev<P: Platform> {
     /// `NETREG_REGISTERED`. Under the netdev lock.
     registered: P::Plain,
     /// References: taken and given back.
-    refs: WorkCount<P>,
+    refs: WorkCounter<P>,
     queues: Vec<Rxq<P>>,
 }
 
@@ -49,7 +49,7 @@ pub fn netdev_alloc<P: Platform>(queues: u32) -> Ptr<P, Netdev<P>> {
         lock: P::lock("netdev_lock"),
         up: P::plain("up", 1),
         registered: P::plain("reg_state", 1),
-        refs: WorkCount::new(),
+        refs: WorkCounter::new(),
         queues: (0..queues)
             .map(|_| Rxq {
                 mp_priv: P::plain("mp_priv", 0),

@@ -33,7 +33,7 @@ pub struct PagePool<P: Platform> {
     /// `pages_state_hold_cnt`, in NAPI context only.
     pub hold_cnt: P::Plain,
     /// `pages_state_release_cnt`.
-    release_cnt: P::Gate,
+    release_cnt: P::WaitQueue,
 }
 
 impl<P: Platform> std::fmt::Debug for PagePool<P> {
@@ -55,7 +55,7 @@ pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PageP
         ring_count: P::plain("pp.ring.count", 0),
         destroyed: P::plain("pp.destroyed", 0),
         hold_cnt: P::plain("hold_cnt", 0),
-        release_cnt: P::gate("release_cnt", 0),
+        release_cnt: P::wait_queue("release_cnt", 0),
     });
     io_pp_zc_init(&pp).await;
     pp
@@ -175,7 +175,7 @@ async fn page_pool_scrub<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 /// Divergence from Linux: it looks every second; here it waits until all buffers are back.
 pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("page_pool_release_retry");
-    pp.release_cnt.wait_until(pp.hold_cnt.get()).await;
+    pp.release_cnt.wait_event(pp.hold_cnt.get()).await;
     __page_pool_destroy(pp).await;
 }
 

@@ -142,7 +142,7 @@ impl<P: Platform> Sock<P> {
 
     /// Consumes `used` bytes of the first fragment; `tcp_eat_recv_skb` when it is used up.
     pub async fn eat(&self, frag: &Frag<P>, offset: u32, used: u32) {
-        self.readable.poke(self.readable.peek() - u64::from(used));
+        self.readable.store_in_step(self.readable.load_in_step() - u64::from(used));
         if offset + used < frag.len {
             self.offset.set(u64::from(offset + used));
             return;
@@ -168,20 +168,20 @@ impl<P: Platform> Sock<P> {
         slot.niov.set(niov.map_or(0, NiovRef::to_word));
         self.tail.set(tail + 1);
         self.write_seq.set(seq + u64::from(len));
-        self.readable.poke(self.readable.peek() + u64::from(len));
+        self.readable.store_in_step(self.readable.load_in_step() + u64::from(len));
         seq
     }
 
     /// `sk_shutdown & RCV_SHUTDOWN`. Under `sk_lock`.
     #[must_use]
     pub fn shut_down(&self) -> bool {
-        self.readable.peek() & SHUTDOWN != 0
+        self.readable.load_in_step() & SHUTDOWN != 0
     }
 
     /// Whether bytes wait. Only while nothing else runs.
     #[must_use]
     pub fn has_data(&self) -> bool {
-        self.readable.peek() & !SHUTDOWN != 0
+        self.readable.load_in_step() & !SHUTDOWN != 0
     }
 
     /// `sk_data_ready`: wakes the requests that wait, the newest first.
@@ -288,7 +288,7 @@ pub async fn tcp_fin<P: Platform>(kernel: &Kernel<P>, sock: &Ptr<P, Sock<P>>) ->
         napi_receive_empty(netdev, queue).await?;
     }
     let _guard = sock.sk_lock.lock().await;
-    sock.readable.poke(sock.readable.peek() | SHUTDOWN);
+    sock.readable.store_in_step(sock.readable.load_in_step() | SHUTDOWN);
     sock.data_ready(POLLIN | POLLRDHUP).await;
     Ok(())
 }

@@ -27,7 +27,7 @@ impl<P: Platform> Refcount<P> {
 
     /// `refcount_inc`: relaxed, the caller holds a reference already.
     pub async fn inc(&self) {
-        if self.word.rmw_upto(Rmw::Add(1), Order::Relaxed, 1).await == 0 {
+        if self.word.rmw_capped(Rmw::Add(1), Order::Relaxed, 1).await == 0 {
             P::violation(
                 Invariant::I2,
                 format_args!("refcount_t: addition on 0; use-after-free: {}", self.name),
@@ -37,7 +37,7 @@ impl<P: Platform> Refcount<P> {
 
     /// `refcount_dec`: the caller knows that it is not the last one.
     pub async fn dec(&self) {
-        if self.word.rmw_upto(Rmw::Sub(1), Order::Release, 2).await <= 1 {
+        if self.word.rmw_capped(Rmw::Sub(1), Order::Release, 2).await <= 1 {
             P::violation(
                 Invariant::I2,
                 format_args!("refcount_t: decrement hit 0; leaking memory: {}", self.name),
@@ -47,12 +47,12 @@ impl<P: Platform> Refcount<P> {
 
     /// `refcount_inc_not_zero`: whether a reference was taken.
     pub async fn inc_not_zero(&self) -> bool {
-        self.word.rmw_upto(Rmw::AddUnless { add: 1, unless: 0 }, Order::Relaxed, 1).await != 0
+        self.word.rmw_capped(Rmw::AddUnless { add: 1, unless: 0 }, Order::Relaxed, 1).await != 0
     }
 
     /// `refcount_dec_and_test`: release, and acquire for the one who gets `true`.
     pub async fn dec_and_test(&self) -> bool {
-        match self.word.rmw_upto(Rmw::Sub(1), Order::Release, 2).await {
+        match self.word.rmw_capped(Rmw::Sub(1), Order::Release, 2).await {
             0 => {
                 P::violation(
                     Invariant::I2,
@@ -62,7 +62,7 @@ impl<P: Platform> Refcount<P> {
             }
             1 => {
                 // smp_acquire__after_ctrl_dep(): pairs with the releases of the earlier puts.
-                self.word.peek();
+                self.word.load_in_step();
                 true
             }
             _ => false,

@@ -50,8 +50,8 @@ impl<P: Platform, T: 'static> XArray<P, T> {
         }
         let _guard = self.xa_lock.lock().await;
         for (id, slot) in (0u32..).zip(&self.slots) {
-            if slot.peek() == 0 {
-                slot.poke(TAKEN);
+            if slot.load_in_step() == 0 {
+                slot.store_in_step(TAKEN);
                 return Ok(id);
             }
         }
@@ -67,7 +67,7 @@ impl<P: Platform, T: 'static> XArray<P, T> {
             return Err(-ENOMEM);
         }
         let _guard = self.xa_lock.lock().await;
-        self.slots[id as usize].poke(TAKEN | ptr.to_word() << PTR_SHIFT);
+        self.slots[id as usize].store_in_step(TAKEN | ptr.to_word() << PTR_SHIFT);
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     /// `xa_erase`.
     pub async fn erase(&self, id: u32) {
         let _guard = self.xa_lock.lock().await;
-        self.slots[id as usize].poke(0);
+        self.slots[id as usize].store_in_step(0);
     }
 
     /// `xa_find(…, XA_PRESENT)`: the first id from `from` on that holds a pointer. The caller has
@@ -90,13 +90,13 @@ impl<P: Platform, T: 'static> XArray<P, T> {
         (0u32..)
             .zip(&self.slots)
             .skip(from as usize)
-            .find_map(|(id, slot)| Some((id, Self::pointer(slot.peek())?)))
+            .find_map(|(id, slot)| Some((id, Self::pointer(slot.load_in_step())?)))
     }
 
     /// `xa_get_mark(…, XA_MARK_1)`. The caller holds the lock under which entries are written.
     #[must_use]
     pub fn get_mark(&self, id: u32) -> bool {
-        self.slots[id as usize].peek() & MARK != 0
+        self.slots[id as usize].load_in_step() & MARK != 0
     }
 
     /// `xa_set_mark(…, XA_MARK_1)`.

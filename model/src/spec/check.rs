@@ -3,15 +3,15 @@
 
 use super::Spec;
 use crate::errno::{EBADF, EFAULT, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, EPERM, ERANGE};
-use crate::quirk::Quirk::{
+use crate::test::arg_modifier::ArgModifier::{
     AreaDmabufFd, AreaFault, AreaFlags, AreaNull, AreaPtr, AreaResv, AreaToken, AreaUnaligned,
     ArgFault, EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events, Flags,
     NoCap, NoDevice, NodevIdx, NrArgs, OpResv, RegionFault, RegionPtr, Resv, RqEntries, RxBufBig,
     RxBufLen, Rxq, RxqMinusOne, ZcrxId,
 };
-use crate::quirk::{Quirk, Quirks};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::Revision;
-use crate::scenario::{RingId, RingSetup, Source};
+use crate::test::{RingId, RingSetup, Source};
 
 /// `IO_RQ_MAX_ENTRIES`.
 pub const MAX_ENTRIES: u32 = 32768;
@@ -21,27 +21,27 @@ fn refuse(checks: &[(bool, i64)]) -> Result<(), i64> {
     checks.iter().find(|(fails, _)| *fails).map_or(Ok(()), |(_, errno)| Err(-errno))
 }
 
-fn any(quirks: Quirks, of: &[Quirk]) -> bool {
-    of.iter().any(|quirk| quirks.has(*quirk))
+fn any(modifiers: ArgModifiers, of: &[ArgModifier]) -> bool {
+    of.iter().any(|modifier| modifiers.has(*modifier))
 }
 
 /// Fields of the structure that must be zero because the revision gives them no meaning.
-fn reserved(revision: Revision, quirks: Quirks) -> bool {
+fn reserved(revision: Revision, modifiers: ArgModifiers) -> bool {
     let events = [Events, EventFault, EventType, EventFlags, EventStats, EventResv, EventDesc];
-    any(quirks, &[Resv, ZcrxId])
-        || !revision.has_events() && any(quirks, &events)
-        || !revision.has_rx_buf_len() && any(quirks, &[RxBufLen, RxBufBig])
+    any(modifiers, &[Resv, ZcrxId])
+        || !revision.has_events() && any(modifiers, &events)
+        || !revision.has_rx_buf_len() && any(modifiers, &[RxBufLen, RxBufBig])
 }
 
 impl Spec {
     /// What all forms of `IORING_REGISTER_ZCRX_IFQ` check first.
-    fn check_caller(&self, ring: RingId, quirks: Quirks) -> Result<(), i64> {
+    fn check_caller(&self, ring: RingId, modifiers: ArgModifiers) -> Result<(), i64> {
         let setup = |setup| self.setups.contains(&(ring, setup));
         refuse(&[
             (!self.ring_open(ring), EBADF),
-            (quirks.has(NoCap), EPERM),
+            (modifiers.has(NoCap), EPERM),
             (setup(RingSetup::NoDefer) || setup(RingSetup::NoCqe32), EINVAL),
-            (quirks.has(ArgFault), EFAULT),
+            (modifiers.has(ArgFault), EFAULT),
         ])
     }
 
@@ -51,12 +51,12 @@ impl Spec {
         ring: RingId,
         source: Source,
         entries: u32,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Result<(), i64> {
-        self.check_caller(ring, quirks)?;
-        let (revision, has) = (self.revision, |quirk| quirks.has(quirk));
+        self.check_caller(ring, modifiers)?;
+        let (revision, has) = (self.revision, |modifier| modifiers.has(modifier));
         let nodev = source == Source::Nodev;
-        let reserved = reserved(revision, quirks);
+        let reserved = reserved(revision, modifiers);
         let flags = has(Flags) || (nodev || has(NodevIdx)) && !revision.has_nodev();
         let clamp = self.setups.contains(&(ring, RingSetup::Clamp));
         // 6.18 reads the region's description before it looks at any field.
@@ -69,76 +69,76 @@ impl Spec {
             (before_region, EINVAL),
             (has(RegionFault), EFAULT),
             (reserved || flags || has(RxqMinusOne) || entries == 0, EINVAL),
-            (has(NodevIdx) || nodev && any(quirks, &[Rxq, NoDevice]), EINVAL),
+            (has(NodevIdx) || nodev && any(modifiers, &[Rxq, NoDevice]), EINVAL),
             (entries > MAX_ENTRIES && !clamp, EINVAL),
             (has(AreaFault), EFAULT),
             (has(AreaToken) && revision.has_add_area(), EINVAL),
             (has(EventFault), EFAULT),
-            (any(quirks, &[EventType, EventFlags, EventStats, EventResv]), EINVAL),
+            (any(modifiers, &[EventType, EventFlags, EventStats, EventResv]), EINVAL),
         ])
     }
 
     /// The device and the area of a registration (`zcrx_register_netdev`, `io_zcrx_create_area`),
     /// up to the queue.
-    pub(super) fn check_memory(&self, source: Source, quirks: Quirks) -> Result<(), i64> {
+    pub(super) fn check_memory(&self, source: Source, modifiers: ArgModifiers) -> Result<(), i64> {
         let nodev = source == Source::Nodev;
-        let no_device = self.queues.is_empty() || self.device_gone || quirks.has(NoDevice);
+        let no_device = self.queues.is_empty() || self.device_gone || modifiers.has(NoDevice);
         refuse(&[
             (!nodev && no_device, ENODEV),
-            (quirks.has(RxBufLen), EINVAL),
-            (quirks.has(RxBufBig) && nodev, EOPNOTSUPP),
+            (modifiers.has(RxBufLen), EINVAL),
+            (modifiers.has(RxBufBig) && nodev, EOPNOTSUPP),
         ])?;
-        check_area(quirks)?;
+        check_area(modifiers)?;
         // No two pages of an area are neighbours.
-        refuse(&[(quirks.has(RxBufBig), ERANGE)])
+        refuse(&[(modifiers.has(RxBufBig), ERANGE)])
     }
 
     /// `import_zcrx` before it looks at the descriptor.
-    pub(super) fn check_import(&self, ring: RingId, quirks: Quirks) -> Result<(), i64> {
-        self.check_caller(ring, quirks)?;
+    pub(super) fn check_import(&self, ring: RingId, modifiers: ArgModifiers) -> Result<(), i64> {
+        self.check_caller(ring, modifiers)?;
         let fields = [Flags, Rxq, RqEntries, AreaPtr, RegionPtr, EventDesc];
-        refuse(&[(reserved(self.revision, quirks) || any(quirks, &fields), EINVAL)])
+        refuse(&[(reserved(self.revision, modifiers) || any(modifiers, &fields), EINVAL)])
     }
 
     /// `io_clone_zcrx_ifq` before it looks at the descriptor.
-    pub(super) fn check_clone(&self, ring: RingId, quirks: Quirks) -> Result<(), i64> {
-        self.check_caller(ring, quirks)?;
+    pub(super) fn check_clone(&self, ring: RingId, modifiers: ArgModifiers) -> Result<(), i64> {
+        self.check_caller(ring, modifiers)?;
         let fields = [Flags, RqEntries, AreaPtr, RegionPtr];
-        refuse(&[(reserved(self.revision, quirks) || any(quirks, &fields), EINVAL)])
+        refuse(&[(reserved(self.revision, modifiers) || any(modifiers, &fields), EINVAL)])
     }
 
     /// `io_zcrx_ctrl` up to the id. Where there is no such operation of `io_uring_register`, not
     /// even the descriptor is looked at.
-    pub(super) fn check_ctrl(&self, ring: RingId, id: i64, quirks: Quirks) -> Result<(), i64> {
+    pub(super) fn check_ctrl(&self, ring: RingId, id: i64, modifiers: ArgModifiers) -> Result<(), i64> {
         refuse(&[
             (!self.revision.has_ctrl(), EINVAL),
             (!self.ring_open(ring), EBADF),
-            (quirks.has(NrArgs), EINVAL),
-            (quirks.has(ArgFault) || quirks.has(Resv), EFAULT),
+            (modifiers.has(NrArgs), EINVAL),
+            (modifiers.has(ArgFault) || modifiers.has(Resv), EFAULT),
             (self.rings[usize::from(ring)].lookup(id).is_none(), ENXIO),
         ])
     }
 
     /// `zcrx_flush_rq` and `zcrx_export`.
-    pub(super) fn check_op(quirks: Quirks) -> Result<(), i64> {
-        refuse(&[(quirks.has(OpResv), EINVAL)])
+    pub(super) fn check_op(modifiers: ArgModifiers) -> Result<(), i64> {
+        refuse(&[(modifiers.has(OpResv), EINVAL)])
     }
 
     /// `zcrx_ctrl_add_area` up to the limit on areas. `lost`: the ifq's device is gone.
-    pub(super) fn check_add_area(&self, lost: bool, quirks: Quirks) -> Result<(), i64> {
+    pub(super) fn check_add_area(&self, lost: bool, modifiers: ArgModifiers) -> Result<(), i64> {
         refuse(&[
             (!self.revision.has_add_area(), EOPNOTSUPP),
-            (quirks.has(AreaFault), EFAULT),
-            (any(quirks, &[OpResv, AreaToken]), EINVAL),
+            (modifiers.has(AreaFault), EFAULT),
+            (any(modifiers, &[OpResv, AreaToken]), EINVAL),
             (lost, EFAULT),
         ])?;
-        check_area(quirks)
+        check_area(modifiers)
     }
 }
 
 /// `io_import_area`, `io_import_umem`.
-fn check_area(quirks: Quirks) -> Result<(), i64> {
+fn check_area(modifiers: ArgModifiers) -> Result<(), i64> {
     let fields = [AreaFlags, AreaToken, AreaResv, AreaDmabufFd];
-    let null = quirks.has(AreaNull);
-    refuse(&[(any(quirks, &fields), EINVAL), (null, EFAULT), (quirks.has(AreaUnaligned), EINVAL)])
+    let null = modifiers.has(AreaNull);
+    refuse(&[(any(modifiers, &fields), EINVAL), (null, EFAULT), (modifiers.has(AreaUnaligned), EINVAL)])
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::rq::{Entry, RefillRing};
 use super::{At, Buffer, CACHE, RECYCLED};
 use crate::revision::Revision;
-use crate::scenario::{Event, RingId};
+use crate::test::{Event, RingId};
 
 /// Entries that are flushed in one go, `ZCRX_FLUSH_BATCH`.
 const FLUSH_BATCH: u32 = 32;

@@ -1,7 +1,7 @@
 //! What the state allows next.
 
 use super::{COMPLETIONS, REQUESTS, SEGMENTS, Spec};
-use crate::scenario::{Event, RingId, SocketId, VarId};
+use crate::test::{Event, RingId, SocketId, VarId};
 
 impl Spec {
     /// Whether a ring is open.

@@ -1,6 +1,6 @@
 //! The sequential specification: what a test without concurrency must return.
 //!
-//! Written for itself, from the kernel's source and the doc comments of [`crate::scenario`]; it
+//! Written for itself, from the kernel's source and the doc comments of [`crate::test`]; it
 //! shares no code with the kernel-shaped modules, so that a slip there shows as a difference here.
 //! There are no locks, no counts and no threads: an ifq is used by a set of rings and box files, a
 //! buffer is in one of a few places, and whatever an operation starts in the background has ended
@@ -20,7 +20,7 @@ mod sock;
 use crate::errno::{EBADF, ENODATA, ETIME};
 use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
-use crate::scenario::{Op, RingId, RingSetup, Test, VarId};
+use crate::test::{Op, RingId, RingSetup, Test, VarId};
 
 use ifq::Ifq;
 use ring::Ring;
@@ -116,7 +116,7 @@ impl Answer {
     }
 }
 
-/// What a valid test with at most one thread must return on a revision whose own defects are mended,
+/// What a valid test with at most one thread must return on a revision whose own defects are fixed,
 /// when no fault point fails. `None` if it has more threads, if the application gives back a buffer
 /// that it still holds, or if more completions wait than the model has room for.
 ///
@@ -187,28 +187,28 @@ impl Spec {
 
     fn operation(&mut self, op: &Op, bound: &mut Bound) -> Result<i64, i64> {
         match *op {
-            Op::Register { ring, source, entries, quirks, .. } => {
-                self.register(ring, source, entries, quirks)
+            Op::Register { ring, source, entries, modifiers, .. } => {
+                self.register(ring, source, entries, modifiers)
             }
-            Op::Clone { ring, from, ifq, quirks } => {
-                self.clone_ifq(ring, from, self.var(ifq).result, quirks)
+            Op::Clone { ring, from, ifq, modifiers } => {
+                self.clone_ifq(ring, from, self.var(ifq).result, modifiers)
             }
-            Op::Import { ring, fd, quirks } => self.import(ring, self.var(fd).result, quirks),
-            Op::Export { ring, ifq, quirks } => {
-                let found = self.ctrl(ring, ifq, quirks)?;
-                self.export(found, quirks)
+            Op::Import { ring, fd, modifiers } => self.import(ring, self.var(fd).result, modifiers),
+            Op::Export { ring, ifq, modifiers } => {
+                let found = self.ctrl(ring, ifq, modifiers)?;
+                self.export(found, modifiers)
             }
-            Op::Flush { ring, ifq, quirks } => {
-                let found = self.ctrl(ring, ifq, quirks)?;
-                self.flush(found, quirks)
+            Op::Flush { ring, ifq, modifiers } => {
+                let found = self.ctrl(ring, ifq, modifiers)?;
+                self.flush(found, modifiers)
             }
-            Op::AddArea { ring, ifq, buffers, quirks } => {
-                let found = self.ctrl(ring, ifq, quirks)?;
-                self.add_area(found, buffers, quirks)
+            Op::AddArea { ring, ifq, buffers, modifiers } => {
+                let found = self.ctrl(ring, ifq, modifiers)?;
+                self.add_area(found, buffers, modifiers)
             }
-            Op::Arm { ring, ifq, event, quirks } => {
-                let found = self.ctrl(ring, ifq, quirks)?;
-                self.arm(found, event, quirks)
+            Op::Arm { ring, ifq, event, modifiers } => {
+                let found = self.ctrl(ring, ifq, modifiers)?;
+                self.arm(found, event, modifiers)
             }
             Op::Mmap { ring, ifq } => self.mmap(ring, self.var(ifq).result),
             Op::UnregisterNetdev => Ok(self.unregister_netdev()),
@@ -219,8 +219,8 @@ impl Spec {
             }
             Op::Exit { ring } => self.exit(ring),
             Op::Close { fd } => self.close(self.var(fd).result),
-            Op::Recv { ring, ifq, socket, len, quirks } => {
-                self.recv(ring, self.var(ifq).result, socket, len, quirks)
+            Op::Recv { ring, ifq, socket, len, modifiers } => {
+                self.recv(ring, self.var(ifq).result, socket, len, modifiers)
             }
             Op::Wait { ring } => {
                 let cqe = self.wait(ring)?.ok_or(-ETIME)?;

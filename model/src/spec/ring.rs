@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::sock::{PAGE, Segment};
 use super::{At, Buffer, COMPLETIONS, IDS, IfqNo, REQUESTS, Spec};
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
-use crate::quirk::Quirks;
-use crate::scenario::{Event, RingId, SocketId};
+use crate::test::arg_modifier::ArgModifiers;
+use crate::test::{Event, RingId, SocketId};
 
 /// Fragments after which a receive gives others a turn, `IO_SKBS_PER_CALL_LIMIT`; it stops at the
 /// second one beyond.
@@ -159,7 +159,7 @@ impl Spec {
         id: i64,
         socket: SocketId,
         len: u32,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
         let table = self.open(ring)?;
         if table.requests.len() == REQUESTS {
@@ -167,7 +167,7 @@ impl Spec {
         }
         table.submitted += 1;
         let number = table.submitted;
-        let Some(ifq) = table.lookup(id).filter(|_| quirks.is_empty()) else {
+        let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
             self.overrun |= !self.open(ring)?.post_late(-EINVAL);
             return Ok(0);
         };

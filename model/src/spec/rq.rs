@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{At, Buffer, MAX_ENTRIES};
 use crate::errno::EAGAIN;
-use crate::scenario::RqWord;
+use crate::test::RqWord;
 
 /// Entries that an iterator looks at for each value of the tail, `ZCRX_REFILL_CAP`.
 const REFILL_CAP: u32 = 256;

@@ -2,8 +2,8 @@
 
 use super::{IfqNo, Spec};
 use crate::errno::{EBADF, EBADFD, EBUSY, EEXIST, EINVAL, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
-use crate::quirk::{Quirk, Quirks};
-use crate::scenario::{Event, RingId, Source, VarId, limits};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
+use crate::test::{Event, RingId, Source, VarId, limits};
 
 impl Spec {
     /// The ifq was made by the caller; it is used by nobody unless this succeeds.
@@ -12,15 +12,15 @@ impl Spec {
         ring: RingId,
         source: Source,
         entries: u32,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
-        self.check_register(ring, source, entries, quirks)?;
+        self.check_register(ring, source, entries, modifiers)?;
         let new = self.ifqs.len() - 1;
         let id = self.open(ring)?.free_id().ok_or(-EBUSY)?;
-        if quirks.has(Quirk::RegionSmall) {
+        if modifiers.has(ArgModifier::RegionSmall) {
             return Err(-EINVAL);
         }
-        self.check_memory(source, quirks)?;
+        self.check_memory(source, modifiers)?;
         if let Source::Queue(queue) = source {
             let bound = self.queues.get_mut(queue as usize).ok_or(-ERANGE)?;
             if bound.is_some() {
@@ -31,19 +31,19 @@ impl Spec {
         }
         let ifq = &mut self.ifqs[new];
         ifq.users = 1;
-        ifq.kernel_region = quirks.has(Quirk::KernelRegion);
-        ifq.master = quirks.has(Quirk::Events).then_some(ring);
+        ifq.kernel_region = modifiers.has(ArgModifier::KernelRegion);
+        ifq.master = modifiers.has(ArgModifier::Events).then_some(ring);
         self.open(ring)?.ids[id] = Some(new);
         Ok(id as i64)
     }
 
     /// Where there are proxies, the flag of an import says clone, and no descriptor is a ring's.
-    pub(super) fn import(&mut self, ring: RingId, fd: i64, quirks: Quirks) -> Result<i64, i64> {
+    pub(super) fn import(&mut self, ring: RingId, fd: i64, modifiers: ArgModifiers) -> Result<i64, i64> {
         if self.revision.has_proxies() {
-            self.check_clone(ring, quirks)?;
+            self.check_clone(ring, modifiers)?;
             return Err(-EBADF);
         }
-        self.check_import(ring, quirks)?;
+        self.check_import(ring, modifiers)?;
         let found = self.box_file(fd).and_then(|file| *file).ok_or(-EBADF)?;
         self.use_in(ring, found)
     }
@@ -54,13 +54,13 @@ impl Spec {
         ring: RingId,
         from: RingId,
         id: i64,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
         if !self.revision.has_proxies() {
-            self.check_import(ring, quirks)?;
+            self.check_import(ring, modifiers)?;
             return Err(if id == 0 { -EBADF } else { -EINVAL });
         }
-        self.check_clone(ring, quirks)?;
+        self.check_clone(ring, modifiers)?;
         let source = self.open(from)?.lookup(id);
         if from == ring {
             return Err(-EBADFD);
@@ -78,21 +78,21 @@ impl Spec {
     }
 
     /// The ifq that a control operation is about.
-    pub(super) fn ctrl(&mut self, ring: RingId, ifq: VarId, quirks: Quirks) -> Result<IfqNo, i64> {
+    pub(super) fn ctrl(&mut self, ring: RingId, ifq: VarId, modifiers: ArgModifiers) -> Result<IfqNo, i64> {
         let id = self.var(ifq).result;
-        self.check_ctrl(ring, id, quirks)?;
+        self.check_ctrl(ring, id, modifiers)?;
         self.open(ring)?.lookup(id).ok_or(-ENXIO)
     }
 
-    pub(super) fn export(&mut self, ifq: IfqNo, quirks: Quirks) -> Result<i64, i64> {
-        Self::check_op(quirks)?;
+    pub(super) fn export(&mut self, ifq: IfqNo, modifiers: ArgModifiers) -> Result<i64, i64> {
+        Self::check_op(modifiers)?;
         self.ifqs[ifq].users += 1;
         self.boxes.push(Some(ifq));
         Ok((self.rings.len() + self.boxes.len() - 1) as i64)
     }
 
-    pub(super) fn flush(&mut self, ifq: IfqNo, quirks: Quirks) -> Result<i64, i64> {
-        Self::check_op(quirks)?;
+    pub(super) fn flush(&mut self, ifq: IfqNo, modifiers: ArgModifiers) -> Result<i64, i64> {
+        Self::check_op(modifiers)?;
         self.misused |= self.ifqs[ifq].flush();
         Ok(0)
     }
@@ -101,10 +101,10 @@ impl Spec {
         &mut self,
         ifq: IfqNo,
         buffers: u32,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
         let lost = self.ifqs[ifq].device && self.device_gone;
-        self.check_add_area(lost, quirks)?;
+        self.check_add_area(lost, modifiers)?;
         if self.ifqs[ifq].areas() == limits::AREAS {
             return Err(-EINVAL);
         }
@@ -113,11 +113,11 @@ impl Spec {
     }
 
     /// An event that has fired may fire again.
-    pub(super) fn arm(&mut self, ifq: IfqNo, event: Event, quirks: Quirks) -> Result<i64, i64> {
+    pub(super) fn arm(&mut self, ifq: IfqNo, event: Event, modifiers: ArgModifiers) -> Result<i64, i64> {
         if !self.revision.has_events() {
             return Err(-EOPNOTSUPP);
         }
-        Self::check_op(quirks)?;
+        Self::check_op(modifiers)?;
         let fired = &mut self.ifqs[ifq].fired;
         let at = fired.iter().position(|e| *e == event).ok_or(-EINVAL)?;
         fired.remove(at);

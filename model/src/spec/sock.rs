@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{At, IfqNo, SEGMENTS, Spec};
 use crate::errno::{EAGAIN, ENODEV, ENOSPC, EPIPE};
-use crate::scenario::{Event, RingId, SocketId};
+use crate::test::{Event, RingId, SocketId};
 
 /// Bytes in a buffer.
 pub(super) const PAGE: u32 = 4096;

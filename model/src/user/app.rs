@@ -12,38 +12,38 @@ use crate::kernel::Task;
 use crate::net::netdev::unregister_netdevice;
 use crate::net::sock::{tcp_fin, tcp_rcv};
 use crate::platform::{AtomicWord, Platform};
-use crate::quirk::{Quirk, Quirks};
-use crate::scenario::{Op, RingId, Source, Step};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
+use crate::test::{Op, RingId, Source, Step};
 use crate::user::completion::{arming, give_back, received};
-use crate::world::{World, ifq_number};
+use crate::run::{ModelRun, ifq_number};
 
 /// The values of the variables that a step uses, in their order.
 type Used = [i64; 2];
 
 /// One step of a test. `thread`: `None` for set-up and end.
 pub async fn run_step<P: Platform>(
-    world: &World<P>,
+    run: &ModelRun<P>,
     thread: Option<usize>,
     index: usize,
     step: &Step,
 ) {
     for var in &step.after {
-        world.value(*var, thread).await;
+        run.value(*var, thread).await;
     }
     let mut used: Used = [0; 2];
     for (value, var) in used.iter_mut().zip(step.op.uses()) {
-        *value = world.value(var, thread).await;
+        *value = run.value(var, thread).await;
     }
-    let counted = world.counts_syscalls && is_syscall(&step.op);
+    let counted = run.counts_syscalls && is_syscall(&step.op);
     if counted {
-        world.kernel.begin_syscall();
+        run.kernel.begin_syscall();
     }
-    let result = do_op(world, thread, index, step, used).await.unwrap_or_else(|errno| errno);
+    let result = do_op(run, thread, index, step, used).await.unwrap_or_else(|errno| errno);
     if counted {
-        world.kernel.end_syscall();
+        run.kernel.end_syscall();
     }
     if let Some(var) = step.bind {
-        world.bind(var, result).await;
+        run.bind(var, result).await;
     }
 }
 
@@ -54,39 +54,39 @@ fn is_syscall(op: &Op) -> bool {
 }
 
 async fn do_op<P: Platform>(
-    world: &World<P>,
+    run: &ModelRun<P>,
     thread: Option<usize>,
     index: usize,
     step: &Step,
     used: Used,
 ) -> Result<i64, i64> {
-    let kernel = &*world.kernel;
-    let task = |ring| task_of(world, thread, ring);
+    let kernel = &*run.kernel;
+    let task = |ring| task_of(run, thread, ring);
     match step.op {
         Op::Exit { ring } => kernel.files.close(fd_of(ring)).await.map(|()| 0),
         Op::Close { .. } => kernel.files.close(used[0]).await.map(|()| 0),
         Op::Mmap { ring, .. } => io_uring_mmap(kernel, fd_of(ring), used[0]).await.map(|()| 0),
-        Op::Recv { ring, socket, len, quirks, .. } => {
+        Op::Recv { ring, socket, len, modifiers, .. } => {
             let sqe = Sqe {
                 user_data: index as u64,
                 zcrx_ifq_idx: used[0],
-                sock: world.socks[usize::from(socket)].clone(),
+                sock: run.socks[usize::from(socket)].clone(),
                 len,
-                quirks,
+                modifiers,
             };
             io_uring_enter_submit(kernel, task(ring), fd_of(ring), &sqe).await.map(|()| 0)
         }
         Op::Wait { ring } => {
             let cqe = io_uring_wait_cqe(kernel, task(ring), fd_of(ring)).await?;
-            received(world, step, cqe);
+            received(run, step, cqe);
             Ok(cqe.res)
         }
-        Op::Return { cqe, ifq, locked } => give_back(world, cqe, ifq, locked).await,
+        Op::Return { cqe, ifq, locked } => give_back(run, cqe, ifq, locked).await,
         Op::Send { socket, len } => {
-            tcp_rcv(kernel, &world.socks[usize::from(socket)], len).await.map(|()| 0)
+            tcp_rcv(kernel, &run.socks[usize::from(socket)], len).await.map(|()| 0)
         }
         Op::Shutdown { socket } => {
-            tcp_fin(kernel, &world.socks[usize::from(socket)]).await.map(|()| 0)
+            tcp_fin(kernel, &run.socks[usize::from(socket)]).await.map(|()| 0)
         }
         Op::UnregisterNetdev => {
             if let Some(netdev) = &kernel.netdev {
@@ -95,7 +95,7 @@ async fn do_op<P: Platform>(
             Ok(0)
         }
         Op::Scribble { ifq, word, value } => {
-            if let Some(ring) = world.rq_of(ifq) {
+            if let Some(ring) = run.rq_of(ifq) {
                 ring.scribble(word, value).await;
             }
             Ok(0)
@@ -107,9 +107,9 @@ async fn do_op<P: Platform>(
         | Op::Flush { ring, .. }
         | Op::AddArea { ring, .. }
         | Op::Arm { ring, .. } => {
-            let arg = register_arg(world, index, step, used[0])?;
+            let arg = register_arg(run, index, step, used[0])?;
             let ret = io_uring_register(kernel, task(ring), fd_of(ring), &arg).await;
-            check_export(world, index, &ret);
+            check_export(run, index, &ret);
             ret
         }
     }
@@ -119,10 +119,10 @@ fn fd_of(ring: RingId) -> i64 {
     i64::from(ring)
 }
 
-fn task_of<P: Platform>(world: &World<P>, thread: Option<usize>, ring: RingId) -> Task {
+fn task_of<P: Platform>(run: &ModelRun<P>, thread: Option<usize>, ring: RingId) -> Task {
     match thread {
         Some(thread) => Task(thread as u32),
-        None => World::<P>::task(&world.test, ring),
+        None => ModelRun::<P>::task(&run.test, ring),
     }
 }
 
@@ -131,51 +131,51 @@ fn task_of<P: Platform>(world: &World<P>, thread: Option<usize>, ring: RingId) -
 /// # Errors
 /// -EOPNOTSUPP for a step that has none, -EBADF if its memory was not prepared.
 fn register_arg<'w, P: Platform>(
-    world: &'w World<P>,
+    run: &'w ModelRun<P>,
     index: usize,
     step: &Step,
     used: i64,
 ) -> Result<Register<'w, P>, i64> {
-    let ctrl = |op, quirks| Register::ZcrxCtrl { zcrx_id: used, op, quirks };
+    let ctrl = |op, modifiers| Register::ZcrxCtrl { zcrx_id: used, op, modifiers };
     Ok(match step.op {
-        Op::Register { ring, source, entries, quirks, .. } => {
-            Register::ZcrxIfq(ifq_reg(world, index, ring, source, entries, quirks)?)
+        Op::Register { ring, source, entries, modifiers, .. } => {
+            Register::ZcrxIfq(ifq_reg(run, index, ring, source, entries, modifiers)?)
         }
-        Op::Clone { from, quirks, .. } => {
-            Register::SharedIfq(CloneReg { if_idx: fd_of(from), if_rxq: used, quirks })
+        Op::Clone { from, modifiers, .. } => {
+            Register::SharedIfq(CloneReg { if_idx: fd_of(from), if_rxq: used, modifiers })
         }
-        Op::Import { quirks, .. } => {
-            let if_rxq = i64::from(quirks.has(Quirk::Rxq));
-            Register::SharedIfq(CloneReg { if_idx: used, if_rxq, quirks })
+        Op::Import { modifiers, .. } => {
+            let if_rxq = i64::from(modifiers.has(ArgModifier::Rxq));
+            Register::SharedIfq(CloneReg { if_idx: used, if_rxq, modifiers })
         }
-        Op::Export { quirks, .. } => {
-            let zcrx_fd = world.zcrx_fds[index].as_ref().ok_or(-EBADF)?;
-            ctrl(ZcrxCtrl::Export(zcrx_fd), quirks)
+        Op::Export { modifiers, .. } => {
+            let zcrx_fd = run.zcrx_fds[index].as_ref().ok_or(-EBADF)?;
+            ctrl(ZcrxCtrl::Export(zcrx_fd), modifiers)
         }
-        Op::AddArea { quirks, .. } => {
-            let mem = world.regions[index].as_ref().ok_or(-EBADF)?.area.clone();
-            ctrl(ZcrxCtrl::AddArea(AreaReg { mem, quirks }), quirks)
+        Op::AddArea { modifiers, .. } => {
+            let mem = run.regions[index].as_ref().ok_or(-EBADF)?.area.clone();
+            ctrl(ZcrxCtrl::AddArea(AreaReg { mem, modifiers }), modifiers)
         }
-        Op::Arm { ifq, event, quirks, .. } => {
-            arming(world, ifq, event);
-            ctrl(ZcrxCtrl::ArmEvent(event), quirks)
+        Op::Arm { ifq, event, modifiers, .. } => {
+            arming(run, ifq, event);
+            ctrl(ZcrxCtrl::ArmEvent(event), modifiers)
         }
-        Op::Flush { quirks, .. } => ctrl(ZcrxCtrl::FlushRq, quirks),
+        Op::Flush { modifiers, .. } => ctrl(ZcrxCtrl::FlushRq, modifiers),
         _ => return Err(-EOPNOTSUPP),
     })
 }
 
 fn ifq_reg<P: Platform>(
-    world: &World<P>,
+    run: &ModelRun<P>,
     index: usize,
     ring: RingId,
     source: Source,
     entries: u32,
-    quirks: Quirks,
+    modifiers: ArgModifiers,
 ) -> Result<ZcrxIfqReg<P>, i64> {
-    let region = world.regions[index].as_ref().ok_or(-EBADF)?;
+    let region = run.regions[index].as_ref().ok_or(-EBADF)?;
     let rq = region.rq.as_ref().ok_or(-EBADF)?;
-    if quirks.has(Quirk::StaleRing) && !quirks.has(Quirk::KernelRegion) {
+    if modifiers.has(ArgModifier::StaleRing) && !modifiers.has(ArgModifier::KernelRegion) {
         rq.make_stale();
     }
     Ok(ZcrxIfqReg {
@@ -183,15 +183,15 @@ fn ifq_reg<P: Platform>(
         rq_entries: entries,
         area: region.area.clone(),
         region: rq.clone(),
-        number: ifq_number(&world.test, index, ring),
-        quirks,
+        number: ifq_number(&run.test, index, ring),
+        modifiers,
     })
 }
 
 /// I9: an export that failed has told nobody a number.
-fn check_export<P: Platform>(world: &World<P>, index: usize, ret: &Result<i64, i64>) {
-    if let (Some(zcrx_fd), Err(_)) = (&world.zcrx_fds[index], ret)
-        && zcrx_fd.peek() != 0
+fn check_export<P: Platform>(run: &ModelRun<P>, index: usize, ret: &Result<i64, i64>) {
+    if let (Some(zcrx_fd), Err(_)) = (&run.zcrx_fds[index], ret)
+        && zcrx_fd.load_in_step() != 0
     {
         P::violation(Invariant::I9, format_args!("a failed export has published a descriptor"));
     }

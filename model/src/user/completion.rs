@@ -7,11 +7,11 @@ use crate::io_uring::cq::Cqe;
 use crate::io_uring::zcrx::area::{AREA_SHIFT, NIOV_SHIFT};
 use crate::io_uring::zcrx::events::notif_data;
 use crate::platform::{AtomicWord, PlainWord, Platform, RawLock};
-use crate::quirk::Quirk;
+use crate::test::arg_modifier::ArgModifier;
 use crate::revision::Defect;
-use crate::scenario::{Event, Op, Step, Test, VarId};
+use crate::test::{Event, Op, Step, Test, VarId};
 use crate::user::refill::refill_push;
-use crate::world::{World, ifq_number};
+use crate::run::{ModelRun, ifq_number};
 
 const AREA_MASK: u64 = !((1 << AREA_SHIFT) - 1);
 const PAGE_MASK: u64 = !((1 << NIOV_SHIFT) - 1);
@@ -68,38 +68,38 @@ impl<P: Platform> Told<P> {
     /// For a `register` step with events; `None` for others.
     #[must_use]
     pub fn new(step: &Step) -> Option<Self> {
-        let Op::Register { quirks, .. } = step.op else { return None };
+        let Op::Register { modifiers, .. } = step.op else { return None };
         let words = |label| [P::atomic(label, 0), P::atomic(label, 0)];
-        quirks
-            .has(Quirk::Events)
+        modifiers
+            .has(ArgModifier::Events)
             .then(|| Told { came: words("event.came"), armed: words("event.armed") })
     }
 }
 
-fn bump<P: Platform>(word: &P::Atomic) -> u64 {
-    word.poke(word.peek() + 1);
-    word.peek()
+fn increment<P: Platform>(word: &P::Atomic) -> u64 {
+    word.store_in_step(word.load_in_step() + 1);
+    word.load_in_step()
 }
 
 /// The application is about to arm an event of an ifq.
-pub fn arming<P: Platform>(world: &World<P>, ifq: VarId, event: Event) {
+pub fn arming<P: Platform>(run: &ModelRun<P>, ifq: VarId, event: Event) {
     let number = match event {
         Event::AllocFail => 0,
         Event::Copy => 1,
         Event::Unknown => return,
     };
-    let origin = world.test.origin(ifq).and_then(|var| world.step_of(var));
-    if let Some(told) = origin.and_then(|step| world.told[step].as_ref()) {
-        bump::<P>(&told.armed[number]);
+    let origin = run.test.origin(ifq).and_then(|var| run.step_of(var));
+    if let Some(told) = origin.and_then(|step| run.told[step].as_ref()) {
+        increment::<P>(&told.armed[number]);
     }
 }
 
 /// Checks a completion against what was asked for and sent, and remembers its buffer.
-pub fn received<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) {
-    if check_event(world, step, cqe) {
+pub fn received<P: Platform>(run: &ModelRun<P>, step: &Step, cqe: Cqe) {
+    if check_event(run, step, cqe) {
         return;
     }
-    let Some(Some(receive)) = world.receives.get(cqe.user_data as usize) else {
+    let Some(Some(receive)) = run.receives.get(cqe.user_data as usize) else {
         P::violation(Invariant::I10, format_args!("a completion that nobody asked for"));
         return;
     };
@@ -110,9 +110,9 @@ pub fn received<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) {
         receive.done.set(1);
         return;
     }
-    let Some((area, seq)) = check_bytes(world, receive, cqe) else { return };
+    let Some((area, seq)) = check_bytes(run, receive, cqe) else { return };
     if let Some(var) = step.bind {
-        let bound = &world.vars[usize::from(var)];
+        let bound = &run.vars[usize::from(var)];
         bound.off.set(cqe.off + 1);
         bound.area.set(area as u64 + 1);
         bound.seq.set(seq);
@@ -122,12 +122,12 @@ pub fn received<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) {
 
 /// Whether a completion is an event that its ring asked for. It must not come again before it was
 /// armed again.
-fn check_event<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) -> bool {
+fn check_event<P: Platform>(run: &ModelRun<P>, step: &Step, cqe: Cqe) -> bool {
     let waits_for = step.op.ring();
-    let asked = (0..).zip(world.test.steps()).find_map(|(i, s)| match s.op {
+    let asked = (0..).zip(run.test.steps()).find_map(|(i, s)| match s.op {
         Op::Register { ring, .. } if waits_for == Some(ring) => {
-            let told = world.told[i].as_ref()?;
-            (notif_data(ifq_number(&world.test, i, ring)) == cqe.user_data).then_some(told)
+            let told = run.told[i].as_ref()?;
+            (notif_data(ifq_number(&run.test, i, ring)) == cqe.user_data).then_some(told)
         }
         _ => None,
     });
@@ -137,7 +137,7 @@ fn check_event<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) -> bool {
         P::violation(Invariant::I10, format_args!("an event with the number {}", cqe.res));
         return true;
     };
-    if bump::<P>(&told.came[number]) > told.armed[number].peek() + 1 {
+    if increment::<P>(&told.came[number]) > told.armed[number].load_in_step() + 1 {
         P::violation(Invariant::I10, format_args!("an event that was not armed again"));
     }
     true
@@ -146,12 +146,12 @@ fn check_event<P: Platform>(world: &World<P>, step: &Step, cqe: Cqe) -> bool {
 /// Returns the step that made the area, and the position in the stream that stands at the start of
 /// the buffer.
 fn check_bytes<P: Platform>(
-    world: &World<P>,
+    run: &ModelRun<P>,
     receive: &Receive<P>,
     cqe: Cqe,
 ) -> Option<(usize, u64)> {
-    let area = area_of(world, receive, cqe.off);
-    let found = area.and_then(|area| Some((area, read_buffer(world, area, cqe.off)?)));
+    let area = area_of(run, receive, cqe.off);
+    let found = area.and_then(|area| Some((area, read_buffer(run, area, cqe.off)?)));
     let Some((area, (stream, page_seq))) = found else {
         P::violation(Invariant::I7, format_args!("completion points to no bytes of a stream"));
         return None;
@@ -161,7 +161,7 @@ fn check_bytes<P: Platform>(
     }
     if receive.alone {
         let seq = page_seq + (cqe.off & !PAGE_MASK);
-        let pos = &world.rx_pos[receive.socket];
+        let pos = &run.rx_pos[receive.socket];
         if seq != pos.get() {
             P::violation(
                 Invariant::I10,
@@ -175,16 +175,16 @@ fn check_bytes<P: Platform>(
 
 /// The area that an offset points into: the one whose token the kernel has told. After an `add-area`
 /// that failed another one may have been given the same token; memory that is not pinned is no area.
-fn area_of<P: Platform>(world: &World<P>, receive: &Receive<P>, off: u64) -> Option<usize> {
-    let mem = |step: usize| world.regions[step].as_ref().map(|region| &region.area);
+fn area_of<P: Platform>(run: &ModelRun<P>, receive: &Receive<P>, off: u64) -> Option<usize> {
+    let mem = |step: usize| run.regions[step].as_ref().map(|region| &region.area);
     let told = |step: &usize| mem(*step).is_some_and(|mem| mem.token() == Some(off & AREA_MASK));
     let pinned = |step: &usize| mem(*step).is_some_and(|mem| mem.pins.count() != 0);
     let mut named = receive.areas.iter().copied().filter(told);
     named.clone().find(pinned).or_else(|| named.next())
 }
 
-fn read_buffer<P: Platform>(world: &World<P>, area: usize, off: u64) -> Option<(u32, u64)> {
-    let mem = &world.regions.get(area)?.as_ref()?.area;
+fn read_buffer<P: Platform>(run: &ModelRun<P>, area: usize, off: u64) -> Option<(u32, u64)> {
+    let mem = &run.regions.get(area)?.as_ref()?.area;
     mem.read(u32::try_from((off & !AREA_MASK) >> NIOV_SHIFT).ok()?)
 }
 
@@ -193,30 +193,30 @@ fn read_buffer<P: Platform>(world: &World<P>, area: usize, off: u64) -> Option<(
 /// # Errors
 /// -ENODATA if the completion carried no buffer, -EAGAIN if the ring is full.
 pub async fn give_back<P: Platform>(
-    world: &World<P>,
+    run: &ModelRun<P>,
     cqe: VarId,
     ifq: VarId,
     locked: bool,
 ) -> Result<i64, i64> {
     let _func = P::func("refill");
-    let kernel = &world.kernel;
-    let bound = &world.vars[usize::from(cqe)];
+    let kernel = &run.kernel;
+    let bound = &run.vars[usize::from(cqe)];
     let off = bound.off.get().checked_sub(1).ok_or(-ENODATA)?;
     // What was given back before may hold other bytes by now.
-    let held = bound.returned.peek() == 0;
-    bound.returned.poke(1);
+    let held = bound.returned.load_in_step() == 0;
+    bound.returned.store_in_step(1);
     let step = |word: &P::Plain| word.get().wrapping_sub(1) as usize;
-    if let (true, Some(Some(receive))) = (held, world.receives.get(step(&bound.request))) {
-        let now = read_buffer(world, step(&bound.area), off);
+    if let (true, Some(Some(receive))) = (held, run.receives.get(step(&bound.request))) {
+        let now = read_buffer(run, step(&bound.area), off);
         if now != Some((receive.socket as u32, bound.seq.get())) {
             P::violation(Invariant::I7, format_args!("a buffer was overwritten while held"));
         }
     }
-    let ring = world.rq_of(ifq).ok_or(-ENODATA)?;
+    let ring = run.rq_of(ifq).ok_or(-ENODATA)?;
     let locked = locked && !kernel.has(Defect::S1);
     let _guard = if locked { Some(ring.producer_lock.lock().await) } else { None };
     refill_push(&**ring, off & PAGE_MASK).await?;
-    bump::<P>(&ring.given_back);
+    increment::<P>(&ring.given_back);
     if kernel.has(Defect::S2) {
         refill_push(&**ring, off & PAGE_MASK).await?;
     }
@@ -225,17 +225,17 @@ pub async fn give_back<P: Platform>(
 
 /// I6: every buffer that was given back with the lock (S1: as if with it) stands in the ring. At the
 /// end of a test that does nothing else to the ring's words.
-pub fn check_given_back<P: Platform>(world: &World<P>) {
+pub fn check_given_back<P: Platform>(run: &ModelRun<P>) {
     let breaks_rules = |op: &Op| {
-        let stale = op.quirks().has(Quirk::StaleRing);
+        let stale = op.modifiers().has(ArgModifier::StaleRing);
         stale || matches!(op, Op::Scribble { .. } | Op::Return { locked: false, .. })
     };
-    if world.kernel.has(Defect::S2) || world.test.steps().any(|step| breaks_rules(&step.op)) {
+    if run.kernel.has(Defect::S2) || run.test.steps().any(|step| breaks_rules(&step.op)) {
         return;
     }
-    let rings = world.regions.iter().flatten().filter_map(|region| region.rq.as_ref());
+    let rings = run.regions.iter().flatten().filter_map(|region| region.rq.as_ref());
     for ring in rings {
-        let (given, entries) = (ring.given_back.peek(), ring.tail.peek());
+        let (given, entries) = (ring.given_back.load_in_step(), ring.tail.load_in_step());
         if given != entries {
             P::violation(
                 Invariant::I6,

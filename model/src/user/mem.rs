@@ -3,7 +3,7 @@
 use crate::invariant::Invariant;
 use crate::io_uring::zcrx::register::IO_RQ_MAX_ENTRIES;
 use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr};
-use crate::scenario::RqWord;
+use crate::test::RqWord;
 
 /// How often the kernel has pinned a piece of memory.
 #[derive(Debug)]
@@ -16,13 +16,13 @@ impl<P: Platform> Pins<P> {
 
     /// `pin_user_pages`. One ifq at a time pins the memory of a test.
     pub fn pin(&self) {
-        self.0.poke(self.0.peek() + 1);
+        self.0.store_in_step(self.0.load_in_step() + 1);
     }
 
     /// `unpin_user_pages`.
     pub fn unpin(&self) {
-        match self.0.peek().checked_sub(1) {
-            Some(left) => self.0.poke(left),
+        match self.0.load_in_step().checked_sub(1) {
+            Some(left) => self.0.store_in_step(left),
             None => P::violation(Invariant::I2, format_args!("memory unpinned that is not pinned")),
         }
     }
@@ -30,7 +30,7 @@ impl<P: Platform> Pins<P> {
     /// How often it is pinned.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.peek()
+        self.0.load_in_step()
     }
 }
 
@@ -71,13 +71,13 @@ impl<P: Platform> AreaMem<P> {
 
     /// The kernel tells which offsets mean this memory.
     pub fn set_token(&self, token: u64) {
-        self.token.poke(token + 1);
+        self.token.store_in_step(token + 1);
     }
 
     /// Which offsets mean this memory, if the kernel has told.
     #[must_use]
     pub fn token(&self) -> Option<u64> {
-        self.token.peek().checked_sub(1)
+        self.token.load_in_step().checked_sub(1)
     }
 
     /// Bytes of a stream from position `seq` on are written into a buffer.
@@ -150,13 +150,13 @@ impl<P: Platform> RqMem<P> {
     /// An earlier ring in the same memory has left its indices, and an entry for buffer 0 that nobody
     /// has read.
     pub fn make_stale(&self) {
-        self.tail.poke(1);
-        self.rqes[0].poke(0);
+        self.tail.store_in_step(1);
+        self.rqes[0].store_in_step(0);
     }
 
     /// The `memset` of the header in `io_allocate_rbuf_ring`: nobody else knows the ring yet.
     pub fn clear(&self) {
-        self.head.poke(0);
-        self.tail.poke(0);
+        self.head.store_in_step(0);
+        self.tail.store_in_step(0);
     }
 }

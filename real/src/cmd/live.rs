@@ -34,7 +34,7 @@ pub struct Live {
     /// Compare with the model with a defect switched on (may be repeated)
     #[arg(long = "defect", value_name = "ID", value_parser = ifq_sim::cmd::input::defect())]
     pub defects: Vec<Defect>,
-    /// Compare with the model with one of the revision's own defects mended (may be repeated)
+    /// Compare with the model with one of the revision's own defects fixed (may be repeated)
     #[arg(long, value_name = "ID", value_parser = ifq_sim::cmd::input::defect())]
     pub without: Vec<Defect>,
 }

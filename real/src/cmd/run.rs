@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::cmd::input::{self, Input};
 
 use super::EXIT_INTERRUPTED;

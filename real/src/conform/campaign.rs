@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ifq_model::scenario::{Expect, Test};
+use ifq_model::test::{Expect, Test};
 use ifq_sim::cmd::input::Input;
 
 use super::measure::{Cache, Interrupted, Measured, Options, QUIET_MS, Results, measure};

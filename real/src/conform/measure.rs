@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use super::predict::Predict;
 use super::progress::Progress;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::shrink::{Size, smaller};
 
 use super::measure::{Cache, Interrupted, Measured, Options, measure};

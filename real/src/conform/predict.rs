@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::counterexample::Counterexample;
 use ifq_sim::exec::run_once;
 use ifq_sim::explore::{Limits, explore};
@@ -54,7 +54,7 @@ pub struct Explorer {
     pub time: Duration,
     /// Defects that are switched on besides those of the kernel's revision.
     pub defects: Vec<Defect>,
-    /// Defects of the kernel's revision that are mended.
+    /// Defects of the kernel's revision that are fixed.
     pub without: Vec<Defect>,
 }
 
@@ -212,9 +212,9 @@ mod tests {
             let variant = explorer.variant(&observed, "7.3.4").unwrap();
             explorer.allowed(&observed, &variant).unwrap()
         };
-        let (has, mended) = (allowed(&[]), allowed(&[Defect::AddAreaLock]));
-        assert!(has.stalls && has.exhaustive && !mended.stalls);
-        assert_eq!(has.set, mended.set, "who is held up goes on in the end");
+        let (has, fixed) = (allowed(&[]), allowed(&[Defect::AddAreaLock]));
+        assert!(has.stalls && has.exhaustive && !fixed.stalls);
+        assert_eq!(has.set, fixed.set, "who is held up goes on in the end");
         let both = "x=0; y=0;";
         assert!(has.set.iter().any(|outcome| outcome.display(&observed) == both), "{has:?}");
     }

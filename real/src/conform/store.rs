@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use ifq_sim::file;
 
 use super::show::{Shown, histogram};

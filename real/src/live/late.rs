@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use ifq_model::quirk::{Quirk, Quirks};
-use ifq_model::scenario::{Op, Step, Test};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Op, Step, Test};
 use ifq_sim::file::verb;
 
 use super::ops::At;
@@ -42,12 +42,12 @@ pub(super) fn draw(test: &Test, seed: u64, repetition: u32) -> Option<&Step> {
 
 /// Whether the kernel writes to the caller's memory, if the operation succeeds.
 fn writes(op: &Op) -> bool {
-    let readable = |quirks: Quirks| !quirks.has(Quirk::ArgFault) && !quirks.has(Quirk::AreaFault);
+    let readable = |modifiers: ArgModifiers| !modifiers.has(ArgModifier::ArgFault) && !modifiers.has(ArgModifier::AreaFault);
     match op {
-        Op::Register { quirks, .. }
-        | Op::Import { quirks, .. }
-        | Op::Export { quirks, .. }
-        | Op::AddArea { quirks, .. } => readable(*quirks),
+        Op::Register { modifiers, .. }
+        | Op::Import { modifiers, .. }
+        | Op::Export { modifiers, .. }
+        | Op::AddArea { modifiers, .. } => readable(*modifiers),
         _ => false,
     }
 }

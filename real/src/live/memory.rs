@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ifq_model::platform::{AtomicWord, Order, Rmw};
-use ifq_model::scenario::{RingId, RqWord};
+use ifq_model::test::{RingId, RqWord};
 use ifq_model::user::refill::RefillRing;
 
 use crate::abi::{self, AREA_OFFSET_MASK, Offsets};
@@ -98,7 +98,7 @@ impl IfqMem {
     /// has read.
     pub(super) fn make_stale(&self) {
         let ring = self.refill_ring(&self.region);
-        ring.tail.poke(1);
+        ring.tail.store_in_step(1);
         self.region.atomic_u64(ring.rqes).store(0, Ordering::Relaxed);
     }
 
@@ -194,11 +194,11 @@ impl AtomicWord for MappedWord<'_> {
         u64::from(found)
     }
 
-    fn peek(&self) -> u64 {
+    fn load_in_step(&self) -> u64 {
         u64::from(self.0.load(Ordering::Acquire))
     }
 
-    fn poke(&self, value: u64) {
+    fn store_in_step(&self, value: u64) {
         self.0.store(value as u32, Ordering::Release);
     }
 }
@@ -218,8 +218,8 @@ impl MappedRing<'_> {
     pub(super) fn scribble(&self, word: RqWord, value: u64) {
         let entry = |index: u32| self.rqes + index as usize * size_of::<abi::Rqe>();
         match word {
-            RqWord::Head => self.head.poke(value),
-            RqWord::Tail => self.tail.poke(value),
+            RqWord::Head => self.head.store_in_step(value),
+            RqWord::Tail => self.tail.store_in_step(value),
             RqWord::Off(index) | RqWord::Pad(index) if index >= self.entries => {}
             RqWord::Off(index) => {
                 self.region.atomic_u64(entry(index)).store(value, Ordering::Relaxed);
@@ -337,11 +337,11 @@ mod tests {
         let word = AtomicU32::new(u32::MAX);
         let mapped = MappedWord(&word);
         assert_eq!(at_once(mapped.rmw(Rmw::Add(2), Order::Full)), Some(u64::from(u32::MAX)));
-        assert_eq!(mapped.peek(), 1);
+        assert_eq!(mapped.load_in_step(), 1);
         let failed = Rmw::CmpXchg { old: 9, new: 8 };
         assert_eq!(at_once(mapped.rmw(failed, Order::Relaxed)), Some(1));
-        assert_eq!(mapped.peek(), 1);
-        mapped.poke(7);
+        assert_eq!(mapped.load_in_step(), 1);
+        mapped.store_in_step(7);
         assert_eq!(at_once(mapped.load(Order::Acquire)), Some(7));
     }
 

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use crate::job::Stalls;
 use crate::residue::Held;

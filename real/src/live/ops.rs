@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::errno;
-use ifq_model::quirk::{Quirk, Quirks};
-use ifq_model::scenario::{Event, Op, RingId, RqWord, Source, Step, VarId};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::refill_push;
 
 use super::arg::{self, Pointed};
@@ -38,32 +38,32 @@ impl World<'_> {
         let value = |var| self.value(thread, var);
         let at = (thread, step);
         let bound = match step.op {
-            Op::Register { ring, source, buffers, entries, quirks } => {
-                let (mem, area) = self.memory(buffers, entries, step, quirks)?;
-                self.without_cap(quirks, || {
-                    self.register(at, ring, source, entries, quirks, (&mem, &area))
+            Op::Register { ring, source, buffers, entries, modifiers } => {
+                let (mem, area) = self.memory(buffers, entries, step, modifiers)?;
+                self.without_cap(modifiers, || {
+                    self.register(at, ring, source, entries, modifiers, (&mem, &area))
                 })??
             }
-            Op::Export { ring, ifq, quirks } => self.export(at, ring, &value(ifq)?, quirks)?,
-            Op::Import { ring, fd, quirks } => {
+            Op::Export { ring, ifq, modifiers } => self.export(at, ring, &value(ifq)?, modifiers)?,
+            Op::Import { ring, fd, modifiers } => {
                 let fd = value(fd)?;
-                self.without_cap(quirks, || self.import(at, ring, &fd, quirks))??
+                self.without_cap(modifiers, || self.import(at, ring, &fd, modifiers))??
             }
-            Op::Flush { ring, ifq, quirks } => {
+            Op::Flush { ring, ifq, modifiers } => {
                 let ifq = value(ifq)?;
-                Bound::status(self.ctrl(ring, &ifq, abi::ZCRX_CTRL_FLUSH_RQ, &[], quirks))
+                Bound::status(self.ctrl(ring, &ifq, abi::ZCRX_CTRL_FLUSH_RQ, &[], modifiers))
             }
-            Op::AddArea { ring, ifq, buffers, quirks } => {
-                self.add_area(at, ring, &value(ifq)?, buffers, quirks)?
+            Op::AddArea { ring, ifq, buffers, modifiers } => {
+                self.add_area(at, ring, &value(ifq)?, buffers, modifiers)?
             }
-            Op::Arm { ring, ifq, event, quirks } => {
+            Op::Arm { ring, ifq, event, modifiers } => {
                 let bound = value(ifq)?;
-                Bound::status(self.arm(ring, ifq, &bound, event, quirks))
+                Bound::status(self.arm(ring, ifq, &bound, event, modifiers))
             }
             Op::Mmap { ring, ifq } => Bound::status(self.mmap(ring, &value(ifq)?)),
             Op::Exit { ring } => Bound::status(self.exit(ring)),
             Op::Close { fd } => Bound::status(close(&value(fd)?)),
-            Op::Recv { ring, ifq, socket, len, quirks } => {
+            Op::Recv { ring, ifq, socket, len, modifiers } => {
                 let ifq = value(ifq)?;
                 let user_data = self.told.request(socket, mem_of(&ifq));
                 let recv = RecvZc {
@@ -71,9 +71,9 @@ impl World<'_> {
                     socket: self.sockets[usize::from(socket)].near_fd(),
                     len,
                     user_data,
-                    multishot: !quirks.has(Quirk::Oneshot),
-                    msg_flags: u32::from(quirks.has(Quirk::MsgFlags)),
-                    addr: if quirks.has(Quirk::Addr) { NOWHERE } else { 0 },
+                    multishot: !modifiers.has(ArgModifier::Oneshot),
+                    msg_flags: u32::from(modifiers.has(ArgModifier::MsgFlags)),
+                    addr: if modifiers.has(ArgModifier::Addr) { NOWHERE } else { 0 },
                 };
                 Bound::status(self.with_ring(ring, |ring| ring.recv_zc(&recv)))
             }
@@ -109,9 +109,9 @@ impl World<'_> {
         }
     }
 
-    /// Does something without the capability if the quirk says so. `None`: that cannot be done here.
-    fn without_cap<T>(&self, quirks: Quirks, f: impl FnOnce() -> T) -> Option<T> {
-        if !quirks.has(Quirk::NoCap) {
+    /// Does something without the capability if the modifier says so. `None`: that cannot be done here.
+    fn without_cap<T>(&self, modifiers: ArgModifiers, f: impl FnOnce() -> T) -> Option<T> {
+        if !modifiers.has(ArgModifier::NoCap) {
             return Some(f());
         }
         sys::without_net_admin(f)
@@ -126,13 +126,13 @@ impl World<'_> {
         buffers: u32,
         entries: u32,
         step: &Step,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
-        let kernel_region = quirks.has(Quirk::KernelRegion);
+        let kernel_region = modifiers.has(ArgModifier::KernelRegion);
         let made = IfqMem::new(buffers, entries, kernel_region);
         let (mem, area) =
             made.map_err(|error| self.vars.fail(format!("memory for an ifq: {error}"))).ok()?;
-        if quirks.has(Quirk::StaleRing) && !kernel_region {
+        if modifiers.has(ArgModifier::StaleRing) && !kernel_region {
             mem.make_stale();
         }
         let mem = Arc::new(mem);
@@ -146,17 +146,17 @@ impl World<'_> {
         ring: RingId,
         source: Source,
         entries: u32,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
         (mem, area): (&Arc<IfqMem>, &Area),
     ) -> Option<Bound> {
         let Some(shared) = self.ring(ring) else {
             return Some(Bound::status(errno_of(libc::EBADF)));
         };
-        let user_data = self.told.asks(quirks.has(Quirk::Events), at.1.bind, ring);
+        let user_data = self.told.asks(modifiers.has(ArgModifier::Events), at.1.bind, ring);
         let mut pointed = Pointed::default();
         let mut reg =
-            arg::registration(source, entries, quirks, (mem, area), user_data, &mut pointed);
-        let result = if quirks.has(Quirk::ArgFault) {
+            arg::registration(source, entries, modifiers, (mem, area), user_data, &mut pointed);
+        let result = if modifiers.has(ArgModifier::ArgFault) {
             lock(&shared).register(None)
         } else {
             self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
@@ -173,13 +173,13 @@ impl World<'_> {
         })
     }
 
-    fn export(&self, at: At<'_>, ring: RingId, bound: &Bound, quirks: Quirks) -> Option<Bound> {
+    fn export(&self, at: At<'_>, ring: RingId, bound: &Bound, modifiers: ArgModifiers) -> Option<Bound> {
         let Some(ring) = self.ring(ring) else {
             return Some(Bound::status(errno_of(libc::EBADF)));
         };
-        let mut ctrl = arg::ctrl(id_of(bound), abi::ZCRX_CTRL_EXPORT, &[], quirks);
-        let nr_args = u32::from(quirks.has(Quirk::NrArgs));
-        let ret = if quirks.has(Quirk::ArgFault) {
+        let mut ctrl = arg::ctrl(id_of(bound), abi::ZCRX_CTRL_EXPORT, &[], modifiers);
+        let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
+        let ret = if modifiers.has(ArgModifier::ArgFault) {
             lock(&ring).ctrl(None, nr_args)
         } else {
             self.with_argument(at, &mut ctrl, |ctrl| lock(&ring).ctrl(Some(ctrl), nr_args))?
@@ -198,7 +198,7 @@ impl World<'_> {
         })
     }
 
-    fn import(&self, at: At<'_>, ring: RingId, bound: &Bound, quirks: Quirks) -> Option<Bound> {
+    fn import(&self, at: At<'_>, ring: RingId, bound: &Bound, modifiers: ArgModifiers) -> Option<Bound> {
         let Some(shared) = self.ring(ring) else {
             return Some(Bound::status(errno_of(libc::EBADF)));
         };
@@ -208,8 +208,8 @@ impl World<'_> {
         };
         let number = fd.as_ref().map_or(CLOSED_FD, |fd| fd.as_raw_fd());
         let mut pointed = Pointed::default();
-        let mut reg = arg::import(number, quirks, &mut pointed);
-        let imported = if quirks.has(Quirk::ArgFault) {
+        let mut reg = arg::import(number, modifiers, &mut pointed);
+        let imported = if modifiers.has(ArgModifier::ArgFault) {
             lock(&shared).register(None)
         } else {
             self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
@@ -226,10 +226,10 @@ impl World<'_> {
     }
 
     /// A control operation: 0 or -errno. `words`: what its part of the argument begins with.
-    fn ctrl(&self, ring: RingId, ifq: &Bound, op: u32, words: &[u32], quirks: Quirks) -> i64 {
-        let mut ctrl = arg::ctrl(id_of(ifq), op, words, quirks);
-        let readable = !quirks.has(Quirk::ArgFault);
-        let nr_args = u32::from(quirks.has(Quirk::NrArgs));
+    fn ctrl(&self, ring: RingId, ifq: &Bound, op: u32, words: &[u32], modifiers: ArgModifiers) -> i64 {
+        let mut ctrl = arg::ctrl(id_of(ifq), op, words, modifiers);
+        let readable = !modifiers.has(ArgModifier::ArgFault);
+        let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
         self.with_ring(ring, |ring| ring.ctrl(readable.then_some(&mut ctrl), nr_args))
     }
 
@@ -239,7 +239,7 @@ impl World<'_> {
         ring: RingId,
         bound: &Bound,
         buffers: u32,
-        quirks: Quirks,
+        modifiers: ArgModifiers,
     ) -> Option<Bound> {
         let fail = |error| self.vars.fail(format!("memory for an area: {error}"));
         // An ifq that was never made has no memory that could be shared: some that nobody knows.
@@ -248,14 +248,14 @@ impl World<'_> {
             None => Arc::new(IfqMem::new(1, 1, false).map_err(fail).ok()?.0),
         };
         let area = mem.add_area(buffers).map_err(fail).ok()?;
-        let address = match quirks.has(Quirk::AreaFault) {
+        let address = match modifiers.has(ArgModifier::AreaFault) {
             true => NOWHERE,
-            false => area.describe(&arg::area_reg(&area, quirks)),
+            false => area.describe(&arg::area_reg(&area, modifiers)),
         };
         let words = [address as u32, (address >> 32) as u32];
         // What the kernel writes is the area's description, which it finds in memory of ours or not.
-        let call = || self.ctrl(ring, bound, abi::ZCRX_CTRL_ADD_AREA, &words, quirks);
-        let ret = match quirks.has(Quirk::AreaFault) {
+        let call = || self.ctrl(ring, bound, abi::ZCRX_CTRL_ADD_AREA, &words, modifiers);
+        let ret = match modifiers.has(ArgModifier::AreaFault) {
             true => call(),
             false => self.with_late_page(at, address, call)?,
         };
@@ -265,10 +265,10 @@ impl World<'_> {
         Some(Bound::status(ret))
     }
 
-    fn arm(&self, ring: RingId, ifq: VarId, bound: &Bound, event: Event, quirks: Quirks) -> i64 {
+    fn arm(&self, ring: RingId, ifq: VarId, bound: &Bound, event: Event, modifiers: ArgModifiers) -> i64 {
         self.told.arming(self.test.origin(ifq), event);
         let words = [arg::event_type(event)];
-        self.ctrl(ring, bound, abi::ZCRX_CTRL_ARM_EVENT, &words, quirks)
+        self.ctrl(ring, bound, abi::ZCRX_CTRL_ARM_EVENT, &words, modifiers)
     }
 
     /// Maps the refill ring's region, which works for the whole of it only, and lets go of it.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::outcome::{Outcome, Value};
-use ifq_model::scenario::{Op, RingId, RingSetup, Step, Test, VarId};
+use ifq_model::test::{Op, RingId, RingSetup, Step, Test, VarId};
 
 use super::Options;
 use super::jitter::Style;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
 use ifq_model::outcome::Outcome;
-use ifq_model::scenario::{Op, RingId, SocketId, Test};
+use ifq_model::test::{Op, RingId, SocketId, Test};
 
 use super::Options;
 use super::jitter::Style;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ifq_model::scenario::{Event, RingId, SocketId, VarId};
+use ifq_model::test::{Event, RingId, SocketId, VarId};
 
 use super::arg::event_type;
 use super::memory::IfqMem;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use ifq_model::scenario::VarId;
+use ifq_model::test::VarId;
 
 use super::memory::{Held, IfqMem};
 use super::quiet::Quiet;

@@ -32,16 +32,16 @@ impl List {
     }
 
     fn push(&self, buffer: u64) {
-        let len = self.len.peek();
-        self.buffers[len as usize].poke(buffer);
-        self.len.poke(len + 1);
+        let len = self.len.load_in_step();
+        self.buffers[len as usize].store_in_step(buffer);
+        self.len.store_in_step(len + 1);
     }
 
     fn pop(&self) -> Option<u64> {
-        let last = self.len.peek().checked_sub(1)?;
-        let buffer = self.buffers[last as usize].peek();
-        self.buffers[last as usize].poke(0);
-        self.len.poke(last);
+        let last = self.len.load_in_step().checked_sub(1)?;
+        let buffer = self.buffers[last as usize].load_in_step();
+        self.buffers[last as usize].store_in_step(0);
+        self.len.store_in_step(last);
         Some(buffer)
     }
 }
@@ -70,12 +70,12 @@ impl Ifq {
     /// A buffer goes from one list to another.
     fn moves(&self, buffer: u64, from: &List, to: &List) {
         let place = &self.places[buffer as usize - 1];
-        let found = place.peek();
+        let found = place.load_in_step();
         if found != from.place {
             let is = format_args!("buffer {buffer} is in {found} and in {}", from.place);
             Det::violation(Invariant::I6, is);
         }
-        place.poke(to.place);
+        place.store_in_step(to.place);
     }
 
     /// Moves the last one.
@@ -88,15 +88,15 @@ impl Ifq {
 
     /// Moves all, in order.
     fn put_all(&self, from: &List, to: &List) {
-        let (len, end) = (from.len.peek() as usize, to.len.peek() as usize);
+        let (len, end) = (from.len.load_in_step() as usize, to.len.load_in_step() as usize);
         for (old, new) in from.buffers[..len].iter().zip(&to.buffers[end..]) {
-            let buffer = old.peek();
+            let buffer = old.load_in_step();
             self.moves(buffer, from, to);
-            new.poke(buffer);
-            old.poke(0);
+            new.store_in_step(buffer);
+            old.store_in_step(0);
         }
-        from.len.poke(0);
-        to.len.poke((end + len) as u64);
+        from.len.store_in_step(0);
+        to.len.store_in_step((end + len) as u64);
     }
 }
 
@@ -104,7 +104,7 @@ impl Ifq {
 struct Shared {
     users: Word,
     ifq: <Det as Platform>::Ptr<Ifq>,
-    exited: <Det as Platform>::Gate,
+    exited: <Det as Platform>::WaitQueue,
     planted: bool,
 }
 
@@ -140,7 +140,7 @@ impl Shared {
             self.act(ring, *op).await;
             Det::op_boundary();
         }
-        self.exited.poke(Rmw::Add(1));
+        self.exited.rmw_in_step(Rmw::Add(1));
     }
 }
 
@@ -148,13 +148,13 @@ async fn rings(planted: bool) -> Outcome {
     let shared = Rc::new(Shared {
         users: Det::atomic("users", RINGS as u64),
         ifq: Det::alloc(Kind::Ifq, 0, Ifq::new),
-        exited: Det::gate("exited", 0),
+        exited: Det::wait_queue("exited", 0),
         planted,
     });
     for ring in 0..RINGS {
         program::spawn(ring as u32 + 1, "ring", shared.clone().ring(ring));
     }
-    shared.exited.wait_until(RINGS as u64).await;
+    shared.exited.wait_event(RINGS as u64).await;
     if Det::live(Kind::Ifq) > 0 {
         Det::violation(Invariant::I3, format_args!("all rings are closed, and the ifq is left"));
     }

@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, Table};
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Entry, Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use serde::Serialize;
 
 use super::check::Args;
@@ -39,7 +39,7 @@ enum Found {
     FalseAlarm,
 }
 
-/// What came of the variants in which the defect is mended.
+/// What came of the variants in which the defect is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Mended {
@@ -67,7 +67,7 @@ struct Line {
     /// All counterexamples repeat.
     replays: Option<bool>,
     /// Of a defect.
-    mended: Option<Mended>,
+    fixed: Option<Mended>,
     /// Of all its searches.
     seconds: f64,
     /// What is not as it should be.
@@ -128,11 +128,11 @@ fn jobs(entry: Entry, inputs: &[Input]) -> Vec<Job<'_>> {
     let breaks = |job: &Job<'_>| job.wanted.is_some() && job.is_on();
     let broken: Vec<Revision> =
         all.iter().filter(|job| breaks(job)).map(|job| job.variant.revision).collect();
-    let mended = |job: &Job<'_>| match entry {
+    let fixed = |job: &Job<'_>| match entry {
         Entry::Defect(_) => !job.is_on() && broken.contains(&job.variant.revision),
         Entry::NonDefect(_) => true,
     };
-    all.into_iter().filter(|job| breaks(job) || job.wanted.is_none() && mended(job)).collect()
+    all.into_iter().filter(|job| breaks(job) || job.wanted.is_none() && fixed(job)).collect()
 }
 
 impl Job<'_> {
@@ -169,7 +169,7 @@ fn line(entry: Entry, jobs: &[(&Job<'_>, &Done)]) -> Line {
         steps: None,
         exact: false,
         replays: None,
-        mended: None,
+        fixed: None,
         seconds: 0.0,
         problems: Vec::new(),
     };
@@ -184,9 +184,9 @@ fn line(entry: Entry, jobs: &[(&Job<'_>, &Done)]) -> Line {
     }
     if line.found == Found::NoFile {
         line.problems.push(format!("no test file shows {entry}"));
-    } else if matches!(entry, Entry::Defect(_)) && line.mended.is_none() {
-        line.mended = Some(Mended::None);
-        line.problems.push("no variant in which it is mended is to hold".to_owned());
+    } else if matches!(entry, Entry::Defect(_)) && line.fixed.is_none() {
+        line.fixed = Some(Mended::None);
+        line.problems.push("no variant in which it is fixed is to hold".to_owned());
     }
     line
 }
@@ -229,9 +229,9 @@ impl Line {
         }
         match job.entry {
             Entry::Defect(_) if holds => {
-                self.mended.get_or_insert(Mended::Hold);
+                self.fixed.get_or_insert(Mended::Hold);
             }
-            Entry::Defect(_) => self.mended = Some(Mended::Fail),
+            Entry::Defect(_) => self.fixed = Some(Mended::Fail),
             Entry::NonDefect(_) if !holds => self.found = Found::FalseAlarm,
             Entry::NonDefect(_) if self.found == Found::NoFile => self.found = Found::Silent,
             Entry::NonDefect(_) => {}
@@ -252,7 +252,7 @@ fn missed(job: &Job<'_>, result: &Shortest) -> String {
 fn print_table(lines: &[Line]) {
     let mut table = Table::new();
     table.load_preset(NOTHING);
-    table.set_header(["id", "found", "by", "on", "breaks", "steps", "replays", "mended", "time"]);
+    table.set_header(["id", "found", "by", "on", "breaks", "steps", "replays", "fixed", "time"]);
     for index in [5, 8] {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -260,7 +260,7 @@ fn print_table(lines: &[Line]) {
     }
     for line in lines {
         let colour = if line.problems.is_empty() { Color::Green } else { Color::Red };
-        let (found, mended) = (found_word(line.found), mended_word(line.mended));
+        let (found, fixed) = (found_word(line.found), fixed_word(line.fixed));
         table.add_row([
             Cell::new(line.id),
             Cell::new(found).fg(colour),
@@ -269,7 +269,7 @@ fn print_table(lines: &[Line]) {
             cell(line.invariant),
             cell(line.steps.map(|n| if line.exact { n.to_string() } else { format!("<= {n}") })),
             cell(line.replays.map(|yes| if yes { "yes" } else { "NO" })),
-            Cell::new(mended),
+            Cell::new(fixed),
             Cell::new(format!("{:.2} s", line.seconds)),
         ]);
     }
@@ -304,8 +304,8 @@ fn found_word(found: Found) -> &'static str {
     }
 }
 
-fn mended_word(mended: Option<Mended>) -> &'static str {
-    match mended {
+fn fixed_word(fixed: Option<Mended>) -> &'static str {
+    match fixed {
         Some(Mended::Hold) => "hold",
         Some(Mended::Fail) => "FAIL",
         Some(Mended::None) => "NONE",

@@ -10,7 +10,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, Table};
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::{Test, limits};
+use ifq_model::test::{Test, limits};
 
 use super::bounds::Bounds;
 use super::input::{self, Input, Which};
@@ -27,8 +27,8 @@ use crate::report::verdict::{Row, Verdict, row};
     ifq check                                       the whole library, as each file expects it\n  \
     ifq check tests/library/exits-race.ifq          one file\n  \
     ifq check --defect early-put exits-race.ifq     with a defect: prints the counterexample\n  \
-    ifq check --revision proxy-v1 --without P1      with one of the revision's defects mended\n  \
-    ifq check --faults 2 --mended                   whatever can fail may fail, up to twice a run\n  \
+    ifq check --revision proxy-v1 --without P1      with one of the revision's defects fixed\n  \
+    ifq check --faults 2 --fixed                   whatever can fail may fail, up to twice a run\n  \
     ifq check --preemptions 2 big.ifq               first the runs with few preemptions\n  \
     ifq check --max-memory 8000 big.ifq             as far as 8 GB go\n  \
     ifq check --checkpoint big.ckpt big.ifq         goes on where it was killed\n  \
@@ -42,7 +42,7 @@ pub struct Args {
     pub which: Which,
     /// For each entry of the catalogue: is the defect found by the tests that show it, with which
     /// shortest counterexample, and does its repair hold; is a non-defect left alone
-    #[arg(long, conflicts_with_all = ["faults", "revision", "defects", "without", "mended"])]
+    #[arg(long, conflicts_with_all = ["faults", "revision", "defects", "without", "fixed"])]
     pub catalogue: bool,
     /// Every fault point may fail, at most N of them in one run, whatever the files say; what they
     /// expect to hold must still hold

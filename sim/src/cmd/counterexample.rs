@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use crate::counterexample::Counterexample;
 use crate::exec::run_traced;
@@ -36,7 +36,7 @@ pub(super) fn name(test: &Test, variant: &Variant, found: &Counterexample) -> St
     }
     name += &match variant.without.as_slice() {
         [] => String::new(),
-        all if all.len() == variant.revision.defects().len() => ".mended".to_owned(),
+        all if all.len() == variant.revision.defects().len() => ".fixed".to_owned(),
         some => some.iter().fold(".without".to_owned(), |name, d| format!("{name}-{d}")),
     };
     format!("{name}.{}", found.violation.invariant)

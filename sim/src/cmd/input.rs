@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use super::EXIT_USAGE;
 use crate::file;
@@ -37,14 +37,14 @@ pub struct Which {
     pub without: Vec<Defect>,
     /// Mend all of the revision's own defects
     #[arg(long, conflicts_with = "without")]
-    pub mended: bool,
+    pub fixed: bool,
 }
 
 impl Which {
-    /// Whether a defect is switched on or mended by hand.
+    /// Whether a defect is switched on or fixed by hand.
     #[must_use]
     pub fn switches(&self) -> bool {
-        !self.defects.is_empty() || !self.without.is_empty() || self.mended
+        !self.defects.is_empty() || !self.without.is_empty() || self.fixed
     }
 
     /// Whether a revision was asked for.
@@ -70,7 +70,7 @@ impl Which {
         if let Some(defect) = self.without.iter().find(|d| !own.contains(d)) {
             return Err(format!("{revision} does not have {defect}"));
         }
-        let without = if self.mended { own } else { &self.without };
+        let without = if self.fixed { own } else { &self.without };
         Ok(Variant::with(revision, &self.defects).without(without))
     }
 }

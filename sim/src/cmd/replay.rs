@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use clap::Args as ClapArgs;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::{Schedule, Test};
+use ifq_model::test::{Schedule, Test};
 use serde::Serialize;
 
 use super::counterexample::LONGEST_TABLE;

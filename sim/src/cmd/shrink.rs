@@ -8,7 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use ifq_model::invariant::Violation;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::{Schedule, Test};
+use ifq_model::test::{Schedule, Test};
 use serde::Serialize;
 
 use super::input::{self, Which};
@@ -259,7 +259,7 @@ fn rows(report: &Report<'_>) -> [(&'static str, u64, u64); 13] {
         size("sockets", |s| s.sockets),
         size("on device queues", |s| s.on_queues),
         size("fault points", |s| s.faults),
-        size("quirks", |s| s.quirks),
+        size("modifiers", |s| s.modifiers),
         size("waits", |s| s.waits),
         size("names", |s| s.names),
         size("observed", |s| s.observed),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use clap::Args as ClapArgs;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use serde::Serialize;
 
 use super::input::{self, Input, Which};

@@ -30,8 +30,8 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
 }
 
 const NO_OBJECT: u32 = u32::MAX;
-/// [`Kind::World`] is the last one.
-pub(crate) const KINDS: usize = Kind::World as usize + 1;
+/// [`Kind::Harness`] is the last one.
+pub(crate) const KINDS: usize = Kind::Harness as usize + 1;
 struct Object {
     kind: Kind,
     number: u32,
@@ -214,7 +214,7 @@ impl Machine {
     pub(crate) fn word_name(&self, word: u32) -> String {
         let (owner, label) = (self.owners[word as usize], self.labels[word as usize]);
         match self.objects.get(owner as usize) {
-            Some(object) if object.kind != Kind::World => {
+            Some(object) if object.kind != Kind::Harness => {
                 format!("{}{}.{label}", object.kind.name(), object.number)
             }
             _ => label.to_owned(),
@@ -282,7 +282,7 @@ impl Machine {
         self.fingerprint ^= cell(name, old) ^ cell(name, value);
         self.values[word as usize] = value;
         // Of the harness's own words nobody wants to read.
-        if self.trace.is_some() && self.owner_kind(word) != Some(Kind::World) {
+        if self.trace.is_some() && self.owner_kind(word) != Some(Kind::Harness) {
             let change = Change { word: self.word_name(word), old, new: value };
             if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
                 event.changes.push(change);

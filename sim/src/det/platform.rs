@@ -87,7 +87,7 @@ impl AtomicWord for Word {
         turn(pending, move |m, _| change(m, word, op))
     }
 
-    fn rmw_upto(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
+    fn rmw_capped(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
         let word = self.0;
         let acquire = matches!(order, Order::Acquire | Order::Full);
         let pending = Pending::Access { word, write: true, acquire };
@@ -95,11 +95,11 @@ impl AtomicWord for Word {
         turn(pending, move |m, _| m.update(update))
     }
 
-    fn peek(&self) -> u64 {
+    fn load_in_step(&self) -> u64 {
         with(|m| m.read(self.0))
     }
 
-    fn poke(&self, value: u64) {
+    fn store_in_step(&self, value: u64) {
         with(|m| {
             m.write(self.0, value);
             m.release(self.0);
@@ -136,7 +136,7 @@ impl WaitWord for Gate {
         self.0.rmw(op, Order::Full)
     }
 
-    fn poke(&self, op: Rmw) -> u64 {
+    fn rmw_in_step(&self, op: Rmw) -> u64 {
         with(|m| {
             let old = change(m, self.0.0, op);
             m.release(self.0.0);
@@ -144,19 +144,19 @@ impl WaitWord for Gate {
         })
     }
 
-    fn bump(&self, op: Rmw) {
+    fn add_in_step(&self, op: Rmw) {
         with(|m| {
             m.update(Update { word: self.0.0, op, most: 0, counts: true });
             m.release(self.0.0);
         });
     }
 
-    fn wait_until(&self, min: u64) -> impl Future<Output = u64> {
+    fn wait_event(&self, min: u64) -> impl Future<Output = u64> {
         let word = self.0.0;
         turn(Pending::WaitUntil { word, min, quiesce: false }, move |m, _| m.read(word))
     }
 
-    fn wait_or_quiesce(&self, min: u64) -> impl Future<Output = Option<u64>> {
+    fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>> {
         let word = self.0.0;
         turn(Pending::WaitUntil { word, min, quiesce: true }, move |m, granted| {
             granted.then(|| m.read(word))
@@ -254,7 +254,7 @@ impl Platform for Det {
     type Atomic = Word;
     type Plain = Word;
     type Lock = Lock;
-    type Gate = Gate;
+    type WaitQueue = Gate;
     type Ptr<T: 'static> = DetPtr<T>;
     type Func = Func;
 
@@ -270,7 +270,7 @@ impl Platform for Det {
         Lock(with(|m| m.new_lock(label)))
     }
 
-    fn gate(label: &'static str, init: u64) -> Gate {
+    fn wait_queue(label: &'static str, init: u64) -> Gate {
         Gate(Word(with(|m| m.new_word(label, init))))
     }
 

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::kernel::WorkCount;
+use ifq_model::kernel::WorkCounter;
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::platform::{AtomicWord, Kind, Order, PlainWord, Platform, RawLock, Rmw, WaitWord};
 use ifq_model::prim::percpu_ref::PercpuRef;
@@ -90,7 +90,7 @@ where
     move || {
         Box::pin(async move {
             let state = Rc::new(make());
-            let done = Rc::new(Det::gate("done", 0));
+            let done = Rc::new(Det::wait_queue("done", 0));
             let (sa, sb) = (state.clone(), state.clone());
             let (da, db) = (done.clone(), done.clone());
             spawn(1, async move {
@@ -101,7 +101,7 @@ where
                 b(sb).await;
                 db.rmw(Rmw::Add(1)).await;
             });
-            done.wait_until(2).await;
+            done.wait_event(2).await;
             numbers(&result(state).await)
         })
     }
@@ -120,14 +120,14 @@ fn store_buffering_has_the_three_outcomes_of_sequential_consistency() {
         |c| async move {
             c[0].store(1, Order::Relaxed).await;
             let r = c[1].load(Order::Relaxed).await;
-            c[2].poke(r);
+            c[2].store_in_step(r);
         },
         |c| async move {
             c[1].store(1, Order::Relaxed).await;
             let r = c[0].load(Order::Relaxed).await;
-            c[3].poke(r);
+            c[3].store_in_step(r);
         },
-        |c| async move { vec![c[2].peek(), c[3].peek()] },
+        |c| async move { vec![c[2].load_in_step(), c[3].load_in_step()] },
     );
     let found = explore(&program);
     let expected: BTreeSet<Outcome> = [[0, 1], [1, 0], [1, 1]].iter().map(|v| numbers(v)).collect();
@@ -146,7 +146,7 @@ fn an_increment_in_two_steps_loses_updates_and_an_atomic_one_does_not() {
         |c| async move {
             c[0].rmw(Rmw::Add(1), Order::Relaxed).await;
         },
-        |c| async move { vec![c[0].peek()] },
+        |c| async move { vec![c[0].load_in_step()] },
     );
     assert_eq!(explore(&split).outcomes, [numbers(&[1]), numbers(&[2])].into());
     let whole = two(
@@ -157,7 +157,7 @@ fn an_increment_in_two_steps_loses_updates_and_an_atomic_one_does_not() {
         |c| async move {
             c[0].rmw(Rmw::Add(1), Order::Relaxed).await;
         },
-        |c| async move { vec![c[0].peek()] },
+        |c| async move { vec![c[0].load_in_step()] },
     );
     assert_eq!(explore(&whole).outcomes, [numbers(&[2])].into());
 }
@@ -360,7 +360,7 @@ fn a_percpu_ref_is_released_exactly_once_after_the_kill() {
                 r.released.rmw(Rmw::Add(1), Order::Full).await;
             }
         },
-        |r| async move { vec![r.released.peek()] },
+        |r| async move { vec![r.released.load_in_step()] },
     );
     let found = explore(&program);
     // The first thread may come too late and find the ref released: that is its own mistake, and
@@ -389,18 +389,18 @@ fn each_allowed_fault_is_taken_and_not_taken() {
 #[test]
 fn a_quiescent_system_lets_a_timed_wait_give_up_and_only_then() {
     struct Waits {
-        gate: <Det as Platform>::Gate,
+        gate: <Det as Platform>::WaitQueue,
         result: <Det as Platform>::Atomic,
     }
     fn waits() -> Waits {
-        Waits { gate: Det::gate("gate", 0), result: Det::atomic("result", 9) }
+        Waits { gate: Det::wait_queue("gate", 0), result: Det::atomic("result", 9) }
     }
     async fn wait(w: Rc<Waits>) {
-        let woken = w.gate.wait_or_quiesce(1).await.is_some();
-        w.result.poke(woken.into());
+        let woken = w.gate.wait_event_timeout(1).await.is_some();
+        w.result.store_in_step(woken.into());
     }
     async fn result(w: Rc<Waits>) -> Vec<u64> {
-        vec![w.result.peek()]
+        vec![w.result.load_in_step()]
     }
     let raised = two(
         waits,
@@ -432,7 +432,7 @@ fn a_refcount_below_zero_breaks_i2() {
 fn a_flush_waits_also_for_what_work_queues() {
     let program = || -> Main {
         Box::pin(async {
-            let count = Rc::new(WorkCount::<Det>::new());
+            let count = Rc::new(WorkCounter::<Det>::new());
             let x = Rc::new(Det::atomic("x", 0));
             count.begin();
             let (work, y) = (count.clone(), x.clone());

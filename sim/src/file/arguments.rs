@@ -1,7 +1,7 @@
 //! The arguments of each verb.
 
-use ifq_model::quirk::{Quirk, Quirks};
-use ifq_model::scenario::{Event, Op, RingId, RqWord, SocketId, Source, VarId, limits};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Event, Op, RingId, RqWord, SocketId, Source, VarId, limits};
 
 use super::cursor::pick;
 use super::error::Problem;
@@ -39,23 +39,23 @@ impl<'l, 't> Reader<'l, 't, '_> {
             "clone" => {
                 let from = self.word("the source ring")?;
                 let from = self.ring(from, Part::From)?;
-                Ok(Op::Clone { ring, from, ifq: self.ifq()?, quirks: self.quirks()? })
+                Ok(Op::Clone { ring, from, ifq: self.ifq()?, modifiers: self.modifiers()? })
             }
-            "export" => Ok(Op::Export { ring, ifq: self.ifq()?, quirks: self.quirks()? }),
+            "export" => Ok(Op::Export { ring, ifq: self.ifq()?, modifiers: self.modifiers()? }),
             "import" => {
                 let fd = self.arg("a file descriptor", Part::Fd)?;
-                Ok(Op::Import { ring, fd, quirks: self.quirks()? })
+                Ok(Op::Import { ring, fd, modifiers: self.modifiers()? })
             }
-            "flush" => Ok(Op::Flush { ring, ifq: self.ifq()?, quirks: self.quirks()? }),
+            "flush" => Ok(Op::Flush { ring, ifq: self.ifq()?, modifiers: self.modifiers()? }),
             "add-area" => {
                 let ifq = self.ifq()?;
                 let buffers = self.keyed("buffers", Part::Buffers, 1, limits::BUFFERS)?;
-                Ok(Op::AddArea { ring, ifq, buffers, quirks: self.quirks()? })
+                Ok(Op::AddArea { ring, ifq, buffers, modifiers: self.modifiers()? })
             }
             "arm" => {
                 let ifq = self.ifq()?;
                 let event = pick("event", self.word("an event")?, Event::ALL, Event::name)?;
-                Ok(Op::Arm { ring, ifq, event, quirks: self.quirks()? })
+                Ok(Op::Arm { ring, ifq, event, modifiers: self.modifiers()? })
             }
             "mmap" => Ok(Op::Mmap { ring, ifq: self.ifq()? }),
             "exit" => Ok(Op::Exit { ring }),
@@ -81,7 +81,7 @@ impl<'l, 't> Reader<'l, 't, '_> {
     fn register(&mut self, ring: RingId) -> Result<Op, Problem> {
         let source = if self.cursor.eat("nodev") {
             Source::Nodev
-        } else if self.cursor.peek().is_some_and(|t| t.text == "queue") {
+        } else if self.cursor.load_in_step().is_some_and(|t| t.text == "queue") {
             // `validate` knows how many there are.
             Source::Queue(self.keyed("queue", Part::Queue, 0, u32::MAX)?)
         } else {
@@ -90,16 +90,16 @@ impl<'l, 't> Reader<'l, 't, '_> {
         };
         let buffers = self.keyed("buffers", Part::Buffers, 1, limits::BUFFERS)?;
         let entries = self.keyed("entries", Part::Entries, 0, limits::ENTRIES)?;
-        Ok(Op::Register { ring, source, buffers, entries, quirks: self.quirks()? })
+        Ok(Op::Register { ring, source, buffers, entries, modifiers: self.modifiers()? })
     }
 
     fn recv(&mut self, ring: RingId) -> Result<Op, Problem> {
         let ifq = self.ifq()?;
         let socket = self.word("a socket")?;
         let socket = self.socket(socket)?;
-        let limited = self.cursor.peek().is_some_and(|t| t.text == "len");
+        let limited = self.cursor.load_in_step().is_some_and(|t| t.text == "len");
         let len = if limited { self.keyed("len", Part::Len, 0, u32::MAX)? } else { 0 };
-        Ok(Op::Recv { ring, ifq, socket, len, quirks: self.quirks()? })
+        Ok(Op::Recv { ring, ifq, socket, len, modifiers: self.modifiers()? })
     }
 
     /// `head`, `tail`, `off=N` or `pad=N`.
@@ -118,24 +118,24 @@ impl<'l, 't> Reader<'l, 't, '_> {
     }
 
     /// `with QUIRK...`, if it stands there.
-    fn quirks(&mut self) -> Result<Quirks, Problem> {
+    fn modifiers(&mut self) -> Result<ArgModifiers, Problem> {
         if !self.cursor.eat("with") {
-            return Ok(Quirks::NONE);
+            return Ok(ArgModifiers::NONE);
         }
-        let mut found: Vec<(Quirk, &Token<'t>)> = Vec::new();
+        let mut found: Vec<(ArgModifier, &Token<'t>)> = Vec::new();
         for word in self.cursor.words(&["after"], "what is unusual about the argument")? {
-            let quirk = pick("quirk", word, Quirk::ALL, Quirk::name)?;
-            if found.iter().any(|(q, _)| *q == quirk) {
-                let message = format!("`{quirk}` is listed twice");
+            let modifier = pick("modifier", word, ArgModifier::ALL, ArgModifier::name)?;
+            if found.iter().any(|(q, _)| *q == modifier) {
+                let message = format!("`{modifier}` is listed twice");
                 return Err(Problem::new(word.span.clone(), message, "each once"));
             }
-            found.push((quirk, word));
+            found.push((modifier, word));
         }
-        found.sort_by_key(|(quirk, _)| *quirk);
+        found.sort_by_key(|(modifier, _)| *modifier);
         for (j, (_, word)) in found.iter().enumerate() {
-            self.parts.push((Part::Quirk(j), word.span.clone()));
+            self.parts.push((Part::ArgModifier(j), word.span.clone()));
         }
-        Ok(found.into_iter().map(|(quirk, _)| quirk).collect())
+        Ok(found.into_iter().map(|(modifier, _)| modifier).collect())
     }
 
     fn keyed(&mut self, key: &str, part: Part, min: u32, max: u32) -> Result<u32, Problem> {

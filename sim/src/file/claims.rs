@@ -5,7 +5,7 @@ use std::ops::Range;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Revision};
-use ifq_model::scenario::{Expect, Schedule, limits};
+use ifq_model::test::{Expect, Schedule, limits};
 
 use super::cursor::{Cursor, pick};
 use super::error::Problem;
@@ -72,7 +72,7 @@ impl<'t> Header<'t> {
         let without = self.defects(cursor, "without", Place::ScheduleWithout)?;
         cursor.exactly(":", "`:` and the decisions")?;
         let mut decisions = Vec::new();
-        while cursor.peek().is_some() {
+        while cursor.load_in_step().is_some() {
             decisions.push(cursor.number("decision", 0, u32::MAX)?.0);
         }
         self.test.schedule = Some(Schedule { defects, without, decisions });

@@ -23,13 +23,13 @@ impl<'l, 't> Cursor<'l, 't> {
     }
 
     /// The next token, if there is one.
-    pub(super) fn peek(&self) -> Option<&'l Token<'t>> {
+    pub(super) fn load_in_step(&self) -> Option<&'l Token<'t>> {
         self.tokens.first()
     }
 
     /// Takes the next token if it is this word or mark.
     pub(super) fn eat(&mut self, text: &str) -> bool {
-        let found = self.peek().is_some_and(|t| t.text == text);
+        let found = self.load_in_step().is_some_and(|t| t.text == text);
         if found {
             self.tokens = &self.tokens[1..];
         }
@@ -59,7 +59,7 @@ impl<'l, 't> Cursor<'l, 't> {
         expected: &str,
     ) -> Result<Vec<&'l Token<'t>>, Problem> {
         let mut words = vec![self.word(expected)?];
-        while self.peek().is_some_and(|t| !is_mark(t.text) && !stops.contains(&t.text)) {
+        while self.load_in_step().is_some_and(|t| !is_mark(t.text) && !stops.contains(&t.text)) {
             words.push(self.word(expected)?);
         }
         Ok(words)
@@ -126,7 +126,7 @@ impl<'l, 't> Cursor<'l, 't> {
 
     /// The error that the next token is not what it should be.
     pub(super) fn unexpected(&self, expected: &str) -> Problem {
-        match self.peek() {
+        match self.load_in_step() {
             Some(token) => {
                 let message = format!("unexpected `{}`", token.text);
                 Problem::new(token.span.clone(), message, expected)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ifq_model::revision::{Entry, Revision};
-use ifq_model::scenario::{RingId, RingSetup, Socket, SocketId, Test, Var, VarId, VarKind, limits};
+use ifq_model::test::{RingId, RingSetup, Socket, SocketId, Test, Var, VarId, VarKind, limits};
 
 use super::cursor::{Cursor, pick};
 use super::error::Problem;
@@ -178,7 +178,7 @@ impl<'t> Header<'t> {
             }
             self.sockets.push(word.text);
             self.test.sockets.push(Socket { name: word.text.to_owned(), queue });
-            if cursor.peek().is_none() {
+            if cursor.load_in_step().is_none() {
                 return Ok(());
             }
         }

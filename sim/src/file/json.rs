@@ -1,6 +1,6 @@
 //! A test as JSON.
 
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 use super::place::Invalid;
 use super::validate::validate;

@@ -29,7 +29,7 @@ mod words;
 
 use std::path::Path;
 
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 pub use error::{LoadError, ParseError};
 pub use json::{JsonError, from_json, to_json};

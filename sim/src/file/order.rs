@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ifq_model::scenario::{Test, VarId};
+use ifq_model::test::{Test, VarId};
 
 use super::place::{Invalid, Part, Place, Section};
 use super::validate::sections;
@@ -151,8 +151,8 @@ fn describe_cycle(
 }
 
 /// Which part of the step each of `Op::uses` is.
-fn use_parts(op: &ifq_model::scenario::Op) -> [Part; 2] {
-    use ifq_model::scenario::Op;
+fn use_parts(op: &ifq_model::test::Op) -> [Part; 2] {
+    use ifq_model::test::Op;
     match op {
         Op::Import { .. } | Op::Close { .. } => [Part::Fd, Part::Fd],
         Op::Return { .. } => [Part::Cqe, Part::Ifq],

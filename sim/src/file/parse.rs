@@ -1,6 +1,6 @@
 //! A text as a test: lines, then sections, then the steps with all names known.
 
-use ifq_model::scenario::{Step, Test, Thread, VarId, limits};
+use ifq_model::test::{Step, Test, Thread, VarId, limits};
 
 use super::cursor::{Cursor, is_mark};
 use super::error::{ParseError, Problem};
@@ -226,7 +226,7 @@ impl<'t> Steps<'_, 't> {
 
 #[cfg(test)]
 mod tests {
-    use ifq_model::scenario::VarKind;
+    use ifq_model::test::VarKind;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 /// A list of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +44,8 @@ pub enum Part {
     Len,
     /// The word of a refill ring.
     Word,
-    /// What is unusual about the argument: one of the quirks.
-    Quirk(usize),
+    /// What is unusual about the argument: one of the modifiers.
+    ArgModifier(usize),
     /// One of the names waited for.
     After(usize),
 }
@@ -188,7 +188,7 @@ impl fmt::Display for Part {
             Part::Entries => "entries",
             Part::Len => "len",
             Part::Word => "word",
-            Part::Quirk(_) => "quirk",
+            Part::ArgModifier(_) => "modifier",
             Part::After(_) => "after",
         })
     }

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Defect;
-use ifq_model::scenario::{Op, RqWord, Socket, Source, Step, Test, VarId};
+use ifq_model::test::{Op, RqWord, Socket, Source, Step, Test, VarId};
 
 use super::words::{SCHEDULE_VERSION, verb_of};
 
@@ -95,7 +95,7 @@ pub fn step(test: &Test, step: &Step) -> String {
         text += &format!("{}: ", test.rings[usize::from(ring)]);
     }
     text += &operation(test, &step.op);
-    text += &list("with", &step.op.quirks().iter().collect::<Vec<_>>());
+    text += &list("with", &step.op.modifiers().iter().collect::<Vec<_>>());
     text + &list("after", &step.after.iter().map(|&id| var(id)).collect::<Vec<_>>())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ifq_model::scenario::{Test, VarId};
+use ifq_model::test::{Test, VarId};
 
 /// Numbers the bound names in the order of [`Test::steps`], as [`super::validate`] wants them; names that
 /// no step binds come last.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use ifq_model::scenario::{Op, RingId, SocketId, Step, VarId};
+use ifq_model::test::{Op, RingId, SocketId, Step, VarId};
 
 use super::cursor::Cursor;
 use super::error::Problem;

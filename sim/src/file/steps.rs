@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ifq_model::quirk::Quirk;
+use ifq_model::test::arg_modifier::ArgModifier;
 #[cfg(doc)]
-use ifq_model::scenario::Test;
-use ifq_model::scenario::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
+use ifq_model::test::Test;
+use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Part, Place, Section};
 use super::validate::{Checker, sections};
@@ -127,7 +127,7 @@ impl Checker<'_> {
             Op::UnregisterNetdev => self.queue(at(Part::Verb), 0)?,
             Op::Exit { .. } | Op::Wait { .. } => {}
         }
-        self.quirks(&at, &step.op)?;
+        self.modifiers(&at, &step.op)?;
         let mut seen = BTreeSet::new();
         for (j, &var) in step.after.iter().enumerate() {
             self.var(at(Part::After(j)), var)?;
@@ -139,13 +139,13 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn quirks(&self, at: &dyn Fn(Part) -> Place, op: &Op) -> Result<(), Invalid> {
+    fn modifiers(&self, at: &dyn Fn(Part) -> Place, op: &Op) -> Result<(), Invalid> {
         let verb = verb_of(op);
-        let stray = op.quirks().iter().enumerate().find(|(_, quirk)| !quirk.fits(verb));
-        let Some((j, quirk)) = stray else { return Ok(()) };
-        let fitting = Quirk::ALL.iter().filter(|q| q.fits(verb)).map(|q| q.name());
-        let message = format!("`{quirk}` means nothing for `{verb}`");
-        self.fail(at(Part::Quirk(j)), message, one_of(fitting))
+        let stray = op.modifiers().iter().enumerate().find(|(_, modifier)| !modifier.fits(verb));
+        let Some((j, modifier)) = stray else { return Ok(()) };
+        let fitting = ArgModifier::ALL.iter().filter(|q| q.fits(verb)).map(|q| q.name());
+        let message = format!("`{modifier}` means nothing for `{verb}`");
+        self.fail(at(Part::ArgModifier(j)), message, one_of(fitting))
     }
 
     fn socket(&self, place: Place, socket: u8) -> Result<(), Invalid> {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ifq_model::scenario::{RingSetup, Step, Test, VarId, limits};
+use ifq_model::test::{RingSetup, Step, Test, VarId, limits};
 
 use super::order::check_order;
 use super::place::{Invalid, Place, Section};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use ifq_model::revision::{Defect, Revision};
 #[cfg(doc)]
-use ifq_model::scenario::Test;
-use ifq_model::scenario::{Expect, limits};
+use ifq_model::test::Test;
+use ifq_model::test::{Expect, limits};
 
 use super::place::{Invalid, Place};
 use super::validate::Checker;

@@ -1,8 +1,8 @@
 //! The words of the format, and how errors list them.
 
-use ifq_model::scenario::Op;
+use ifq_model::test::Op;
 
-/// The version of [`ifq_model::scenario::Schedule`]'s numbers that this crate writes and reads.
+/// The version of [`ifq_model::test::Schedule`]'s numbers that this crate writes and reads.
 pub const SCHEDULE_VERSION: &str = "v1";
 
 /// Longest name, in bytes.

@@ -1,6 +1,6 @@
 //! Choices that are read from bytes.
 
-use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::revision::Revision;
 
 use super::Word;
@@ -71,35 +71,35 @@ impl<'w> Draw<'w> {
     }
 
     /// What departs from the plain argument of an operation and is fine.
-    pub(crate) fn harmless(&mut self, verb: &str, revision: Revision) -> Quirks {
+    pub(crate) fn harmless(&mut self, verb: &str, revision: Revision) -> ArgModifiers {
         let byte = self.byte();
         let some = harmless(revision)
-            .filter(|(quirk, shift, least)| quirk.fits(verb) && byte >> shift & 3 >= *least);
-        some.map(|(quirk, ..)| quirk).collect()
+            .filter(|(modifier, shift, least)| modifier.fits(verb) && byte >> shift & 3 >= *least);
+        some.map(|(modifier, ..)| modifier).collect()
     }
 
     /// What departs from the plain argument of an operation: mostly nothing that is wrong; one wrong
     /// thing now and then, and sometimes two, so that it shows which check comes first.
-    pub(crate) fn quirks(&mut self, verb: &str, revision: Revision) -> Quirks {
-        let mut quirks = self.harmless(verb, revision);
+    pub(crate) fn modifiers(&mut self, verb: &str, revision: Revision) -> ArgModifiers {
+        let mut modifiers = self.harmless(verb, revision);
         let n = match self.byte() {
             0..216 => 0,
             216..240 => 1,
             240..=255 => 2,
         };
-        let wrong = Quirk::ALL.iter().copied().filter(|quirk| quirk.fits(verb));
-        let wrong = wrong.filter(|quirk| harmless(revision).all(|(other, ..)| other != *quirk));
-        let wrong: Vec<Quirk> = wrong.collect();
+        let wrong = ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb));
+        let wrong = wrong.filter(|modifier| harmless(revision).all(|(other, ..)| other != *modifier));
+        let wrong: Vec<ArgModifier> = wrong.collect();
         for _ in 0..n {
-            quirks = self.one_of(&wrong).map_or(quirks, |quirk| quirks.and(quirk));
+            modifiers = self.one_of(&wrong).map_or(modifiers, |modifier| modifiers.and(modifier));
         }
-        quirks
+        modifiers
     }
 }
 
-/// Quirks that break no rule, and the two bits of a byte that decide: where they are, and from which
-/// value on the quirk is there. Half of the time events are asked for.
-fn harmless(revision: Revision) -> impl Iterator<Item = (Quirk, u32, u8)> {
-    let events = revision.has_events().then_some((Quirk::Events, 4, 2));
-    [(Quirk::KernelRegion, 0, 3), (Quirk::StaleRing, 2, 3)].into_iter().chain(events)
+/// ArgModifiers that break no rule, and the two bits of a byte that decide: where they are, and from which
+/// value on the modifier is there. Half of the time events are asked for.
+fn harmless(revision: Revision) -> impl Iterator<Item = (ArgModifier, u32, u8)> {
+    let events = revision.has_events().then_some((ArgModifier::Events, 4, 2));
+    [(ArgModifier::KernelRegion, 0, 3), (ArgModifier::StaleRing, 2, 3)].into_iter().chain(events)
 }

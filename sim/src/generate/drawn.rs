@@ -5,7 +5,7 @@
 //! or left open by the specification of any of them.
 
 use ifq_model::revision::Revision;
-use ifq_model::scenario::{Op, RingId, RingSetup, Test};
+use ifq_model::test::{Op, RingId, RingSetup, Test};
 
 use super::threads::{Threads, concurrent_from};
 use super::{Maker, Shape, Word};
@@ -109,7 +109,7 @@ fn named(test: Test, kind: &str, seed: u64, number: u64) -> Test {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ifq_model::scenario::VarKind;
+    use ifq_model::test::VarKind;
     use ifq_model::spec;
 
     use super::*;

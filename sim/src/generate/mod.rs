@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use ifq_model::errno::ETIME;
 use ifq_model::net::sock::MAX_WAITERS;
-use ifq_model::quirk::Quirk;
+use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::revision::Revision;
-use ifq_model::scenario::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, VarId, VarKind};
+use ifq_model::test::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, VarId, VarKind};
 use ifq_model::spec::Spec;
 
 use draw::Draw;
@@ -240,7 +240,7 @@ impl<'a> Maker<'a> {
             // On the whole of a socket there is room for so many.
             Op::Recv { socket, .. } => after.waiters(socket) > MAX_WAITERS,
             // What a ring holds that the kernel has never seen is not specified.
-            Op::Register { quirks, .. } => result < 0 && quirks.has(Quirk::StaleRing),
+            Op::Register { modifiers, .. } => result < 0 && modifiers.has(ArgModifier::StaleRing),
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Which operation a word becomes.
 
-use ifq_model::scenario::{Event, Op, RingId, RqWord, SocketId, Source, VarId, VarKind};
+use ifq_model::test::{Event, Op, RingId, RqWord, SocketId, Source, VarId, VarKind};
 
 use super::{Draw, Maker};
 
@@ -85,7 +85,7 @@ impl Maker<'_> {
                 let (ring, ifq) = self.ifq(draw)?;
                 let socket = self.socket(draw);
                 let len = draw.one_of(&[0, 0, 0, 100, 4096, 6000])?;
-                Op::Recv { ring, ifq, socket, len, quirks: draw.quirks("recv", self.tame) }
+                Op::Recv { ring, ifq, socket, len, modifiers: draw.modifiers("recv", self.tame) }
             }
             Kind::Return => {
                 let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
@@ -102,22 +102,22 @@ impl Maker<'_> {
                 let (ring, ifq) = self.ifq(draw)?;
                 Op::Mmap { ring, ifq }
             }
-            kind => self.decode_with_quirks(kind, draw)?,
+            kind => self.decode_with_modifiers(kind, draw)?,
         };
         Some(op)
     }
 
-    fn decode_with_quirks(&self, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
+    fn decode_with_modifiers(&self, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
         let open = |ring| self.spec.ring_open(ring);
         if let Kind::Register = kind {
             let (ring, source) = (self.ring(draw, open), self.source(draw));
             let (buffers, entries) = (draw.buffers(), draw.entries());
-            let quirks = draw.quirks("register", self.tame);
-            return Some(Op::Register { ring, source, buffers, entries, quirks });
+            let modifiers = draw.modifiers("register", self.tame);
+            return Some(Op::Register { ring, source, buffers, entries, modifiers });
         }
         if let Kind::Import = kind {
             let (ring, fd) = (self.ring(draw, open), self.fd(draw)?);
-            return Some(Op::Import { ring, fd, quirks: draw.quirks("import", self.tame) });
+            return Some(Op::Import { ring, fd, modifiers: draw.modifiers("import", self.tame) });
         }
         if let Kind::Arm = kind {
             let fired = |ifq| self.good_ifq(ifq) && self.spec.fired(ifq).is_some();
@@ -125,20 +125,20 @@ impl Maker<'_> {
             let ring = self.owners[usize::from(ifq)]?;
             let events = [Event::Copy, Event::AllocFail, Event::Unknown];
             let event = draw.prefer(&events, |event| self.spec.fired(ifq) == Some(event))?;
-            return Some(Op::Arm { ring, ifq, event, quirks: draw.quirks("arm", self.tame) });
+            return Some(Op::Arm { ring, ifq, event, modifiers: draw.modifiers("arm", self.tame) });
         }
         let (ring, ifq) = self.ifq(draw)?;
         let op = match kind {
             Kind::Clone => {
                 let from = ring;
                 let ring = self.ring(draw, |ring| open(ring) && ring != from);
-                Op::Clone { ring, from, ifq, quirks: draw.quirks("clone", self.tame) }
+                Op::Clone { ring, from, ifq, modifiers: draw.modifiers("clone", self.tame) }
             }
-            Kind::Export => Op::Export { ring, ifq, quirks: draw.quirks("export", self.tame) },
-            Kind::Flush => Op::Flush { ring, ifq, quirks: draw.quirks("flush", self.tame) },
+            Kind::Export => Op::Export { ring, ifq, modifiers: draw.modifiers("export", self.tame) },
+            Kind::Flush => Op::Flush { ring, ifq, modifiers: draw.modifiers("flush", self.tame) },
             _ => {
                 let buffers = draw.buffers();
-                Op::AddArea { ring, ifq, buffers, quirks: draw.quirks("add-area", self.tame) }
+                Op::AddArea { ring, ifq, buffers, modifiers: draw.modifiers("add-area", self.tame) }
             }
         };
         Some(op)

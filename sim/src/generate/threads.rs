@@ -1,9 +1,9 @@
 //! Tests with several threads.
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::quirk::Quirks;
+use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::Revision;
-use ifq_model::scenario::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarKind};
+use ifq_model::test::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarKind};
 
 use super::ops::Kind;
 use super::{Draw, Maker, Manners, Shape, Word};
@@ -105,7 +105,7 @@ impl Concurrent<'_> {
             kinds.extend(revision.has_add_area().then_some(Kind::AddArea));
             kinds.extend(revision.has_events().then_some(Kind::Arm));
         }
-        let quirks = Quirks::NONE;
+        let modifiers = ArgModifiers::NONE;
         let op = match draw.one_of(&kinds)? {
             Kind::Wait => Op::Wait { ring },
             Kind::Exit => Op::Exit { ring },
@@ -113,32 +113,32 @@ impl Concurrent<'_> {
             Kind::Register => {
                 let source = self.maker.source(draw);
                 let (buffers, entries) = (1 + draw.below(4), 1 + draw.below(4));
-                let quirks = draw.harmless("register", revision);
-                Op::Register { ring, source, buffers, entries, quirks }
+                let modifiers = draw.harmless("register", revision);
+                Op::Register { ring, source, buffers, entries, modifiers }
             }
             Kind::Clone => {
                 let ifq = draw.one_of(&others)?;
                 let from = self.maker.owners[usize::from(ifq)]?;
-                Op::Clone { ring, from, ifq, quirks }
+                Op::Clone { ring, from, ifq, modifiers }
             }
-            Kind::Import => Op::Import { ring, fd: draw.one_of(&fds)?, quirks },
+            Kind::Import => Op::Import { ring, fd: draw.one_of(&fds)?, modifiers },
             kind => self.with_ifq(ring, draw.one_of(&own)?, kind, draw)?,
         };
         Some(op)
     }
 
     fn with_ifq(&self, ring: RingId, ifq: VarId, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
-        let quirks = Quirks::NONE;
+        let modifiers = ArgModifiers::NONE;
         let op = match kind {
-            Kind::Export => Op::Export { ring, ifq, quirks },
-            Kind::Flush => Op::Flush { ring, ifq, quirks },
-            Kind::AddArea => Op::AddArea { ring, ifq, buffers: 1 + draw.below(4), quirks },
+            Kind::Export => Op::Export { ring, ifq, modifiers },
+            Kind::Flush => Op::Flush { ring, ifq, modifiers },
+            Kind::AddArea => Op::AddArea { ring, ifq, buffers: 1 + draw.below(4), modifiers },
             Kind::Arm => {
                 let event = draw.one_of(&[Event::Copy, Event::AllocFail])?;
-                Op::Arm { ring, ifq, event, quirks }
+                Op::Arm { ring, ifq, event, modifiers }
             }
             Kind::Mmap => Op::Mmap { ring, ifq },
-            _ => Op::Recv { ring, ifq, socket: self.socket(draw), len: 0, quirks },
+            _ => Op::Recv { ring, ifq, socket: self.socket(draw), len: 0, modifiers },
         };
         Some(op)
     }

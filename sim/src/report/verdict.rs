@@ -2,7 +2,7 @@
 
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 use serde::Serialize;
 
 use crate::explore::Exploration;
@@ -67,11 +67,11 @@ pub struct Row {
 }
 
 impl Row {
-    /// What is switched on and mended, as `with X without Y`, `mended` if that is all, or `-`.
+    /// What is switched on and fixed, as `with X without Y`, `fixed` if that is all, or `-`.
     #[must_use]
     pub fn switches(&self) -> String {
         let all = !self.without.is_empty() && self.without.len() == self.revision.defects().len();
-        let without = if all { Some("mended".to_owned()) } else { words("without", &self.without) };
+        let without = if all { Some("fixed".to_owned()) } else { words("without", &self.without) };
         let parts: Vec<String> =
             [words("with", &self.defects), without].into_iter().flatten().collect();
         if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ifq_model::quirk::Quirks;
-use ifq_model::scenario::{Op, RingId, RqWord, SocketId, Source, Step, Test, VarId};
+use ifq_model::test::arg_modifier::ArgModifiers;
+use ifq_model::test::{Op, RingId, RqWord, SocketId, Source, Step, Test, VarId};
 
 use crate::file::renumber;
 
@@ -81,16 +81,16 @@ pub(super) fn drop_socket(test: &mut Test, socket: SocketId) {
 }
 
 /// Sets what is unusual about an argument, where something can be.
-pub(super) fn set_quirks(op: &mut Op, new: Quirks) {
+pub(super) fn set_modifiers(op: &mut Op, new: ArgModifiers) {
     match op {
-        Op::Register { quirks, .. }
-        | Op::Clone { quirks, .. }
-        | Op::Export { quirks, .. }
-        | Op::Import { quirks, .. }
-        | Op::Flush { quirks, .. }
-        | Op::AddArea { quirks, .. }
-        | Op::Arm { quirks, .. }
-        | Op::Recv { quirks, .. } => *quirks = new,
+        Op::Register { modifiers, .. }
+        | Op::Clone { modifiers, .. }
+        | Op::Export { modifiers, .. }
+        | Op::Import { modifiers, .. }
+        | Op::Flush { modifiers, .. }
+        | Op::AddArea { modifiers, .. }
+        | Op::Arm { modifiers, .. }
+        | Op::Recv { modifiers, .. } => *modifiers = new,
         _ => {}
     }
 }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
-use ifq_model::scenario::Test;
+use ifq_model::test::Test;
 
 pub use size::Size;
 

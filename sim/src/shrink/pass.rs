@@ -1,11 +1,11 @@
 //! The changes that are tried on a test.
 
-use ifq_model::quirk::Quirks;
-use ifq_model::scenario::{Op, Source, Test};
+use ifq_model::test::arg_modifier::ArgModifiers;
+use ifq_model::test::{Op, Source, Test};
 
 use super::edit::{
     drop_queue, drop_ring, drop_socket, for_each_number, forget_name, forget_unbound, keep_steps,
-    set_quirks, steps_mut,
+    set_modifiers, steps_mut,
 };
 
 /// One kind of change: the test after the change with this number; `None` if there are fewer.
@@ -32,7 +32,7 @@ pub(super) fn passes(test: &Test) -> Vec<Pass> {
         edit(|t| t.faults.len() + 1, drop_faults),
         edit(|t| t.setups.len(), |t, i| _ = t.setups.remove(i)),
         edit(|t| t.steps().count() + 1, plain_argument),
-        edit(quirks, drop_quirk),
+        edit(modifiers, drop_modifier),
         edit(|t| t.sockets.len() + t.steps().count(), off_the_queue),
         edit(|t| t.queues as usize, |t, i| drop_queue(t, i as u32)),
         edit(waits, drop_wait),
@@ -103,7 +103,7 @@ fn drop_faults(test: &mut Test, i: usize) {
 fn plain_argument(test: &mut Test, i: usize) {
     for (index, step) in steps_mut(test).enumerate() {
         if i == 0 || i - 1 == index {
-            set_quirks(&mut step.op, Quirks::NONE);
+            set_modifiers(&mut step.op, ArgModifiers::NONE);
             if let Op::Return { locked, .. } = &mut step.op {
                 *locked = true;
             }
@@ -111,18 +111,18 @@ fn plain_argument(test: &mut Test, i: usize) {
     }
 }
 
-fn quirks(test: &Test) -> usize {
-    test.steps().map(|step| step.op.quirks().iter().count()).sum()
+fn modifiers(test: &Test) -> usize {
+    test.steps().map(|step| step.op.modifiers().iter().count()).sum()
 }
 
-fn drop_quirk(test: &mut Test, mut i: usize) {
+fn drop_modifier(test: &mut Test, mut i: usize) {
     for step in steps_mut(test) {
-        let quirks = step.op.quirks();
-        if let Some(gone) = quirks.iter().nth(i) {
-            set_quirks(&mut step.op, quirks.iter().filter(|quirk| *quirk != gone).collect());
+        let modifiers = step.op.modifiers();
+        if let Some(gone) = modifiers.iter().nth(i) {
+            set_modifiers(&mut step.op, modifiers.iter().filter(|modifier| *modifier != gone).collect());
             return;
         }
-        i -= quirks.iter().count();
+        i -= modifiers.iter().count();
     }
 }
 

@@ -1,6 +1,6 @@
 //! How big a test is.
 
-use ifq_model::scenario::{Op, Source, Test};
+use ifq_model::test::{Op, Source, Test};
 use serde::Serialize;
 
 use super::edit::for_each_number;
@@ -27,7 +27,7 @@ pub struct Size {
     /// Points that may fail.
     pub faults: usize,
     /// Departures from plain arguments and plain rings.
-    pub quirks: usize,
+    pub modifiers: usize,
     /// Waits that are written out.
     pub waits: usize,
     /// Results that have a name.
@@ -45,9 +45,9 @@ impl Size {
     pub fn of(test: &Test) -> Self {
         let on_queue =
             |op: &Op| matches!(op, Op::Register { source, .. } if *source != Source::Nodev);
-        let quirks = |op: &Op| {
+        let modifiers = |op: &Op| {
             let unlocked = matches!(op, Op::Return { locked: false, .. });
-            op.quirks().iter().count() + usize::from(unlocked)
+            op.modifiers().iter().count() + usize::from(unlocked)
         };
         let mut numbers = 0;
         for_each_number(&mut test.clone(), |number| {
@@ -63,7 +63,7 @@ impl Size {
             sockets: test.sockets.len(),
             on_queues: queues + test.steps().filter(|s| on_queue(&s.op)).count(),
             faults: test.faults.len(),
-            quirks: test.setups.len() + test.steps().map(|s| quirks(&s.op)).sum::<usize>(),
+            modifiers: test.setups.len() + test.steps().map(|s| modifiers(&s.op)).sum::<usize>(),
             waits: test.steps().map(|s| s.after.len()).sum(),
             names: test.vars.len(),
             observed: test.observe.len(),

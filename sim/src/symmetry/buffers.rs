@@ -14,8 +14,8 @@
 //! Which words these are is said here by their labels, for the whole model.
 
 use ifq_model::io_uring::zcrx::area::NIOV_SHIFT;
-use ifq_model::quirk::Quirk;
-use ifq_model::scenario::{Op, RqWord, Test};
+use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::{Op, RqWord, Test};
 
 /// A word that names a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Symmetry {
         };
         let mut areas = test.steps().filter_map(|step| areas(&step.op));
         let names = |op: &Op| {
-            op.quirks().has(Quirk::StaleRing)
+            op.modifiers().has(ArgModifier::StaleRing)
                 || matches!(op, Op::Scribble { word: RqWord::Off(_), .. })
         };
         match (areas.next(), areas.next()) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use ifq_model::outcome::Outcome;
-use ifq_model::scenario::VarId;
+use ifq_model::test::VarId;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use crate::det::names::{Made, number_of, pointer_of};
@@ -50,7 +50,7 @@ pub(crate) struct Renaming {
     pub(crate) sockets: Vec<u32>,
     pub(crate) threads: Vec<u32>,
     pub(crate) vars: Vec<u32>,
-    /// Positions in [`ifq_model::scenario::Test::steps`].
+    /// Positions in [`ifq_model::test::Test::steps`].
     pub(crate) steps: Vec<u32>,
     /// Operations of the first thread, up to the one in which the others run.
     pub(crate) ops: Vec<u32>,

@@ -10,10 +10,10 @@
 //!   the other; their connections come over loopback, so that closing those at the end gives no buffer
 //!   back; the steps at the end do not name them.
 
-use ifq_model::quirk::Quirk;
-use ifq_model::scenario::{Op, Source, Step, Test};
+use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::{Op, Source, Step, Test};
 use ifq_model::work::FIRST_KERNEL_SLOT;
-use ifq_model::world::{Part, parts};
+use ifq_model::run::{Part, parts};
 
 use super::renaming::{Group, Renaming};
 
@@ -143,7 +143,7 @@ impl Pairs {
             Part::Region(step) => Part::Region(new(steps, step)),
             Part::Receive(step) => Part::Receive(new(steps, step)),
             Part::Setup(step) => Part::Setup(new(steps, step)),
-            Part::Kernel | Part::World | Part::Threads | Part::Fd(_) => *part,
+            Part::Kernel | Part::Run | Part::Threads | Part::Fd(_) => *part,
         };
         let position = |part: Part| parts.iter().position(|p| *p == part).unwrap_or(usize::MAX);
         renaming.ops = parts.iter().map(|part| position(image(part)) as u32).collect();
@@ -241,9 +241,9 @@ fn is_allowed(test: &Test, renaming: &Renaming) -> bool {
 
 /// Operations that do the same for each ring, but for its name.
 fn is_alike(op: &Op) -> bool {
-    if let Op::Register { source: Source::Nodev, quirks, .. } = op {
+    if let Op::Register { source: Source::Nodev, modifiers, .. } = op {
         // An event's `user_data` names its ifq.
-        return !quirks.has(Quirk::Events);
+        return !modifiers.has(ArgModifier::Events);
     }
     matches!(
         op,

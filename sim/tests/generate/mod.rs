@@ -2,9 +2,9 @@
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::quirk::{Quirk, Quirks};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::revision::{Defect, Entry, Revision};
-use ifq_model::scenario::{
+use ifq_model::test::{
     Event, Expect, Op, RingId, RingSetup, RqWord, Schedule, Socket, SocketId, Source, Step, Test,
     Thread, Var, VarId, VarKind, limits,
 };
@@ -154,27 +154,27 @@ impl Maker<'_> {
                 };
                 let buffers = 1 + self.bytes.number() % limits::BUFFERS;
                 let entries = self.bytes.number() % (limits::ENTRIES + 1);
-                let quirks = self.quirks("register");
-                Op::Register { ring: ring?, source, buffers, entries, quirks }
+                let modifiers = self.modifiers("register");
+                Op::Register { ring: ring?, source, buffers, entries, modifiers }
             }
             1 => {
-                let (ifq, quirks) = (self.bytes.pick(&ifqs)?, self.quirks("export"));
-                Op::Export { ring: ring?, ifq, quirks }
+                let (ifq, modifiers) = (self.bytes.pick(&ifqs)?, self.modifiers("export"));
+                Op::Export { ring: ring?, ifq, modifiers }
             }
             2 => {
-                let (fd, quirks) = (self.bytes.pick(&fds)?, self.quirks("import"));
-                Op::Import { ring: ring?, fd, quirks }
+                let (fd, modifiers) = (self.bytes.pick(&fds)?, self.modifiers("import"));
+                Op::Import { ring: ring?, fd, modifiers }
             }
             3 => {
-                let (ifq, quirks) = (self.bytes.pick(&ifqs)?, self.quirks("flush"));
-                Op::Flush { ring: ring?, ifq, quirks }
+                let (ifq, modifiers) = (self.bytes.pick(&ifqs)?, self.modifiers("flush"));
+                Op::Flush { ring: ring?, ifq, modifiers }
             }
             4 => Op::Exit { ring: self.bytes.below(self.test.rings.len()) as RingId },
             5 => Op::Close { fd: self.bytes.pick(&fds)? },
             6 => {
                 let len = [0, 1, u32::MAX][self.bytes.below(3)];
                 let (ifq, socket) = (self.bytes.pick(&ifqs)?, self.bytes.pick(&sockets)?);
-                Op::Recv { ring: ring?, ifq, socket, len, quirks: self.quirks("recv") }
+                Op::Recv { ring: ring?, ifq, socket, len, modifiers: self.modifiers("recv") }
             }
             7 => Op::Wait { ring: ring? },
             8 => {
@@ -191,17 +191,17 @@ impl Maker<'_> {
             11 => {
                 let from = self.bytes.below(self.test.rings.len()) as RingId;
                 let ifq = self.vars(VarKind::Ifq, Some(from));
-                let (ifq, quirks) = (self.bytes.pick(&ifq)?, self.quirks("clone"));
-                Op::Clone { ring: ring?, from, ifq, quirks }
+                let (ifq, modifiers) = (self.bytes.pick(&ifq)?, self.modifiers("clone"));
+                Op::Clone { ring: ring?, from, ifq, modifiers }
             }
             12 => {
                 let buffers = 1 + self.bytes.number() % limits::BUFFERS;
-                let (ifq, quirks) = (self.bytes.pick(&ifqs)?, self.quirks("add-area"));
-                Op::AddArea { ring: ring?, ifq, buffers, quirks }
+                let (ifq, modifiers) = (self.bytes.pick(&ifqs)?, self.modifiers("add-area"));
+                Op::AddArea { ring: ring?, ifq, buffers, modifiers }
             }
             13 => {
                 let (ifq, event) = (self.bytes.pick(&ifqs)?, self.bytes.pick(Event::ALL)?);
-                Op::Arm { ring: ring?, ifq, event, quirks: self.quirks("arm") }
+                Op::Arm { ring: ring?, ifq, event, modifiers: self.modifiers("arm") }
             }
             14 => Op::Mmap { ring: ring?, ifq: self.bytes.pick(&ifqs)? },
             15 if self.test.queues > 0 => Op::UnregisterNetdev,
@@ -216,9 +216,9 @@ impl Maker<'_> {
         })
     }
 
-    fn quirks(&mut self, verb: &str) -> Quirks {
-        let fitting: Vec<Quirk> =
-            Quirk::ALL.iter().copied().filter(|quirk| quirk.fits(verb)).collect();
+    fn modifiers(&mut self, verb: &str) -> ArgModifiers {
+        let fitting: Vec<ArgModifier> =
+            ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb)).collect();
         self.bytes.few(&fitting).into_iter().collect()
     }
 

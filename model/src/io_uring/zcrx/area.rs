@@ -6,7 +6,7 @@ use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
 use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem, page_pool_unref_netmem};
 use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
-use crate::quirk::{Quirk, Quirks};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::Defect;
 use crate::uaccess::{copy_from_user, copy_to_user, copy_to_user_nofault, fault_in_writeable};
 use crate::user::mem::AreaMem;
@@ -122,7 +122,7 @@ impl<P: Platform> NiovRef<P> {
     /// Remembers whose completion tells of the buffer.
     pub fn handed_to(&self, ring: u32) {
         if let Some(word) = self.area.handed_to.get(self.idx as usize) {
-            word.poke(u64::from(ring) + 1);
+            word.store_in_step(u64::from(ring) + 1);
         }
     }
 
@@ -135,7 +135,7 @@ impl<P: Platform> NiovRef<P> {
 
 /// `io_zcrx_get_niov_uref`.
 pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
-    niov.user_counter().rmw_upto(Rmw::Add(1), Order::Relaxed, 0).await;
+    niov.user_counter().rmw_capped(Rmw::Add(1), Order::Relaxed, 0).await;
 }
 
 /// `io_zcrx_put_niov_uref`: `false` if user space did not hold so many.
@@ -171,7 +171,7 @@ pub struct AreaReg<P: Platform> {
     /// `addr` and `len`; what the kernel writes into the structure goes here, too.
     pub mem: Ptr<P, AreaMem<P>>,
     /// What is unusual about it.
-    pub quirks: Quirks,
+    pub modifiers: ArgModifiers,
 }
 
 /// `zcrx_area_id_to_token`.
@@ -209,8 +209,8 @@ pub async fn zcrx_ctrl_add_area<P: Platform>(
     reg: &AreaReg<P>,
 ) -> Result<(), i64> {
     let _func = P::func("zcrx_ctrl_add_area");
-    copy_from_user::<P>(!reg.quirks.has(Quirk::AreaFault))?;
-    if reg.quirks.has(Quirk::OpResv) || reg.quirks.has(Quirk::AreaToken) {
+    copy_from_user::<P>(!reg.modifiers.has(ArgModifier::AreaFault))?;
+    if reg.modifiers.has(ArgModifier::OpResv) || reg.modifiers.has(ArgModifier::AreaToken) {
         return Err(-EINVAL);
     }
     let waits_under_lock = ifq.kernel.has(Defect::AddAreaLock);
@@ -242,10 +242,10 @@ async fn __zcrx_create_area<P: Platform>(
     let _func = P::func("__zcrx_create_area");
     ifq.pp_lock.assert_held();
     let has_dev = ifq.dev.get() != 0;
-    if reg.quirks.has(Quirk::RxBufLen) {
+    if reg.modifiers.has(ArgModifier::RxBufLen) {
         return Err(-EINVAL);
     }
-    let two_pages = reg.quirks.has(Quirk::RxBufBig);
+    let two_pages = reg.modifiers.has(ArgModifier::RxBufBig);
     if !has_dev && two_pages {
         return Err(-EOPNOTSUPP);
     }
@@ -270,8 +270,8 @@ async fn __zcrx_create_area<P: Platform>(
 
 /// `io_import_area` and `io_import_umem`: pins the memory.
 fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
-    let (mem, quirks) = (&reg.mem, reg.quirks);
-    if quirks.has(Quirk::AreaFlags) || quirks.has(Quirk::AreaToken) || quirks.has(Quirk::AreaResv) {
+    let (mem, modifiers) = (&reg.mem, reg.modifiers);
+    if modifiers.has(ArgModifier::AreaFlags) || modifiers.has(ArgModifier::AreaToken) || modifiers.has(ArgModifier::AreaResv) {
         return Err(-EINVAL);
     }
     // io_validate_user_buf_range()
@@ -279,8 +279,8 @@ fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
         return Err(-EFAULT);
     }
     // An address of zero is inside no page.
-    let null = quirks.has(Quirk::AreaNull);
-    if quirks.has(Quirk::AreaUnaligned) && !null || quirks.has(Quirk::AreaDmabufFd) {
+    let null = modifiers.has(ArgModifier::AreaNull);
+    if modifiers.has(ArgModifier::AreaUnaligned) && !null || modifiers.has(ArgModifier::AreaDmabufFd) {
         return Err(-EINVAL);
     }
     if null {
@@ -387,7 +387,7 @@ fn freed_too_early<P: Platform>(area: &Area<P>) -> bool {
 /// What a ring that is gone got in copies may still be counted as held: nobody can give it back, and
 /// it needs no page pool.
 fn check_all_free<P: Platform>(area: &Area<P>) {
-    let held = area.user_refs.iter().filter(|refs| refs.peek() != 0).count() as u64;
+    let held = area.user_refs.iter().filter(|refs| refs.load_in_step() != 0).count() as u64;
     let (free, all) = (area.free_count.get(), u64::from(area.num_niovs()));
     if free + held != all {
         P::violation(
@@ -462,7 +462,7 @@ async fn io_zcrx_scrub_area<P: Platform>(area: &Ptr<P, Area<P>>) {
 /// Whether user space holds a buffer of the ifq. Only while nothing else runs.
 #[must_use]
 pub fn user_holds_any<P: Platform>(ifq: &Ifq<P>) -> bool {
-    ifq.areas().any(|area| area.user_refs.iter().any(|refs| refs.peek() != 0))
+    ifq.areas().any(|area| area.user_refs.iter().any(|refs| refs.load_in_step() != 0))
 }
 
 /// S3: a packet or a copy finds no buffer. Whether a ring that is gone still holds one: user space
@@ -476,8 +476,8 @@ pub fn report_lost_buffers<P: Platform>(ifq: &Ifq<P>) {
     for area in ifq.areas() {
         for (refs, ring) in area.user_refs.iter().zip(&area.handed_to) {
             // A ring's descriptor is its number.
-            let gone = ring.peek().checked_sub(1).filter(|ring| !open.contains(&(*ring as usize)));
-            if let (Some(ring), true) = (gone, refs.peek() != 0) {
+            let gone = ring.load_in_step().checked_sub(1).filter(|ring| !open.contains(&(*ring as usize)));
+            if let (Some(ring), true) = (gone, refs.load_in_step() != 0) {
                 P::violation(
                     Invariant::I6,
                     format_args!("no buffer is left, and ring {ring}, which is gone, holds one"),

@@ -12,7 +12,7 @@ use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::teardown::{io_put_zcrx_ifq, zcrx_unregister_user};
 use crate::kernel::Kernel;
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock};
-use crate::quirk::{Quirk, Quirks};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::Defect;
 use crate::uaccess::copy_to_user;
 
@@ -24,7 +24,7 @@ pub struct CloneReg {
     /// The ifq's id in the source ring.
     pub if_rxq: i64,
     /// What is unusual about it.
-    pub quirks: Quirks,
+    pub modifiers: ArgModifiers,
 }
 
 /// The hold of `uring_lock` by the system call that is running; `None` while it is dropped.
@@ -44,7 +44,7 @@ pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
     let _func = P::func("io_clone_zcrx_ifq");
     let kernel = &ctx.kernel;
     if !kernel.has(Defect::P19) {
-        check_fields(reg.quirks)?;
+        check_fields(reg.modifiers)?;
     }
     let file = io_uring_register_get_file(kernel, reg.if_idx).await?;
     let FileOps::IoUring(src_ctx) = &file.f_op else { return Err(-EOPNOTSUPP) };
@@ -68,17 +68,17 @@ pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
 }
 
 /// What the proposal leaves unchecked: every field that a clone does not use must be zero.
-fn check_fields(quirks: Quirks) -> Result<(), i64> {
-    const UNUSED: [Quirk; 7] = [
-        Quirk::Flags,
-        Quirk::Resv,
-        Quirk::ZcrxId,
-        Quirk::RqEntries,
-        Quirk::AreaPtr,
-        Quirk::RegionPtr,
-        Quirk::EventDesc,
+fn check_fields(modifiers: ArgModifiers) -> Result<(), i64> {
+    const UNUSED: [ArgModifier; 7] = [
+        ArgModifier::Flags,
+        ArgModifier::Resv,
+        ArgModifier::ZcrxId,
+        ArgModifier::RqEntries,
+        ArgModifier::AreaPtr,
+        ArgModifier::RegionPtr,
+        ArgModifier::EventDesc,
     ];
-    if UNUSED.iter().any(|quirk| quirks.has(*quirk)) { Err(-EINVAL) } else { Ok(()) }
+    if UNUSED.iter().any(|modifier| modifiers.has(*modifier)) { Err(-EINVAL) } else { Ok(()) }
 }
 
 /// `io_uring_register_get_file` (`io_uring/register.c`), not for registered rings.

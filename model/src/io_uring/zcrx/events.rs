@@ -8,8 +8,8 @@ use crate::io_uring::ctx::{IoRingCtx, ctx_refs_put};
 use crate::io_uring::tw::io_notif_local_work_add;
 use crate::io_uring::zcrx::Ifq;
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
-use crate::quirk::{Quirk, Quirks};
-use crate::scenario::Event;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
+use crate::test::Event;
 use crate::uaccess::copy_from_user;
 
 /// `ZCRX_EVENT_TYPE_MASK`.
@@ -74,17 +74,17 @@ fn event_type(event: Event) -> u32 {
 ///
 /// # Errors
 /// -EFAULT if it cannot be read, -EINVAL for what is unknown or reserved.
-pub fn check_event_desc<P: Platform>(quirks: Quirks) -> Result<u64, i64> {
-    use Quirk::{EventFault, EventFlags, EventResv, EventStats, EventType, Events};
+pub fn check_event_desc<P: Platform>(modifiers: ArgModifiers) -> Result<u64, i64> {
+    use ArgModifier::{EventFault, EventFlags, EventResv, EventStats, EventType, Events};
     let set = [Events, EventFault, EventFlags, EventResv, EventStats, EventType];
-    if !set.iter().any(|quirk| quirks.has(*quirk)) {
+    if !set.iter().any(|modifier| modifiers.has(*modifier)) {
         return Ok(0);
     }
-    copy_from_user::<P>(!quirks.has(EventFault))?;
-    if [EventType, EventFlags, EventStats, EventResv].iter().any(|quirk| quirks.has(*quirk)) {
+    copy_from_user::<P>(!modifiers.has(EventFault))?;
+    if [EventType, EventFlags, EventStats, EventResv].iter().any(|modifier| modifiers.has(*modifier)) {
         return Err(-EINVAL);
     }
-    Ok(if quirks.has(Events) { ZCRX_EVENT_TYPE_MASK } else { 0 })
+    Ok(if modifiers.has(Events) { ZCRX_EVENT_TYPE_MASK } else { 0 })
 }
 
 /// `zcrx_set_ring_ctx`: the ring that is told. At the end of the registration.
@@ -150,10 +150,10 @@ pub async fn zcrx_notif_tw<P: Platform>(ctx: &IoRingCtx<P>, event: u32, user_dat
 pub async fn zcrx_arm_notif<P: Platform>(
     ifq: &Ifq<P>,
     event: Event,
-    quirks: Quirks,
+    modifiers: ArgModifiers,
 ) -> Result<(), i64> {
     let _func = P::func("zcrx_arm_notif");
-    if event == Event::Unknown || quirks.has(Quirk::OpResv) {
+    if event == Event::Unknown || modifiers.has(ArgModifier::OpResv) {
         return Err(-EINVAL);
     }
     let _guard = ifq.notif.ctx_lock.lock().await;

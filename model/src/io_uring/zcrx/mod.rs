@@ -19,7 +19,7 @@ use crate::io_uring::zcrx::rq::ZcrxRq;
 use crate::kernel::Kernel;
 use crate::platform::{Kind, PlainWord, Platform, Ptr};
 use crate::prim::refcount::Refcount;
-use crate::scenario::limits;
+use crate::test::limits;
 
 /// `if_rxq` of an ifq without a queue.
 pub const NO_RXQ: u64 = u32::MAX as u64;
@@ -62,7 +62,7 @@ pub struct Ifq<P: Platform> {
     /// Page pool and net configuration.
     pub pp_lock: P::Lock,
     /// The page pools, and one for the ring; only where page pools hold the ring and not the ifq, and
-    /// M3 is mended.
+    /// M3 is fixed.
     pub pool_refs: Refcount<P>,
     /// Where events go.
     pub notif: Notif<P>,

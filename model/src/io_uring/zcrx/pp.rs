@@ -13,7 +13,7 @@ use crate::io_uring::zcrx::teardown::{io_put_zcrx_ifq, io_zcrx_ifq_free};
 use crate::net::page_pool::{ALLOC_CACHE, PagePool};
 use crate::platform::{AtomicWord, PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
-use crate::scenario::Event;
+use crate::test::Event;
 
 /// `io_pp_zc_init`: the pool holds the ifq; in the proposal's base it holds the ring.
 pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
@@ -90,7 +90,7 @@ async fn io_zcrx_refill_slow<P: Platform>(
         {
             // net_mp_niov_set_page_pool()
             niov.pp().set(pp.to_word());
-            niov.pp_ref_count().poke(1);
+            niov.pp_ref_count().store_in_step(1);
             pp.hold_cnt.set(pp.hold_cnt.get() + 1);
             netmems.push(niov);
         }

@@ -12,7 +12,7 @@ use crate::net::page_pool::PagePool;
 use crate::net::sock::{Frag, PAGE_SIZE};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
 use crate::revision::Defect;
-use crate::scenario::Event;
+use crate::test::Event;
 
 /// `IO_SKBS_PER_CALL_LIMIT`.
 pub const IO_SKBS_PER_CALL_LIMIT: u32 = 20;
@@ -125,7 +125,7 @@ async fn io_zcrx_recv_frag<P: Platform>(
         return -ENOSPC;
     }
     // Keeps it from being recycled before the user's reference is there.
-    niov.pp_ref_count().rmw_upto(Rmw::Add(1), Order::Relaxed, 0).await;
+    niov.pp_ref_count().rmw_capped(Rmw::Add(1), Order::Relaxed, 0).await;
     io_zcrx_get_niov_uref(niov).await;
     i64::from(len)
 }
@@ -165,7 +165,7 @@ async fn io_alloc_fallback_niov<P: Platform>(ifq: &Ifq<P>) -> Option<NiovRef<P>>
     let _guard = ifq.alloc_lock.lock().await;
     let niov = ifq.areas().find_map(|area| zcrx_get_free_niov(&area));
     match &niov {
-        Some(niov) => niov.pp_ref_count().poke(1),
+        Some(niov) => niov.pp_ref_count().store_in_step(1),
         None => report_lost_buffers(ifq),
     }
     niov

@@ -13,9 +13,9 @@ use crate::io_uring::zcrx::teardown::{io_close_queue, io_zcrx_ifq_free, zcrx_unr
 use crate::io_uring::zcrx::{Ifq, io_zcrx_ifq_alloc};
 use crate::net::netdev::{netdev_get_by_index_lock, netif_mp_open_rxq};
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
-use crate::quirk::{Quirk, Quirks};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::{Defect, Revision};
-use crate::scenario::Source;
+use crate::test::Source;
 use crate::uaccess::{copy_from_user, copy_to_user};
 use crate::user::mem::{AreaMem, RqMem};
 
@@ -41,19 +41,19 @@ pub struct ZcrxIfqReg<P: Platform> {
     /// Number for reports, see [`Ifq::number`].
     pub number: u32,
     /// What is unusual about it.
-    pub quirks: Quirks,
+    pub modifiers: ArgModifiers,
 }
 
 impl<P: Platform> ZcrxIfqReg<P> {
     /// `ZCRX_REG_NODEV` is set.
     fn nodev(&self) -> bool {
-        self.source == Source::Nodev || self.quirks.has(Quirk::NodevIdx)
+        self.source == Source::Nodev || self.modifiers.has(ArgModifier::NodevIdx)
     }
 
     /// `if_idx` or `if_rxq` is set.
     fn names_device(&self) -> bool {
-        const SET: [Quirk; 3] = [Quirk::NodevIdx, Quirk::NoDevice, Quirk::Rxq];
-        self.source != Source::Nodev || SET.iter().any(|quirk| self.quirks.has(*quirk))
+        const SET: [ArgModifier; 3] = [ArgModifier::NodevIdx, ArgModifier::NoDevice, ArgModifier::Rxq];
+        self.source != Source::Nodev || SET.iter().any(|modifier| self.modifiers.has(*modifier))
     }
 }
 
@@ -69,12 +69,12 @@ pub async fn io_register_zcrx_shared<'a, P: Platform>(
     own: &mut UringGuard<'a, P>,
 ) -> Result<u32, i64> {
     let _func = P::func("io_register_zcrx");
-    check_caller(ctx, reg.quirks)?;
+    check_caller(ctx, reg.modifiers)?;
     let revision = ctx.kernel.variant.revision;
     if revision.has_proxies() {
         return io_clone_zcrx_ifq(ctx, reg, own).await;
     }
-    check_reserved(revision, reg.quirks)?;
+    check_reserved(revision, reg.modifiers)?;
     import_check(ctx, reg)?;
     import_zcrx(ctx, reg.if_idx).await
 }
@@ -84,37 +84,37 @@ pub async fn io_register_zcrx_shared<'a, P: Platform>(
 /// # Errors
 /// -EINVAL for a field that an import does not use, and (without M1) for any other flag.
 fn import_check<P: Platform>(ctx: &IoRingCtx<P>, reg: &CloneReg) -> Result<(), i64> {
-    const UNUSED: [Quirk; 4] =
-        [Quirk::RqEntries, Quirk::AreaPtr, Quirk::RegionPtr, Quirk::EventDesc];
-    if reg.if_rxq != 0 || UNUSED.iter().any(|quirk| reg.quirks.has(*quirk)) {
+    const UNUSED: [ArgModifier; 4] =
+        [ArgModifier::RqEntries, ArgModifier::AreaPtr, ArgModifier::RegionPtr, ArgModifier::EventDesc];
+    if reg.if_rxq != 0 || UNUSED.iter().any(|modifier| reg.modifiers.has(*modifier)) {
         return Err(-EINVAL);
     }
-    if reg.quirks.has(Quirk::Flags) && !ctx.kernel.has(Defect::M1) {
+    if reg.modifiers.has(ArgModifier::Flags) && !ctx.kernel.has(Defect::M1) {
         return Err(-EINVAL);
     }
     Ok(())
 }
 
 /// The caller's capability, the ring's set-up, the argument.
-fn check_caller<P: Platform>(ctx: &IoRingCtx<P>, quirks: Quirks) -> Result<(), i64> {
-    if quirks.has(Quirk::NoCap) {
+fn check_caller<P: Platform>(ctx: &IoRingCtx<P>, modifiers: ArgModifiers) -> Result<(), i64> {
+    if modifiers.has(ArgModifier::NoCap) {
         return Err(-EPERM);
     }
     if !ctx.setup.defer_taskrun || !ctx.setup.cqe32 {
         return Err(-EINVAL);
     }
-    copy_from_user::<P>(!quirks.has(Quirk::ArgFault))
+    copy_from_user::<P>(!modifiers.has(ArgModifier::ArgFault))
 }
 
 /// What must be zero in every argument. `rx_buf_len` came with 7.0, `event_desc` with 7.2; before,
 /// their places were reserved.
-fn check_reserved(revision: Revision, quirks: Quirks) -> Result<(), i64> {
-    use Quirk::{EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events};
-    const RX_BUF_LEN: [Quirk; 2] = [Quirk::RxBufLen, Quirk::RxBufBig];
-    const EVENT_DESC: [Quirk; 7] =
+fn check_reserved(revision: Revision, modifiers: ArgModifiers) -> Result<(), i64> {
+    use ArgModifier::{EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events};
+    const RX_BUF_LEN: [ArgModifier; 2] = [ArgModifier::RxBufLen, ArgModifier::RxBufBig];
+    const EVENT_DESC: [ArgModifier; 7] =
         [EventDesc, Events, EventFault, EventType, EventFlags, EventStats, EventResv];
-    let any = |list: &[Quirk]| list.iter().any(|quirk| quirks.has(*quirk));
-    let reserved = any(&[Quirk::Resv, Quirk::ZcrxId])
+    let any = |list: &[ArgModifier]| list.iter().any(|modifier| modifiers.has(*modifier));
+    let reserved = any(&[ArgModifier::Resv, ArgModifier::ZcrxId])
         || !revision.has_rx_buf_len() && any(&RX_BUF_LEN)
         || !revision.has_events() && any(&EVENT_DESC);
     if reserved { Err(-EINVAL) } else { Ok(()) }
@@ -130,7 +130,7 @@ pub async fn io_register_zcrx<P: Platform>(
     reg: &ZcrxIfqReg<P>,
 ) -> Result<u32, i64> {
     let _func = P::func("io_register_zcrx");
-    check_caller(ctx, reg.quirks)?;
+    check_caller(ctx, reg.modifiers)?;
     let nr_entries = check_reg(ctx, reg)?;
     let type_mask = copy_area_and_events(ctx, reg)?;
     if P::fault(FaultPoint::IfqAlloc) {
@@ -180,23 +180,23 @@ async fn undo<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, ifq: &Ptr<P, Ifq<P>>) {
 
 /// The checks of the argument itself, in the order of each kernel: the number of entries.
 fn check_reg<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u32, i64> {
-    let (revision, quirks) = (ctx.kernel.variant.revision, reg.quirks);
-    let copy_region = || copy_from_user::<P>(!quirks.has(Quirk::RegionFault));
+    let (revision, modifiers) = (ctx.kernel.variant.revision, reg.modifiers);
+    let copy_region = || copy_from_user::<P>(!modifiers.has(ArgModifier::RegionFault));
     if revision.has_proxies() {
         copy_region()?;
     }
-    check_reserved(revision, quirks)?;
-    if revision.has_nodev() && quirks.has(Quirk::Flags) {
+    check_reserved(revision, modifiers)?;
+    if revision.has_nodev() && modifiers.has(ArgModifier::Flags) {
         return Err(-EINVAL);
     }
     if !revision.has_proxies() {
         copy_region()?;
     }
-    if quirks.has(Quirk::RxqMinusOne) || reg.rq_entries == 0 {
+    if modifiers.has(ArgModifier::RxqMinusOne) || reg.rq_entries == 0 {
         return Err(-EINVAL);
     }
     // Before 7.1 no flag is known.
-    if !revision.has_nodev() && (quirks.has(Quirk::Flags) || reg.nodev()) {
+    if !revision.has_nodev() && (modifiers.has(ArgModifier::Flags) || reg.nodev()) {
         return Err(-EINVAL);
     }
     if reg.nodev() && reg.names_device() {
@@ -210,16 +210,16 @@ fn check_reg<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u32
 
 /// Reads what the argument points to: the mask of events that are asked for.
 fn copy_area_and_events<P: Platform>(ctx: &IoRingCtx<P>, reg: &ZcrxIfqReg<P>) -> Result<u64, i64> {
-    copy_from_user::<P>(!reg.quirks.has(Quirk::AreaFault))?;
+    copy_from_user::<P>(!reg.modifiers.has(ArgModifier::AreaFault))?;
     let revision = ctx.kernel.variant.revision;
     // Before 7.3 it is looked at when the area is made.
-    if revision.has_add_area() && reg.quirks.has(Quirk::AreaToken) {
+    if revision.has_add_area() && reg.modifiers.has(ArgModifier::AreaToken) {
         return Err(-EINVAL);
     }
     if !revision.has_events() {
         return Ok(0);
     }
-    check_event_desc::<P>(reg.quirks)
+    check_event_desc::<P>(reg.modifiers)
 }
 
 /// What follows the reservation of the id: ring, area, queue, publication, copy to user space.
@@ -230,7 +230,7 @@ async fn set_up<P: Platform>(
     id: u32,
 ) -> Result<(), i64> {
     io_allocate_rbuf_ring(ifq, reg)?;
-    let area = AreaReg { mem: reg.area.clone(), quirks: reg.quirks };
+    let area = AreaReg { mem: reg.area.clone(), modifiers: reg.modifiers };
     match reg.source {
         Source::Nodev => io_zcrx_create_area(ifq, &area).await?,
         Source::Queue(if_rxq) => zcrx_register_netdev(ifq, &area, if_rxq).await?,
@@ -247,7 +247,7 @@ async fn set_up<P: Platform>(
 
 /// `io_allocate_rbuf_ring`. The kernel's own pages are zeroed, user space's hold what they held.
 fn io_allocate_rbuf_ring<P: Platform>(ifq: &Ifq<P>, reg: &ZcrxIfqReg<P>) -> Result<(), i64> {
-    if reg.quirks.has(Quirk::RegionSmall) {
+    if reg.modifiers.has(ArgModifier::RegionSmall) {
         return Err(-EINVAL);
     }
     // io_create_region()
@@ -255,7 +255,7 @@ fn io_allocate_rbuf_ring<P: Platform>(ifq: &Ifq<P>, reg: &ZcrxIfqReg<P>) -> Resu
         return Err(-ENOMEM);
     }
     reg.region.pins.pin();
-    let kernel_region = reg.quirks.has(Quirk::KernelRegion);
+    let kernel_region = reg.modifiers.has(ArgModifier::KernelRegion);
     ifq.region.set(if kernel_region { REGION_KERNEL } else { REGION_USER });
     if kernel_region || !ifq.kernel.has(Defect::M5) {
         reg.region.clear();
@@ -270,7 +270,7 @@ async fn zcrx_register_netdev<P: Platform>(
     if_rxq: u32,
 ) -> Result<(), i64> {
     let _func = P::func("zcrx_register_netdev");
-    if area.quirks.has(Quirk::NoDevice) {
+    if area.modifiers.has(ArgModifier::NoDevice) {
         return Err(-ENODEV);
     }
     let netdev = ifq.kernel.netdev.as_ref().ok_or(-ENODEV)?;

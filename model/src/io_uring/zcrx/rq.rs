@@ -99,7 +99,7 @@ async fn io_parse_rqe<P: Platform>(idx: usize, ifq: &Ifq<P>) -> Option<NiovRef<P
     let rqe = &ifq.rq.ring.rqes[idx];
     let off = rqe.load(Order::Relaxed).await;
     // One step with the entry's offset: user space writes an entry before it publishes it.
-    if ifq.rq.ring.pads[idx].peek() != 0 {
+    if ifq.rq.ring.pads[idx].load_in_step() != 0 {
         return None;
     }
     let niov = niov_at(off, ifq)?;

@@ -88,7 +88,7 @@ async fn copy_fd_to_user<P: Platform>(
 ) -> Result<(), i64> {
     copy_to_user(&ifq.kernel).await?;
     if let Some(word) = zcrx_fd {
-        word.poke(fd as u64 + 1);
+        word.store_in_step(fd as u64 + 1);
     }
     Ok(())
 }

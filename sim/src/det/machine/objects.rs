@@ -29,7 +29,7 @@ impl Machine {
             recorder.alloc(pointer, kind);
         }
         let outer = std::mem::replace(&mut self.making, index);
-        if self.tracing() && kind != Kind::World {
+        if self.tracing() && kind != Kind::Harness {
             self.note(format!("allocates {}{number}", kind.name()));
         }
         (index, outer)

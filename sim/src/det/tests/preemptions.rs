@@ -12,7 +12,7 @@ use crate::explore::{Exploration, Limits, search};
 /// Two threads write their numbers behind one another into a word, twice each.
 fn two_writers() -> Main {
     Box::pin(async {
-        let (order, ended) = (Rc::new(Det::atomic("order", 0)), Rc::new(Det::gate("ended", 0)));
+        let (order, ended) = (Rc::new(Det::atomic("order", 0)), Rc::new(Det::wait_queue("ended", 0)));
         for slot in [1_u32, 2] {
             let (order, ended) = (order.clone(), ended.clone());
             spawn(slot, async move {
@@ -20,10 +20,10 @@ fn two_writers() -> Main {
                     let digit = if order.load(Order::Relaxed).await == 0 { 1 } else { 10 };
                     order.rmw(Rmw::Add(u64::from(slot) * digit), Order::Relaxed).await;
                 }
-                ended.poke(Rmw::Add(1));
+                ended.rmw_in_step(Rmw::Add(1));
             });
         }
-        ended.wait_until(2).await;
+        ended.wait_event(2).await;
         numbers(&[order.load(Order::Relaxed).await])
     })
 }

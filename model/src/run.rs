@@ -13,7 +13,7 @@ use crate::net::sock::{Sock, sock_alloc, sock_fput};
 use crate::outcome::{Outcome, Value};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, Rmw, WaitWord};
 use crate::revision::Variant;
-use crate::scenario::{Op, RingId, RingSetup, Step, Test, VarId};
+use crate::test::{Op, RingId, RingSetup, Step, Test, VarId};
 use crate::user::app::run_step;
 use crate::user::completion::{Receive, Told, check_given_back};
 use crate::user::mem::{AreaMem, RqMem};
@@ -23,7 +23,7 @@ use crate::work::Work;
 #[derive(Debug)]
 pub struct Bound<P: Platform> {
     /// 1 when bound; only raised if another thread waits for it.
-    gate: P::Gate,
+    gate: P::WaitQueue,
     shared: bool,
     set: P::Plain,
     result: P::Plain,
@@ -49,7 +49,7 @@ pub struct Region<P: Platform> {
 }
 
 /// The state of one run.
-pub struct World<P: Platform> {
+pub struct ModelRun<P: Platform> {
     /// What is run.
     pub test: Rc<Test>,
     /// The kernel.
@@ -73,13 +73,13 @@ pub struct World<P: Platform> {
     pub counts_syscalls: bool,
 }
 
-impl<P: Platform> std::fmt::Debug for World<P> {
+impl<P: Platform> std::fmt::Debug for ModelRun<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("World").field("test", &self.test.name).finish_non_exhaustive()
+        f.debug_struct("ModelRun").field("test", &self.test.name).finish_non_exhaustive()
     }
 }
 
-impl<P: Platform> World<P> {
+impl<P: Platform> ModelRun<P> {
     /// Makes what [`parts`] says, in that order.
     fn new(test: &Rc<Test>, variant: &Variant) -> Ptr<P, Self> {
         let fds = test.steps().filter(|step| exports(&step.op)).count();
@@ -103,7 +103,7 @@ impl<P: Platform> World<P> {
         let bound = |v: usize| part::<P, _>(|| Self::bound(test, v as VarId));
         let receive = |step: &Step| part_of::<P, _>(step, receives, || Receive::new(test, step));
         P::op_boundary();
-        let world = Ptr::alloc(Kind::World, 1, || World {
+        let world = Ptr::alloc(Kind::Harness, 1, || ModelRun {
             test: test.clone(),
             kernel: kernel.clone(),
             socks,
@@ -145,7 +145,7 @@ impl<P: Platform> World<P> {
             (0..).zip(&test.threads).any(|(i, t)| i != binder && t.steps.iter().any(needs))
         });
         Bound {
-            gate: P::gate("bound", 0),
+            gate: P::wait_queue("bound", 0),
             shared,
             set: P::plain("bound", 0),
             result: P::plain("result", 0),
@@ -164,7 +164,7 @@ impl<P: Platform> World<P> {
             self.test.threads[thread].steps.iter().any(|s| s.bind == Some(var))
         });
         if bound.shared && !own {
-            bound.gate.wait_until(1).await;
+            bound.gate.wait_event(1).await;
         }
         bound.result.get().cast_signed()
     }
@@ -212,7 +212,7 @@ impl<P: Platform> World<P> {
         let files = &self.kernel.files;
         for fd in files.open().into_iter().rev() {
             let _ = files.close(fd as i64).await;
-            self.kernel.work.settle().await;
+            self.kernel.work.wait_quiescent().await;
         }
         for sock in &self.socks {
             sock_fput(sock).await;
@@ -264,7 +264,7 @@ pub enum Part {
     /// Memory for a `register` or `add-area` step, by its position in [`Test::steps`].
     Region(usize),
     /// What a test knows of a run.
-    World,
+    Run,
     /// The argument of an `export` step.
     ZcrxFd(usize),
     /// What a step binds to a name.
@@ -294,7 +294,7 @@ pub fn parts(test: &Test) -> Vec<Part> {
     parts.extend((0..test.rings.len()).map(Part::Ring));
     parts.extend((0..test.sockets.len()).map(Part::Socket));
     parts.extend(steps(has_region).map(Part::Region));
-    parts.push(Part::World);
+    parts.push(Part::Run);
     parts.extend(steps(exports).map(Part::ZcrxFd));
     parts.extend((0..test.vars.len()).map(Part::Var));
     parts.extend(steps(receives).map(Part::Receive));
@@ -352,7 +352,7 @@ fn leak<P: Platform>(what: std::fmt::Arguments<'_>) {
 }
 
 /// The steps of one thread of the test.
-pub async fn run_thread<P: Platform>(world: &World<P>, index: usize) {
+pub async fn run_thread<P: Platform>(world: &ModelRun<P>, index: usize) {
     let before: usize = world.test.threads[..index].iter().map(|t| t.steps.len()).sum();
     let first = world.test.setup.len() + before;
     for (i, step) in world.test.threads[index].steps.iter().enumerate() {
@@ -364,22 +364,22 @@ pub async fn run_thread<P: Platform>(world: &World<P>, index: usize) {
 /// A whole run. The engine calls it once, in the first thread; all else starts from here through
 /// [`Platform::queue_work`].
 pub async fn run<P: Platform>(test: Rc<Test>, variant: Variant) -> Outcome {
-    let world = World::<P>::new(&test, &variant);
+    let world = ModelRun::<P>::new(&test, &variant);
     for (i, step) in test.setup.iter().enumerate() {
         run_step(&*world, None, i, step).await;
         P::op_boundary();
     }
-    world.kernel.work.settle().await;
+    world.kernel.work.wait_quiescent().await;
     for index in 0..test.threads.len() {
         world.kernel.queue_work(Work::TestThread(world.clone(), index));
     }
     world.kernel.threads.flush().await;
-    world.kernel.work.settle().await;
+    world.kernel.work.wait_quiescent().await;
     P::op_boundary();
     let first = test.steps().count() - test.finally.len();
     for (i, step) in test.finally.iter().enumerate() {
         run_step(&*world, None, first + i, step).await;
-        world.kernel.work.settle().await;
+        world.kernel.work.wait_quiescent().await;
         P::op_boundary();
     }
     check_spec(&world);

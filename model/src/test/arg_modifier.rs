@@ -7,44 +7,44 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! quirks {
+macro_rules! modifiers {
     ($($id:ident $name:literal $verbs:literal $about:literal;)*) => {
         /// One departure.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
         #[serde(rename_all = "kebab-case")]
-        pub enum Quirk {
+        pub enum ArgModifier {
             $(#[doc = $about] $id,)*
         }
 
-        impl Quirk {
+        impl ArgModifier {
             /// All of them.
-            pub const ALL: &'static [Quirk] = &[$(Quirk::$id,)*];
+            pub const ALL: &'static [ArgModifier] = &[$(ArgModifier::$id,)*];
 
             /// The word that test files use.
             #[must_use]
             pub fn name(self) -> &'static str {
-                match self { $(Quirk::$id => $name,)* }
+                match self { $(ArgModifier::$id => $name,)* }
             }
 
             /// One line about it.
             #[must_use]
             pub fn about(self) -> &'static str {
-                match self { $(Quirk::$id => $about,)* }
+                match self { $(ArgModifier::$id => $about,)* }
             }
 
             /// Whether it means something for a verb.
             #[must_use]
             pub fn fits(self, verb: &str) -> bool {
-                let verbs = match self { $(Quirk::$id => $verbs,)* };
+                let verbs = match self { $(ArgModifier::$id => $verbs,)* };
                 verbs.split(' ').any(|v| v == verb)
             }
         }
     };
 }
 
-quirks! {
+modifiers! {
     NoCap "no-cap" "register import clone" "The caller lacks `CAP_NET_ADMIN`.";
     ArgFault "arg-fault" "register import clone export flush add-area arm"
         "The argument's address cannot be read.";
@@ -88,30 +88,30 @@ quirks! {
     Addr "addr" "recv" "`addr` is set.";
 }
 
-impl fmt::Display for Quirk {
+impl fmt::Display for ArgModifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// A set of quirks.
+/// A set of modifiers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Quirks(u64);
+pub struct ArgModifiers(u64);
 
-impl Quirks {
+impl ArgModifiers {
     /// None: the plain argument.
-    pub const NONE: Quirks = Quirks(0);
+    pub const NONE: ArgModifiers = ArgModifiers(0);
 
-    /// Whether a quirk is in the set.
+    /// Whether a modifier is in the set.
     #[must_use]
-    pub fn has(self, quirk: Quirk) -> bool {
-        self.0 >> quirk as u32 & 1 != 0
+    pub fn has(self, modifier: ArgModifier) -> bool {
+        self.0 >> modifier as u32 & 1 != 0
     }
 
     /// The set with one more.
     #[must_use]
-    pub fn and(self, quirk: Quirk) -> Self {
-        Quirks(self.0 | 1 << quirk as u32)
+    pub fn and(self, modifier: ArgModifier) -> Self {
+        ArgModifiers(self.0 | 1 << modifier as u32)
     }
 
     /// Whether it is empty.
@@ -120,26 +120,26 @@ impl Quirks {
         self.0 == 0
     }
 
-    /// The quirks, in the order of [`Quirk::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Quirk> {
-        Quirk::ALL.iter().copied().filter(move |q| self.has(*q))
+    /// The modifiers, in the order of [`ArgModifier::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = ArgModifier> {
+        ArgModifier::ALL.iter().copied().filter(move |q| self.has(*q))
     }
 }
 
-impl FromIterator<Quirk> for Quirks {
-    fn from_iter<I: IntoIterator<Item = Quirk>>(quirks: I) -> Self {
-        quirks.into_iter().fold(Quirks::NONE, Quirks::and)
+impl FromIterator<ArgModifier> for ArgModifiers {
+    fn from_iter<I: IntoIterator<Item = ArgModifier>>(modifiers: I) -> Self {
+        modifiers.into_iter().fold(ArgModifiers::NONE, ArgModifiers::and)
     }
 }
 
-impl Serialize for Quirks {
+impl Serialize for ArgModifiers {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
     }
 }
 
-impl<'de> Deserialize<'de> for Quirks {
+impl<'de> Deserialize<'de> for ArgModifiers {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::<Quirk>::deserialize(deserializer).map(|quirks| quirks.into_iter().collect())
+        Vec::<ArgModifier>::deserialize(deserializer).map(|modifiers| modifiers.into_iter().collect())
     }
 }

@@ -1,0 +1,24 @@
+//! Upper bounds of what a test may hold.
+
+/// Rings in one test.
+pub const RINGS: usize = 32;
+/// Sockets in one test.
+pub const SOCKETS: usize = 32;
+/// Threads in one test.
+pub const THREADS: usize = 32;
+/// Steps in one section.
+pub const STEPS: usize = 4096;
+/// Bound names in one test.
+pub const VARS: usize = 4096;
+/// Buffers (niovs of one page) in an area.
+pub const BUFFERS: u32 = 4096;
+/// Entries that may be asked for; the kernel's own limit is `IO_RQ_MAX_ENTRIES`, 32768.
+pub const ENTRIES: u32 = 65536;
+/// Bytes in one send.
+pub const SEND: u32 = 65536;
+/// Receive queues of the test's network device.
+pub const QUEUES: u32 = 16;
+/// Faults in one run.
+pub const FAULTS: u32 = 8;
+/// Areas of one ifq, the first one included; the kernel's own limit is `ZCRX_MAX_AREAS`, 1024.
+pub const AREAS: usize = 8;
