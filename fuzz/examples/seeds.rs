@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ifq_fuzz::encode::encode;
-use ifq_sim::file::{load, to_json};
-use ifq_sim::rng::Rng;
+use ifq_sim::executor::rng::Rng;
+use ifq_sim::format::{load, to_json};
 
 /// Library tests that are small and differ in their words.
 const PARSED: [&str; 3] =

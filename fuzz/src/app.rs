@@ -16,10 +16,10 @@
 
 use std::collections::BTreeSet;
 
+use ifq_model::spec::Spec;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
-use ifq_model::spec::Spec;
-use ifq_sim::file::verb;
+use ifq_sim::format::verb;
 use ifq_sim::generate::numbered;
 
 use crate::draw::{Draw, Word};
@@ -227,7 +227,12 @@ impl App {
             Kind::AddArea if self.areas == MAX_AREAS => return None,
             Kind::AddArea => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::AddArea { ring, ifq, buffers: draw.one_of(&BUFFERS)?, modifiers: ArgModifiers::NONE }
+                Op::AddArea {
+                    ring,
+                    ifq,
+                    buffers: draw.one_of(&BUFFERS)?,
+                    modifiers: ArgModifiers::NONE,
+                }
             }
             Kind::Arm => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
@@ -235,7 +240,12 @@ impl App {
                 if !self.has_room(told, 1) {
                     return None;
                 }
-                Op::Arm { ring, ifq, event: draw.one_of(Event::ALL)?, modifiers: ArgModifiers::NONE }
+                Op::Arm {
+                    ring,
+                    ifq,
+                    event: draw.one_of(Event::ALL)?,
+                    modifiers: ArgModifiers::NONE,
+                }
             }
             Kind::Mmap => {
                 let (ring, ifq) = self.ifq(wild, draw)?;
@@ -282,7 +292,13 @@ impl App {
         let idle = self.sockets(|s| room(s) && self.spec.waiters(s) == 0);
         let sockets = if idle.is_empty() || wild { self.sockets(room) } else { idle };
         let socket = draw.one_of(&sockets)?;
-        Some(Op::Recv { ring, ifq, socket, len: draw.one_of(&LIMITS)?, modifiers: ArgModifiers::NONE })
+        Some(Op::Recv {
+            ring,
+            ifq,
+            socket,
+            len: draw.one_of(&LIMITS)?,
+            modifiers: ArgModifiers::NONE,
+        })
     }
 
     fn give_back(&self, wild: bool, draw: &mut Draw) -> Option<Op> {

@@ -10,7 +10,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Revision;
 use ifq_model::test::{Expect, Socket, Test, Thread};
-use ifq_sim::file::{print, renumber};
+use ifq_sim::format::{print, renumber};
 
 use crate::app::{App, Part};
 use crate::draw::Word;

@@ -6,10 +6,10 @@ use ifq_model::invariant::Violation;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
-use ifq_sim::counterexample::Counterexample;
-use ifq_sim::exec::run_once;
-use ifq_sim::file::{from_json, parse, print, to_json, validate};
-use ifq_sim::schedule::Bytes;
+use ifq_sim::executor::counterexample::Counterexample;
+use ifq_sim::executor::run::run_once;
+use ifq_sim::executor::scheduler::Bytes;
+use ifq_sim::format::{from_json, parse, print, to_json, validate};
 
 use crate::decode::World;
 

@@ -13,10 +13,10 @@ use ifq_fuzz::targets::{
 use ifq_model::outcome::Value;
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::test::{Schedule, Step, Test};
-use ifq_sim::exec::run_once;
-use ifq_sim::file::{load, print, validate};
-use ifq_sim::rng::Rng;
-use ifq_sim::schedule::Replay;
+use ifq_sim::executor::rng::Rng;
+use ifq_sim::executor::run::run_once;
+use ifq_sim::executor::scheduler::Replay;
+use ifq_sim::format::{load, print, validate};
 
 /// Bytes of a random input: an operation list of full length, and a schedule.
 const LEN: usize = 512;

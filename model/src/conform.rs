@@ -4,9 +4,9 @@ use crate::invariant::Invariant;
 use crate::outcome::Value;
 use crate::platform::Platform;
 use crate::revision::Defect;
-use crate::test::{Op, Step, Test};
-use crate::spec;
 use crate::run::ModelRun;
+use crate::spec;
+use crate::test::{Op, Step, Test};
 
 /// Whether only one order of things is possible, as far as user space can see: no faults, one thread
 /// at most, and nothing else after a ring's exit, which goes on in the background.

@@ -1,7 +1,7 @@
 //! The test-file library that comes with `ifq`, in the binary.
 
 use ifq_sim::cmd::input::Input;
-use ifq_sim::file::{ParseError, parse};
+use ifq_sim::format::{ParseError, parse};
 use include_dir::{Dir, include_dir};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../tests/library");

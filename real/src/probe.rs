@@ -312,7 +312,7 @@ mod tests {
             ..Probe::default()
         };
         let text = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n x = A: exit\n";
-        let parse = |text: &str| ifq_sim::file::parse("t.ifq", text).expect("a test");
+        let parse = |text: &str| ifq_sim::format::parse("t.ifq", text).expect("a test");
         let (plain, late) = (parse(text), parse(&format!("{text}fault page-fault-waits\n")));
         assert_eq!(able.obstacle_to(&late), None);
         let without = Probe { late_pages: Some(-38), ..able };
@@ -337,7 +337,7 @@ mod tests {
             let text = format!(
                 "test t\nrevision {revisions}\nring A\nexpect holds\nsetup\n x = A: exit\n"
             );
-            ifq_sim::file::parse("t.ifq", &text).expect("a test")
+            ifq_sim::format::parse("t.ifq", &text).expect("a test")
         };
         assert_eq!(old.obstacle_to(&test("import-6.19 import-7.1")), None);
         assert!(

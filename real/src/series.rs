@@ -2,7 +2,7 @@
 
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::{Op, Test};
-use ifq_sim::file::verb;
+use ifq_sim::format::verb;
 
 /// A series of kernels, such as 7.2 with all its stable releases.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ mod tests {
 
     fn test(header: &str, steps: &str) -> Test {
         let text = format!("test t\n{header}\nring A B\nexpect holds\nsetup\n{steps}");
-        ifq_sim::file::parse("t.ifq", &text).expect("a test")
+        ifq_sim::format::parse("t.ifq", &text).expect("a test")
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
         for series in SERIES {
             let (variant, name) = (Variant::of(series.revision), series.name());
             for &(defect, file) in series.known {
-                let test = ifq_sim::file::load(library.join(format!("{file}.ifq"))).unwrap();
+                let test = ifq_sim::format::load(library.join(format!("{file}.ifq"))).unwrap();
                 let shows = test.shows.iter().any(|entry| entry.name() == defect.name());
                 assert!(shows, "{name}: {file} does not show {defect}");
                 assert!(test.revisions.contains(&series.revision), "{name}: {file}");

@@ -60,7 +60,7 @@ mod tests {
         let text = format!(
             "test t\n{header}\nexpect holds\nsetup\n ifq = A: register nodev buffers=1 entries=1\n{steps}"
         );
-        unsupported(&ifq_sim::file::parse("t.ifq", &text).expect("a test"))
+        unsupported(&ifq_sim::format::parse("t.ifq", &text).expect("a test"))
     }
 
     #[test]

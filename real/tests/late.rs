@@ -24,7 +24,7 @@ fn in_qemu_a_late_page_of_one_ring_holds_up_another_on_7_3_and_only_where_the_mo
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
     let tests: Vec<_> = [STALLS, HOLDS]
         .iter()
-        .map(|name| ifq_sim::file::load(library.join(format!("{name}.ifq"))).unwrap())
+        .map(|name| ifq_sim::format::load(library.join(format!("{name}.ifq"))).unwrap())
         .collect();
     let job = Job { times: TIMES, seed: 1, ..Job::new(tests.clone()) };
     let machine = Qemu::debian(Path::new(env!("CARGO_BIN_EXE_ifq")), Series::new(7, 3), 1);

@@ -31,7 +31,7 @@ fn run_on(machine: Result<impl Machine, Failure>, job: &Job) -> Option<Reply> {
 }
 
 fn job(texts: &[&str], times: u32) -> Job {
-    let parse = |text: &&str| -> Test { ifq_sim::file::parse("test", text).unwrap() };
+    let parse = |text: &&str| -> Test { ifq_sim::format::parse("test", text).unwrap() };
     Job { times, seed: 1, ..Job::new(texts.iter().map(parse).collect()) }
 }
 
@@ -301,7 +301,7 @@ fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind()
     let path = file.to_str().unwrap();
     let run = command(&["run", path, "--on", "host", "--times", "3", "--json"], &tmp);
     let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
-    let life: Test = ifq_sim::file::parse("a-life.ifq", LIFE).unwrap();
+    let life: Test = ifq_sim::format::parse("a-life.ifq", LIFE).unwrap();
     match answer.obstacle_to(&life) {
         Some(obstacle) => {
             assert_eq!(run.status.code(), Some(77), "{run:?}");

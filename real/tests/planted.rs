@@ -104,7 +104,7 @@ fn explorer() -> Explorer {
 
 /// Results of one comparison, or `None` after the reason why there is none has been printed.
 fn compared(texts: &[&str], predict: impl Predict + 'static) -> Option<Vec<Measured>> {
-    let parse = |text: &&str| ifq_sim::file::parse("test", text).unwrap();
+    let parse = |text: &&str| ifq_sim::format::parse("test", text).unwrap();
     let tests: Arc<Vec<Test>> = Arc::new(texts.iter().map(parse).collect());
     let machine = match Uml::new(Path::new(env!("CARGO_BIN_EXE_ifq"))) {
         Ok(machine) => machine,
@@ -184,7 +184,7 @@ fn a_defect_in_the_model_is_noticed_through_the_command_stored_and_gone_without_
     // On kernels with the defect the fixed model is the departed one.
     let explorer = explorer();
     let switch = |kernel: &str| {
-        let test = ifq_sim::file::parse("test", STALL).unwrap();
+        let test = ifq_sim::format::parse("test", STALL).unwrap();
         let has = explorer.variant(&test, kernel).unwrap().has(Defect::M7);
         if has { "--without" } else { "--defect" }
     };
@@ -217,7 +217,7 @@ fn a_defect_in_the_model_is_noticed_through_the_command_stored_and_gone_without_
     for (side, mark) in [("seen", " NO "), ("allowed", " yes ")] {
         assert!(comments.iter().any(|line| line.contains(mark)), "{side} is not there:\n{text}");
     }
-    let test = ifq_sim::file::parse(stored, &text).unwrap();
+    let test = ifq_sim::format::parse(stored, &text).unwrap();
     assert!(test.steps().count() <= 5, "not made smaller:\n{text}");
     let again = conform(&[stored, "--on", "uml", "--times", "2"]);
     assert_eq!(again.status.code(), Some(0), "{again:?}");

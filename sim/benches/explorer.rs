@@ -7,10 +7,10 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
-use ifq_sim::exec::run_once;
-use ifq_sim::explore::{Limits, explore};
-use ifq_sim::file::load;
-use ifq_sim::schedule::Random;
+use ifq_sim::executor::run::run_once;
+use ifq_sim::executor::scheduler::Random;
+use ifq_sim::format::load;
+use ifq_sim::search::explore::{Limits, explore};
 
 fn main() {
     divan::main();

@@ -13,9 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use ifq_model::revision::{Revision, Variant};
-use ifq_sim::explore::{Limits, explore};
-use ifq_sim::file::parse;
+use ifq_sim::format::parse;
 use ifq_sim::say;
+use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::symmetry::Symmetries;
 use plotters::prelude::*;
 

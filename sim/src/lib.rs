@@ -15,22 +15,12 @@ macro_rules! tell {
     }};
 }
 
-pub mod checkpoint;
 pub mod cmd;
-mod code;
-pub mod counterexample;
-pub mod det;
-pub mod exec;
-pub mod explore;
-pub mod file;
+pub mod executor;
+pub mod format;
 pub mod generate;
-mod path;
-pub mod program;
-pub mod reference;
 pub mod report;
-pub mod rng;
-pub mod schedule;
-mod search;
-pub mod shortest;
+pub mod search;
 pub mod shrink;
+mod step_table;
 pub mod symmetry;

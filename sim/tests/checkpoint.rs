@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
-use ifq_sim::checkpoint::{Checkpoint, CheckpointError};
-use ifq_sim::explore::{Exploration, Limits, explore_with};
-use ifq_sim::file;
+use ifq_sim::format;
+use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
+use ifq_sim::search::explore::{Exploration, Limits, explore_with};
 
 fn library(name: &str) -> Test {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
-    file::load(folder.join(name).with_extension("ifq")).unwrap()
+    format::load(folder.join(name).with_extension("ifq")).unwrap()
 }
 
 fn checkpoint(name: &str) -> Checkpoint {

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
-use ifq_sim::exec::{run_once, run_traced};
-use ifq_sim::explore::{Limits, explore};
-use ifq_sim::file::{load, parse};
-use ifq_sim::reference;
-use ifq_sim::schedule::{Random, Replay};
+use ifq_sim::executor::run::{run_once, run_traced};
+use ifq_sim::executor::scheduler::{Random, Replay};
+use ifq_sim::format::{load, parse};
+use ifq_sim::search::explore::{Limits, explore};
+use ifq_sim::search::plain;
 
 fn library(name: &str) -> Test {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
@@ -45,7 +45,7 @@ fn remembering_states_keeps_the_outcomes_of_the_plain_search() {
     let found = explore(&test, &sound(), &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, max_states: 100_000, ..Limits::default() };
     let forgetful = explore(&test, &sound(), &plain, &mut |_| {});
-    let reference = reference::explore(&test, &sound(), &plain);
+    let reference = plain::explore(&test, &sound(), &plain);
     for seen in [&forgetful, &reference] {
         assert!(seen.exhaustive, "{} states", seen.states);
         assert_eq!(found.outcomes, seen.outcomes);

@@ -5,7 +5,7 @@
 mod headers;
 
 use headers::{HEAD, SHARED};
-use ifq_sim::file;
+use ifq_sim::format;
 
 /// Removes the mark and parses; the error is at the mark and holds these words.
 #[track_caller]
@@ -15,7 +15,7 @@ fn refused(text: &str, message: &str, expected: &str) {
     let column = before.lines().last().map_or(0, |l| l.chars().count());
     let column = if before.ends_with('\n') { 1 } else { column + 1 };
     let text = text.replacen('»', "", 1);
-    let error = file::parse("t.ifq", &text).expect_err("the text is wrong");
+    let error = format::parse("t.ifq", &text).expect_err("the text is wrong");
     let whole = error.to_string();
     assert_eq!((error.line(), error.column()), (line, column), "{whole}");
     assert!(error.message().contains(message), "message: {whole}");
@@ -160,7 +160,7 @@ fn an_ifq_is_used_with_its_ring() {
     refused_shared("thread a\n A: clone B »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
     let steps = "thread a\n p = B: clone A ifq\n scribble imp tail 1\n B: flush p\n";
     let text = format!("{HEAD}expect holds\n{SHARED}{steps}");
-    file::parse("t.ifq", &text).expect("an ifq of the source, any ifq, an ifq of one's own");
+    format::parse("t.ifq", &text).expect("an ifq of the source, any ifq, an ifq of one's own");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn an_expectation_is_for_variants_that_there_are() {
     let good = "expect violates I10 with M7 on import-7.3\nexpect holds on import-7.3\n\
                 expect violates I1\nexpect holds without M6 M7 on import-7.1\n\
                 expect holds without M7 on import-7.1\nexpect holds without M7 on proxy-v1\n";
-    file::parse("t.ifq", &format!("{head}{good}")).expect("every variant is there");
+    format::parse("t.ifq", &format!("{head}{good}")).expect("every variant is there");
     // What is left for the last one is import-7.3, which has no defects.
     expect(&format!("{good}expect violates I1 without »M7"), "`import-7.3` does not", "has");
 }
@@ -351,7 +351,7 @@ fn a_ring_is_driven_by_one_thread() {
         "only `exit` it",
     );
     let free = format!("{HEAD}expect holds\n{SHARED}thread a\n A: wait\nthread b\n A: exit\n");
-    file::parse("t.ifq", &free).expect("exit, setup and finally are free");
+    format::parse("t.ifq", &free).expect("exit, setup and finally are free");
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_schedule_is_numbers_of_a_known_version() {
     refused(&format!("{HEAD}schedule v1 : »4294967296"), "out of range", "0 to 4294967295");
     refused(&format!("{HEAD}schedule v1 with »x : 0"), "unknown defect `x`", "`P1`");
     let text = format!("{HEAD}expect holds\nschedule v1 with early-put : 0 0 4294967295\n");
-    let test = file::parse("t.ifq", &text).unwrap();
+    let test = format::parse("t.ifq", &text).unwrap();
     assert_eq!(test.schedule.unwrap().decisions, [0, 0, u32::MAX]);
 }
 

@@ -10,17 +10,17 @@ use std::path::PathBuf;
 use headers::{HEAD, SHARED};
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Op, RingSetup, Step, Test};
-use ifq_sim::file::{self, JsonError, LoadError, Place};
+use ifq_sim::format::{self, JsonError, LoadError, Place};
 use proptest::prelude::*;
 
 #[test]
 fn modifiers_are_a_set_and_stand_before_after() {
     let steps = "thread a\n A: recv ifq s len=7 with addr oneshot after imp\n";
-    let test = file::parse("t.ifq", &format!("{HEAD}expect holds\n{SHARED}{steps}")).unwrap();
-    let printed = file::print_step(&test, &test.threads[0].steps[0]);
+    let test = format::parse("t.ifq", &format!("{HEAD}expect holds\n{SHARED}{steps}")).unwrap();
+    let printed = format::print_step(&test, &test.threads[0].steps[0]);
     assert_eq!(printed, "A: recv ifq s len=7 with oneshot addr after imp");
 }
 
@@ -28,19 +28,19 @@ fn modifiers_are_a_set_and_stand_before_after() {
 fn rings_that_are_set_up_alike_stand_on_one_line() {
     let text = "test t\nrevision import-7.3\nring A\nring B with clamp no-cqe32\n\
                 ring C with no-cqe32 clamp\nring D\nring E\nexpect holds\n";
-    let test = file::parse("t.ifq", text).unwrap();
+    let test = format::parse("t.ifq", text).unwrap();
     assert_eq!(test.setups.iter().map(|(ring, _)| *ring).collect::<Vec<_>>(), [1, 1, 2, 2]);
     let rings: Vec<String> =
-        file::print(&test).lines().filter(|l| l.starts_with("ring")).map(str::to_owned).collect();
+        format::print(&test).lines().filter(|l| l.starts_with("ring")).map(str::to_owned).collect();
     assert_eq!(rings, ["ring A", "ring B C with no-cqe32 clamp", "ring D E"]);
 }
 
 #[test]
 fn all_fault_points_are_one_word() {
-    let test = file::parse("t.ifq", &format!("{HEAD}expect holds\nfault all max 2\n")).unwrap();
+    let test = format::parse("t.ifq", &format!("{HEAD}expect holds\nfault all max 2\n")).unwrap();
     assert_eq!(test.faults, FaultPoint::ALL);
     assert_eq!(test.max_faults, 2);
-    assert!(file::print(&test).contains("\nfault all max 2\n"));
+    assert!(format::print(&test).contains("\nfault all max 2\n"));
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn a_scribbled_value_is_decimal_or_hexadecimal() {
     let values = ["0", "4095", "0x1000", "0xffffffffffffffff"];
     let steps: String = values.map(|v| format!(" scribble ifq pad=65535 {v}\n")).concat();
     let text = format!("{HEAD}expect holds\n{SHARED}thread a\n{steps}");
-    let test = file::parse("t.ifq", &text).unwrap();
+    let test = format::parse("t.ifq", &text).unwrap();
     for (step, value) in test.threads[0].steps.iter().zip(values) {
-        assert_eq!(file::print_step(&test, step), format!("scribble ifq pad=65535 {value}"));
+        assert_eq!(format::print_step(&test, step), format!("scribble ifq pad=65535 {value}"));
     }
 }
 
@@ -59,24 +59,24 @@ fn switches_and_revisions_are_stored_sorted() {
     let text = "test t\nrevision import-7.1 import-7.3\nring A\nexpect holds\n\
                 expect violates I1 with S1 P1 on import-7.3 import-7.1\n\
                 schedule v1 with S1 P1 without M7 M6 :\n";
-    let test = file::parse("t.ifq", text).unwrap();
+    let test = format::parse("t.ifq", text).unwrap();
     assert_eq!(test.expect[1].defects, [Defect::P1, Defect::S1]);
     assert_eq!(test.expect[1].revisions, [Revision::Import71, Revision::Import73]);
     let with = Variant::with(Revision::Import71, &[Defect::S1, Defect::P1]);
     assert_eq!(test.expected(&with), Some(Invariant::I1));
     assert_eq!(test.expected(&Variant::of(Revision::Import71)), None);
-    let printed = file::print(&test);
+    let printed = format::print(&test);
     assert!(printed.ends_with("\nschedule v1 with P1 S1 without M6 M7 :\n"), "{printed}");
     let mut unsorted = test;
     unsorted.expect[1].defects.reverse();
-    let error = file::validate(&unsorted).unwrap_err().to_string();
+    let error = format::validate(&unsorted).unwrap_err().to_string();
     assert!(error.contains("expect 2, defect 2: `P1` is out of order"), "{error}");
 }
 
 #[test]
 fn the_diagnostic_shows_the_line() {
     use miette::Diagnostic;
-    let error = file::parse("t.ifq", "test t\nrung A\n").unwrap_err();
+    let error = format::parse("t.ifq", "test t\nrung A\n").unwrap_err();
     let label = error.labels().unwrap().next().unwrap();
     assert_eq!((label.offset(), label.len()), (7, 4));
     let source = error.source_code().unwrap();
@@ -87,16 +87,16 @@ fn the_diagnostic_shows_the_line() {
 #[test]
 fn json_errors_say_where() {
     let test = generate::test(&[7; 64]);
-    let json = file::to_json(&test);
-    let JsonError::Shape(error) = file::from_json(&json[..json.len() / 2]).unwrap_err() else {
+    let json = format::to_json(&test);
+    let JsonError::Shape(error) = format::from_json(&json[..json.len() / 2]).unwrap_err() else {
         panic!("half a text has no shape");
     };
     assert!(error.line() > 1 && error.to_string().contains("line"), "{error}");
 
     let text = format!("{HEAD}expect holds\n{SHARED}");
-    let mut test = file::parse("t.ifq", &text).unwrap();
+    let mut test = format::parse("t.ifq", &text).unwrap();
     test.setup[1].op = Op::Export { ring: 0, ifq: 9, modifiers: ArgModifiers::NONE };
-    let JsonError::Invalid(error) = file::from_json(&file::to_json(&test)).unwrap_err() else {
+    let JsonError::Invalid(error) = format::from_json(&format::to_json(&test)).unwrap_err() else {
         panic!("the shape is right");
     };
     assert_eq!(
@@ -109,11 +109,11 @@ fn json_errors_say_where() {
 #[test]
 fn what_a_text_cannot_say_is_invalid() {
     let text = format!("{HEAD}expect holds\n{SHARED}");
-    let good = file::parse("t.ifq", &text).unwrap();
+    let good = format::parse("t.ifq", &text).unwrap();
     let invalid = |change: fn(&mut Test)| {
         let mut test = good.clone();
         change(&mut test);
-        file::validate(&test).expect_err("it was changed").to_string()
+        format::validate(&test).expect_err("it was changed").to_string()
     };
     assert!(invalid(|t| t.setup[0].bind = Some(1)).contains("bound out of order"));
     assert!(invalid(|t| t.setup[2].bind = None).contains("`imp` is bound by no step"));
@@ -127,7 +127,9 @@ fn what_a_text_cannot_say_is_invalid() {
     assert!(invalid(|t| t.setups.push((7, RingSetup::Clamp))).contains("there is no ring 7"));
     let unsorted = |t: &mut Test| t.setups = [1, 0].map(|r| (r, RingSetup::Clamp)).to_vec();
     assert!(invalid(unsorted).contains("set-ups out of order"));
-    assert!(invalid(|t| t.setup.push(flush_with(ArgModifier::Flags))).contains("nothing for `flush`"));
+    assert!(
+        invalid(|t| t.setup.push(flush_with(ArgModifier::Flags))).contains("nothing for `flush`")
+    );
 }
 
 fn flush_with(modifier: ArgModifier) -> Step {
@@ -142,8 +144,8 @@ fn register(ring: u8) -> Op {
 
 #[test]
 fn a_file_of_another_kind_is_not_loaded() {
-    assert!(matches!(file::load("a.txt"), Err(LoadError::Ending { .. })));
-    assert!(matches!(file::load("does-not-exist.ifq"), Err(LoadError::Read { .. })));
+    assert!(matches!(format::load("a.txt"), Err(LoadError::Ending { .. })));
+    assert!(matches!(format::load("does-not-exist.ifq"), Err(LoadError::Read { .. })));
 }
 
 /// The text without comments and what they leave behind.
@@ -165,18 +167,18 @@ fn library() -> Vec<PathBuf> {
 #[test]
 fn the_library_is_canonical() {
     for path in library() {
-        let test = file::load(&path).unwrap_or_else(|e| panic!("{e}"));
+        let test = format::load(&path).unwrap_or_else(|e| panic!("{e}"));
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(file::print(&test), without_comments(&text), "{}", path.display());
+        assert_eq!(format::print(&test), without_comments(&text), "{}", path.display());
         assert_eq!(Some(test.name.as_str()), path.file_stem().and_then(|s| s.to_str()));
         assert!(!test.about.is_empty() && text.lines().count() <= 60, "{}", path.display());
-        assert_eq!(file::from_json(&file::to_json(&test)).unwrap(), test);
+        assert_eq!(format::from_json(&format::to_json(&test)).unwrap(), test);
     }
 }
 
 #[test]
 fn most_of_the_library_needs_no_device() {
-    let loopback = library().iter().filter(|p| file::load(p).unwrap().queues == 0).count();
+    let loopback = library().iter().filter(|p| format::load(p).unwrap().queues == 0).count();
     assert!(loopback >= 12, "only {loopback} run over loopback");
 }
 
@@ -284,11 +286,11 @@ fn damaged() -> impl Strategy<Value = String> {
 
 /// Parses, and checks what must hold whatever the text is.
 fn parse_anything(text: &str) -> Result<(), TestCaseError> {
-    match file::parse("any", text) {
+    match format::parse("any", text) {
         Ok(test) => {
-            prop_assert_eq!(file::validate(&test), Ok(()));
-            let printed = file::print(&test);
-            prop_assert_eq!(file::parse("printed", &printed).unwrap(), test);
+            prop_assert_eq!(format::validate(&test), Ok(()));
+            let printed = format::print(&test);
+            prop_assert_eq!(format::parse("printed", &printed).unwrap(), test);
         }
         Err(error) => {
             prop_assert!(error.line() <= text.matches('\n').count() + 1);
@@ -303,12 +305,12 @@ proptest! {
     #[test]
     fn what_is_printed_is_read_back(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let test = generate::test(&bytes);
-        prop_assert_eq!(file::validate(&test), Ok(()));
-        let text = file::print(&test);
-        let again = file::parse("t.ifq", &text);
+        prop_assert_eq!(format::validate(&test), Ok(()));
+        let text = format::print(&test);
+        let again = format::parse("t.ifq", &text);
         prop_assert!(again.is_ok(), "{}\n{}", again.unwrap_err(), text);
         prop_assert_eq!(&again.unwrap(), &test);
-        prop_assert_eq!(file::from_json(&file::to_json(&test)).unwrap(), test);
+        prop_assert_eq!(format::from_json(&format::to_json(&test)).unwrap(), test);
     }
 
     #[test]

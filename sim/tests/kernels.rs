@@ -2,8 +2,8 @@
 //! Method: each difference as it was made smaller on the kernel, with what the kernel did.
 
 use ifq_model::revision::Variant;
-use ifq_sim::explore::{Limits, outcomes};
-use ifq_sim::file::parse;
+use ifq_sim::format::parse;
+use ifq_sim::search::explore::{Limits, outcomes};
 
 /// The only outcome on each revision of the test.
 fn is_certain(revisions: &str, steps: &str, outcome: &str) {

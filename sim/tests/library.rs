@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use ifq_model::revision::{Entry, Revision};
 use ifq_model::test::Test;
-use ifq_sim::explore::{Limits, explore};
-use ifq_sim::file;
+use ifq_sim::format;
+use ifq_sim::search::explore::{Limits, explore};
 
 fn library() -> Vec<Test> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths.iter().map(|path| file::load(path).unwrap()).collect()
+    paths.iter().map(|path| format::load(path).unwrap()).collect()
 }
 
 #[test]

@@ -13,11 +13,12 @@ use ifq_model::outcome::{Outcome, Value};
 use ifq_model::platform::{AtomicWord, Kind, ObjPtr, Order, Platform, Rmw, WaitWord};
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::test::Test;
-use ifq_sim::det::Det;
-use ifq_sim::explore::{Exploration, Limits, explore};
-use ifq_sim::program::{explore_symmetric, spawn};
+use ifq_sim::executor::Det;
+use ifq_sim::format;
+use ifq_sim::search::explore::{Exploration, Limits, explore};
+use ifq_sim::search::plain;
+use ifq_sim::search::program::{explore_symmetric, spawn};
 use ifq_sim::symmetry::{Named, Symmetries, Symmetry, renamings};
-use ifq_sim::{file, reference};
 use proptest::prelude::*;
 
 /// States up to which the plain search is quick enough for a test.
@@ -29,7 +30,7 @@ fn library() -> impl Iterator<Item = (Test, Variant)> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.into_iter().flat_map(|path| {
-        let test = file::load(path).unwrap();
+        let test = format::load(path).unwrap();
         let variants = test.variants();
         variants.into_iter().map(move |variant| (test.clone(), variant))
     })
@@ -83,7 +84,7 @@ fn every_way_to_search_gives_the_verdict_and_the_outcomes_of_the_plain_search() 
     let mut compared = 0;
     for (test, variant) in library() {
         let limits = Limits { max_states: SMALL, ..Limits::default() };
-        let plain = reference::explore(&test, &variant, &limits);
+        let plain = plain::explore(&test, &variant, &limits);
         if plain.counterexample.is_none() && !plain.exhaustive {
             continue;
         }
@@ -190,7 +191,7 @@ fn orbits(test: &Test, variant: &Variant) -> Option<(u64, u64)> {
     let large = Limits { small: 300, ..Limits::default() };
     let [one, two] = [large, Limits { workers: 2, ..large }].map(explore);
     let counts = |e: &Exploration| (e.states, e.transitions);
-    assert_eq!(counts(&one), counts(&two), "{} on {variant}", file::print(test));
+    assert_eq!(counts(&one), counts(&two), "{} on {variant}", format::print(test));
     let asleep = explore(Limits { sleep_sets: true, ..Limits::default() });
     let all = [&symmetric, &one, &two, &asleep];
     if let Some(broken) = plain.counterexample {
@@ -198,15 +199,15 @@ fn orbits(test: &Test, variant: &Variant) -> Option<(u64, u64)> {
         assert!(
             all.into_iter().all(breaks),
             "{} on {variant}: {}",
-            file::print(test),
+            format::print(test),
             broken.violation
         );
         return None;
     }
-    assert_eq!(symmetric.orbits, plain.orbits, "{} on {variant}", file::print(test));
+    assert_eq!(symmetric.orbits, plain.orbits, "{} on {variant}", format::print(test));
     for found in all {
         assert!(found.exhaustive);
-        assert_eq!(found.outcomes, plain.outcomes, "{} on {variant}", file::print(test));
+        assert_eq!(found.outcomes, plain.outcomes, "{} on {variant}", format::print(test));
     }
     Some((plain.states, symmetric.states))
 }
@@ -267,7 +268,7 @@ fn alike(threads: usize, deeds: &[&str], faults: &str) -> Test {
         }
         observe += &format!(" end-{thread} ifq-{thread}");
     }
-    file::parse("alike", &format!("{text}{observe}\nexpect holds\n")).unwrap()
+    format::parse("alike", &format!("{text}{observe}\nexpect holds\n")).unwrap()
 }
 
 /// A few of the deeds.
@@ -291,7 +292,7 @@ proptest! {
         for mut variant in test.variants() {
             variant.defects.extend(defect);
             if let Some((by_name, without)) = orbits(&test, &variant) {
-                prop_assert!(without < by_name || defect == Some(Defect::S3), "{without} of {by_name}: {}", file::print(&test));
+                prop_assert!(without < by_name || defect == Some(Defect::S3), "{without} of {by_name}: {}", format::print(&test));
             }
         }
     }
@@ -339,7 +340,7 @@ async fn late_gate() -> Outcome {
 
 #[test]
 fn a_word_that_is_made_later_lets_on_who_waits_for_it() {
-    let outcomes = |limits: Limits| ifq_sim::program::explore(late_gate, &limits).outcomes;
+    let outcomes = |limits: Limits| ifq_sim::search::program::explore(late_gate, &limits).outcomes;
     let plain = outcomes(none());
     assert_eq!(plain.len(), 2);
     assert_eq!(outcomes(Limits { persistent_sets: true, ..none() }), plain);

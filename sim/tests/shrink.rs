@@ -9,9 +9,9 @@ use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::cmd::input::Which;
 use ifq_sim::cmd::shrink::to_shrink;
-use ifq_sim::counterexample::Counterexample;
-use ifq_sim::explore::{Limits, explore};
-use ifq_sim::file::{load, parse, print, validate};
+use ifq_sim::executor::counterexample::Counterexample;
+use ifq_sim::format::{load, parse, print, validate};
+use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::shrink::{Length, STATES, Shrunk, Size, shrink, smaller};
 
 fn library() -> Vec<Test> {

@@ -7,9 +7,9 @@ use ifq_model::io_uring::zcrx::register::{ZcrxIfqReg, io_register_zcrx};
 use ifq_model::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
 use ifq_model::kernel::{Kernel, Task};
 use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
-use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Source;
+use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::user::mem::{AreaMem, RqMem};
 
 /// A kernel whose ring 0 owns an ifq.

@@ -99,7 +99,8 @@ fn a_put_too_many_is_i2() {
 fn inc_not_zero_never_revives() {
     // fget() against the last fput(): the file's memory stays, its contents do not.
     loom_model("refcount: inc_not_zero against the last put", || {
-        let refs = std::rc::Rc::new((Refcount::<Loom>::new("f_count", 1), Loom::wait_queue("ended", 0)));
+        let refs =
+            std::rc::Rc::new((Refcount::<Loom>::new("f_count", 1), Loom::wait_queue("ended", 0)));
         let other = std::rc::Rc::clone(&refs);
         let end = |refs: &(Refcount<Loom>, <Loom as Platform>::WaitQueue)| {
             use ifq_model::platform::WaitWord;

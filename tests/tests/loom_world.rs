@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::test::{Op, Source, Step, Test, Thread, Var, VarId, VarKind};
 use ifq_model::run;
+use ifq_model::test::arg_modifier::ArgModifiers;
+use ifq_model::test::{Op, Source, Step, Test, Thread, Var, VarId, VarKind};
 use ifq_tests::block_on::block_on;
 use ifq_tests::loom_model::{loom_bounded, loom_violation};
 use ifq_tests::loom_platform::Loom;

@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::{Op, Schedule, Test};
-use ifq_sim::exec::{RunResult, run_once};
-use ifq_sim::file;
+use ifq_sim::executor::run::{RunResult, run_once};
+use ifq_sim::executor::scheduler::{Random, Replay};
+use ifq_sim::format;
 use ifq_sim::generate::{Threads, concurrent};
-use ifq_sim::schedule::{Random, Replay};
 use ifq_tests::generate::threads;
 use proptest::prelude::*;
 use proptest::test_runner::{
@@ -47,13 +47,13 @@ fn text(test: &Test, variant: &Variant, result: &RunResult) -> String {
         without: variant.without.clone(),
         decisions: result.decisions.clone(),
     };
-    file::print(&Test { schedule: Some(schedule), ..test.clone() })
+    format::print(&Test { schedule: Some(schedule), ..test.clone() })
 }
 
 fn hold(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseError> {
     let test = concurrent(variant.revision, from);
-    if let Err(invalid) = file::validate(&test) {
-        let text = file::print(&test);
+    if let Err(invalid) = format::validate(&test) {
+        let text = format::print(&test);
         return Err(TestCaseError::fail(format!("not a valid test: {invalid}\n{text}")));
     }
     let test = Rc::new(test);

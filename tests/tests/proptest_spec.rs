@@ -15,12 +15,12 @@ use ifq_model::io_uring::{cq, tw};
 use ifq_model::net::{page_pool, sock};
 use ifq_model::prim::xarray;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::test::{Op, Test, VarId, limits};
 use ifq_model::spec::{self, Answer};
-use ifq_sim::exec::run_once;
-use ifq_sim::file;
+use ifq_model::test::{Op, Test, VarId, limits};
+use ifq_sim::executor::run::run_once;
+use ifq_sim::executor::scheduler::Random;
+use ifq_sim::format;
 use ifq_sim::generate::{Shape, Word, sequence};
-use ifq_sim::schedule::Random;
 use ifq_tests::generate::{shape, words};
 use proptest::prelude::*;
 use proptest::test_runner::{
@@ -69,10 +69,10 @@ fn compare(
     let fail = |test: &Test, what: String| {
         Err(TestCaseError::fail(format!(
             "{variant}: {what}\nschedule seed {seed}\n{}",
-            file::print(test)
+            format::print(test)
         )))
     };
-    if let Err(invalid) = file::validate(&test) {
+    if let Err(invalid) = format::validate(&test) {
         return fail(&test, format!("not a valid test: {invalid}"));
     }
     let Some(mut answer) = spec::run(&test, variant.revision) else {
@@ -146,7 +146,7 @@ fn without(test: &Test, at: usize) -> Test {
         stays || !gone.insert(step.bind)
     });
     test.observe.retain(|var| !gone.contains(&Some(*var)));
-    file::renumber(&mut test);
+    format::renumber(&mut test);
     test.vars.truncate(test.finally.len());
     test
 }
@@ -224,7 +224,7 @@ fn import_7_3_returns_what_the_specification_says() {
 fn written(revision: Revision, lines: &[String]) -> Test {
     let head =
         format!("test written\nrevision {revision}\nring A B\nsocket s\nqueues 1\nfinally\n");
-    let mut test = file::parse("written", &(head + &lines.join("\n") + "\nexpect holds\n"))
+    let mut test = format::parse("written", &(head + &lines.join("\n") + "\nexpect holds\n"))
         .unwrap_or_else(|error| panic!("{error}"));
     test.observe = (0..test.vars.len() as VarId).collect();
     test
@@ -293,9 +293,9 @@ fn found_and_shrunk(revision: Revision, defect: Defect, says: &str, most: usize)
     let (test, reason) = shrunk(&Variant::with(revision, &[defect]), |_, _| {});
     assert!(reason.contains(says), "{reason}");
     assert!(test.finally.len() <= most, "{reason}");
-    let printed = file::print(&test);
+    let printed = format::print(&test);
     assert!(reason.ends_with(&printed), "{reason}");
-    assert_eq!(file::parse("printed", &printed).expect("a test file"), test);
+    assert_eq!(format::parse("printed", &printed).expect("a test file"), test);
 }
 
 #[test]

@@ -106,7 +106,11 @@ fn a_timeout_fires_only_when_nothing_else_can_run() {
         let completer = Shuttle::spawn(move || {
             block_on(other.rmw(Rmw::Add(1)));
         });
-        assert_eq!(block_on(gate.wait_event_timeout(1)), Some(1), "the completion was still to come");
+        assert_eq!(
+            block_on(gate.wait_event_timeout(1)),
+            Some(1),
+            "the completion was still to come"
+        );
         assert_eq!(block_on(gate.wait_event_timeout(2)), None, "nothing can come any more");
         Shuttle::join(completer);
     });
@@ -115,7 +119,8 @@ fn a_timeout_fires_only_when_nothing_else_can_run() {
 #[test]
 fn timeouts_fire_in_the_order_of_threads() {
     campaign().run("timeouts", || {
-        let gates = std::rc::Rc::new((Shuttle::wait_queue("first", 0), Shuttle::wait_queue("second", 0)));
+        let gates =
+            std::rc::Rc::new((Shuttle::wait_queue("first", 0), Shuttle::wait_queue("second", 0)));
         let theirs = std::rc::Rc::clone(&gates);
         // The later thread is completed by the earlier one, once that has given up.
         let later = Shuttle::spawn(move || {

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::outcome::Outcome;
-use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::test::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
 use ifq_model::run;
+use ifq_model::test::arg_modifier::ArgModifiers;
+use ifq_model::test::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
 use ifq_tests::block_on::block_on;
 use ifq_tests::shuttle_model::{Campaign, Strategy};
 use ifq_tests::shuttle_platform::Shuttle;
@@ -108,7 +108,13 @@ fn owner_leaves(source: Source, queues: u32) -> Test {
     let mut script = Script::new("owner-leaves", &["a", "b", "c"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
     let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
-    script.setup(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, modifiers: ArgModifiers::NONE });
+    script.setup(Op::Recv {
+        ring: 0,
+        ifq: owned,
+        socket: 0,
+        len: 0,
+        modifiers: ArgModifiers::NONE,
+    });
     script.thread("owner", |run| {
         run(Op::Exit { ring: 0 });
     });

@@ -11,8 +11,8 @@ use crate::io_uring::zcrx::rq::zcrx_flush_rq;
 use crate::io_uring::zcrx::share::zcrx_export;
 use crate::kernel::{Kernel, Task};
 use crate::platform::{Platform, Ptr, RawLock};
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::Event;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::copy_from_user;
 
 /// Opcode and argument.
@@ -114,7 +114,9 @@ async fn io_zcrx_ctrl<P: Platform>(
     let ifq = ctx.zcrx_ctxs.load(id).await.ok_or(-ENXIO)?;
     let revision = ctx.kernel.variant.revision;
     match op {
-        ZcrxCtrl::FlushRq | ZcrxCtrl::Export(_) if modifiers.has(ArgModifier::OpResv) => Err(-EINVAL),
+        ZcrxCtrl::FlushRq | ZcrxCtrl::Export(_) if modifiers.has(ArgModifier::OpResv) => {
+            Err(-EINVAL)
+        }
         ZcrxCtrl::FlushRq => {
             zcrx_flush_rq(&ifq).await;
             Ok(0)

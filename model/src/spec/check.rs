@@ -3,6 +3,7 @@
 
 use super::Spec;
 use crate::errno::{EBADF, EFAULT, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, EPERM, ERANGE};
+use crate::revision::Revision;
 use crate::test::arg_modifier::ArgModifier::{
     AreaDmabufFd, AreaFault, AreaFlags, AreaNull, AreaPtr, AreaResv, AreaToken, AreaUnaligned,
     ArgFault, EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events, Flags,
@@ -10,7 +11,6 @@ use crate::test::arg_modifier::ArgModifier::{
     RxBufLen, Rxq, RxqMinusOne, ZcrxId,
 };
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
-use crate::revision::Revision;
 use crate::test::{RingId, RingSetup, Source};
 
 /// `IO_RQ_MAX_ENTRIES`.
@@ -109,7 +109,12 @@ impl Spec {
 
     /// `io_zcrx_ctrl` up to the id. Where there is no such operation of `io_uring_register`, not
     /// even the descriptor is looked at.
-    pub(super) fn check_ctrl(&self, ring: RingId, id: i64, modifiers: ArgModifiers) -> Result<(), i64> {
+    pub(super) fn check_ctrl(
+        &self,
+        ring: RingId,
+        id: i64,
+        modifiers: ArgModifiers,
+    ) -> Result<(), i64> {
         refuse(&[
             (!self.revision.has_ctrl(), EINVAL),
             (!self.ring_open(ring), EBADF),
@@ -140,5 +145,9 @@ impl Spec {
 fn check_area(modifiers: ArgModifiers) -> Result<(), i64> {
     let fields = [AreaFlags, AreaToken, AreaResv, AreaDmabufFd];
     let null = modifiers.has(AreaNull);
-    refuse(&[(any(modifiers, &fields), EINVAL), (null, EFAULT), (modifiers.has(AreaUnaligned), EINVAL)])
+    refuse(&[
+        (any(modifiers, &fields), EINVAL),
+        (null, EFAULT),
+        (modifiers.has(AreaUnaligned), EINVAL),
+    ])
 }

@@ -38,7 +38,12 @@ impl Spec {
     }
 
     /// Where there are proxies, the flag of an import says clone, and no descriptor is a ring's.
-    pub(super) fn import(&mut self, ring: RingId, fd: i64, modifiers: ArgModifiers) -> Result<i64, i64> {
+    pub(super) fn import(
+        &mut self,
+        ring: RingId,
+        fd: i64,
+        modifiers: ArgModifiers,
+    ) -> Result<i64, i64> {
         if self.revision.has_proxies() {
             self.check_clone(ring, modifiers)?;
             return Err(-EBADF);
@@ -78,7 +83,12 @@ impl Spec {
     }
 
     /// The ifq that a control operation is about.
-    pub(super) fn ctrl(&mut self, ring: RingId, ifq: VarId, modifiers: ArgModifiers) -> Result<IfqNo, i64> {
+    pub(super) fn ctrl(
+        &mut self,
+        ring: RingId,
+        ifq: VarId,
+        modifiers: ArgModifiers,
+    ) -> Result<IfqNo, i64> {
         let id = self.var(ifq).result;
         self.check_ctrl(ring, id, modifiers)?;
         self.open(ring)?.lookup(id).ok_or(-ENXIO)
@@ -113,7 +123,12 @@ impl Spec {
     }
 
     /// An event that has fired may fire again.
-    pub(super) fn arm(&mut self, ifq: IfqNo, event: Event, modifiers: ArgModifiers) -> Result<i64, i64> {
+    pub(super) fn arm(
+        &mut self,
+        ifq: IfqNo,
+        event: Event,
+        modifiers: ArgModifiers,
+    ) -> Result<i64, i64> {
         if !self.revision.has_events() {
             return Err(-EOPNOTSUPP);
         }

@@ -140,6 +140,7 @@ impl Serialize for ArgModifiers {
 
 impl<'de> Deserialize<'de> for ArgModifiers {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::<ArgModifier>::deserialize(deserializer).map(|modifiers| modifiers.into_iter().collect())
+        Vec::<ArgModifier>::deserialize(deserializer)
+            .map(|modifiers| modifiers.into_iter().collect())
     }
 }

@@ -12,10 +12,10 @@ use crate::kernel::Task;
 use crate::net::netdev::unregister_netdevice;
 use crate::net::sock::{tcp_fin, tcp_rcv};
 use crate::platform::{AtomicWord, Platform};
+use crate::run::{ModelRun, ifq_number};
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{Op, RingId, Source, Step};
 use crate::user::completion::{arming, give_back, received};
-use crate::run::{ModelRun, ifq_number};
 
 /// The values of the variables that a step uses, in their order.
 type Used = [i64; 2];

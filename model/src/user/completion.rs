@@ -7,11 +7,11 @@ use crate::io_uring::cq::Cqe;
 use crate::io_uring::zcrx::area::{AREA_SHIFT, NIOV_SHIFT};
 use crate::io_uring::zcrx::events::notif_data;
 use crate::platform::{AtomicWord, PlainWord, Platform, RawLock};
-use crate::test::arg_modifier::ArgModifier;
 use crate::revision::Defect;
+use crate::run::{ModelRun, ifq_number};
+use crate::test::arg_modifier::ArgModifier;
 use crate::test::{Event, Op, Step, Test, VarId};
 use crate::user::refill::refill_push;
-use crate::run::{ModelRun, ifq_number};
 
 const AREA_MASK: u64 = !((1 << AREA_SHIFT) - 1);
 const PAGE_MASK: u64 = !((1 << NIOV_SHIFT) - 1);

@@ -8,10 +8,10 @@ use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::test::Test;
-use ifq_sim::counterexample::Counterexample;
-use ifq_sim::exec::run_once;
-use ifq_sim::explore::{Limits, explore};
-use ifq_sim::schedule::Random;
+use ifq_sim::executor::counterexample::Counterexample;
+use ifq_sim::executor::run::run_once;
+use ifq_sim::executor::scheduler::Random;
+use ifq_sim::search::explore::{Limits, explore};
 
 use crate::compare::Allowed;
 use crate::series::variant_for;
@@ -164,7 +164,7 @@ mod tests {
                     ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq\n\
                     thread a\n x = B: import box\nthread b\n y = close box\n\
                     observe x y\nexpect holds\n";
-        ifq_sim::file::parse("t.ifq", text).unwrap()
+        ifq_sim::format::parse("t.ifq", text).unwrap()
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
         let text = "test t\nrevision import-7.1 import-7.3\nring A\nsocket s\nsetup\n \
                     ifq = A: register nodev buffers=1 entries=1\n A: recv ifq s\n s: send 8192\n \
                     c = A: wait\n d = A: wait\nobserve c d\nexpect holds\n";
-        let test = ifq_sim::file::parse("t.ifq", text).unwrap();
+        let test = ifq_sim::format::parse("t.ifq", text).unwrap();
         let of = |kernel| {
             let explorer = Explorer::new(Duration::from_secs(60));
             let allowed = explorer.allowed(&test, &explorer.variant(&test, kernel).unwrap());
@@ -201,7 +201,7 @@ mod tests {
     fn where_a_late_page_holds_somebody_up_that_is_told_and_all_outcomes_are_there() {
         let file = "../tests/library/a-page-fault-of-one-ring-holds-up-another.ifq";
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let test = ifq_sim::file::load(path).unwrap();
+        let test = ifq_sim::format::load(path).unwrap();
         let observed = Test { observe: vec![3, 4], ..test };
         let allowed = |without: &[Defect]| {
             let explorer = Explorer {

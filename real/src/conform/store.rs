@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ifq_model::test::Test;
-use ifq_sim::file;
+use ifq_sim::format;
 
 use super::show::{Shown, histogram};
 
@@ -44,5 +44,5 @@ fn text(test: &Test, shown: &Shown<'_>, notes: &[String]) -> String {
         head.push_str(&format!("{note}\n"));
     }
     let comments: String = head.lines().map(|line| format!("# {}\n", line.trim_end())).collect();
-    format!("{comments}{}", file::print(test))
+    format!("{comments}{}", format::print(test))
 }

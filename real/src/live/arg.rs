@@ -37,11 +37,20 @@ pub(super) fn registration(
     pointed.region = region(mem, modifiers);
     pointed.event = event_desc(modifiers, user_data);
     let area = area.describe(&area_reg(area, modifiers));
-    let events = [ArgModifier::Events, ArgModifier::EventType, ArgModifier::EventFlags, ArgModifier::EventStats];
+    let events = [
+        ArgModifier::Events,
+        ArgModifier::EventType,
+        ArgModifier::EventFlags,
+        ArgModifier::EventStats,
+    ];
     let asks = has(ArgModifier::EventResv) || events.iter().any(|modifier| has(*modifier));
     IfqReg {
         if_idx: if names_device { NO_DEVICE } else { 0 },
-        if_rxq: if has(ArgModifier::RxqMinusOne) { u32::MAX } else { queue | one(ArgModifier::Rxq) },
+        if_rxq: if has(ArgModifier::RxqMinusOne) {
+            u32::MAX
+        } else {
+            queue | one(ArgModifier::Rxq)
+        },
         rq_entries: entries,
         flags: if nodev { abi::ZCRX_REG_NODEV } else { 0 } | flag(modifiers),
         area_ptr: if has(ArgModifier::AreaFault) { NOWHERE } else { area },
@@ -182,7 +191,12 @@ mod tests {
         };
         // By hand: the capability, the addresses that the caller passes, `nr_args`, and what is in
         // the memory of the ring.
-        let by_caller = [ArgModifier::NoCap, ArgModifier::ArgFault, ArgModifier::NrArgs, ArgModifier::StaleRing];
+        let by_caller = [
+            ArgModifier::NoCap,
+            ArgModifier::ArgFault,
+            ArgModifier::NrArgs,
+            ArgModifier::StaleRing,
+        ];
         for verb in ["register", "import", "export", "flush", "add-area", "arm"] {
             let plain = text(ArgModifiers::NONE, verb, &mut pointed);
             for &modifier in ArgModifier::ALL {

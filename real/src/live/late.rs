@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Op, Step, Test};
-use ifq_sim::file::verb;
+use ifq_sim::format::verb;
 
 use super::ops::At;
 use super::quiet::TICKS;
@@ -42,7 +42,9 @@ pub(super) fn draw(test: &Test, seed: u64, repetition: u32) -> Option<&Step> {
 
 /// Whether the kernel writes to the caller's memory, if the operation succeeds.
 fn writes(op: &Op) -> bool {
-    let readable = |modifiers: ArgModifiers| !modifiers.has(ArgModifier::ArgFault) && !modifiers.has(ArgModifier::AreaFault);
+    let readable = |modifiers: ArgModifiers| {
+        !modifiers.has(ArgModifier::ArgFault) && !modifiers.has(ArgModifier::AreaFault)
+    };
     match op {
         Op::Register { modifiers, .. }
         | Op::Import { modifiers, .. }
@@ -244,7 +246,7 @@ mod tests {
              y = A: flush ifq\n z = A: export ifq with arg-fault\nthread b\n imp = B: import box\n\
              {fault}\nexpect holds"
         );
-        ifq_sim::file::parse("t.ifq", &text).expect("a test")
+        ifq_sim::format::parse("t.ifq", &text).expect("a test")
     }
 
     #[test]

@@ -44,7 +44,9 @@ impl World<'_> {
                     self.register(at, ring, source, entries, modifiers, (&mem, &area))
                 })??
             }
-            Op::Export { ring, ifq, modifiers } => self.export(at, ring, &value(ifq)?, modifiers)?,
+            Op::Export { ring, ifq, modifiers } => {
+                self.export(at, ring, &value(ifq)?, modifiers)?
+            }
             Op::Import { ring, fd, modifiers } => {
                 let fd = value(fd)?;
                 self.without_cap(modifiers, || self.import(at, ring, &fd, modifiers))??
@@ -173,7 +175,13 @@ impl World<'_> {
         })
     }
 
-    fn export(&self, at: At<'_>, ring: RingId, bound: &Bound, modifiers: ArgModifiers) -> Option<Bound> {
+    fn export(
+        &self,
+        at: At<'_>,
+        ring: RingId,
+        bound: &Bound,
+        modifiers: ArgModifiers,
+    ) -> Option<Bound> {
         let Some(ring) = self.ring(ring) else {
             return Some(Bound::status(errno_of(libc::EBADF)));
         };
@@ -198,7 +206,13 @@ impl World<'_> {
         })
     }
 
-    fn import(&self, at: At<'_>, ring: RingId, bound: &Bound, modifiers: ArgModifiers) -> Option<Bound> {
+    fn import(
+        &self,
+        at: At<'_>,
+        ring: RingId,
+        bound: &Bound,
+        modifiers: ArgModifiers,
+    ) -> Option<Bound> {
         let Some(shared) = self.ring(ring) else {
             return Some(Bound::status(errno_of(libc::EBADF)));
         };
@@ -226,7 +240,14 @@ impl World<'_> {
     }
 
     /// A control operation: 0 or -errno. `words`: what its part of the argument begins with.
-    fn ctrl(&self, ring: RingId, ifq: &Bound, op: u32, words: &[u32], modifiers: ArgModifiers) -> i64 {
+    fn ctrl(
+        &self,
+        ring: RingId,
+        ifq: &Bound,
+        op: u32,
+        words: &[u32],
+        modifiers: ArgModifiers,
+    ) -> i64 {
         let mut ctrl = arg::ctrl(id_of(ifq), op, words, modifiers);
         let readable = !modifiers.has(ArgModifier::ArgFault);
         let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
@@ -265,7 +286,14 @@ impl World<'_> {
         Some(Bound::status(ret))
     }
 
-    fn arm(&self, ring: RingId, ifq: VarId, bound: &Bound, event: Event, modifiers: ArgModifiers) -> i64 {
+    fn arm(
+        &self,
+        ring: RingId,
+        ifq: VarId,
+        bound: &Bound,
+        event: Event,
+        modifiers: ArgModifiers,
+    ) -> i64 {
         self.told.arming(self.test.origin(ifq), event);
         let words = [arg::event_type(event)];
         self.ctrl(ring, bound, abi::ZCRX_CTRL_ARM_EVENT, &words, modifiers)

@@ -35,9 +35,9 @@ use clap::Parser;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_sim::explore::{Exploration, Limits, explore};
-use ifq_sim::file::load;
+use ifq_sim::format::load;
 use ifq_sim::say;
+use ifq_sim::search::explore::{Exploration, Limits, explore};
 use ifq_sim::symmetry::Symmetries;
 
 use measure::{Measured, measure};

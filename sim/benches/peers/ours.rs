@@ -5,9 +5,9 @@ use std::rc::Rc;
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::platform::{AtomicWord, Kind, Order, Platform, Rmw, WaitWord};
-use ifq_sim::det::Det;
-use ifq_sim::explore::{Exploration, Limits};
-use ifq_sim::program;
+use ifq_sim::executor::Det;
+use ifq_sim::search::explore::{Exploration, Limits};
+use ifq_sim::search::program;
 use ifq_sim::symmetry::{Named, Symmetry};
 
 use super::problem::{BUFFERS, Op, PROGRAM, RINGS, frees};

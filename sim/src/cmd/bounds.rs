@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::explore::Limits;
+use crate::search::explore::Limits;
 use crate::symmetry::Symmetries;
 
 /// When a search is given up, and what it leaves out. A search that is given up ends as `bounded`.

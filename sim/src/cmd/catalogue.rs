@@ -14,10 +14,10 @@ use super::check::Args;
 use super::input::Input;
 use super::pool::{Bar, run_all};
 use super::{EXIT_DIFFERENCE, EXIT_OK};
-use crate::counterexample::Counterexample;
-use crate::explore::{Limits, explore};
+use crate::executor::counterexample::Counterexample;
 use crate::report::verdict::{Verdict, row};
-use crate::shortest::{Shortest, shortest};
+use crate::search::explore::{Limits, explore};
+use crate::search::shortest::{Shortest, shortest};
 
 /// The search for a shortest counterexample is given up after this time, if no other is given. What
 /// was found until then is printed as an upper bound.

@@ -16,10 +16,10 @@ use super::bounds::Bounds;
 use super::input::{self, Input, Which};
 use super::pool::{Bar, run_all};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, catalogue, counterexample};
-use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::counterexample::Counterexample;
-use crate::explore::{Limits, explore_with};
+use crate::executor::counterexample::Counterexample;
 use crate::report::verdict::{Row, Verdict, row};
+use crate::search::checkpoint::{Checkpoint, CheckpointError};
+use crate::search::explore::{Limits, explore_with};
 
 /// Arguments of `ifq check`.
 #[derive(Clone, Debug, ClapArgs)]

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
-use crate::counterexample::Counterexample;
-use crate::exec::run_traced;
-use crate::file;
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::run_traced;
+use crate::executor::scheduler::Replay;
+use crate::format;
 use crate::report::table::{Layout, render};
-use crate::schedule::Replay;
 
 /// The table of a longer run would not be read, and not fit into memory either.
 pub(super) const LONGEST_TABLE: u64 = 100_000;
@@ -24,7 +24,7 @@ pub(super) fn save(
 ) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let path = folder.join(format!("{}.ifq", name(test, variant, found)));
-    std::fs::write(&path, file::print(&found.in_test(test, variant)))?;
+    std::fs::write(&path, format::print(&found.in_test(test, variant)))?;
     Ok(path)
 }
 

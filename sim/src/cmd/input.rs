@@ -12,7 +12,7 @@ use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 
 use super::EXIT_USAGE;
-use crate::file;
+use crate::format;
 
 /// A test and where it came from.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Input>, Vec<String>> {
     }
     let mut inputs = Vec::new();
     for path in files {
-        match file::load(&path) {
+        match format::load(&path) {
             Ok(test) => inputs.push(Input { path: path.display().to_string(), test }),
             Err(error) => errors.push(error.to_string()),
         }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::bounds::Bounds;
 use super::input::{self, Which};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
-use crate::explore::explore;
-use crate::file;
+use crate::format;
+use crate::search::explore::explore;
 
 /// Arguments of `ifq outcomes`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -43,7 +43,7 @@ struct Line<'a> {
 /// Runs it.
 #[must_use]
 pub fn outcomes(args: &Args) -> u8 {
-    let test = match file::load(&args.file) {
+    let test = match format::load(&args.file) {
         Ok(test) => test,
         Err(error) => {
             input::complain(&[error]);

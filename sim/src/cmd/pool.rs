@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::explore::Progress;
+use crate::search::explore::Progress;
 
 /// A bar that counts searches and says how far they are.
 pub(super) struct Bar(ProgressBar);

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::counterexample::LONGEST_TABLE;
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, input};
-use crate::exec::{RunResult, run_once, run_traced};
-use crate::file;
+use crate::executor::run::{RunResult, run_once, run_traced};
+use crate::executor::scheduler::Replay;
+use crate::format;
 use crate::report::table::{Layout, render};
-use crate::schedule::Replay;
 
 /// Arguments of `ifq replay`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -41,13 +41,13 @@ struct Report<'a> {
     violation: Option<&'a ifq_model::invariant::Violation>,
     as_expected: bool,
     diverged_at: Option<usize>,
-    trace: &'a crate::det::Trace,
+    trace: &'a crate::executor::Trace,
 }
 
 /// Runs it.
 #[must_use]
 pub fn replay(args: &Args) -> u8 {
-    let test = match file::load(&args.file) {
+    let test = match format::load(&args.file) {
         Ok(test) => Rc::new(test),
         Err(error) => {
             input::complain(&[error]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::{EXIT_OK, EXIT_USAGE, input};
-use crate::file;
+use crate::format;
 
 /// Arguments of `ifq show`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -33,9 +33,9 @@ pub fn show(args: &Args) -> u8 {
     };
     for input in inputs {
         if args.json {
-            say!("{}", file::to_json(&input.test));
+            say!("{}", format::to_json(&input.test));
         } else {
-            tell!("{}", file::print(&input.test));
+            tell!("{}", format::print(&input.test));
         }
     }
     EXIT_OK

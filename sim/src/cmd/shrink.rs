@@ -14,11 +14,11 @@ use serde::Serialize;
 use super::input::{self, Which};
 use super::pool::run_all;
 use super::{EXIT_OK, EXIT_USAGE, counterexample};
-use crate::counterexample::Counterexample;
-use crate::exec::run_once;
-use crate::explore::{Limits, Progress, explore};
-use crate::file;
-use crate::schedule::Replay;
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::run_once;
+use crate::executor::scheduler::Replay;
+use crate::format;
+use crate::search::explore::{Limits, Progress, explore};
 use crate::shrink::{self, Length, Shrunk, Size};
 
 /// Arguments of `ifq shrink`.
@@ -76,7 +76,7 @@ struct Report<'a> {
 /// Runs it.
 #[must_use]
 pub fn shrink(args: &Args) -> u8 {
-    let test = match file::load(&args.file) {
+    let test = match format::load(&args.file) {
         Ok(test) => test,
         Err(error) => return complain(&error.to_string()),
     };
@@ -210,9 +210,9 @@ fn save(args: &Args, variant: &Variant, shrunk: &Shrunk) -> Result<PathBuf, Stri
     });
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let text = if path.extension().is_some_and(|e| e == "json") {
-        format!("{}\n", file::to_json(&shrunk.test))
+        format!("{}\n", format::to_json(&shrunk.test))
     } else {
-        file::print(&shrunk.test)
+        format::print(&shrunk.test)
     };
     folder
         .map_or(Ok(()), std::fs::create_dir_all)
@@ -224,7 +224,7 @@ fn save(args: &Args, variant: &Variant, shrunk: &Shrunk) -> Result<PathBuf, Stri
 /// What is left, the run, and what was dropped.
 fn print(report: &Report<'_>, variant: &Variant, shrunk: &Shrunk) {
     // The schedule is for `replay`.
-    tell!("{}", file::print(&Test { schedule: None, ..shrunk.test.clone() }));
+    tell!("{}", format::print(&Test { schedule: None, ..shrunk.test.clone() }));
     say!("");
     tell!("{}", counterexample::show(&shrunk.test, variant, &shrunk.counterexample));
     say!("");

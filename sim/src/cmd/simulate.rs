@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::input::{self, Input, Which};
 use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, counterexample};
-use crate::counterexample::Counterexample;
-use crate::exec::run_once;
-use crate::rng::Rng;
-use crate::schedule::Random;
+use crate::executor::counterexample::Counterexample;
+use crate::executor::rng::Rng;
+use crate::executor::run::run_once;
+use crate::executor::scheduler::Random;
 
 /// Arguments of `ifq sim`.
 #[derive(Clone, Debug, ClapArgs)]

@@ -1,7 +1,7 @@
 //! Choices that are read from bytes.
 
-use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::revision::Revision;
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 
 use super::Word;
 
@@ -88,7 +88,8 @@ impl<'w> Draw<'w> {
             240..=255 => 2,
         };
         let wrong = ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb));
-        let wrong = wrong.filter(|modifier| harmless(revision).all(|(other, ..)| other != *modifier));
+        let wrong =
+            wrong.filter(|modifier| harmless(revision).all(|(other, ..)| other != *modifier));
         let wrong: Vec<ArgModifier> = wrong.collect();
         for _ in 0..n {
             modifiers = self.one_of(&wrong).map_or(modifiers, |modifier| modifiers.and(modifier));

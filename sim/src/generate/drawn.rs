@@ -9,7 +9,7 @@ use ifq_model::test::{Op, RingId, RingSetup, Test};
 
 use super::threads::{Threads, concurrent_from};
 use super::{Maker, Shape, Word};
-use crate::rng::Rng;
+use crate::executor::rng::Rng;
 
 /// Operations that a sequence is drawn from, at least and at most.
 const SEQUENCE: (u64, u64) = (4, 28);
@@ -109,11 +109,11 @@ fn named(test: Test, kind: &str, seed: u64, number: u64) -> Test {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ifq_model::test::VarKind;
     use ifq_model::spec;
+    use ifq_model::test::VarKind;
 
     use super::*;
-    use crate::file;
+    use crate::format;
 
     const REVISIONS: [Revision; 2] = [Revision::Import71, Revision::Import73];
 
@@ -147,7 +147,7 @@ expect holds
     }
 
     fn texts(kind: fn(u64, u64, &Bounds<'_>) -> Test, seed: u64) -> String {
-        (0..200).map(|number| file::print(&kind(seed, number, &bounds()))).collect()
+        (0..200).map(|number| format::print(&kind(seed, number, &bounds()))).collect()
     }
 
     #[test]
@@ -156,7 +156,7 @@ expect holds
             assert_eq!(texts(kind, 7), texts(kind, 7));
             assert_ne!(texts(kind, 7), texts(kind, 8));
         }
-        let first = file::print(&sequential(1, 0, &bounds()));
+        let first = format::print(&sequential(1, 0, &bounds()));
         assert_eq!(first, FIRST, "on every machine");
     }
 
@@ -165,8 +165,8 @@ expect holds
         for number in 0..300 {
             for kind in [sequential, race] {
                 let test = kind(3, number, &bounds());
-                file::validate(&test).unwrap_or_else(|e| panic!("{e}\n{}", file::print(&test)));
-                let read = file::parse("drawn", &file::print(&test)).unwrap();
+                format::validate(&test).unwrap_or_else(|e| panic!("{e}\n{}", format::print(&test)));
+                let read = format::parse("drawn", &format::print(&test)).unwrap();
                 assert_eq!(read, test);
             }
         }
@@ -206,7 +206,7 @@ expect holds
         let mut kinds = [0; 4];
         for number in 0..500 {
             let test = sequential(11, number, &bounds());
-            verbs.extend(test.steps().map(|step| file::verb(&step.op)));
+            verbs.extend(test.steps().map(|step| format::verb(&step.op)));
             for var in &test.vars {
                 kinds[match var.kind {
                     VarKind::Ifq => 0,

@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 
 use ifq_model::errno::ETIME;
 use ifq_model::net::sock::MAX_WAITERS;
-use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::revision::Revision;
-use ifq_model::test::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, VarId, VarKind};
 use ifq_model::spec::Spec;
+use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, VarId, VarKind};
 
 use draw::Draw;
 pub use threads::{Threads, concurrent};

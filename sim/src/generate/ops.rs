@@ -134,7 +134,9 @@ impl Maker<'_> {
                 let ring = self.ring(draw, |ring| open(ring) && ring != from);
                 Op::Clone { ring, from, ifq, modifiers: draw.modifiers("clone", self.tame) }
             }
-            Kind::Export => Op::Export { ring, ifq, modifiers: draw.modifiers("export", self.tame) },
+            Kind::Export => {
+                Op::Export { ring, ifq, modifiers: draw.modifiers("export", self.tame) }
+            }
             Kind::Flush => Op::Flush { ring, ifq, modifiers: draw.modifiers("flush", self.tame) },
             _ => {
                 let buffers = draw.buffers();

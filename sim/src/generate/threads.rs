@@ -1,13 +1,13 @@
 //! Tests with several threads.
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::revision::Revision;
+use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::test::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarKind};
 
 use super::ops::Kind;
 use super::{Draw, Maker, Manners, Shape, Word};
-use crate::file;
+use crate::format;
 
 /// What a test with threads is made from.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub(super) fn concurrent_from(mut maker: Maker<'_>, from: &Threads) -> Test {
     let points = points.filter(|(_, point)| !stalls || **point != FaultPoint::PageFaultWaits);
     test.faults = points.filter(|(i, _)| from.faults >> i & 1 == 1).map(|(_, p)| *p).collect();
     test.max_faults = test.faults.len().min(2) as u32;
-    file::renumber(&mut test);
+    format::renumber(&mut test);
     test
 }
 

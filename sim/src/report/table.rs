@@ -6,7 +6,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use ifq_model::invariant::Violation;
 
-use crate::det::{Event, Trace};
+use crate::executor::{Event, Trace};
 
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use serde::Serialize;
 
-use crate::explore::Exploration;
+use crate::search::explore::Exploration;
 
 /// What the search came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use crate::det::fingerprint::Fingerprint;
-use crate::reference::FirstWord;
+use crate::executor::fingerprint::Fingerprint;
+use crate::search::plain::FirstWord;
 
 /// What counts, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,12 +16,12 @@ pub(crate) use job::{Counts, Job};
 
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
-use crate::code::Code;
-use crate::counterexample::Counterexample;
-use crate::det::fingerprint::{Fingerprint, append};
-use crate::det::threads::Pending;
-use crate::exec::{Program, RunResult, run};
-use crate::schedule::InTurn;
+use crate::executor::counterexample::Counterexample;
+use crate::executor::fingerprint::{Fingerprint, append};
+use crate::executor::run::{Program, RunResult, run};
+use crate::executor::scheduler::InTurn;
+use crate::executor::threads::Pending;
+use crate::step_table::Code;
 use crate::symmetry::Symmetries;
 
 /// A state on the path: what is still to be tried from it.

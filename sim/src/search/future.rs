@@ -14,8 +14,8 @@ use std::collections::HashMap;
 
 use super::meets::Meets;
 use super::steps::{Access, Steps};
-use crate::code::Code;
-use crate::det::threads::Pending;
+use crate::executor::threads::Pending;
+use crate::step_table::Code;
 
 /// What each stop's thread may still do.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use std::hash::Hash;
 
 use super::future::Futures;
 use super::steps::{Access, Steps};
-use crate::code::Code;
-use crate::det::record::{ALWAYS, FAULTS};
-use crate::det::threads::Pending;
+use crate::executor::record::{ALWAYS, FAULTS};
+use crate::executor::threads::Pending;
+use crate::step_table::Code;
 
 /// What a next step touches, all its ways together, and the locks that are held before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

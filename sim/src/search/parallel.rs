@@ -14,8 +14,8 @@ use ifq_model::outcome::Outcome;
 use super::dfs::{Counts, Dfs, Job, Manner};
 use super::future::Futures;
 use super::visited::Visited;
-use crate::code::Code;
-use crate::exec::Program;
+use crate::executor::run::Program;
+use crate::step_table::Code;
 
 /// Transitions between looks at what the others need.
 const TURN: u64 = 1 << 10;

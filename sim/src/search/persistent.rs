@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::future::Futures;
 use super::meets::{Row, Rows};
 use super::state::State;
-use crate::code::Code;
-use crate::det::record::FAULTS;
-use crate::det::threads::Pending;
+use crate::executor::record::FAULTS;
+use crate::executor::threads::Pending;
+use crate::step_table::Code;
 
 /// Threads as bits. A state with more is searched without leaving anything out.
 const MOST: usize = 64;

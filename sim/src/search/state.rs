@@ -1,11 +1,11 @@
 //! A state of a program: words, and where each thread stands. Steps are done and undone in place.
 
 use super::views::Views;
-use crate::code::{Code, NONE, Node};
-use crate::det::fingerprint::{Fingerprint, append};
-use crate::det::machine::faults_cell;
-use crate::det::record::{ALWAYS, Cell, FAULTS, Update, count_word};
-use crate::det::threads::Pending;
+use crate::executor::fingerprint::{Fingerprint, append};
+use crate::executor::machine::faults_cell;
+use crate::executor::record::{ALWAYS, Cell, FAULTS, Update, count_word};
+use crate::executor::threads::Pending;
+use crate::step_table::{Code, NONE, Node};
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
 /// What a step came to.
@@ -91,7 +91,7 @@ pub(crate) struct Mark {
 }
 
 /// The plain accesses and the releases of a step, for the check for data races; see
-/// [`crate::det::race`].
+/// [`crate::executor::race`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Footprint {
     accesses: Vec<(u32, bool)>,
@@ -346,7 +346,7 @@ impl State {
         }
     }
 
-    /// The threads that can run, as in [`crate::det::machine::Machine::runnable`].
+    /// The threads that can run, as in [`crate::executor::machine::Machine::runnable`].
     pub(crate) fn runnable(&self, code: &Code, out: &mut Vec<u32>) {
         out.clear();
         let stop = |thread: usize| &code.stops[self.threads[thread] as usize];

@@ -2,9 +2,9 @@
 
 use ifq_model::platform::Rmw;
 
-use crate::code::{Code, Node};
-use crate::det::record::{ALWAYS, FAULTS, Update, count_word};
-use crate::det::threads::Pending;
+use crate::executor::record::{ALWAYS, FAULTS, Update, count_word};
+use crate::executor::threads::Pending;
+use crate::step_table::{Code, Node};
 
 /// One way to touch a word: whether it changes it, and the locks that are held meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

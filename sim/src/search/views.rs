@@ -1,8 +1,8 @@
 //! The fingerprints of a state's images under renamings, kept up to date with the state's own.
 
-use crate::code::Code;
-use crate::det::fingerprint::Fingerprint;
-use crate::det::record::Cell;
+use crate::executor::fingerprint::Fingerprint;
+use crate::executor::record::Cell;
+use crate::step_table::Code;
 
 /// One image each for the others of the group. Not inlined where a search has none: it would slow the
 /// others down.

@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::det::fingerprint::Fingerprint;
+use crate::executor::fingerprint::Fingerprint;
 
 /// Words in a bucket.
 const BUCKET: usize = 8;
@@ -220,7 +220,7 @@ impl Visited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::det::fingerprint::append;
+    use crate::executor::fingerprint::append;
 
     #[test]
     fn each_fingerprint_is_new_once_also_across_growth() {

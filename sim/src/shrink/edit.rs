@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::test::{Op, RingId, RqWord, SocketId, Source, Step, Test, VarId};
 
-use crate::file::renumber;
+use crate::format::renumber;
 
 /// The steps in the order of [`Test::steps`].
 pub(super) fn steps_mut(test: &mut Test) -> impl Iterator<Item = &mut Step> {

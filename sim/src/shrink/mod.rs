@@ -18,11 +18,11 @@ use ifq_model::test::Test;
 
 pub use size::Size;
 
-use crate::counterexample::Counterexample;
-use crate::exec::with_program;
-use crate::explore::{Limits, Progress, explore};
-use crate::file::validate;
-use crate::shortest::{fewest_preemptions, shortest};
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::with_program;
+use crate::format::validate;
+use crate::search::explore::{Limits, Progress, explore};
+use crate::search::shortest::{fewest_preemptions, shortest};
 
 /// All valid tests that are smaller than a test by one change, the boldest change first, each once.
 ///

@@ -119,7 +119,10 @@ fn drop_modifier(test: &mut Test, mut i: usize) {
     for step in steps_mut(test) {
         let modifiers = step.op.modifiers();
         if let Some(gone) = modifiers.iter().nth(i) {
-            set_modifiers(&mut step.op, modifiers.iter().filter(|modifier| *modifier != gone).collect());
+            set_modifiers(
+                &mut step.op,
+                modifiers.iter().filter(|modifier| *modifier != gone).collect(),
+            );
             return;
         }
         i -= modifiers.iter().count();

@@ -11,9 +11,9 @@ use std::rc::Rc;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 
-use crate::counterexample::Counterexample;
-use crate::exec::{Program, run};
-use crate::schedule::{Point, Preemptions, Replay, Scheduler};
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::{Program, run};
+use crate::executor::scheduler::{Point, Preemptions, Replay, Scheduler};
 
 /// A thread, by its slot, and its steps in a row.
 type Go = (u32, u64);

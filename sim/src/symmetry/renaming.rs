@@ -10,7 +10,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::test::VarId;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
-use crate::det::names::{Made, number_of, pointer_of};
+use crate::executor::names::{Made, number_of, pointer_of};
 
 /// What the values of a word name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@
 //!   the other; their connections come over loopback, so that closing those at the end gives no buffer
 //!   back; the steps at the end do not name them.
 
+use ifq_model::run::{Part, parts};
 use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::{Op, Source, Step, Test};
 use ifq_model::work::FIRST_KERNEL_SLOT;
-use ifq_model::run::{Part, parts};
 
 use super::renaming::{Group, Renaming};
 
@@ -267,10 +267,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::code::Code;
-    use crate::exec::with_program;
-    use crate::file::parse;
-    use crate::schedule::Random;
+    use crate::executor::run::with_program;
+    use crate::executor::scheduler::Random;
+    use crate::format::parse;
+    use crate::step_table::Code;
     use crate::symmetry::Symmetry;
 
     fn test(steps: &str) -> Test {

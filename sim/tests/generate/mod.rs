@@ -2,8 +2,8 @@
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::revision::{Defect, Entry, Revision};
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{
     Event, Expect, Op, RingId, RingSetup, RqWord, Schedule, Socket, SocketId, Source, Step, Test,
     Thread, Var, VarId, VarKind, limits,
@@ -71,7 +71,7 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
     }
     maker.section(To::Finally);
     maker.verdicts();
-    ifq_sim::file::renumber(&mut maker.test);
+    ifq_sim::format::renumber(&mut maker.test);
     if maker.bytes.below(2) == 0 {
         // As it is when no line says otherwise.
         maker.test.observe = (0..maker.test.vars.len() as VarId).collect();

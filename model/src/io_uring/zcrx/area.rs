@@ -6,8 +6,8 @@ use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
 use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem, page_pool_unref_netmem};
 use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::Defect;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::{copy_from_user, copy_to_user, copy_to_user_nofault, fault_in_writeable};
 use crate::user::mem::AreaMem;
 
@@ -271,7 +271,10 @@ async fn __zcrx_create_area<P: Platform>(
 /// `io_import_area` and `io_import_umem`: pins the memory.
 fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
     let (mem, modifiers) = (&reg.mem, reg.modifiers);
-    if modifiers.has(ArgModifier::AreaFlags) || modifiers.has(ArgModifier::AreaToken) || modifiers.has(ArgModifier::AreaResv) {
+    if modifiers.has(ArgModifier::AreaFlags)
+        || modifiers.has(ArgModifier::AreaToken)
+        || modifiers.has(ArgModifier::AreaResv)
+    {
         return Err(-EINVAL);
     }
     // io_validate_user_buf_range()
@@ -280,7 +283,9 @@ fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
     }
     // An address of zero is inside no page.
     let null = modifiers.has(ArgModifier::AreaNull);
-    if modifiers.has(ArgModifier::AreaUnaligned) && !null || modifiers.has(ArgModifier::AreaDmabufFd) {
+    if modifiers.has(ArgModifier::AreaUnaligned) && !null
+        || modifiers.has(ArgModifier::AreaDmabufFd)
+    {
         return Err(-EINVAL);
     }
     if null {
@@ -476,7 +481,8 @@ pub fn report_lost_buffers<P: Platform>(ifq: &Ifq<P>) {
     for area in ifq.areas() {
         for (refs, ring) in area.user_refs.iter().zip(&area.handed_to) {
             // A ring's descriptor is its number.
-            let gone = ring.load_in_step().checked_sub(1).filter(|ring| !open.contains(&(*ring as usize)));
+            let gone =
+                ring.load_in_step().checked_sub(1).filter(|ring| !open.contains(&(*ring as usize)));
             if let (Some(ring), true) = (gone, refs.load_in_step() != 0) {
                 P::violation(
                     Invariant::I6,

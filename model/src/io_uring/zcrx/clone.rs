@@ -12,8 +12,8 @@ use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::teardown::{io_put_zcrx_ifq, zcrx_unregister_user};
 use crate::kernel::Kernel;
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock};
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::Defect;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::copy_to_user;
 
 /// `struct io_uring_zcrx_ifq_reg` of a clone.

@@ -8,8 +8,8 @@ use crate::io_uring::ctx::{IoRingCtx, ctx_refs_put};
 use crate::io_uring::tw::io_notif_local_work_add;
 use crate::io_uring::zcrx::Ifq;
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::Event;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::copy_from_user;
 
 /// `ZCRX_EVENT_TYPE_MASK`.
@@ -81,7 +81,10 @@ pub fn check_event_desc<P: Platform>(modifiers: ArgModifiers) -> Result<u64, i64
         return Ok(0);
     }
     copy_from_user::<P>(!modifiers.has(EventFault))?;
-    if [EventType, EventFlags, EventStats, EventResv].iter().any(|modifier| modifiers.has(*modifier)) {
+    if [EventType, EventFlags, EventStats, EventResv]
+        .iter()
+        .any(|modifier| modifiers.has(*modifier))
+    {
         return Err(-EINVAL);
     }
     Ok(if modifiers.has(Events) { ZCRX_EVENT_TYPE_MASK } else { 0 })

@@ -13,9 +13,9 @@ use crate::io_uring::zcrx::teardown::{io_close_queue, io_zcrx_ifq_free, zcrx_unr
 use crate::io_uring::zcrx::{Ifq, io_zcrx_ifq_alloc};
 use crate::net::netdev::{netdev_get_by_index_lock, netif_mp_open_rxq};
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::revision::{Defect, Revision};
 use crate::test::Source;
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::{copy_from_user, copy_to_user};
 use crate::user::mem::{AreaMem, RqMem};
 
@@ -52,7 +52,8 @@ impl<P: Platform> ZcrxIfqReg<P> {
 
     /// `if_idx` or `if_rxq` is set.
     fn names_device(&self) -> bool {
-        const SET: [ArgModifier; 3] = [ArgModifier::NodevIdx, ArgModifier::NoDevice, ArgModifier::Rxq];
+        const SET: [ArgModifier; 3] =
+            [ArgModifier::NodevIdx, ArgModifier::NoDevice, ArgModifier::Rxq];
         self.source != Source::Nodev || SET.iter().any(|modifier| self.modifiers.has(*modifier))
     }
 }
@@ -84,8 +85,12 @@ pub async fn io_register_zcrx_shared<'a, P: Platform>(
 /// # Errors
 /// -EINVAL for a field that an import does not use, and (without M1) for any other flag.
 fn import_check<P: Platform>(ctx: &IoRingCtx<P>, reg: &CloneReg) -> Result<(), i64> {
-    const UNUSED: [ArgModifier; 4] =
-        [ArgModifier::RqEntries, ArgModifier::AreaPtr, ArgModifier::RegionPtr, ArgModifier::EventDesc];
+    const UNUSED: [ArgModifier; 4] = [
+        ArgModifier::RqEntries,
+        ArgModifier::AreaPtr,
+        ArgModifier::RegionPtr,
+        ArgModifier::EventDesc,
+    ];
     if reg.if_rxq != 0 || UNUSED.iter().any(|modifier| reg.modifiers.has(*modifier)) {
         return Err(-EINVAL);
     }
@@ -109,7 +114,9 @@ fn check_caller<P: Platform>(ctx: &IoRingCtx<P>, modifiers: ArgModifiers) -> Res
 /// What must be zero in every argument. `rx_buf_len` came with 7.0, `event_desc` with 7.2; before,
 /// their places were reserved.
 fn check_reserved(revision: Revision, modifiers: ArgModifiers) -> Result<(), i64> {
-    use ArgModifier::{EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events};
+    use ArgModifier::{
+        EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events,
+    };
     const RX_BUF_LEN: [ArgModifier; 2] = [ArgModifier::RxBufLen, ArgModifier::RxBufBig];
     const EVENT_DESC: [ArgModifier; 7] =
         [EventDesc, Events, EventFault, EventType, EventFlags, EventStats, EventResv];

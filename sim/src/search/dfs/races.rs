@@ -1,7 +1,7 @@
 //! What needs not be tried for a step that was tried already, and data races.
 
 use super::Dfs;
-use crate::det::record::ALWAYS;
+use crate::executor::record::ALWAYS;
 use crate::search::sleep::{Asleep, Touched};
 use crate::search::state::{Choices, Footprint, Touches, Walk};
 

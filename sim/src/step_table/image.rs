@@ -5,9 +5,9 @@
 
 use super::absorb::End;
 use super::{Code, NONE, Past, Stop};
-use crate::det::fingerprint::{Fingerprint, append};
-use crate::det::record::{Cell, Event, Observed, Update};
-use crate::det::threads::{Pending, Thread};
+use crate::executor::fingerprint::{Fingerprint, append};
+use crate::executor::record::{Cell, Event, Observed, Update};
+use crate::executor::threads::{Pending, Thread};
 
 impl Code {
     /// Takes in a step from a stop, in operation `op` of its thread, and its images; returns the stop at

@@ -12,13 +12,13 @@ use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
-use crate::code::Code;
-use crate::counterexample::Counterexample;
-use crate::exec::{Program, with_program};
-use crate::explore::{Limits, Progress};
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::{Program, with_program};
 use crate::search::cost::{Order, Reached};
 use crate::search::dfs::{Dfs, Job, Manner};
+use crate::search::explore::{Limits, Progress};
 use crate::search::visited::Visited;
+use crate::step_table::Code;
 
 /// What a search for the shortest counterexample came to.
 #[derive(Clone, Debug)]

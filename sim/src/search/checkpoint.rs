@@ -13,8 +13,8 @@ use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
-use crate::explore::Limits;
 use crate::search::dfs::{Counts, Job};
+use crate::search::explore::Limits;
 use crate::search::visited::Visited;
 use crate::symmetry::Symmetries;
 

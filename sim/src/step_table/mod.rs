@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use ifq_model::outcome::Outcome;
 
-use crate::det::fingerprint::Fingerprint;
-use crate::det::record::{Cell, Images, Names, Update};
-use crate::det::threads::Pending;
+use crate::executor::fingerprint::Fingerprint;
+use crate::executor::record::{Cell, Images, Names, Update};
+use crate::executor::threads::Pending;
 use crate::symmetry::Symmetry;
 use crate::symmetry::renaming::Group;
 

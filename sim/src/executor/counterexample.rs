@@ -6,8 +6,8 @@ use ifq_model::invariant::Violation;
 use ifq_model::revision::Variant;
 use ifq_model::test::{Expect, Schedule, Test};
 
-use crate::exec::run_once;
-use crate::schedule::Replay;
+use crate::executor::run::run_once;
+use crate::executor::scheduler::Replay;
 
 /// A broken invariant and the run that broke it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,15 +16,15 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Progressed, Which};
-use crate::code::Code;
-use crate::counterexample::Counterexample;
-use crate::exec::{Program, with_program};
-use crate::schedule::{Priorities, Random, Scheduler};
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::{Program, with_program};
+use crate::executor::scheduler::{Priorities, Random, Scheduler};
+use crate::search::checkpoint::{self, Checkpoint, CheckpointError, Progressed, Which};
 use crate::search::dfs::{AHEAD, Counts, Dfs, Job, Manner};
 use crate::search::future::Futures;
 use crate::search::parallel::{self, Make, Part, Together, Told};
 use crate::search::visited::Visited;
+use crate::step_table::Code;
 use crate::symmetry::renaming::Group;
 use crate::symmetry::rings::group_of;
 use crate::symmetry::{Symmetries, Symmetry};
@@ -112,7 +112,7 @@ pub struct Exploration {
     pub runs: u64,
     /// How often the states were searched, until nothing unknown was met.
     pub passes: u32,
-    /// Runs that were given up after [`crate::exec::MAX_STEPS`].
+    /// Runs that were given up after [`crate::executor::run::MAX_STEPS`].
     pub cut: u64,
     /// Steps of all runs, repeated ones included.
     pub steps: u64,
@@ -224,7 +224,7 @@ fn search_with(
     let (started, passes) = (Instant::now(), 0);
     let Limits { symmetry, orbits, .. } = limits;
     let buffers = (symmetry.buffers || orbits.buffers)
-        && program.symmetry.count <= crate::det::record::Cell::MAX_BUFFERS;
+        && program.symmetry.count <= crate::executor::record::Cell::MAX_BUFFERS;
     let group = match program.alike.filter(|_| symmetry.rings || orbits.rings) {
         Some(test) => alike_from_the_begin(program, group_of(test)),
         None => Group::trivial(),

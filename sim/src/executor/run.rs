@@ -9,14 +9,14 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::test::Test;
 use ifq_model::run;
+use ifq_model::test::Test;
 
-use crate::det::lasso::{LASSO_FROM, Watch};
-use crate::det::machine::{Machine, with};
-use crate::det::record::Recorder;
-use crate::det::{Det, Trace};
-use crate::schedule::{Point, Scheduler};
+use crate::executor::lasso::{LASSO_FROM, Watch};
+use crate::executor::machine::{Machine, with};
+use crate::executor::record::Recorder;
+use crate::executor::scheduler::{Point, Scheduler};
+use crate::executor::{Det, Trace};
 use crate::symmetry::Symmetry;
 
 /// What a run came to.

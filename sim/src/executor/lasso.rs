@@ -9,7 +9,7 @@ use super::fingerprint::append;
 use super::machine::Machine;
 use super::threads::Pending;
 
-/// [`crate::exec::Program::lasso_from`] of all programs: runs of the library are shorter.
+/// [`crate::executor::run::Program::lasso_from`] of all programs: runs of the library are shorter.
 pub(crate) const LASSO_FROM: u64 = 1 << 13;
 
 /// So often a stretch comes back before it counts. The kernel's retry loops end far below that.

@@ -5,11 +5,11 @@ use ifq_model::outcome::Outcome;
 
 use super::absorb::End;
 use super::{Code, NONE};
-use crate::det::machine::Machine;
-use crate::det::record::{Names, Recorder};
-use crate::det::threads::Pending;
-use crate::exec::{Program, RunResult, run_observed};
-use crate::schedule::{Point, Scheduler};
+use crate::executor::machine::Machine;
+use crate::executor::record::{Names, Recorder};
+use crate::executor::run::{Program, RunResult, run_observed};
+use crate::executor::scheduler::{Point, Scheduler};
+use crate::executor::threads::Pending;
 
 /// Takes decisions as they were taken, goes on for some more steps, and ends the run.
 struct Follow {

@@ -6,11 +6,11 @@ use ifq_model::invariant::Invariant;
 use ifq_model::platform::{AtomicWord, Order, Platform, Rmw};
 
 use super::{Main, numbers, spawn};
-use crate::det::Det;
-use crate::exec::{MAX_STEPS, Program, run};
-use crate::explore::{Exploration, Limits, search};
-use crate::schedule::Random;
-use crate::shortest::{self, Shortest};
+use crate::executor::Det;
+use crate::executor::run::{MAX_STEPS, Program, run};
+use crate::executor::scheduler::Random;
+use crate::search::explore::{Exploration, Limits, search};
+use crate::search::shortest::{self, Shortest};
 
 fn program(main: &dyn Fn() -> Main, max_steps: u64) -> Program<'_> {
     Program { max_steps, ..super::program(main) }

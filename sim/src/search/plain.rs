@@ -1,4 +1,4 @@
-//! The plain search, on the model's futures themselves: the yardstick of [`crate::explore`].
+//! The plain search, on the model's futures themselves: the yardstick of [`crate::search::explore`].
 //!
 //! Threads are futures and cannot be copied: going back means running again from the start. Slow,
 //! and so simple that it can be believed.
@@ -13,11 +13,11 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
-use crate::counterexample::Counterexample;
-use crate::exec::{Program, run, with_program};
-use crate::explore::{Exploration, Limits};
-use crate::path::Path;
-use crate::schedule::{Point, Scheduler};
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::{Program, run, with_program};
+use crate::executor::scheduler::{Point, Scheduler};
+use crate::search::explore::{Exploration, Limits};
+use crate::search::plain_path::Path;
 
 /// Fingerprints are random already.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Scheduler for Explorer {
     }
 }
 
-/// As [`crate::explore::explore`], the plain way.
+/// As [`crate::search::explore::explore`], the plain way.
 #[must_use]
 pub fn explore(test: &Test, variant: &Variant, limits: &Limits) -> Exploration {
     with_program(&Rc::new(test.clone()), variant, |program| search(program, limits))

@@ -3,9 +3,9 @@
 use ifq_model::outcome::Outcome;
 
 use super::{Code, Kids, NONE, Node, Past, Stop};
-use crate::det::fingerprint::{Fingerprint, append};
-use crate::det::record::{Cell, Event, Observed, Update, count_word};
-use crate::det::threads::{Pending, STEP, local_state, operation};
+use crate::executor::fingerprint::{Fingerprint, append};
+use crate::executor::record::{Cell, Event, Observed, Update, count_word};
+use crate::executor::threads::{Pending, STEP, local_state, operation};
 
 /// Where the next node hangs.
 #[derive(Clone, Copy)]

@@ -1,11 +1,11 @@
-//! Programs that are not test files: any futures on [`Det`](crate::det::Det), explored like a test.
+//! Programs that are not test files: any futures on [`Det`](crate::executor::Det), explored like a test.
 //!
 //! ```
 //! use ifq_model::outcome::{Outcome, Value};
 //! use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
-//! use ifq_sim::det::Det;
-//! use ifq_sim::explore::Limits;
-//! use ifq_sim::program::{explore, spawn};
+//! use ifq_sim::executor::Det;
+//! use ifq_sim::search::explore::Limits;
+//! use ifq_sim::search::program::{explore, spawn};
 //!
 //! let found = explore(
 //!     || async {
@@ -32,13 +32,13 @@ use std::pin::Pin;
 use ifq_model::outcome::Outcome;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
-use crate::det::lasso::LASSO_FROM;
-use crate::det::machine::with;
-use crate::exec::{MAX_STEPS, Program};
-use crate::explore::{Exploration, Limits, search};
+use crate::executor::lasso::LASSO_FROM;
+use crate::executor::machine::with;
+use crate::executor::run::{MAX_STEPS, Program};
+use crate::search::explore::{Exploration, Limits, search};
 use crate::symmetry::Symmetry;
 
-/// Searches all runs of a program, as [`crate::explore::explore`] does those of a test.
+/// Searches all runs of a program, as [`crate::search::explore::explore`] does those of a test.
 ///
 /// `main` makes the program's first thread, anew for each run. It must do the same each time that it
 /// reads the same; nothing may be kept in private variables across a call of

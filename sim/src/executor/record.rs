@@ -1,4 +1,4 @@
-//! What a step does, taken down for [`crate::code`]: in names that are the same in every run.
+//! What a step does, taken down for [`crate::step_table`]: in names that are the same in every run.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ifq_model::test::arg_modifier::ArgModifier;
 #[cfg(doc)]
 use ifq_model::test::Test;
+use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Part, Place, Section};

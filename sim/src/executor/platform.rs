@@ -18,7 +18,7 @@ use super::machine::{Machine, with};
 use super::record::Update;
 use super::threads::Pending;
 
-/// The deterministic platform. Runs only inside [`crate::exec::run_once`].
+/// The deterministic platform. Runs only inside [`crate::executor::run::run_once`].
 #[derive(Clone, Copy, Debug)]
 pub struct Det;
 

@@ -7,8 +7,8 @@ use ifq_model::invariant::Invariant;
 use ifq_model::platform::Kind;
 
 use super::{Machine, Micro, Object};
-use crate::det::fingerprint::cell;
-use crate::det::names::{self, live_name};
+use crate::executor::fingerprint::cell;
+use crate::executor::names::{self, live_name};
 
 impl Machine {
     pub(crate) fn begin_object(&mut self, kind: Kind, number: u32) -> (u32, u32) {

@@ -6,13 +6,14 @@ use ifq_model::outcome::Outcome;
 use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
 
 use super::{Main, numbers, program, spawn};
-use crate::det::Det;
-use crate::explore::{Exploration, Limits, search};
+use crate::executor::Det;
+use crate::search::explore::{Exploration, Limits, search};
 
 /// Two threads write their numbers behind one another into a word, twice each.
 fn two_writers() -> Main {
     Box::pin(async {
-        let (order, ended) = (Rc::new(Det::atomic("order", 0)), Rc::new(Det::wait_queue("ended", 0)));
+        let (order, ended) =
+            (Rc::new(Det::atomic("order", 0)), Rc::new(Det::wait_queue("ended", 0)));
         for slot in [1_u32, 2] {
             let (order, ended) = (order.clone(), ended.clone());
             spawn(slot, async move {

@@ -18,7 +18,7 @@ use super::race::Footprint;
 use super::record::{Event as Micro, NewWord, Recorder, Update};
 use super::threads::{Pending, Thread, ThreadFuture, operation};
 use super::trace::{Change, Trace};
-use crate::schedule::Scheduler;
+use crate::executor::scheduler::Scheduler;
 
 thread_local! {
     static MACHINE: RefCell<Machine> = const { RefCell::new(Machine::new()) };
@@ -76,7 +76,7 @@ pub(crate) struct Machine {
     /// No run is going on: drops of guards and objects do nothing.
     idle: bool,
     trace: Option<Trace>,
-    /// Takes down what a step does, for [`crate::code`].
+    /// Takes down what a step does, for [`crate::step_table`].
     pub(crate) recorder: Option<Recorder>,
 }
 

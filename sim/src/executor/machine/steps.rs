@@ -4,9 +4,9 @@ use ifq_model::invariant::Invariant;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
 use super::{Grant, Machine, faults_cell};
-use crate::det::fingerprint::{Fingerprint, append};
-use crate::det::threads::{Pending, STEP, Thread, ThreadFuture};
-use crate::det::trace::Event;
+use crate::executor::fingerprint::{Fingerprint, append};
+use crate::executor::threads::{Pending, STEP, Thread, ThreadFuture};
+use crate::executor::trace::Event;
 
 impl Machine {
     fn enabled(&self, thread: &Thread) -> bool {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 
-use crate::det::threads::{Pending, Thread};
-use crate::rng::Rng;
+use crate::executor::rng::Rng;
+use crate::executor::threads::{Pending, Thread};
 
 /// A scheduling point: the threads that can run.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Of the decisions of [`crate::exec::RunResult::decisions`].
+    /// Of the decisions of [`crate::executor::run::RunResult::decisions`].
     #[must_use]
     pub fn new(decisions: &[u32]) -> Self {
         let decisions = Vec::from(decisions).into_iter();

@@ -6,12 +6,12 @@ use ifq_model::invariant::Invariant;
 use ifq_model::platform::{AtomicWord, Order, Platform, Rmw};
 
 use super::{Main, numbers, spawn};
-use crate::counterexample::Counterexample;
-use crate::det::Det;
-use crate::exec::{Program, RunResult, run};
-use crate::explore::{Exploration, Limits, search};
+use crate::executor::Det;
+use crate::executor::counterexample::Counterexample;
+use crate::executor::run::{Program, RunResult, run};
+use crate::executor::scheduler::Replay;
 use crate::report::table::{Layout, render};
-use crate::schedule::Replay;
+use crate::search::explore::{Exploration, Limits, search};
 
 /// Rounds of up to five steps are found.
 const LASSO_FROM: u64 = 1 << 10;

@@ -21,11 +21,11 @@ use ifq_model::prim::percpu_ref::PercpuRef;
 use ifq_model::prim::refcount::Refcount;
 
 use super::machine::with;
-use crate::det::Det;
-use crate::det::lasso::LASSO_FROM;
-use crate::exec::{MAX_STEPS, Program};
-use crate::explore::{Exploration, Limits, search};
-use crate::reference;
+use crate::executor::Det;
+use crate::executor::lasso::LASSO_FROM;
+use crate::executor::run::{MAX_STEPS, Program};
+use crate::search::explore::{Exploration, Limits, search};
+use crate::search::plain;
 use crate::symmetry::Symmetry;
 
 type Main = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -62,7 +62,7 @@ fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32)
     let program = Program { faults, max_faults, ..program(main) };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let plain = Limits { remember_states: false, ..Limits::default() };
-    let reference = reference::search(&program, &plain);
+    let reference = plain::search(&program, &plain);
     let broken = |e: &Exploration| e.counterexample.as_ref().map(|c| c.violation.invariant);
     assert_eq!(broken(&found), broken(&reference));
     if broken(&found).is_none() {
