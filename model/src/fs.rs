@@ -5,7 +5,7 @@ use crate::fault::FaultPoint;
 use crate::io_uring::ctx::{self, IoRingCtx};
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::share::zcrx_box_release;
-use crate::platform::{AtomicWord, Kind, Order, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{AtomicWord, Kind, Label, Order, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::prim::refcount::Refcount;
 
 /// `struct file`.
@@ -60,7 +60,7 @@ impl<P: Platform> Files<P> {
     pub fn new(taken: usize, size: usize) -> Self {
         let fd = |_| {
             P::op_boundary();
-            P::atomic("fd", FREE)
+            P::atomic(Label::pointer("fd", PTR_SHIFT), FREE)
         };
         Files {
             file_lock: P::lock("file_lock"),

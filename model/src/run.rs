@@ -7,11 +7,12 @@ use crate::fault::FaultPoint;
 use crate::fs::FileOps;
 use crate::invariant::Invariant;
 use crate::io_uring::ctx::{RingFlags, io_uring_setup};
+use crate::io_uring::zcrx::area::area_offset;
 use crate::kernel::{Kernel, Task};
 use crate::net::netdev::netdev_alloc;
 use crate::net::sock::{Sock, sock_alloc, sock_fput};
 use crate::outcome::{Outcome, Value};
-use crate::platform::{Kind, PlainWord, Platform, Ptr, Rmw, WaitWord};
+use crate::platform::{Kind, Label, PlainWord, Platform, Ptr, Rmw, WaitWord};
 use crate::revision::Variant;
 use crate::test::{Op, RingId, RingSetup, Step, Test, VarId};
 use crate::user::app::run_step;
@@ -149,10 +150,10 @@ impl<P: Platform> ModelRun<P> {
             shared,
             set: P::plain("bound", 0),
             result: P::plain("result", 0),
-            off: P::plain("result.off", 0),
-            area: P::plain("result.area", 0),
+            off: P::plain(Label::plain("result.off").names_buffer(area_offset(1)), 0),
+            area: P::plain(Label::step("result.area", 1), 0),
             seq: P::plain("result.seq", 0),
-            request: P::plain("result.request", 0),
+            request: P::plain(Label::step("result.request", 1), 0),
             returned: P::atomic("result.returned", 0),
         }
     }

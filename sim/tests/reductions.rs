@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::{Outcome, Value};
-use ifq_model::platform::{AtomicWord, Kind, ObjPtr, Order, Platform, Rmw, WaitWord};
+use ifq_model::platform::label::BufferIndex;
+use ifq_model::platform::{AtomicWord, Kind, Label, ObjPtr, Order, Platform, Rmw, WaitWord};
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::test::Test;
 use ifq_sim::executor::Det;
@@ -18,7 +19,7 @@ use ifq_sim::format;
 use ifq_sim::search::explore::{Exploration, Limits, explore};
 use ifq_sim::search::plain;
 use ifq_sim::search::program::{explore_symmetric, spawn};
-use ifq_sim::symmetry::{Named, Symmetries, Symmetry, renamings};
+use ifq_sim::symmetry::{Symmetries, Symmetry, renamings};
 use proptest::prelude::*;
 
 /// States up to which the plain search is quick enough for a test.
@@ -117,15 +118,18 @@ fn sleep_sets_leave_out_no_state_and_persistent_sets_some() {
 
 /// Hands out and takes back buffers, by threads that hold on to them; the last in is the first out.
 async fn pool(buffers: usize, threads: u32) -> Outcome {
-    let word = |label| Rc::new(Det::atomic(label, 0));
-    let own: Rc<Vec<_>> = Rc::new((0..buffers).map(|_| word("own")).collect());
+    const INDEX: BufferIndex = BufferIndex { offset: 1, shift: 0, bits: 4 };
+    let word = |label: Label| Rc::new(Det::atomic(label, 0));
+    let own = Label::plain("own").per_buffer();
+    let own: Rc<Vec<_>> = Rc::new((0..buffers).map(|_| word(own)).collect());
+    let free = Label::plain("free").names_buffer(INDEX);
     let free: Rc<Vec<_>> =
-        Rc::new((1..=buffers as u64).map(|n| Rc::new(Det::atomic("free", n))).collect());
+        Rc::new((1..=buffers as u64).map(|n| Rc::new(Det::atomic(free, n))).collect());
     let count = Rc::new(Det::atomic("count", buffers as u64));
     let ended = Rc::new(Det::wait_queue("ended", 0));
     for slot in 1..=threads {
         let (own, free, count, ended) = (own.clone(), free.clone(), count.clone(), ended.clone());
-        let held = word("held");
+        let held = word(Label::plain("held").names_buffer(INDEX));
         spawn(slot, "user", async move {
             for _ in 0..2 {
                 let top = count.rmw(Rmw::Sub(1), Order::Full).await as usize - 1;
@@ -149,9 +153,7 @@ async fn pool(buffers: usize, threads: u32) -> Outcome {
 
 #[test]
 fn symmetry_finds_as_many_states_as_the_plain_search_has_without_names_of_buffers() {
-    const NAMED: Named = Named { label: "free", plus: 1, shift: 0, bits: 4 };
-    const SYMMETRY: Symmetry =
-        Symmetry { count: 4, named: &[NAMED, Named { label: "held", ..NAMED }], own: &["own"] };
+    const SYMMETRY: Symmetry = Symmetry { count: 4 };
     for threads in 2..=3 {
         let explore = |limits| explore_symmetric(move || pool(4, threads), SYMMETRY, &limits);
         let plain = explore(Limits { orbits: Symmetries::BUFFERS, ..none() });

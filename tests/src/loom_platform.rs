@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::platform::{Kind, PlainWord, Platform, RawLock, Rmw, WaitWord};
+use ifq_model::platform::{Kind, Label, PlainWord, Platform, RawLock, Rmw, WaitWord};
 use ifq_model::work::Work;
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use loom::thread::{JoinHandle, ThreadId};
@@ -221,12 +221,15 @@ impl Platform for Loom {
     type Ptr<T: 'static> = Handle<T, LoomLife>;
     type Func = ();
 
-    fn atomic(label: &'static str, init: u64) -> LoomAtomic {
-        LoomAtomic::new(Owner::of_new_word(OBJECTS, label), init)
+    fn atomic(label: impl Into<Label>, init: u64) -> LoomAtomic {
+        LoomAtomic::new(Owner::of_new_word(OBJECTS, label.into().name), init)
     }
 
-    fn plain(label: &'static str, init: u64) -> LoomPlain {
-        LoomPlain { owner: Owner::of_new_word(OBJECTS, label), cell: loom::cell::Cell::new(init) }
+    fn plain(label: impl Into<Label>, init: u64) -> LoomPlain {
+        LoomPlain {
+            owner: Owner::of_new_word(OBJECTS, label.into().name),
+            cell: loom::cell::Cell::new(init),
+        }
     }
 
     fn lock(label: &'static str) -> LoomLock {

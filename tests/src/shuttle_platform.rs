@@ -11,7 +11,9 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::platform::{AtomicWord, Kind, Order, PlainWord, Platform, RawLock, Rmw, WaitWord};
+use ifq_model::platform::{
+    AtomicWord, Kind, Label, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
+};
 use ifq_model::work::Work;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::sync::{Mutex, MutexGuard};
@@ -281,13 +283,16 @@ impl Platform for Shuttle {
     type Ptr<T: 'static> = Handle<T, ShuttleLife>;
     type Func = ();
 
-    fn atomic(label: &'static str, init: u64) -> ShuttleAtomic {
-        ShuttleAtomic { owner: Owner::of_new_word(OBJECTS, label), word: Word::new(init) }
+    fn atomic(label: impl Into<Label>, init: u64) -> ShuttleAtomic {
+        ShuttleAtomic {
+            owner: Owner::of_new_word(OBJECTS, label.into().name),
+            word: Word::new(init),
+        }
     }
 
-    fn plain(label: &'static str, init: u64) -> ShuttlePlain {
+    fn plain(label: impl Into<Label>, init: u64) -> ShuttlePlain {
         ShuttlePlain {
-            owner: Owner::of_new_word(OBJECTS, label),
+            owner: Owner::of_new_word(OBJECTS, label.into().name),
             value: Cell::new(init),
             accesses: Accesses::default(),
         }

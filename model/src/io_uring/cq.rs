@@ -1,11 +1,13 @@
 //! The completion queue (`io_uring/io_uring.c`): posting by the kernel, taking by user space.
 
 use crate::errno::ENOSPC;
-use crate::platform::{AtomicWord, Order, PlainWord, Platform};
+use crate::io_uring::zcrx::area::area_offset;
+use crate::platform::{AtomicWord, Label, Order, PlainWord, Platform};
 
 /// Entries of a completion queue.
 pub const CQ_ENTRIES: u64 = 8;
 const OVERFLOW_ENTRIES: u64 = 8;
+const OFF: Label = Label::plain("cqe.off").names_buffer(area_offset(0));
 
 /// One completion as user space sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +33,10 @@ struct Slot<P: Platform> {
 impl<P: Platform> Slot<P> {
     fn new() -> Self {
         Slot {
-            user_data: P::plain("cqe.user_data", 0),
+            user_data: P::plain(Label::step("cqe.user_data", 0), 0),
             res: P::plain("cqe.res", 0),
             more: P::plain("cqe.flags", 0),
-            off: P::plain("cqe.off", 0),
+            off: P::plain(OFF, 0),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::io_uring::zcrx::shutdown::{
 use crate::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
 use crate::io_uring::zcrx::{Ifq, NO_RXQ};
 use crate::kernel::{Kernel, Task};
-use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{Kind, Label, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::prim::percpu_ref::PercpuRef;
 use crate::prim::xarray::XArray;
 use crate::revision::Defect;
@@ -101,7 +101,7 @@ pub fn io_uring_setup<P: Platform>(
     submitter_task: Task,
     setup: RingFlags,
 ) -> Ptr<P, IoRingCtx<P>> {
-    let words = |label| (0..MAX_REQS).map(|_| P::plain(label, 0)).collect();
+    let words = |label: Label| (0..MAX_REQS).map(|_| P::plain(label, 0)).collect();
     Ptr::alloc(Kind::Ctx, number, || IoRingCtx {
         number,
         setup,
@@ -113,8 +113,8 @@ pub fn io_uring_setup<P: Platform>(
         events: P::wait_queue("events", 0),
         zcrx_ctxs: XArray::new("zcrx_ctxs"),
         work_list: WorkList::new(),
-        cancel_table: words("cancel_table"),
-        compl_reqs: words("compl_reqs"),
+        cancel_table: words(Label::pointer("cancel_table", 0)),
+        compl_reqs: words(Label::pointer("compl_reqs", 0)),
         nr_compl: P::plain("nr_compl", 0),
         nr_req_allocated: P::plain("nr_req_allocated", 0),
         cq: Cq::new(),

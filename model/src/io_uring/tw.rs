@@ -5,7 +5,7 @@ use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx};
 use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
 use crate::io_uring::zcrx::events::zcrx_notif_tw;
-use crate::platform::{PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::revision::Defect;
 
 /// Requests that one ring may have at a time.
@@ -42,7 +42,9 @@ impl<P: Platform> WorkList<P> {
     pub fn new() -> Self {
         WorkList {
             lock: P::lock("work_list"),
-            items: (0..MAX_REQS + MAX_NOTIFS).map(|_| P::plain("work_list[]", 0)).collect(),
+            items: (0..MAX_REQS + MAX_NOTIFS)
+                .map(|_| P::plain(Label::pointer("work_list[]", 0), 0))
+                .collect(),
             head: P::plain("work_list.head", 0),
             tail: P::plain("work_list.tail", 0),
         }

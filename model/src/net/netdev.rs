@@ -10,7 +10,7 @@ use crate::kernel::WorkCounter;
 use crate::net::page_pool::{
     PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy,
 };
-use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock};
+use crate::platform::{Kind, Label, PlainWord, Platform, Ptr, RawLock};
 
 /// `struct netdev_rx_queue`.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ pub fn netdev_alloc<P: Platform>(queues: u32) -> Ptr<P, Netdev<P>> {
         refs: WorkCounter::new(),
         queues: (0..queues)
             .map(|_| Rxq {
-                mp_priv: P::plain("mp_priv", 0),
+                mp_priv: P::plain(Label::pointer("mp_priv", 0), 0),
                 napi: P::lock("napi"),
                 running: P::plain("rxq.running", 1),
-                pp: P::plain("rxq.pp", 0),
+                pp: P::plain(Label::pointer("rxq.pp", 0), 0),
             })
             .collect(),
     })

@@ -2,11 +2,13 @@
 
 use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::area::NiovRef;
+use crate::io_uring::zcrx::area::{NiovRef, niov_label};
 use crate::io_uring::zcrx::pp::{
     io_pp_zc_alloc_netmems, io_pp_zc_destroy, io_pp_zc_init, io_pp_zc_release_netmem,
 };
-use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{
+    AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord,
+};
 use crate::work::Work;
 
 /// Buffers that the allocation cache holds, `PP_ALLOC_CACHE_REFILL` in the kernel (64).
@@ -45,13 +47,13 @@ impl<P: Platform> std::fmt::Debug for PagePool<P> {
 /// `page_pool_create` with `mp_ops`.
 pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PagePool<P>> {
     let _func = P::func("page_pool_create");
-    let words = |label, n| (0..n).map(|_| P::plain(label, 0)).collect();
+    let words = |label: Label, n| (0..n).map(|_| P::plain(label, 0)).collect();
     let pp = Ptr::alloc(Kind::PagePool, ifq.number, || PagePool {
         ifq: ifq.clone(),
-        cache: words("pp.cache", ALLOC_CACHE),
+        cache: words(niov_label("pp.cache"), ALLOC_CACHE),
         count: P::plain("pp.alloc.count", 0),
         ring_lock: P::lock("pp.ring"),
-        ring: words("pp.ring[]", PTR_RING),
+        ring: words(niov_label("pp.ring[]"), PTR_RING),
         ring_count: P::plain("pp.ring.count", 0),
         destroyed: P::plain("pp.destroyed", 0),
         hold_cnt: P::plain("hold_cnt", 0),

@@ -4,12 +4,11 @@ use crate::errno::{ENOSPC, EPIPE};
 use crate::invariant::Invariant;
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
-use crate::io_uring::zcrx::area::NiovRef;
-use crate::io_uring::zcrx::area::io_zcrx_return_niov;
+use crate::io_uring::zcrx::area::{NiovRef, io_zcrx_return_niov, niov_label};
 use crate::kernel::Kernel;
 use crate::net::netdev::{napi_receive, napi_receive_empty};
 use crate::net::page_pool::page_pool_unref_and_test;
-use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock};
+use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::refcount::Refcount;
 
 /// Segments that a receive queue holds.
@@ -93,7 +92,7 @@ pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P
             .map(|_| Slot {
                 seq: P::plain("skb.seq", 0),
                 len: P::plain("skb.len", 0),
-                niov: P::plain("skb.niov", 0),
+                niov: P::plain(niov_label("skb.niov"), 0),
             })
             .collect(),
         head: P::plain("rcvq.head", 0),
@@ -101,7 +100,7 @@ pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P
         offset: P::plain("copied_seq", 0),
         readable: P::atomic("readable", 0),
         wq_lock: P::lock("sk_wq"),
-        waiters: (0..MAX_WAITERS).map(|_| P::plain("waiter", 0)).collect(),
+        waiters: (0..MAX_WAITERS).map(|_| P::plain(Label::pointer("waiter", 0), 0)).collect(),
         nr_waiters: P::plain("nr_waiters", 0),
         write_seq: P::plain("write_seq", 0),
     })

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::errno::{EBUSY, ENOMEM};
 use crate::fault::FaultPoint;
-use crate::platform::{AtomicWord, Order, Platform, Ptr, RawLock, Rmw};
+use crate::platform::{AtomicWord, Label, Order, Platform, Ptr, RawLock, Rmw};
 
 // An entry: bit 0 the id is taken, bit 1 XA_MARK_1, from bit 8 the pointer (0: a zero entry).
 const TAKEN: u64 = 1;
@@ -31,7 +31,7 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     pub fn new(name: &'static str) -> Self {
         XArray {
             xa_lock: P::lock("xa_lock"),
-            slots: (0..SLOTS).map(|_| P::atomic(name, 0)).collect(),
+            slots: (0..SLOTS).map(|_| P::atomic(Label::pointer(name, PTR_SHIFT), 0)).collect(),
             target: PhantomData,
         }
     }

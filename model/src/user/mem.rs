@@ -1,8 +1,9 @@
 //! Memory of user space that the kernel pins.
 
 use crate::invariant::Invariant;
+use crate::io_uring::zcrx::area::area_offset;
 use crate::io_uring::zcrx::register::IO_RQ_MAX_ENTRIES;
-use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr};
+use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr};
 use crate::test::RqWord;
 
 /// How often the kernel has pinned a piece of memory.
@@ -58,7 +59,12 @@ impl<P: Platform> AreaMem<P> {
             pins: Pins::new(),
             token: P::atomic("rq_area_token", 0),
             pages: (0..buffers)
-                .map(|_| (P::plain("page.stream", 0), P::plain("page.seq", 0)))
+                .map(|_| {
+                    (
+                        P::plain(Label::socket("page.stream").per_buffer(), 0),
+                        P::plain(Label::plain("page.seq").per_buffer(), 0),
+                    )
+                })
                 .collect(),
         })
     }
@@ -127,7 +133,9 @@ impl<P: Platform> RqMem<P> {
             pins: Pins::new(),
             head: P::atomic("rq.head", 0),
             tail: P::atomic("rq.tail", 0),
-            rqes: (0..entries).map(|_| P::atomic("rqe.off", 0)).collect(),
+            rqes: (0..entries)
+                .map(|_| P::atomic(Label::plain("rqe.off").names_buffer(area_offset(0)), 0))
+                .collect(),
             pads: (0..entries).map(|_| P::atomic("rqe.__pad", 0)).collect(),
             producer_lock: P::lock("producer_lock"),
             given_back: P::atomic("given_back", 0),

@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
-use ifq_model::platform::{AtomicWord, Kind, Order, Platform, Rmw, WaitWord};
+use ifq_model::platform::label::BufferIndex;
+use ifq_model::platform::{AtomicWord, Kind, Label, Order, Platform, Rmw, WaitWord};
 use ifq_sim::executor::Det;
 use ifq_sim::search::explore::{Exploration, Limits};
 use ifq_sim::search::program;
-use ifq_sim::symmetry::{Named, Symmetry};
+use ifq_sim::symmetry::Symmetry;
 
 use super::problem::{BUFFERS, Op, PROGRAM, RINGS, frees};
 
@@ -27,7 +28,7 @@ struct List {
 
 impl List {
     fn new(place: u64) -> Self {
-        let buffers = std::array::from_fn(|_| Det::atomic("buffer", 0));
+        let buffers = std::array::from_fn(|_| Det::atomic(BUFFER, 0));
         List { place, len: Det::atomic("len", 0), buffers }
     }
 
@@ -58,7 +59,7 @@ struct Ifq {
 impl Ifq {
     fn new() -> Self {
         let ifq = Ifq {
-            places: std::array::from_fn(|_| Det::atomic("place", FREE)),
+            places: std::array::from_fn(|_| Det::atomic(Label::plain("place").per_buffer(), FREE)),
             free: List::new(FREE),
             refill: List::new(REFILL),
             held: std::array::from_fn(|ring| List::new(ring as u64)),
@@ -162,11 +163,10 @@ async fn rings(planted: bool) -> Outcome {
 }
 
 /// The buffers differ by name only.
-const SYMMETRY: Symmetry = Symmetry {
-    count: BUFFERS as u32,
-    named: &[Named { label: "buffer", plus: 1, shift: 0, bits: 4 }],
-    own: &["place"],
-};
+const SYMMETRY: Symmetry = Symmetry { count: BUFFERS as u32 };
+
+const BUFFER: Label =
+    Label::plain("buffer").names_buffer(BufferIndex { offset: 1, shift: 0, bits: 4 });
 
 /// Explores the problem.
 pub(crate) fn explore(planted: bool, limits: &Limits) -> Exploration {

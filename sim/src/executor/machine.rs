@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
-use ifq_model::platform::Kind;
+use ifq_model::platform::{Kind, Label};
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::names::{number, word_name};
@@ -185,24 +185,24 @@ impl Machine {
 
     // Words.
 
-    pub(crate) fn new_word(&mut self, label: &'static str, value: u64) -> u32 {
+    pub(crate) fn new_word(&mut self, label: Label, value: u64) -> u32 {
         self.make_word(label, value, false)
     }
 
     pub(crate) fn new_lock(&mut self, label: &'static str) -> u32 {
-        self.make_word(label, 0, true)
+        self.make_word(Label::plain(label), 0, true)
     }
 
-    fn make_word(&mut self, label: &'static str, value: u64, lock: bool) -> u32 {
+    fn make_word(&mut self, label: Label, value: u64, lock: bool) -> u32 {
         let thread = &mut self.threads[self.current];
         let number = number(thread.slot, thread.op, thread.words);
         thread.words += 1;
         let word = self.values.len() as u32;
         self.values.push(value);
         self.owners.push(self.making);
-        self.labels.push(label);
+        self.labels.push(label.name);
         let owner = self.objects.get(self.making as usize).map_or(0, |o| o.pointer);
-        let name = word_name(number, label, owner);
+        let name = word_name(number, label.name, owner);
         if let Some(recorder) = &mut self.recorder {
             recorder.new_word(NewWord { name, number, label, lock }, self.making, value);
         }

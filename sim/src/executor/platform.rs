@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::{
-    AtomicWord, Kind, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
+    AtomicWord, Kind, Label, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
 };
 use ifq_model::work::Work;
 
@@ -258,12 +258,12 @@ impl Platform for Det {
     type Ptr<T: 'static> = DetPtr<T>;
     type Func = Func;
 
-    fn atomic(label: &'static str, init: u64) -> Word {
-        Word(with(|m| m.new_word(label, init)))
+    fn atomic(label: impl Into<Label>, init: u64) -> Word {
+        Word(with(|m| m.new_word(label.into(), init)))
     }
 
-    fn plain(label: &'static str, init: u64) -> Word {
-        Word(with(|m| m.new_word(label, init)))
+    fn plain(label: impl Into<Label>, init: u64) -> Word {
+        Word(with(|m| m.new_word(label.into(), init)))
     }
 
     fn lock(label: &'static str) -> Lock {
@@ -271,7 +271,7 @@ impl Platform for Det {
     }
 
     fn wait_queue(label: &'static str, init: u64) -> Gate {
-        Gate(Word(with(|m| m.new_word(label, init))))
+        Gate(Word(with(|m| m.new_word(label.into(), init))))
     }
 
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> DetPtr<T> {

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ifq_model::platform::{Kind, Rmw};
+use ifq_model::platform::label::{BufferIndex, BufferRole};
+use ifq_model::platform::{Kind, Label, Rmw};
 
 use super::fingerprint::{Fingerprint, append, cell};
 use super::machine::KINDS;
 use super::names::{live_name, word_name};
+use crate::symmetry::Symmetry;
+use crate::symmetry::buffers::split;
 use crate::symmetry::renaming::{Group, Meaning};
-use crate::symmetry::{Named, Symmetry};
 
 /// One event of a step. Words and objects by their index in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ pub(crate) struct NewWord {
     pub(crate) name: u64,
     /// See [`super::names::number_of`].
     pub(crate) number: u64,
-    pub(crate) label: &'static str,
+    pub(crate) label: Label,
     pub(crate) lock: bool,
 }
 
@@ -95,7 +97,7 @@ enum Role {
     /// It is a word of this buffer; under the name of them all.
     Own { buffer: u32, name: u64 },
     /// It names a buffer.
-    Names(Named),
+    Names(BufferIndex),
 }
 
 /// What a word with its value adds to a fingerprint, and whose: the top byte is zero if it is the
@@ -255,7 +257,7 @@ impl Names {
             let owner = owner.map(|object| self.object_images.of(object, index));
             let pointer = owner.map_or(0, |object| self.objects[object as usize].pointer);
             let number = renaming.number(new.number);
-            let name = word_name(number, new.label, pointer);
+            let name = word_name(number, new.label.name, pointer);
             images.push(self.one_word(NewWord { name, number, ..new }, owner));
         }
         self.word_images.fill(&group, &images);
@@ -269,7 +271,7 @@ impl Names {
         }
         let live = owner.map_or(ALWAYS, |object| self.objects[object as usize].live);
         let role = self.role(label, owner);
-        let meaning = if lock { Meaning::Holder } else { Meaning::of(label) };
+        let meaning = if lock { Meaning::Holder } else { Meaning::of(label.sort) };
         let word = self.push(WordInfo { role, meaning, ..WordInfo::plain(name, live) });
         self.by_name.insert(name, word);
         if let Some(object) = owner {
@@ -279,14 +281,15 @@ impl Names {
     }
 
     /// What a new word has to do with buffers.
-    fn role(&mut self, label: &'static str, owner: Option<u32>) -> Role {
-        let Symmetry { count, named, own } = self.symmetry;
-        if let Some(named) = named.iter().find(|named| named.label == label) {
-            return Role::Names(*named);
+    fn role(&mut self, label: Label, owner: Option<u32>) -> Role {
+        let count = self.symmetry.count;
+        match label.buffers {
+            _ if count == 0 => return Role::Plain,
+            BufferRole::None => return Role::Plain,
+            BufferRole::Names(index) => return Role::Names(index),
+            BufferRole::PerBuffer => {}
         }
-        if !own.contains(&label) {
-            return Role::Plain;
-        }
+        let label = label.name;
         let owner = owner.unwrap_or(u32::MAX);
         let next = self.own.entry((owner, label)).or_default();
         let buffer = *next;
@@ -304,7 +307,7 @@ impl Names {
         match info.role {
             Role::Plain => Cell::own(cell(info.name, value)),
             Role::Own { buffer, name } => Cell::of(buffer, cell(name, value)),
-            Role::Names(named) => match named.split(value, self.symmetry.count) {
+            Role::Names(named) => match split(named, value, self.symmetry.count) {
                 Some((buffer, rest)) => Cell::of(buffer, cell(info.name, rest + 1)),
                 None => Cell::own(cell(info.name, value)),
             },
@@ -317,7 +320,7 @@ impl Names {
         match self.words[word as usize].role {
             Role::Plain => (value, None),
             Role::Own { buffer, .. } => (value, Some(buffer)),
-            Role::Names(named) => match named.split(value, self.symmetry.count) {
+            Role::Names(named) => match split(named, value, self.symmetry.count) {
                 // Unlike any value that names none.
                 Some((buffer, rest)) => (!rest, Some(buffer)),
                 None => (value, None),

@@ -3,11 +3,11 @@
 //! Buffers ([`Symmetry`]) are told apart by what their words hold; rings, with their connections and the
 //! threads that drive them, by the [renamings] that leave a test as it is.
 
-mod buffers;
+pub(crate) mod buffers;
 pub(crate) mod renaming;
 pub(crate) mod rings;
 
-pub use buffers::{Named, Symmetry};
+pub use buffers::Symmetry;
 pub use rings::renamings;
 
 /// What is taken for one that differs by name only.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use ifq_model::outcome::Outcome;
+use ifq_model::platform::label::ValueSort;
 use ifq_model::test::VarId;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
@@ -28,17 +29,13 @@ pub(crate) enum Meaning {
 }
 
 impl Meaning {
-    /// Of a word with this label; locks are known to whoever makes them.
-    pub(crate) fn of(label: &str) -> Self {
-        match label {
-            "waiter" | "work_list[]" | "cancel_table" | "compl_reqs" | "master_ctx" | "desc.pp"
-            | "areas" | "mp_priv" | "rxq.pp" => Meaning::Pointer(0),
-            "fd" | "zcrx_ctxs" => Meaning::Pointer(8),
-            "skb.niov" | "pp.cache" | "pp.ring[]" => Meaning::Pointer(16),
-            "cqe.user_data" => Meaning::Step(0),
-            "result.request" | "result.area" => Meaning::Step(1),
-            "page.stream" => Meaning::Socket,
-            _ => Meaning::Plain,
+    /// Of the values of a word; locks are known to whoever makes them.
+    pub(crate) fn of(sort: ValueSort) -> Self {
+        match sort {
+            ValueSort::Plain => Meaning::Plain,
+            ValueSort::Pointer { shift } => Meaning::Pointer(shift),
+            ValueSort::Step { offset } => Meaning::Step(offset),
+            ValueSort::Socket => Meaning::Socket,
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
 use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem, page_pool_unref_netmem};
-use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+use crate::platform::label::BufferIndex;
+use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
 use crate::revision::Defect;
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::{copy_from_user, copy_to_user, copy_to_user_nofault, fault_in_writeable};
@@ -15,6 +16,28 @@ use crate::user::mem::AreaMem;
 pub const NIOV_SHIFT: u32 = 12;
 /// `IORING_ZCRX_AREA_SHIFT`.
 pub const AREA_SHIFT: u32 = 48;
+
+const FREELIST: Label =
+    Label::plain("freelist").names_buffer(BufferIndex { offset: 1, shift: 0, bits: 16 });
+
+/// How an offset into an area, plus `offset`, names a buffer.
+#[must_use]
+pub const fn area_offset(offset: u64) -> BufferIndex {
+    BufferIndex { offset, shift: NIOV_SHIFT, bits: 36 }
+}
+
+/// A word that holds a [`NiovRef`]: the area's pointer lies above the buffer's index.
+#[must_use]
+pub const fn niov_label(name: &'static str) -> Label {
+    Label::pointer(name, NIOV_INDEX_BITS).names_buffer(BufferIndex {
+        offset: 0,
+        shift: 0,
+        bits: NIOV_INDEX_BITS,
+    })
+}
+
+/// Bits of the buffer's index in the word of a [`NiovRef`].
+const NIOV_INDEX_BITS: u32 = 16;
 
 /// `struct net_iov`, as much as a page pool needs of it.
 #[derive(Debug)]
@@ -312,14 +335,18 @@ fn alloc_area<P: Platform>(
         area_id,
         niovs: (0..nr)
             .map(|_| Niov {
-                pp: P::plain("desc.pp", 0),
-                pp_ref_count: P::atomic("pp_ref_count", 0),
+                pp: P::plain(Label::pointer("desc.pp", 0).per_buffer(), 0),
+                pp_ref_count: P::atomic(Label::plain("pp_ref_count").per_buffer(), 0),
             })
             .collect(),
-        user_refs: (0..nr).map(|_| P::atomic("niov.user_refs", 0)).collect(),
-        handed_to: (0..remembers).map(|_| P::atomic("niov.handed_to", 0)).collect(),
+        user_refs: (0..nr)
+            .map(|_| P::atomic(Label::plain("niov.user_refs").per_buffer(), 0))
+            .collect(),
+        handed_to: (0..remembers)
+            .map(|_| P::atomic(Label::plain("niov.handed_to").per_buffer(), 0))
+            .collect(),
         free_count: P::plain("free_count", u64::from(nr)),
-        freelist: (0..nr).map(|i| P::plain("freelist", u64::from(i) + 1)).collect(),
+        freelist: (0..nr).map(|i| P::plain(FREELIST, u64::from(i) + 1)).collect(),
         is_mapped: P::plain("is_mapped", u64::from(is_mapped)),
         mem: mem.clone(),
     })

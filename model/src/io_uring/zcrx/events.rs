@@ -7,7 +7,7 @@ use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{IoRingCtx, ctx_refs_put};
 use crate::io_uring::tw::io_notif_local_work_add;
 use crate::io_uring::zcrx::Ifq;
-use crate::platform::{PlainWord, Platform, Ptr, RawLock};
+use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock};
 use crate::test::Event;
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::uaccess::copy_from_user;
@@ -36,7 +36,7 @@ impl<P: Platform> Notif<P> {
     pub fn new(number: u32) -> Self {
         Notif {
             ctx_lock: P::lock("ctx_lock"),
-            master_ctx: P::plain("master_ctx", 0),
+            master_ctx: P::plain(Label::pointer("master_ctx", 0), 0),
             allowed_notif_mask: P::plain("allowed_notif_mask", 0),
             fired_notifs: P::plain("fired_notifs", 0),
             notif_data: notif_data(number),

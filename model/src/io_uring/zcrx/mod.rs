@@ -17,7 +17,7 @@ use crate::io_uring::zcrx::area::Area;
 use crate::io_uring::zcrx::events::Notif;
 use crate::io_uring::zcrx::rq::ZcrxRq;
 use crate::kernel::Kernel;
-use crate::platform::{Kind, PlainWord, Platform, Ptr};
+use crate::platform::{Kind, Label, PlainWord, Platform, Ptr};
 use crate::prim::refcount::Refcount;
 use crate::test::limits;
 
@@ -131,7 +131,7 @@ impl<P: Platform> Ifq<P> {
             kernel: ctx.kernel.clone(),
             ctx: ctx.clone(),
             proxy,
-            areas: (0..limits::AREAS).map(|_| P::plain("areas", 0)).collect(),
+            areas: (0..limits::AREAS).map(|_| P::plain(Label::pointer("areas", 0), 0)).collect(),
             nr_areas: P::plain("nr_areas", 0),
             region: P::plain("region", 0),
             rq,

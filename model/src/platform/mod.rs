@@ -14,10 +14,13 @@
 //!   CACM 18(12), 1975), so an interleaving just before it can always be moved behind it. There is
 //!   no `trylock` in the model, which would see the difference.
 
+pub mod label;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 
+pub use self::label::Label;
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::work::Work;
@@ -224,9 +227,9 @@ pub trait Platform: Sized + 'static {
     type Func: 'static;
 
     /// Makes an atomic word; `label` is the kernel's field name.
-    fn atomic(label: &'static str, init: u64) -> Self::Atomic;
+    fn atomic(label: impl Into<Label>, init: u64) -> Self::Atomic;
     /// Makes a plain word.
-    fn plain(label: &'static str, init: u64) -> Self::Plain;
+    fn plain(label: impl Into<Label>, init: u64) -> Self::Plain;
     /// Makes a lock, free.
     fn lock(label: &'static str) -> Self::Lock;
     /// Makes a word to wait for.
