@@ -1,35 +1,38 @@
 //! Files and the file table of the one process (`fs/file.c`, `fs/file_table.c`).
 
+use std::future::Future;
+use std::pin::Pin;
+
 use crate::errno::{EBADF, EMFILE};
 use crate::fault::FaultPoint;
-use crate::io_uring::ctx::{self, IoRingCtx};
-use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::share::zcrx_box_release;
 use crate::platform::{AtomicWord, Kind, Label, Order, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::prim::refcount::Refcount;
 
+/// `f_op->release`: what the last `fput` does to the object in `private_data`.
+///
+/// A function pointer, as in the kernel: this file does not know what a file stands for.
+pub type ReleaseFn = fn(private_data: u64) -> Pin<Box<dyn Future<Output = ()>>>;
+
 /// `struct file`.
-#[derive(Debug)]
 pub struct File<P: Platform> {
     f_count: Refcount<P>,
-    /// `f_op` together with `private_data`.
-    pub f_op: FileOps<P>,
+    /// `f_op->release`.
+    release: ReleaseFn,
+    /// `private_data`: a pointer to the object, as a word.
+    private_data: u64,
 }
 
-/// What a file is.
-pub enum FileOps<P: Platform> {
-    /// A ring.
-    IoUring(Ptr<P, IoRingCtx<P>>),
-    /// An exported ifq, `zcrx_box_fops`.
-    ZcrxBox(Ptr<P, Ifq<P>>),
-}
-
-impl<P: Platform> std::fmt::Debug for FileOps<P> {
+impl<P: Platform> std::fmt::Debug for File<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            FileOps::IoUring(_) => "[io_uring]",
-            FileOps::ZcrxBox(_) => "[zcrx]",
-        })
+        f.debug_struct("File").field("private_data", &self.private_data).finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> File<P> {
+    /// `private_data`, if the file stands for a `T`. The kernel compares `f_op` first.
+    #[must_use]
+    pub fn private_data<T: 'static>(&self) -> Option<Ptr<P, T>> {
+        Ptr::from_word(self.private_data)
     }
 }
 
@@ -54,7 +57,8 @@ pub struct Files<P: Platform> {
 }
 
 impl<P: Platform> Files<P> {
-    /// A table of `size` descriptors, each made in an operation of its own (see [`crate::run::parts`]),
+    /// A table of `size` descriptors, each made in an operation of its own
+    /// (symmetry reduction needs that),
     /// of which the first are taken before anything runs.
     #[must_use]
     pub fn new(taken: usize, size: usize) -> Self {
@@ -72,9 +76,18 @@ impl<P: Platform> Files<P> {
 
     /// `alloc_file`: a file with one reference.
     #[must_use]
-    pub fn alloc(&self, number: u32, f_op: FileOps<P>) -> Ptr<P, File<P>> {
+    pub fn alloc<T: 'static>(
+        &self,
+        number: u32,
+        release: ReleaseFn,
+        private_data: &Ptr<P, T>,
+    ) -> Ptr<P, File<P>> {
         self.nr_files.add_in_step(Rmw::Add(1));
-        Ptr::alloc(Kind::File, number, || File { f_count: Refcount::new("f_count", 1), f_op })
+        Ptr::alloc(Kind::File, number, || File {
+            f_count: Refcount::new("f_count", 1),
+            release,
+            private_data: private_data.to_word(),
+        })
     }
 
     /// Puts a file under a number before anything runs.
@@ -163,10 +176,7 @@ impl<P: Platform> Files<P> {
         if !file.f_count.dec_and_test().await {
             return;
         }
-        match &file.f_op {
-            FileOps::IoUring(ctx) => ctx::io_uring_release(ctx).await,
-            FileOps::ZcrxBox(ifq) => zcrx_box_release(ifq).await,
-        }
+        (file.release)(file.private_data).await;
         self.nr_files.add_in_step(Rmw::Sub(1));
     }
 }

@@ -1,10 +1,13 @@
 //! What is global in the modelled kernel.
 
+use std::rc::Rc;
+
 use crate::fs::Files;
 use crate::net::netdev::Netdev;
 use crate::platform::{Kind, Platform, Ptr, Rmw, WaitWord};
 use crate::revision::{Defect, Variant};
-use crate::work::{Work, WorkKind};
+use crate::trace::{Tracepoint, Tracer};
+use crate::work::Work;
 
 /// The one kernel, process and network namespace of a run.
 pub struct Kernel<P: Platform> {
@@ -14,60 +17,59 @@ pub struct Kernel<P: Platform> {
     pub files: Files<P>,
     /// The network device, if the test has one.
     pub netdev: Option<Ptr<P, Netdev<P>>>,
-    /// The test's own threads.
-    pub threads: WorkCounter<P>,
-    /// Work of the kernel's own.
+    /// Work items and RCU callbacks.
     pub work: WorkCounter<P>,
-    /// Page pools that wait for buffers; those may lie in a socket until it is closed.
+    /// Page pools that wait for buffers. A buffer may lie in a socket until the socket is closed.
     pub page_pools: WorkCounter<P>,
-    /// System calls that run, but for those that wait by their own wish; see
-    /// [`Kernel::begin_syscall`].
+    /// Number of system calls that run and do not wait for user space.
     pub syscalls: P::WaitQueue,
-    /// Nobody raises it: what a page fault waits for that user space does not serve.
+    /// What a page fault waits for. No thread ever raises it.
     pub user_page: P::WaitQueue,
+    /// What listens to the tracepoints.
+    pub tracer: Rc<dyn Tracer<P>>,
 }
 
-/// How much work is queued or runs. One word, so that who waits is woken when there is none, and not
-/// before.
+/// Counts work items that are queued or run. One word, so that a waiter is woken when the count is
+/// zero and not before.
 #[derive(Debug)]
 pub struct WorkCounter<P: Platform> {
-    /// [`IDLE`], less one for each piece.
+    /// [`IDLE`], less one for each item.
     idle: P::WaitQueue,
 }
 
 const IDLE: u64 = 1 << 32;
 
 impl<P: Platform> WorkCounter<P> {
-    /// None.
+    /// No items.
     #[must_use]
     pub fn new() -> Self {
         WorkCounter { idle: P::wait_queue("work", IDLE) }
     }
 
-    /// One piece is queued.
+    /// One item is queued.
     pub fn begin(&self) {
         self.idle.add_in_step(Rmw::Sub(1));
     }
 
-    /// Whether a piece has not ended. Only while nothing else runs.
+    /// Whether an item has not ended. Only while nothing else runs.
     #[must_use]
     pub fn pending(&self) -> bool {
         self.idle.rmw_in_step(Rmw::Add(0)) != IDLE
     }
 
-    /// One piece has ended. Part of its last step: like the release of a lock, only who waits for
-    /// it can tell the difference.
+    /// One item has ended. Part of its last step: only a waiter can tell the difference, as with the
+    /// release of a lock.
     pub fn done(&self) {
         self.idle.add_in_step(Rmw::Add(1));
     }
 
-    /// Waits until none is left (`flush_workqueue`), also not such as other work queues.
+    /// `flush_workqueue`: waits until no item is left, including items that other items queue.
     pub async fn flush(&self) {
         self.idle.wait_event(IDLE).await;
     }
 
-    /// As [`WorkCounter::flush`], but gives up when nothing else can run any more: what is left waits
-    /// for something that user space still has to do.
+    /// As [`WorkCounter::flush`], but gives up when nothing else in the system can run. The items that are
+    /// left then wait for user space.
     pub async fn wait_quiescent(&self) {
         self.idle.wait_event_timeout(IDLE).await;
     }
@@ -80,26 +82,27 @@ impl<P: Platform> Default for WorkCounter<P> {
 }
 
 impl<P: Platform> Kernel<P> {
-    /// A kernel of this variant that runs nothing yet, with descriptors for so many rings and exports.
+    /// An idle kernel of this variant, with descriptors for `rings` rings and `exports` exports.
     #[must_use]
     pub fn alloc(
         variant: &Variant,
         (rings, exports): (usize, usize),
         netdev: Option<&Ptr<P, Netdev<P>>>,
+        tracer: Rc<dyn Tracer<P>>,
     ) -> Ptr<P, Self> {
         Ptr::alloc(Kind::Harness, 0, || Kernel {
             variant: variant.clone(),
             netdev: netdev.cloned(),
-            threads: WorkCounter::new(),
             work: WorkCounter::new(),
             page_pools: WorkCounter::new(),
             syscalls: P::wait_queue("syscalls", 0),
             user_page: P::wait_queue("user_page", 0),
+            tracer,
             files: Files::new(rings, rings + exports),
         })
     }
 
-    /// A task enters the kernel. Part of the step that is running, as [`Kernel::end_syscall`].
+    /// A task enters the kernel. Part of the running step, as [`Kernel::end_syscall`].
     pub fn begin_syscall(&self) {
         self.syscalls.add_in_step(Rmw::Add(1));
     }
@@ -109,30 +112,27 @@ impl<P: Platform> Kernel<P> {
         self.syscalls.add_in_step(Rmw::Sub(1));
     }
 
-    /// Counts that a piece of work has ended.
-    pub fn work_done(&self, kind: WorkKind) {
-        match kind {
-            WorkKind::Thread => self.threads.done(),
-            WorkKind::Kernel => self.work.done(),
-            WorkKind::PagePool => self.page_pools.done(),
-        }
-    }
-
-    /// Whether a defect is there.
+    /// Whether the modelled code has a defect.
     #[must_use]
     pub fn has(&self, defect: Defect) -> bool {
         self.variant.has(defect)
     }
 
+    /// Whether the modelled code has the fix of a defect.
+    #[must_use]
+    pub fn fixed(&self, defect: Defect) -> bool {
+        !self.variant.has(defect)
+    }
+
+    /// Reports that the kernel code has reached a tracepoint.
+    pub fn trace(&self, event: &Tracepoint<'_, P>) {
+        self.tracer.event(event);
+    }
+
     /// `queue_work`, `call_rcu`.
     pub fn queue_work(&self, work: Work<P>) {
-        let count = match work.kind() {
-            WorkKind::Thread => &self.threads,
-            WorkKind::Kernel => &self.work,
-            WorkKind::PagePool => &self.page_pools,
-        };
-        count.begin();
-        P::queue_work(work);
+        work.counter(self).begin();
+        P::start_thread(work.into_thread());
     }
 }
 
@@ -142,12 +142,28 @@ impl<P: Platform> std::fmt::Debug for Kernel<P> {
     }
 }
 
-/// `current`: a thread of user space. The number is that of the test's thread, or
-/// [`Task::MAIN`].
+/// A task of user space. The number is that of the test's thread, or [`Task::MAIN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task(pub u32);
 
 impl Task {
     /// The thread that runs set-up and end, and drives the rings that no thread drives.
     pub const MAIN: Task = Task(u32::MAX);
+}
+
+/// `current`: the task that makes a system call, with its credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Current {
+    /// The task.
+    pub task: Task,
+    /// `capable(CAP_NET_ADMIN)`.
+    pub cap_net_admin: bool,
+}
+
+impl Current {
+    /// A task with `CAP_NET_ADMIN`.
+    #[must_use]
+    pub fn privileged(task: Task) -> Self {
+        Current { task, cap_net_admin: true }
+    }
 }

@@ -6,21 +6,25 @@
 //! `ifq-sim`, loom, shuttle, proptest, libFuzzer. Nothing in this crate starts a thread, does I/O,
 //! reads a clock or draws a random number.
 
-pub mod conform;
+pub mod bug;
+pub mod check;
 pub mod errno;
 pub mod fault;
 pub mod fs;
 pub mod invariant;
 pub mod io_uring;
 pub mod kernel;
+pub mod mm;
 pub mod net;
 pub mod outcome;
 pub mod platform;
 pub mod prim;
 pub mod revision;
 pub mod run;
+pub mod run_state;
 pub mod spec;
 pub mod test;
+pub mod trace;
 pub mod uaccess;
 pub mod user;
 pub mod work;

@@ -125,17 +125,16 @@ impl Revision {
         !matches!(self, Revision::Import72 | Revision::Import73)
     }
 
-    /// `io_uring_get_unmapped_area` says why there is nothing to map; otherwise -ENOMEM, whatever the
-    /// reason.
+    /// `io_uring_get_unmapped_area` returns -EINVAL if there is nothing to map; before, -ENOMEM.
     #[must_use]
-    pub fn says_why_not_mapped(self) -> bool {
+    pub fn mmap_fails_with_einval(self) -> bool {
         matches!(self, Revision::Import72 | Revision::Import73)
     }
 
-    /// `io_run_local_work` also runs what comes in while it works; otherwise it takes the list as
-    /// it is.
+    /// `io_run_local_work` also runs work that is queued while it runs; before, only the work that is queued
+    /// when it starts.
     #[must_use]
-    pub fn runs_late_work(self) -> bool {
+    pub fn runs_newly_queued_work(self) -> bool {
         matches!(self, Revision::Import72 | Revision::Import73)
     }
 

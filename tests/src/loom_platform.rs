@@ -8,8 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::platform::{Kind, Label, PlainWord, Platform, RawLock, Rmw, WaitWord};
-use ifq_model::work::Work;
+use ifq_model::platform::{Kind, Label, NewThread, PlainWord, Platform, RawLock, Rmw, WaitWord};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use loom::thread::{JoinHandle, ThreadId};
 
@@ -66,6 +65,8 @@ fn race_free<R>(access: impl FnOnce() -> R) -> Result<R, ()> {
 pub struct LoomPlain {
     owner: Owner<LoomLife>,
     cell: loom::cell::Cell<u64>,
+    /// The last value written, for [`PlainWord::observe`].
+    unchecked: Cell<u64>,
 }
 
 impl LoomPlain {
@@ -87,6 +88,11 @@ impl PlainWord for LoomPlain {
 
     fn set(&self, value: u64) {
         self.access("write", || self.cell.set(value));
+        self.unchecked.set(value);
+    }
+
+    fn observe(&self) -> u64 {
+        self.unchecked.get()
     }
 }
 
@@ -229,6 +235,7 @@ impl Platform for Loom {
         LoomPlain {
             owner: Owner::of_new_word(OBJECTS, label.into().name),
             cell: loom::cell::Cell::new(init),
+            unchecked: Cell::new(init),
         }
     }
 
@@ -260,8 +267,8 @@ impl Platform for Loom {
         objects::from_word(OBJECTS, word)
     }
 
-    fn queue_work(work: Work<Self>) {
-        let worker = Loom::spawn(move || block_on(work.run()));
+    fn start_thread(thread: NewThread) {
+        let worker = Loom::spawn(move || block_on(thread.body));
         WORKERS.with_borrow_mut(|workers| workers.push(worker));
     }
 
@@ -311,7 +318,7 @@ pub(crate) fn reset() {
     drop(JOBS.take());
 }
 
-/// Waits for the threads that [`Platform::queue_work`] started, also for those that they start.
+/// Waits for the threads that [`Platform::start_thread`] started, also for those that they start.
 pub(crate) fn join_workers() {
     while let Some(worker) = WORKERS.with_borrow_mut(Vec::pop) {
         Loom::join(worker);

@@ -1,16 +1,22 @@
 //! A kernel with rings and an ifq without a device: what the loom suites start from.
 
+use std::rc::Rc;
+
+use ifq_model::check::Checks;
 use ifq_model::io_uring::ctx::{IoRingCtx, io_ring_ctx_alloc};
+use ifq_model::io_uring::uapi::{
+    IoUringRegionDesc, IoUringZcrxAreaReg, IoUringZcrxIfqReg, ZCRX_REG_IMPORT, ZCRX_REG_NODEV,
+};
 use ifq_model::io_uring::zcrx::Ifq;
-use ifq_model::io_uring::zcrx::area::{Area, NiovRef, io_zcrx_get_niov_uref, zcrx_get_free_niov};
-use ifq_model::io_uring::zcrx::register::{ZcrxIfqReg, io_register_zcrx};
-use ifq_model::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
-use ifq_model::kernel::{Kernel, Task};
+use ifq_model::io_uring::zcrx::area::Area;
+use ifq_model::io_uring::zcrx::niov::{NiovRef, io_zcrx_get_niov_uref, zcrx_get_free_niov};
+use ifq_model::io_uring::zcrx::register::io_register_zcrx;
+use ifq_model::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
+use ifq_model::kernel::{Current, Kernel, Task};
+use ifq_model::mm::{AreaMem, RqMem};
 use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
 use ifq_model::revision::{Revision, Variant};
-use ifq_model::test::Source;
-use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::user::mem::{AreaMem, RqMem};
+use ifq_model::uaccess::UserPtr;
 
 /// A kernel whose ring 0 owns an ifq.
 pub struct Rig<P: Platform> {
@@ -40,18 +46,20 @@ impl<P: Platform> Rig<P> {
     /// # Panics
     /// If registration fails.
     pub async fn new(variant: Variant, buffers: u32, entries: u32) -> Self {
-        let kernel: Ptr<P, Kernel<P>> = Kernel::alloc(&variant, (0, 2), None);
+        let kernel: Ptr<P, Kernel<P>> =
+            Kernel::alloc(&variant, (0, 2), None, Rc::new(Checks::new()));
         let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);
         let (mem, rq) = (AreaMem::alloc(0, buffers), RqMem::alloc(0, entries));
-        let reg = ZcrxIfqReg {
-            source: Source::Nodev,
+        let reg = IoUringZcrxIfqReg {
+            flags: ZCRX_REG_NODEV,
             rq_entries: entries,
-            area: mem.clone(),
-            region: rq.clone(),
-            number: 0,
-            modifiers: ArgModifiers::NONE,
+            area_ptr: UserPtr::To(IoUringZcrxAreaReg::of(&mem)),
+            region_ptr: UserPtr::To(IoUringRegionDesc::of(&rq)),
+            ..IoUringZcrxIfqReg::zeroed(0)
         };
-        let id = io_register_zcrx(&owner, &reg).await.expect("nothing fails here");
+        let current = Current::privileged(Task::MAIN);
+        let id = io_register_zcrx(&owner, current, &UserPtr::To(reg)).await;
+        let id = id.expect("nothing fails here");
         let ifq = owner.zcrx_ctxs.load(id).await.expect("it is registered");
         Rig { kernel, owner, ifq, id, rq, mem }
     }
@@ -105,6 +113,14 @@ impl<P: Platform> Rig<P> {
         assert_eq!(self.rq.pins.count(), 0, "I3: the refill ring's memory is pinned");
         assert!(self.kernel.files.open().is_empty(), "I3: a descriptor is open");
     }
+}
+
+/// The argument of an import from a descriptor.
+#[must_use]
+pub fn import_of<P: Platform>(fd: i64) -> IoUringZcrxIfqReg<P> {
+    let mut reg = IoUringZcrxIfqReg::zeroed(0);
+    (reg.if_idx, reg.flags) = (fd as u32, ZCRX_REG_IMPORT);
+    reg
 }
 
 /// What `io_ring_exit_work` does to a ring's ifqs when there are no requests.

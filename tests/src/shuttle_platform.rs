@@ -12,9 +12,8 @@ use std::rc::Rc;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::{
-    AtomicWord, Kind, Label, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
+    AtomicWord, Kind, Label, NewThread, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
 };
-use ifq_model::work::Work;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::sync::{Mutex, MutexGuard};
 
@@ -159,6 +158,10 @@ impl PlainWord for ShuttlePlain {
     fn set(&self, value: u64) {
         self.check("write", true);
         self.value.set(value);
+    }
+
+    fn observe(&self) -> u64 {
+        self.value.get()
     }
 }
 
@@ -323,8 +326,8 @@ impl Platform for Shuttle {
         objects::from_word(OBJECTS, word)
     }
 
-    fn queue_work(work: Work<Self>) {
-        let worker = spawn(Some(work.slot()), move || block_on(work.run()));
+    fn start_thread(thread: NewThread) {
+        let worker = spawn(Some(thread.slot), move || block_on(thread.body));
         WORKERS.with_borrow_mut(|workers| workers.push(worker));
     }
 
@@ -381,7 +384,7 @@ pub(crate) fn reset(faults: &[FaultPoint], max_faults: u32) {
     sched::reset(faults, max_faults);
 }
 
-/// Waits for the threads that [`Platform::queue_work`] started, also for those that they start.
+/// Waits for the threads that [`Platform::start_thread`] started, also for those that they start.
 pub(crate) fn join_workers() {
     while let Some(worker) = WORKERS.with_borrow_mut(Vec::pop) {
         Shuttle::join(worker);

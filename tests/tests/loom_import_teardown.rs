@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ifq_model::errno::EBADF;
 use ifq_model::io_uring::ctx::IoRingCtx;
-use ifq_model::io_uring::zcrx::share::{import_zcrx, zcrx_export};
+use ifq_model::io_uring::zcrx::export::{import_zcrx, zcrx_export};
 use ifq_model::platform::{Ptr, RawLock};
 use ifq_tests::block_on::block_on;
 use ifq_tests::engine::Engine;
 use ifq_tests::loom_model::{loom_bounded, loom_model, loom_violation};
 use ifq_tests::loom_platform::Loom;
-use ifq_tests::rig::{Rig, exit_ring};
+use ifq_tests::rig::{Rig, exit_ring, import_of};
 
 type Ring = Ptr<Loom, IoRingCtx<Loom>>;
 
@@ -21,7 +21,7 @@ type Ring = Ptr<Loom, IoRingCtx<Loom>>;
 fn exported() -> (Rig<Loom>, i64) {
     block_on(async {
         let rig = Rig::<Loom>::sound(1, 1).await;
-        let fd = zcrx_export(&rig.ifq, None).await.expect("nothing fails here");
+        let fd = zcrx_export(&rig.ifq, None, 0).await.expect("nothing fails here");
         (rig, fd as i64)
     })
 }
@@ -37,7 +37,7 @@ struct Seen {
 async fn import_and_exit(ctx: &Ring, fd: i64, seen: &Seen) {
     let imported = {
         let _guard = ctx.uring_lock.lock().await;
-        import_zcrx(ctx, fd).await
+        import_zcrx(ctx, &import_of(fd)).await
     };
     match imported {
         Ok(_) => {
@@ -101,7 +101,7 @@ fn an_importer_outlives_the_owner() {
         let ctx = rig.ring(1);
         block_on(async {
             let _guard = ctx.uring_lock.lock().await;
-            import_zcrx(&ctx, fd).await.expect("the descriptor is open");
+            import_zcrx(&ctx, &import_of(fd)).await.expect("the descriptor is open");
         });
         let importer = Loom::spawn(move || block_on(exit_ring(&ctx)));
         block_on(close_and_exit(&rig, fd));
@@ -119,7 +119,7 @@ fn an_import_after_the_owner_left_works_while_the_descriptor_is_open() {
         let ctx = rig.ring(1);
         block_on(async {
             let _guard = ctx.uring_lock.lock().await;
-            import_zcrx(&ctx, fd).await.expect("the descriptor holds the ifq");
+            import_zcrx(&ctx, &import_of(fd)).await.expect("the descriptor holds the ifq");
         });
         block_on(async {
             assert_eq!(rig.kernel.files.close(fd).await, Ok(()));

@@ -7,9 +7,9 @@
 //! does not explore; herd7's `LB+rel+data` is the shape.
 
 use ifq_model::errno::EAGAIN;
-use ifq_model::io_uring::zcrx::rq::{ZCRX_FLUSH_BATCH, zcrx_flush_rq, zcrx_parse_rq};
+use ifq_model::io_uring::zcrx::refill::{ZCRX_FLUSH_BATCH, zcrx_flush_rq, zcrx_parse_rq};
+use ifq_model::mm::RqMem;
 use ifq_model::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
-use ifq_model::user::mem::RqMem;
 use ifq_model::user::refill::{RefillRing, refill_push};
 use ifq_tests::block_on::block_on;
 use ifq_tests::engine::Engine;
@@ -186,9 +186,9 @@ fn two_producers(locked: bool) {
             })
         })
         .collect();
-    block_on(zcrx_flush_rq(&rig.ifq));
+    block_on(zcrx_flush_rq(&rig.ifq, 0)).expect("no field is reserved");
     producers.into_iter().for_each(Loom::join);
-    block_on(zcrx_flush_rq(&rig.ifq));
+    block_on(zcrx_flush_rq(&rig.ifq, 0)).expect("no field is reserved");
     assert_eq!(block_on(rig.drain_freelist()), [0, 1, 2], "a returned buffer was lost");
 }
 

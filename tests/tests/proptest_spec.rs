@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use ifq_model::errno::{self, EBADF, EBUSY, EINVAL};
 use ifq_model::io_uring::{cq, tw};
-use ifq_model::net::{page_pool, sock};
+use ifq_model::net::{page_pool, tcp};
 use ifq_model::prim::xarray;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::spec::{self, Answer};
@@ -165,7 +165,7 @@ fn the_specification_has_the_bounds_of_the_model() {
     assert_eq!(spec::COMPLETIONS as u64, cq::CQ_ENTRIES);
     assert_eq!(spec::REQUESTS, tw::MAX_REQS);
     assert_eq!(spec::IDS, xarray::SLOTS);
-    assert_eq!(spec::SEGMENTS as u64, sock::RCVQ);
+    assert_eq!(spec::SEGMENTS as u64, tcp::RCVQ);
     assert_eq!(spec::CACHE, page_pool::ALLOC_CACHE);
     assert_eq!(spec::RECYCLED, page_pool::PTR_RING);
 }
@@ -370,7 +370,7 @@ fn tally(test: &Test, revision: Revision, into: &mut Tally) {
 
 /// What each operation has to come to on every revision, and on some.
 fn wanted(revision: Revision) -> Vec<(&'static str, &'static [&'static str])> {
-    let says_why = revision.says_why_not_mapped();
+    let says_why = revision.mmap_fails_with_einval();
     let mut wanted: Vec<(_, &[_])> = vec![
         ("register", &["ok", "EBADF", "EPERM", "EFAULT", "EINVAL", "ENODEV", "EEXIST"]),
         ("mmap", if says_why { &["ok", "EBADF", "EINVAL"] } else { &["ok", "EBADF", "ENOMEM"] }),

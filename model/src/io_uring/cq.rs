@@ -1,7 +1,7 @@
 //! The completion queue (`io_uring/io_uring.c`): posting by the kernel, taking by user space.
 
 use crate::errno::ENOSPC;
-use crate::io_uring::zcrx::area::area_offset;
+use crate::io_uring::uapi::area_offset;
 use crate::platform::{AtomicWord, Label, Order, PlainWord, Platform};
 
 /// Entries of a completion queue.
@@ -85,14 +85,14 @@ impl<P: Platform> Cq<P> {
         }
     }
 
-    fn overflown(&self) -> bool {
+    fn overflowed(&self) -> bool {
         self.overflow_head.get() != self.overflow_tail.get()
     }
 
     /// `io_defer_get_uncommited_cqe` and filling it: `false` if there is no slot, or older
     /// completions wait in the overflow list.
     pub async fn post_uncommitted(&self, cqe: Cqe) -> bool {
-        if self.overflown() {
+        if self.overflowed() {
             return false;
         }
         let tail = self.cached_cq_tail.get();
@@ -107,7 +107,10 @@ impl<P: Platform> Cq<P> {
     /// Posts a request's last completion; into the overflow list if there is no slot.
     ///
     /// # Errors
-    /// -ENOSPC if the overflow list is full too. Divergence from Linux: there it ends with memory.
+    /// -ENOSPC if the overflow list is full, too.
+    ///
+    /// # Divergence from Linux
+    /// - Simplified: the kernel allocates entries of the overflow list.
     pub async fn post_final(&self, cqe: Cqe) -> Result<(), i64> {
         if self.post_uncommitted(cqe).await {
             return Ok(());
@@ -123,7 +126,7 @@ impl<P: Platform> Cq<P> {
 
     /// `__io_cqring_overflow_flush`.
     pub async fn flush_overflow(&self) {
-        while self.overflown() {
+        while self.overflowed() {
             let tail = self.cached_cq_tail.get();
             if tail - self.head.load(Order::Acquire).await >= CQ_ENTRIES {
                 break;
@@ -154,8 +157,9 @@ impl<P: Platform> Cq<P> {
 
     /// User space takes the next completion, if there is one.
     ///
-    /// Divergence from Linux: the entry is cleared. Nobody reads it before it is written, and states that
-    /// differ in nothing else are the same.
+    /// # Divergence from Linux
+    /// - Simplified: the entry is cleared. No thread reads it before it is written, so states that differ
+    ///   only there have the same behaviour.
     pub async fn take(&self) -> Option<Cqe> {
         let head = self.head.load_in_step();
         if self.tail.load(Order::Acquire).await == head {

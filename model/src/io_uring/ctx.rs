@@ -1,19 +1,18 @@
 //! A ring's life and death (`io_uring/io_uring.c`).
 
-use crate::invariant::Invariant;
+use crate::fs::ReleaseFn;
 use crate::io_uring::cq::Cq;
 use crate::io_uring::poll::io_poll_remove_all;
 use crate::io_uring::tw::{MAX_REQS, WorkList, io_cancel_local_task_work};
-use crate::io_uring::zcrx::shutdown::{
-    check_stuck, io_shutdown_zcrx_ifqs, io_unregister_zcrx_ifqs,
-};
-use crate::io_uring::zcrx::teardown::{io_terminate_zcrx, io_unregister_zcrx};
-use crate::io_uring::zcrx::{Ifq, NO_RXQ};
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::proxy_v1::{io_shutdown_zcrx_ifqs, io_unregister_zcrx_ifqs};
+use crate::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
 use crate::kernel::{Kernel, Task};
-use crate::platform::{Kind, Label, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{Kind, Label, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::prim::percpu_ref::PercpuRef;
 use crate::prim::xarray::XArray;
 use crate::revision::Defect;
+use crate::trace::Tracepoint;
 use crate::work::Work;
 
 /// In [`IoRingCtx::events`]: one entry of the work list.
@@ -21,7 +20,7 @@ pub const EVENT_WORK: u64 = 1;
 /// In [`IoRingCtx::events`]: `ref_comp` is complete.
 pub const EVENT_REF_COMP: u64 = 1 << 32;
 
-/// The flags of a ring that are asked for, besides `SINGLE_ISSUER`.
+/// The set-up flags of a ring, besides `SINGLE_ISSUER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingFlags {
     /// `IORING_SETUP_DEFER_TASKRUN`.
@@ -41,8 +40,9 @@ impl Default for RingFlags {
 
 /// `struct io_ring_ctx`.
 ///
-/// Divergence from Linux: a ring without `DEFER_TASKRUN` or `CQE32` can do everything here that needs
-/// no ifq, in the same way; it can have none.
+/// # Divergence from Linux
+/// - Simplified: a ring without `DEFER_TASKRUN` or `CQE32` can have no ifq; in all else it behaves like a
+///   ring with both.
 pub struct IoRingCtx<P: Platform> {
     /// Number of the ring in the test.
     pub number: u32,
@@ -50,15 +50,15 @@ pub struct IoRingCtx<P: Platform> {
     pub setup: RingFlags,
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
-    /// The only thread that may register and enter.
+    /// The only task that may register and enter.
     pub submitter_task: Task,
     /// Serialises submission, task work, registration.
     pub uring_lock: P::Lock,
     /// Serialises changes of `zcrx_ctxs` and mmap.
     pub mmap_lock: P::Lock,
-    /// Requests and others who keep the ring from being freed.
+    /// References of requests, page pools, proxies and events.
     pub refs: PercpuRef<P>,
-    /// Something to do for a waiter: [`EVENT_WORK`] for each entry of the work list, and
+    /// What a waiter waits for: [`EVENT_WORK`] for each entry of the work list, and
     /// [`EVENT_REF_COMP`].
     pub events: P::WaitQueue,
     /// The ifqs by id.
@@ -67,7 +67,7 @@ pub struct IoRingCtx<P: Platform> {
     pub work_list: WorkList<P>,
     /// Armed requests, under `uring_lock`.
     pub cancel_table: Vec<P::Plain>,
-    /// Requests that are done and not yet posted, under `uring_lock`.
+    /// Requests that have completed and are not yet posted, under `uring_lock`.
     pub compl_reqs: Vec<P::Plain>,
     /// Length of `compl_reqs`.
     pub nr_compl: P::Plain,
@@ -141,6 +141,17 @@ async fn io_ring_ctx_ref_free<P: Platform>(ctx: &IoRingCtx<P>) {
     ctx.events.rmw(Rmw::Add(EVENT_REF_COMP)).await;
 }
 
+/// `io_uring_fops.release`.
+pub fn io_uring_fops<P: Platform>() -> ReleaseFn {
+    |private_data| {
+        Box::pin(async move {
+            if let Some(ctx) = Ptr::<P, IoRingCtx<P>>::from_word(private_data) {
+                io_uring_release(&ctx).await;
+            }
+        })
+    }
+}
+
 /// `io_uring_release`: the last reference to the ring's file is gone.
 pub async fn io_uring_release<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_uring_release");
@@ -159,22 +170,28 @@ async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 
 /// `io_ring_exit_work`.
 ///
-/// Divergence from Linux: the kernel wakes up every 50 ms to look for task work that came in
-/// meanwhile; here it wakes up when there is some. Where the loop itself tears ifqs down (proposal),
-/// its timeout is an event that happens when nothing else can. Task contexts (`tctx_list`), io-wq,
-/// SQPOLL and iopoll are left out.
+/// # Divergence from Linux
+/// - Simplified: the kernel wakes up every 50 ms and looks for task work; here the worker wakes up when there
+///   is some. In the proposal the loop itself tears ifqs down, so its timeout is an event. It happens when
+///   nothing else can run. A second timeout in a row would find the same, so the worker then waits without
+///   a timeout.
+/// - Left out: task contexts (`tctx_list`), io-wq, SQPOLL, iopoll.
 pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_exit_work");
-    let proxies = ctx.kernel.variant.revision.has_proxies();
-    if !proxies && !ctx.kernel.has(Defect::M2) {
+    let kernel = &ctx.kernel;
+    let proxies = kernel.variant.revision.has_proxies();
+    if !proxies && kernel.fixed(Defect::M2) {
         let _guard = ctx.uring_lock.lock().await;
         io_terminate_zcrx(ctx).await;
     }
-    let mut polled = false;
+    let mut timed_out = false;
     loop {
         if proxies {
             let _guard = ctx.uring_lock.lock().await;
-            io_shutdown_zcrx_ifqs(ctx, polled).await;
+            if timed_out {
+                kernel.trace(&Tracepoint::ExitPoll(&**ctx));
+            }
+            io_shutdown_zcrx_ifqs(ctx).await;
         }
         loop {
             io_cancel_local_task_work(ctx).await;
@@ -182,60 +199,33 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
                 break;
             }
         }
-        let seen = if proxies {
-            wait_or_poll(ctx, &mut polled).await
+        // wait_for_completion_interruptible_timeout(&ctx->ref_comp, interval)
+        let mut events = None;
+        if proxies {
+            events = ctx.events.wait_event_timeout(EVENT_WORK).await;
+            if events.is_none() && !timed_out {
+                timed_out = true;
+                continue;
+            }
+            if events.is_none() {
+                kernel.trace(&Tracepoint::ExitStuck(&**ctx));
+            }
+            timed_out = false;
         } else {
-            check_queues_closed(ctx).await;
-            ctx.events.wait_event(EVENT_WORK).await
+            kernel.trace(&Tracepoint::ExitWait(&**ctx));
+        }
+        let events = match events {
+            Some(events) => events,
+            None => ctx.events.wait_event(EVENT_WORK).await,
         };
-        if seen >= EVENT_REF_COMP {
+        if events >= EVENT_REF_COMP {
             break;
         }
     }
     io_ring_ctx_free(ctx).await;
 }
 
-/// `wait_for_completion_interruptible_timeout(&ctx->ref_comp, interval)`: the events that ended it;
-/// none if it was the timeout. A second timeout in a row finds what the first one found, so the loop
-/// is not gone round again.
-async fn wait_or_poll<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, polled: &mut bool) -> u64 {
-    if !*polled {
-        let seen = ctx.events.wait_event_timeout(EVENT_WORK).await;
-        *polled = seen.is_none();
-        return seen.unwrap_or(0);
-    }
-    *polled = false;
-    if let Some(seen) = ctx.events.wait_event_timeout(EVENT_WORK).await {
-        return seen;
-    }
-    check_stuck(ctx).await;
-    ctx.events.wait_event(EVENT_WORK).await
-}
-
-/// I5: a queue that only this ring uses is closed before the ring waits for its requests.
-async fn check_queues_closed<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
-    if !ctx.kernel.has(Defect::M2) {
-        return;
-    }
-    let _guard = ctx.uring_lock.lock().await;
-    let in_flight = ctx.nr_req_allocated.get();
-    let open = ctx.zcrx_ctxs.find(0).filter(|(_, ifq)| ifq.if_rxq.get() != NO_RXQ);
-    if let (Some((_, ifq)), true) = (open, in_flight > 0)
-        && ifq.user_refs.read().await == 1
-    {
-        P::violation(
-            Invariant::I5,
-            format_args!(
-                "ring {} was the last user of queue {}, which stays bound until {in_flight} \
-                 requests are gone",
-                ctx.number,
-                ifq.if_rxq.get()
-            ),
-        );
-    }
-}
-
-/// `io_uring_try_cancel_requests`: whether any was found.
+/// `io_uring_try_cancel_requests`: whether it found a request.
 async fn io_uring_try_cancel_requests<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> bool {
     let _func = P::func("io_uring_try_cancel_requests");
     let _guard = ctx.uring_lock.lock().await;

@@ -7,4 +7,5 @@ pub mod poll;
 pub mod register;
 pub mod submit;
 pub mod tw;
+pub mod uapi;
 pub mod zcrx;

@@ -3,12 +3,12 @@
 use crate::errno::{EAGAIN, EINVAL};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::submit::{Req, Sqe};
+use crate::io_uring::uapi::IORING_RECV_MULTISHOT;
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::recv::{RecvResult, io_zcrx_recv};
+use crate::io_uring::zcrx::recvmsg::{RecvResult, io_zcrx_recv};
 use crate::platform::{PlainWord, Platform, Ptr};
-use crate::test::arg_modifier::ArgModifier;
 
-/// What an issue asks its caller to do.
+/// What the issue of a request asks its caller to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssueResult {
     /// `IOU_COMPLETE`: done, the result is in the request.
@@ -19,8 +19,8 @@ pub enum IssueResult {
     Requeue,
 }
 
-/// `io_recvzc_prep`: finds the ifq. No reference is taken: the id stays in the table as long as
-/// requests of the ring live.
+/// `io_recvzc_prep`: finds the ifq. The request takes no reference: the id stays in the table until all
+/// requests of the ring have ended.
 ///
 /// # Errors
 /// -EINVAL if the ring has no ifq with this id, or for fields that must be zero.
@@ -29,14 +29,18 @@ pub async fn io_recvzc_prep<P: Platform>(
     sqe: &Sqe<P>,
 ) -> Result<Ptr<P, Ifq<P>>, i64> {
     let _func = P::func("io_recvzc_prep");
-    if sqe.modifiers.has(ArgModifier::Addr) {
+    if sqe.addr != 0 {
         return Err(-EINVAL);
     }
-    let id = u32::try_from(sqe.zcrx_ifq_idx).map_err(|_| -EINVAL)?;
-    let ifq = ctx.zcrx_ctxs.load(id).await.ok_or(-EINVAL)?;
-    // One hop: the source of a proxy is no proxy.
-    let ifq = ifq.proxy.clone().unwrap_or(ifq);
-    if sqe.modifiers.has(ArgModifier::MsgFlags) || sqe.modifiers.has(ArgModifier::Oneshot) {
+    let mut ifq = ctx.zcrx_ctxs.load(sqe.zcrx_ifq_idx).await.ok_or(-EINVAL)?;
+    // The proposal's hunk. It follows one pointer: a source is no proxy.
+    if let Some(proxy) = ifq.proxy.clone() {
+        ifq = proxy;
+    }
+    if sqe.msg_flags != 0 {
+        return Err(-EINVAL);
+    }
+    if sqe.ioprio & IORING_RECV_MULTISHOT == 0 {
         return Err(-EINVAL);
     }
     Ok(ifq)

@@ -1,33 +1,32 @@
 //! Polling for requests that have to wait (`io_uring/poll.c`).
 
 use crate::errno::ECANCELED;
-use crate::invariant::Invariant;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
 use crate::io_uring::submit::{Req, io_req_complete_defer, io_req_defer_failed};
 use crate::io_uring::tw::io_req_local_work_add;
-use crate::net::sock::{POLLRDHUP, sock_poll};
+use crate::net::tcp::{POLLRDHUP, tcp_poll};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, Rmw};
 
-// poll_refs: who raises the low bits from zero owns the request.
+// poll_refs: the thread that raises the low bits from zero owns the request.
 const IO_POLL_CANCEL_FLAG: u64 = 1 << 31;
 const IO_POLL_REF_MASK: u64 = (1 << 20) - 1;
 
 /// `io_poll_get_ownership`.
 ///
-/// Divergence from Linux: `IO_POLL_RETRY_FLAG` is left out; it matters from 128 wake-ups that wait
-/// at the same time.
+/// # Divergence from Linux
+/// - Left out: `IO_POLL_RETRY_FLAG`, which matters from 128 simultaneous wake-ups on.
 async fn io_poll_get_ownership<P: Platform>(req: &Req<P>) -> bool {
     req.poll_refs.rmw(Rmw::Add(1), Order::Full).await & IO_POLL_REF_MASK == 0
 }
 
-/// `__io_poll_execute`: by the owner.
+/// `__io_poll_execute`, by the owner of the request.
 async fn io_poll_execute_owned<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
     req.res.set(mask);
     io_req_local_work_add(&req.ctx, req).await;
 }
 
-/// `io_poll_wake`: the socket's wait queue calls it, with the queue's lock held.
+/// `io_poll_wake`: called by the socket's wait queue with the queue's lock held.
 pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
     let _func = P::func("io_poll_wake");
     if io_poll_get_ownership(req).await {
@@ -39,7 +38,7 @@ pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
 pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
     let _func = P::func("io_arm_poll_handler");
     req.sock.add_wait_queue(req).await;
-    let mask = sock_poll(&req.sock).await;
+    let mask = tcp_poll(&req.sock).await;
     io_poll_req_insert(req);
     if mask != 0 && io_poll_get_ownership(req).await {
         io_poll_execute_owned(req, mask).await;
@@ -59,7 +58,7 @@ fn hash_del<P: Platform>(req: &Ptr<P, Req<P>>) {
     }
 }
 
-/// What a look at the events asks for.
+/// What `io_poll_check_events` asks its caller to do.
 enum PollAction {
     /// `IOU_POLL_NO_ACTION`.
     NoAction,
@@ -71,14 +70,14 @@ enum PollAction {
     Fail(i64),
 }
 
-/// `io_poll_check_events`: by the owner of the request, under `uring_lock`.
+/// `io_poll_check_events`, by the owner of the request. Under `uring_lock`.
 async fn io_poll_check_events<P: Platform>(req: &Ptr<P, Req<P>>, cancel: bool) -> PollAction {
     let _func = P::func("io_poll_check_events");
     if cancel {
         return PollAction::Fail(-ECANCELED);
     }
     loop {
-        let mut again = false;
+        let mut retry = false;
         let mut v = req.poll_refs.load(Order::Relaxed).await;
         if v & IO_POLL_CANCEL_FLAG != 0 {
             return PollAction::Fail(-ECANCELED);
@@ -88,13 +87,13 @@ async fn io_poll_check_events<P: Platform>(req: &Ptr<P, Req<P>>, cancel: bool) -
         }
         v &= IO_POLL_REF_MASK;
         if req.res.get() == 0 {
-            req.res.set(sock_poll(&req.sock).await);
+            req.res.set(tcp_poll(&req.sock).await);
         }
         if req.res.get() != 0 {
             if req.res.get() & POLLRDHUP != 0 && v != 1 {
                 req.poll_refs.rmw(Rmw::Sub(v - 1), Order::Relaxed).await;
                 v = 1;
-                again = true;
+                retry = true;
             }
             match io_recvzc(req, true).await {
                 IssueResult::Complete => return PollAction::RemoveUseRes,
@@ -103,7 +102,7 @@ async fn io_poll_check_events<P: Platform>(req: &Ptr<P, Req<P>>, cancel: bool) -
             }
             req.res.set(0);
         }
-        if again {
+        if retry {
             continue;
         }
         let cmpxchg = Rmw::CmpXchg { old: v, new: 0 };
@@ -139,26 +138,16 @@ pub async fn io_poll_task_func<P: Platform>(
     }
 }
 
-/// I10: a request waits for its socket, bytes wait in it, and no look at it is due. By the ring's own
-/// task, when nothing else can run.
-pub fn check_stalled<P: Platform>(ctx: &IoRingCtx<P>) {
-    for slot in &ctx.cancel_table {
-        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get())
-            && req.poll_refs.load_in_step() == 0
-            && req.sock.has_data()
-        {
-            P::violation(
-                Invariant::I10,
-                format_args!(
-                    "ring {}: bytes wait in sock{} and nobody will look",
-                    ctx.number, req.sock.number
-                ),
-            );
-        }
-    }
+/// For checks: the armed requests of a ring that no wake-up has claimed.
+pub fn observe_idle_requests<P: Platform>(
+    ctx: &IoRingCtx<P>,
+) -> impl Iterator<Item = Ptr<P, Req<P>>> + '_ {
+    let armed =
+        ctx.cancel_table.iter().filter_map(|slot| Ptr::<P, Req<P>>::from_word(slot.observe()));
+    armed.filter(|req| req.poll_refs.load_in_step() == 0)
 }
 
-/// `io_poll_remove_all`: whether one was found. Under `uring_lock`.
+/// `io_poll_remove_all`: whether it found a request. Under `uring_lock`.
 pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>) -> bool {
     let _func = P::func("io_poll_remove_all");
     let mut found = false;

@@ -1,50 +1,34 @@
-//! `io_uring_register(2)` (`io_uring/register.c`).
+//! `io_uring_register(2)` (`io_uring/register.c`) and `IORING_REGISTER_ZCRX_CTRL` (`io_uring/zcrx.c`).
 
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENXIO, EOPNOTSUPP};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::submit::io_uring_ctx_get_file;
-use crate::io_uring::zcrx::area::{AreaReg, zcrx_ctrl_add_area};
-use crate::io_uring::zcrx::clone::{CloneReg, UringGuard};
-use crate::io_uring::zcrx::events::zcrx_arm_notif;
-use crate::io_uring::zcrx::register::{ZcrxIfqReg, io_register_zcrx, io_register_zcrx_shared};
-use crate::io_uring::zcrx::rq::zcrx_flush_rq;
-use crate::io_uring::zcrx::share::zcrx_export;
-use crate::kernel::{Kernel, Task};
+use crate::io_uring::uapi::{IoUringZcrxIfqReg, ZcrxCtrl, ZcrxCtrlOp};
+use crate::io_uring::zcrx::area::zcrx_ctrl_add_area;
+use crate::io_uring::zcrx::export::zcrx_export;
+use crate::io_uring::zcrx::notif::zcrx_arm_notif;
+use crate::io_uring::zcrx::proxy_v1::{UringGuard, io_register_zcrx_ifq};
+use crate::io_uring::zcrx::refill::zcrx_flush_rq;
+use crate::io_uring::zcrx::register::io_register_zcrx;
+use crate::kernel::{Current, Kernel};
 use crate::platform::{Platform, Ptr, RawLock};
-use crate::test::Event;
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
-use crate::uaccess::copy_from_user;
+use crate::uaccess::{UserPtr, copy_from_user};
 
 /// Opcode and argument.
 #[derive(Debug)]
 pub enum Register<'a, P: Platform> {
     /// `IORING_REGISTER_ZCRX_IFQ`.
-    ZcrxIfq(ZcrxIfqReg<P>),
-    /// `IORING_REGISTER_ZCRX_IFQ` with flag 1: `IORING_ZCRX_IFQ_REG_CLONE` in the proposal,
-    /// `ZCRX_REG_IMPORT` in the merged revisions.
-    SharedIfq(CloneReg),
+    ZcrxIfq {
+        /// `arg`.
+        arg: UserPtr<IoUringZcrxIfqReg<P>>,
+    },
     /// `IORING_REGISTER_ZCRX_CTRL`.
     ZcrxCtrl {
-        /// `zcrx_id`.
-        zcrx_id: i64,
-        /// `op`.
-        op: ZcrxCtrl<'a, P>,
-        /// What is unusual about the argument.
-        modifiers: ArgModifiers,
+        /// `arg`.
+        arg: UserPtr<ZcrxCtrl<'a, P>>,
+        /// `nr_args`; must be zero.
+        nr_args: u32,
     },
-}
-
-/// `enum zcrx_ctrl_op` and the operation's part of the argument.
-#[derive(Debug)]
-pub enum ZcrxCtrl<'a, P: Platform> {
-    /// `ZCRX_CTRL_FLUSH_RQ`.
-    FlushRq,
-    /// `ZCRX_CTRL_EXPORT`, with the word that the descriptor's number, plus one, is written to.
-    Export(&'a P::Atomic),
-    /// `ZCRX_CTRL_ARM_EVENT`.
-    ArmEvent(Event),
-    /// `ZCRX_CTRL_ADD_AREA`.
-    AddArea(AreaReg<P>),
 }
 
 /// `io_uring_register`.
@@ -54,43 +38,44 @@ pub enum ZcrxCtrl<'a, P: Platform> {
 /// task is not the ring's submitter, and the errors of the operation.
 pub async fn io_uring_register<P: Platform>(
     kernel: &Kernel<P>,
-    task: Task,
+    current: Current,
     fd: i64,
-    arg: &Register<'_, P>,
+    opcode: &Register<'_, P>,
 ) -> Result<i64, i64> {
     let _func = P::func("io_uring_register");
-    if matches!(arg, Register::ZcrxCtrl { .. }) && !kernel.variant.revision.has_ctrl() {
+    if matches!(opcode, Register::ZcrxCtrl { .. }) && !kernel.variant.revision.has_ctrl() {
         return Err(-EINVAL);
     }
     let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
     let ret = {
         let mut guard = Some(ctx.uring_lock.lock().await);
-        if ctx.submitter_task == task {
-            __io_uring_register(&ctx, arg, &mut guard).await
-        } else {
-            Err(-EEXIST)
-        }
+        __io_uring_register(&ctx, current, opcode, &mut guard).await
     };
     kernel.files.fput(&file).await;
     ret
 }
 
+/// `__io_uring_register`. Under `uring_lock`, which `guard` holds.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __io_uring_register<'a, P: Platform>(
     ctx: &'a Ptr<P, IoRingCtx<P>>,
-    arg: &Register<'_, P>,
+    current: Current,
+    opcode: &Register<'_, P>,
     guard: &mut UringGuard<'a, P>,
 ) -> Result<i64, i64> {
-    match arg {
-        Register::ZcrxIfq(reg) => io_register_zcrx(ctx, reg).await.map(i64::from),
-        Register::SharedIfq(reg) => io_register_zcrx_shared(ctx, reg, guard).await.map(i64::from),
-        Register::ZcrxCtrl { zcrx_id, op, modifiers } => {
-            io_zcrx_ctrl(ctx, *zcrx_id, op, *modifiers).await
+    if ctx.submitter_task != current.task {
+        return Err(-EEXIST);
+    }
+    match opcode {
+        Register::ZcrxIfq { arg } if ctx.kernel.variant.revision.has_proxies() => {
+            io_register_zcrx_ifq(ctx, current, arg, guard).await.map(i64::from)
         }
+        Register::ZcrxIfq { arg } => io_register_zcrx(ctx, current, arg).await.map(i64::from),
+        Register::ZcrxCtrl { arg, nr_args } => io_zcrx_ctrl(ctx, arg, *nr_args).await,
     }
 }
 
-/// `io_zcrx_ctrl`.
+/// `io_zcrx_ctrl` (6.19).
 ///
 /// # Errors
 /// -EINVAL for `nr_args`, -EFAULT for an argument that cannot be read and for its reserved fields,
@@ -98,36 +83,30 @@ async fn __io_uring_register<'a, P: Platform>(
 /// errors of the operation.
 async fn io_zcrx_ctrl<P: Platform>(
     ctx: &IoRingCtx<P>,
-    zcrx_id: i64,
-    op: &ZcrxCtrl<'_, P>,
-    modifiers: ArgModifiers,
+    arg: &UserPtr<ZcrxCtrl<'_, P>>,
+    nr_args: u32,
 ) -> Result<i64, i64> {
     let _func = P::func("io_zcrx_ctrl");
-    if modifiers.has(ArgModifier::NrArgs) {
+    if nr_args != 0 {
         return Err(-EINVAL);
     }
-    copy_from_user::<P>(!modifiers.has(ArgModifier::ArgFault))?;
-    if modifiers.has(ArgModifier::Resv) {
+    let ctrl = copy_from_user::<P, _>(arg)?;
+    if ctrl.resv != 0 {
         return Err(-EFAULT);
     }
-    let id = u32::try_from(zcrx_id).map_err(|_| -ENXIO)?;
-    let ifq = ctx.zcrx_ctxs.load(id).await.ok_or(-ENXIO)?;
+    let zcrx = ctx.zcrx_ctxs.load(ctrl.zcrx_id).await.ok_or(-ENXIO)?;
     let revision = ctx.kernel.variant.revision;
-    match op {
-        ZcrxCtrl::FlushRq | ZcrxCtrl::Export(_) if modifiers.has(ArgModifier::OpResv) => {
-            Err(-EINVAL)
+    match &ctrl.op {
+        ZcrxCtrlOp::FlushRq => zcrx_flush_rq(&zcrx, ctrl.op_resv).await.map(|()| 0),
+        ZcrxCtrlOp::Export(zcrx_fd) => {
+            zcrx_export(&zcrx, *zcrx_fd, ctrl.op_resv).await.map(|fd| fd as i64)
         }
-        ZcrxCtrl::FlushRq => {
-            zcrx_flush_rq(&ifq).await;
-            Ok(0)
+        ZcrxCtrlOp::ArmEvent(event_type) if revision.has_events() => {
+            zcrx_arm_notif(&zcrx, *event_type, ctrl.op_resv).await.map(|()| 0)
         }
-        ZcrxCtrl::Export(zcrx_fd) => zcrx_export(&ifq, Some(*zcrx_fd)).await.map(|fd| fd as i64),
-        ZcrxCtrl::ArmEvent(event) if revision.has_events() => {
-            zcrx_arm_notif(&ifq, *event, modifiers).await.map(|()| 0)
+        ZcrxCtrlOp::AddArea(area_ptr) if revision.has_add_area() => {
+            zcrx_ctrl_add_area(&zcrx, area_ptr, ctrl.op_resv).await.map(|()| 0)
         }
-        ZcrxCtrl::AddArea(reg) if revision.has_add_area() => {
-            zcrx_ctrl_add_area(&ifq, reg).await.map(|()| 0)
-        }
-        ZcrxCtrl::ArmEvent(_) | ZcrxCtrl::AddArea(_) => Err(-EOPNOTSUPP),
+        ZcrxCtrlOp::ArmEvent(_) | ZcrxCtrlOp::AddArea(_) => Err(-EOPNOTSUPP),
     }
 }

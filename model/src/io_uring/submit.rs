@@ -1,32 +1,35 @@
 //! Requests: submission, waiting, completion (`io_uring/io_uring.c`, `io_uring/wait.c`).
 
 use crate::errno::{EAGAIN, EBADF, EEXIST, ETIME};
-use crate::fs::{File, FileOps};
-use crate::invariant::Invariant;
+use crate::fs::File;
 use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx, ctx_refs_put};
 use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
-use crate::io_uring::poll::{check_stalled, io_arm_poll_handler};
+use crate::io_uring::poll::io_arm_poll_handler;
 use crate::io_uring::tw::{IO_LOCAL_TW_DEFAULT_MAX, MAX_REQS, io_run_local_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
-use crate::net::sock::{Sock, sock_fput};
+use crate::net::tcp::{Sock, sock_fput};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, WaitWord};
-use crate::test::arg_modifier::ArgModifiers;
+use crate::trace::Tracepoint;
 
-/// A submission: `IORING_OP_RECV_ZC`, multishot.
+/// `struct io_uring_sqe` of an `IORING_OP_RECV_ZC`.
 #[derive(Clone, Debug)]
 pub struct Sqe<P: Platform> {
     /// `user_data`.
     pub user_data: u64,
-    /// The id of the ifq in the ring.
-    pub zcrx_ifq_idx: i64,
-    /// The socket.
+    /// `zcrx_ifq_idx`: the id of the ifq in the ring.
+    pub zcrx_ifq_idx: u32,
+    /// `fd`: the socket.
     pub sock: Ptr<P, Sock<P>>,
-    /// Bytes after which the request ends; 0: none.
+    /// `len`: bytes after which the request ends; 0: no limit.
     pub len: u32,
-    /// What is unusual about it.
-    pub modifiers: ArgModifiers,
+    /// `ioprio`: `IORING_RECV_*`.
+    pub ioprio: u16,
+    /// `msg_flags`; must be zero.
+    pub msg_flags: u32,
+    /// `addr`; must be zero.
+    pub addr: u64,
 }
 
 /// `struct io_kiocb` with `struct io_recvzc`.
@@ -35,7 +38,7 @@ pub struct Req<P: Platform> {
     pub ctx: Ptr<P, IoRingCtx<P>>,
     /// The socket; a reference to its file is held.
     pub sock: Ptr<P, Sock<P>>,
-    /// The ifq as found at prep; no reference of its own is held.
+    /// The ifq that prep found. The request holds no reference.
     pub ifq: Option<Ptr<P, Ifq<P>>>,
     /// `user_data`.
     pub user_data: u64,
@@ -59,8 +62,7 @@ pub async fn io_uring_ctx_get_file<P: Platform>(
     fd: i64,
 ) -> Result<(Ptr<P, File<P>>, Ptr<P, IoRingCtx<P>>), i64> {
     let file = kernel.files.fget(fd).await.ok_or(-EBADF)?;
-    if let FileOps::IoUring(ctx) = &file.f_op {
-        let ctx = ctx.clone();
+    if let Some(ctx) = file.private_data() {
         return Ok((file, ctx));
     }
     kernel.files.fput(&file).await;
@@ -135,7 +137,7 @@ pub fn io_req_defer_failed<P: Platform>(req: &Ptr<P, Req<P>>, errno: i64) {
     io_req_complete_defer(req);
 }
 
-/// `io_submit_flush_completions`: posts what is done, makes it visible, frees the requests.
+/// `io_submit_flush_completions`: posts the completions, makes them visible, frees the requests.
 pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let nr = ctx.nr_compl.get() as usize;
     for slot in &ctx.compl_reqs[..nr] {
@@ -143,7 +145,7 @@ pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>
         let cqe =
             Cqe { user_data: req.user_data, res: req.res.get().cast_signed(), more: false, off: 0 };
         if ctx.cq.post_final(cqe).await.is_err() {
-            P::violation(Invariant::I10, format_args!("a completion is lost: overflow list full"));
+            ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost: "a completion" });
         }
     }
     ctx.cq.commit().await;
@@ -157,8 +159,9 @@ pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>
 
 /// `io_free_batch_list` for one request.
 ///
-/// Divergence from Linux: the kernel gets and puts the ring's references in batches, through a
-/// cache of requests that the exit worker empties.
+/// # Divergence from Linux
+/// - Simplified: the kernel gets and puts the ring's references in batches, through a cache of requests
+///   that the exit worker empties.
 async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
     sock_fput(&req.sock).await;
     let ctx = req.ctx.clone();
@@ -167,11 +170,11 @@ async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
     ctx_refs_put(&ctx).await;
 }
 
-/// `io_uring_enter(fd, 0, 1, IORING_ENTER_GETEVENTS)` with a timeout, and taking the completion
-/// from the mapped queue. A completion that is there already is taken without entering.
+/// `io_uring_enter(fd, 0, 1, IORING_ENTER_GETEVENTS)` with a timeout, then user space takes the completion
+/// from the mapped queue. User space does not enter the kernel if a completion is there already.
 ///
 /// # Errors
-/// -EBADF, -EEXIST as for submission; -ETIME if nothing comes any more.
+/// -EBADF, -EEXIST as for submission; -ETIME if nothing else can run and no completion came.
 pub async fn io_uring_wait_cqe<P: Platform>(
     kernel: &Kernel<P>,
     task: Task,
@@ -192,7 +195,7 @@ async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, 
             return Ok(cqe);
         }
         io_run_local_work(ctx, max_events).await;
-        // Asleep, it is woken for as many as it waits for.
+        // A sleeping task is woken when the number of entries that it waits for is there.
         max_events = 1;
         {
             let _guard = ctx.uring_lock.lock().await;
@@ -202,7 +205,7 @@ async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, 
             continue;
         }
         if ctx.events.wait_event_timeout(EVENT_WORK).await.is_none() {
-            check_stalled(ctx);
+            ctx.kernel.trace(&Tracepoint::CqWaitTimeout(&**ctx));
             return Err(-ETIME);
         }
     }

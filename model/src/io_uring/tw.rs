@@ -1,20 +1,17 @@
 //! Local task work (`io_uring/tw.c`).
 
-use crate::invariant::Invariant;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx};
 use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
-use crate::io_uring::zcrx::events::zcrx_notif_tw;
+use crate::io_uring::zcrx::notif::zcrx_notif_tw;
 use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::revision::Defect;
+use crate::trace::Tracepoint;
 
-/// Requests that one ring may have at a time.
-///
-/// Divergence from Linux: there the number is bounded by memory.
+/// Requests that one ring can have at a time. Linux has no such limit.
 pub const MAX_REQS: usize = 8;
-/// Events that wait in the work list; an event waits once until it is armed again.
-///
-/// Divergence from Linux: there the number is bounded by memory.
+/// Events that the work list can hold. Linux has no such limit. An event is in the list at most once
+/// until it is armed again.
 const MAX_NOTIFS: usize = 8;
 
 // An entry: a request, or from bit 63 down this mark, the event's number, its `user_data`.
@@ -26,8 +23,9 @@ pub const IO_LOCAL_TW_DEFAULT_MAX: u64 = 20;
 
 /// `ctx->work_list`.
 ///
-/// Divergence from Linux: pushing onto the lock-free list is one step here; in the kernel a consumer
-/// can see a producer that has published its node and not linked it yet, and retries.
+/// # Divergence from Linux
+/// - Simplified: pushing onto the lock-free list is one step. In the kernel a consumer can see a node that
+///   is published and not yet linked, and retries.
 #[derive(Debug)]
 pub struct WorkList<P: Platform> {
     lock: P::Lock,
@@ -61,8 +59,8 @@ impl<P: Platform> Default for WorkList<P> {
     }
 }
 
-/// `io_req_local_work_add`: queues a request whose owner of `poll_refs` the caller is, and wakes
-/// whoever waits for the ring.
+/// `io_req_local_work_add`: queues a request, and wakes a task that waits for the ring. The caller owns
+/// `poll_refs` of the request.
 pub async fn io_req_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, req: &Ptr<P, Req<P>>) {
     push(ctx, req.to_word()).await;
 }
@@ -78,7 +76,7 @@ async fn push<P: Platform>(ctx: &IoRingCtx<P>, entry: u64) {
     let _guard = list.lock.lock().await;
     let tail = list.tail.get();
     if tail - list.head.get() == list.items.len() as u64 {
-        P::violation(Invariant::I10, format_args!("more events than the model's work list holds"));
+        ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost: "an entry of the work list" });
         return;
     }
     list.slot(tail).set(entry);
@@ -109,19 +107,18 @@ async fn run_entry<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: bool) {
 }
 
 /// `io_run_local_work`, by the task that submits, of at most `max_events` entries. Takes
-/// `uring_lock`. Up to 7.1 the list is taken as it is, and what comes in meanwhile waits for the next
-/// call.
+/// `uring_lock`. Up to 7.1 it runs only the entries that are queued when it starts.
 pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_events: u64) {
     let _func = P::func("io_run_local_work");
     let _guard = ctx.uring_lock.lock().await;
     // io_should_terminate_tw(); constant while the lock is held.
     let cancel = ctx.refs.is_dying().await;
-    let most = if ctx.kernel.variant.revision.runs_late_work() {
+    let budget = if ctx.kernel.variant.revision.runs_newly_queued_work() {
         max_events
     } else {
         max_events.min(pending(ctx).await)
     };
-    for _ in 0..most {
+    for _ in 0..budget {
         let Some(entry) = pop(ctx).await else { break };
         run_entry(ctx, entry, cancel).await;
     }
@@ -134,10 +131,10 @@ async fn pending<P: Platform>(ctx: &IoRingCtx<P>) -> u64 {
     list.tail.get() - list.head.get()
 }
 
-/// `io_cancel_local_task_work`: the ring is going away, its work is run in cancel mode.
+/// `io_cancel_local_task_work`: the ring is dying, so its work runs in cancel mode.
 pub async fn io_cancel_local_task_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_cancel_local_task_work");
-    let cancel = !ctx.kernel.variant.has(Defect::DyingTwRuns);
+    let cancel = ctx.kernel.fixed(Defect::DyingTwRuns);
     let _guard = ctx.uring_lock.lock().await;
     while let Some(entry) = pop(ctx).await {
         run_entry(ctx, entry, cancel).await;

@@ -2,4 +2,4 @@
 
 pub mod netdev;
 pub mod page_pool;
-pub mod sock;
+pub mod tcp;

@@ -1,12 +1,12 @@
 //! A network device with receive queues (`net/core/netdev_rx_queue.c`, `net/core/dev.c`).
 
+use crate::bug::{Warning, warn_on_once};
 use crate::errno::{EAGAIN, EEXIST, ENODEV, ENOMEM, ERANGE};
 use crate::fault::FaultPoint;
-use crate::invariant::Invariant;
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::area::NiovRef;
-use crate::io_uring::zcrx::pp::io_pp_uninstall;
-use crate::kernel::WorkCounter;
+use crate::io_uring::zcrx::memory_provider::io_pp_uninstall;
+use crate::io_uring::zcrx::niov::NiovRef;
+use crate::kernel::{Kernel, WorkCounter};
 use crate::net::page_pool::{
     PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy,
 };
@@ -19,7 +19,7 @@ pub struct Rxq<P: Platform> {
     mp_priv: P::Plain,
     /// Serialises the softirq that polls the queue; held while the queue is stopped.
     napi: P::Lock,
-    /// Whether the queue takes packets. Under `napi`.
+    /// Whether the queue accepts packets. Under `napi`.
     running: P::Plain,
     /// The queue's page pool with a memory provider; 0: ordinary pages. Under `napi`.
     pp: P::Plain,
@@ -36,7 +36,7 @@ pub struct Netdev<P: Platform> {
     up: P::Plain,
     /// `NETREG_REGISTERED`. Under the netdev lock.
     registered: P::Plain,
-    /// References: taken and given back.
+    /// References that are taken and not yet put.
     refs: WorkCounter<P>,
     queues: Vec<Rxq<P>>,
 }
@@ -61,16 +61,22 @@ pub fn netdev_alloc<P: Platform>(queues: u32) -> Ptr<P, Netdev<P>> {
     })
 }
 
-/// `netdev_get_by_index_lock`: the netdev lock, unless the device is being unregistered.
+/// The index of the device, `if_idx`.
+pub const IFINDEX: u32 = 2;
+
+/// `netdev_get_by_index_lock`: the device and its lock. `None` without a device of this index, or if the
+/// device is being unregistered.
 pub async fn netdev_get_by_index_lock<P: Platform>(
-    netdev: &Netdev<P>,
-) -> Option<<P::Lock as RawLock>::Guard<'_>> {
+    kernel: &Kernel<P>,
+    if_idx: u32,
+) -> Option<(&Netdev<P>, <P::Lock as RawLock>::Guard<'_>)> {
+    let netdev = kernel.netdev.as_ref().filter(|_| if_idx == IFINDEX)?;
     let guard = netdev.lock.lock().await;
-    (netdev.registered.get() != 0).then_some(guard)
+    (netdev.registered.get() != 0).then_some((&**netdev, guard))
 }
 
-/// `netif_mp_open_rxq`: binds the queue to the ifq and restarts it. Under the netdev lock. A device
-/// that is down makes the page pool only to see that it can.
+/// `netif_mp_open_rxq`: binds the queue to the ifq and restarts it. Under the netdev lock. If the device is
+/// down, the page pool is created as a test and destroyed at once.
 ///
 /// # Errors
 /// -ERANGE if there is no such queue, -EEXIST if it is bound already, -ENOMEM at the fault points.
@@ -103,9 +109,10 @@ pub async fn netif_mp_open_rxq<P: Platform>(
     Ok(())
 }
 
-/// `netif_mp_close_rxq`: unbinds the queue and restarts it on ordinary pages; its page pool is
-/// destroyed. Under the netdev lock. Nothing happens if the device has unbound it already.
+/// `netif_mp_close_rxq`: unbinds the queue, restarts it on ordinary pages and destroys its page pool. Under
+/// the netdev lock. Does nothing if the device has unbound the queue already.
 pub async fn netif_mp_close_rxq<P: Platform>(
+    kernel: &Kernel<P>,
     netdev: &Netdev<P>,
     rxq_idx: u32,
     ifq: &Ptr<P, Ifq<P>>,
@@ -116,8 +123,8 @@ pub async fn netif_mp_close_rxq<P: Platform>(
     if netdev.registered.get() == 0 && rxq.mp_priv.get() == 0 {
         return;
     }
-    if rxq.mp_priv.get() != ifq.to_word() {
-        P::violation(Invariant::I5, format_args!("closing a queue that another ifq is bound to"));
+    let foreign = rxq.mp_priv.get() != ifq.to_word();
+    if warn_on_once(kernel, foreign, Warning::ForeignProvider) {
         return;
     }
     rxq.mp_priv.set(0);
@@ -125,7 +132,7 @@ pub async fn netif_mp_close_rxq<P: Platform>(
 }
 
 impl<P: Platform> Rxq<P> {
-    /// Takes the page pool away and destroys it. `down`: the queue takes no more packets.
+    /// Detaches the page pool and destroys it. `down`: the queue accepts no more packets.
     async fn stop(&self, down: bool) {
         let pp = {
             let _napi = self.napi.lock().await;
@@ -142,10 +149,11 @@ impl<P: Platform> Rxq<P> {
     }
 }
 
-/// `unregister_netdevice` and `netdev_run_todo`: the device is closed, its queues are unbound, and
-/// everyone who holds it has let go. Nothing happens the second time.
+/// `unregister_netdevice` and `netdev_run_todo`: closes the device, unbinds its queues, and waits until all
+/// references are gone. Does nothing the second time.
 ///
-/// Divergence from Linux: the device's memory stays; sockets lose their route, not their data.
+/// # Divergence from Linux
+/// - Simplified: the device's memory stays; sockets lose their route, not their data.
 pub async fn unregister_netdevice<P: Platform>(netdev: &Netdev<P>) {
     let _func = P::func("unregister_netdevice_many");
     {
@@ -186,7 +194,8 @@ async fn dev_memory_provider_uninstall<P: Platform>(netdev: &Netdev<P>) {
     }
 }
 
-/// The softirq takes a buffer for one packet of a queue. `None`: the queue has ordinary pages.
+/// `napi_poll`: the softirq allocates a buffer for one packet of a queue. `None`: the queue has ordinary
+/// pages.
 ///
 /// # Errors
 /// -ENODEV if the device is down, -EAGAIN if the page pool is empty; the packet is dropped.
@@ -206,7 +215,7 @@ pub async fn napi_receive<P: Platform>(
     }
 }
 
-/// The softirq takes a packet without data, which needs no buffer of the page pool.
+/// `napi_poll` for a packet without data, which needs no buffer of the page pool.
 ///
 /// # Errors
 /// -ENODEV if the device is down.
@@ -228,15 +237,15 @@ impl<P: Platform> Netdev<P> {
         self.refs.done();
     }
 
-    /// Whether someone holds it. Only while nothing else runs.
+    /// For checks: whether a reference is left. Only while nothing else runs.
     #[must_use]
-    pub fn held(&self) -> bool {
+    pub fn observe_held(&self) -> bool {
         self.refs.pending()
     }
 
-    /// The queues that are bound. Only while nothing else runs.
+    /// For checks: the queues that are bound. Only while nothing else runs.
     #[must_use]
-    pub fn bound(&self) -> Vec<usize> {
+    pub fn observe_bound(&self) -> Vec<usize> {
         (0..self.queues.len()).filter(|i| self.queues[*i].mp_priv.get() != 0).collect()
     }
 }

@@ -1,19 +1,19 @@
 //! A page pool with a memory provider (`net/core/page_pool.c`).
 
-use crate::invariant::Invariant;
+use crate::bug::{Warning, warn_on_once};
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::area::{NiovRef, niov_label};
-use crate::io_uring::zcrx::pp::{
+use crate::io_uring::zcrx::memory_provider::{
     io_pp_zc_alloc_netmems, io_pp_zc_destroy, io_pp_zc_init, io_pp_zc_release_netmem,
 };
+use crate::io_uring::zcrx::niov::{NiovRef, niov_label};
 use crate::platform::{
     AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord,
 };
 use crate::work::Work;
 
-/// Buffers that the allocation cache holds, `PP_ALLOC_CACHE_REFILL` in the kernel (64).
+/// Buffers that the allocation cache can hold; `PP_ALLOC_CACHE_REFILL` is 64.
 pub const ALLOC_CACHE: usize = 8;
-/// Buffers that the recycling ring holds.
+/// Buffers that the recycling ring can hold.
 pub const PTR_RING: usize = 16;
 
 /// `struct page_pool`.
@@ -27,10 +27,8 @@ pub struct PagePool<P: Platform> {
     ring_lock: P::Lock,
     ring: Vec<P::Plain>,
     ring_count: P::Plain,
-    /// Nothing is recycled any more. Under `ring_lock`.
-    ///
-    /// Divergence from Linux: there late buffers still go into the ring, and the release worker
-    /// empties it every second.
+    /// Whether the pool is destroyed, so that buffers are not recycled any more. Under `ring_lock`. In Linux
+    /// buffers still go into the ring, and the release worker empties it every second.
     destroyed: P::Plain,
     /// `pages_state_hold_cnt`, in NAPI context only.
     pub hold_cnt: P::Plain,
@@ -77,6 +75,7 @@ pub async fn page_pool_alloc_netmem<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> Op
     NiovRef::from_word(pp.cache[count as usize].get())
 }
 
+/// `page_pool_refill_alloc_cache`.
 async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
     let _guard = pp.ring_lock.lock().await;
     let held = pp.ring_count.get() as usize;
@@ -84,7 +83,7 @@ async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
     for (slot, item) in pp.cache.iter().zip(&pp.ring[..count]) {
         slot.set(item.get());
     }
-    // A ring: what came first goes first.
+    // First in, first out.
     for next in count..held {
         pp.ring[next - count].set(pp.ring[next].get());
     }
@@ -92,25 +91,27 @@ async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
     pp.count.set(count as u64);
 }
 
-/// `page_pool_unref_netmem(netmem, nr)`: the references that are left.
+/// `page_pool_unref_netmem(netmem, nr)`: the number of references left.
 pub async fn page_pool_unref_netmem<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
     let refs = niov.pp_ref_count();
     if refs.load(Order::Relaxed).await == nr {
         refs.store(1, Order::Relaxed).await;
         return 0;
     }
-    unref_slow(niov, nr).await
+    page_pool_unref_netmem_slow(niov, nr).await
 }
 
-/// `page_pool_unref_and_test`: the constant case, which does not write when the count is one.
+/// `page_pool_unref_and_test`. It does not write when the count is one.
 pub async fn page_pool_unref_and_test<P: Platform>(niov: &NiovRef<P>) -> bool {
-    niov.pp_ref_count().load(Order::Relaxed).await == 1 || unref_slow(niov, 1).await == 0
+    niov.pp_ref_count().load(Order::Relaxed).await == 1
+        || page_pool_unref_netmem_slow(niov, 1).await == 0
 }
 
-async fn unref_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
+/// The path of `page_pool_unref_netmem` that subtracts.
+async fn page_pool_unref_netmem_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
     let old = niov.pp_ref_count().rmw(Rmw::Sub(nr), Order::Full).await;
-    if old < nr {
-        P::violation(Invariant::I2, format_args!("pp_ref_count of {niov:?} below zero"));
+    let warning = Warning::PpRefCountNegative { area: niov.area.area_id, niov: niov.idx };
+    if warn_on_once(&*niov.area.ifq.kernel, old < nr, warning) {
         return old;
     }
     if old == nr {
@@ -119,7 +120,7 @@ async fn unref_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
     old - nr
 }
 
-/// `page_pool_put_unrefed_netmem`: the last reference is gone; recycle or give back.
+/// `page_pool_put_unrefed_netmem`: the last reference is gone. Recycles the buffer or releases it.
 pub async fn page_pool_put_unrefed_netmem<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     niov: &NiovRef<P>,
@@ -144,7 +145,7 @@ async fn page_pool_return_netmem<P: Platform>(pp: &PagePool<P>, niov: &NiovRef<P
     pp.release_cnt.rmw(Rmw::Add(1)).await;
 }
 
-/// `page_pool_destroy`: at once if no buffer is out, otherwise by the release worker.
+/// `page_pool_destroy`: at once if all buffers are back, otherwise by the release worker.
 pub async fn page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("page_pool_destroy");
     page_pool_scrub(pp).await;
@@ -155,6 +156,7 @@ pub async fn page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     }
 }
 
+/// `page_pool_scrub`.
 async fn page_pool_scrub<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let mut drained: Vec<u64> =
         pp.cache[..pp.count.get() as usize].iter().map(PlainWord::get).collect();
@@ -174,17 +176,19 @@ async fn page_pool_scrub<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 
 /// `page_pool_release_retry`.
 ///
-/// Divergence from Linux: it looks every second; here it waits until all buffers are back.
+/// # Divergence from Linux
+/// - Simplified: Linux looks every second; here the worker waits until all buffers are back.
 pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("page_pool_release_retry");
     pp.release_cnt.wait_event(pp.hold_cnt.get()).await;
     __page_pool_destroy(pp).await;
 }
 
+/// `__page_pool_destroy`.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let ifq = pp.ifq.clone();
     pp.free();
-    // On the heap, as the ifq that this may free closes its queue, which destroys a pool.
+    // Boxed: this may free the ifq, which closes its queue, which destroys a pool.
     Box::pin(io_pp_zc_destroy(&ifq)).await;
 }

@@ -19,11 +19,11 @@ pub mod label;
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 
 pub use self::label::Label;
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
-use crate::work::Work;
 
 /// Memory ordering of an atomic access, as the kernel writes it.
 ///
@@ -118,6 +118,9 @@ pub trait PlainWord {
     fn get(&self) -> u64;
     /// Writes the word.
     fn set(&self, value: u64);
+    /// Reads the word for a check, as part of the running step. Not race-checked: a check reads
+    /// memory that the running thread need not hold a lock for. The object must be alive.
+    fn observe(&self) -> u64;
 }
 
 /// A sleeping or spinning lock. The difference does not matter to any engine.
@@ -211,6 +214,28 @@ pub trait ObjPtr<T>: Clone + Deref<Target = T> + 'static {
     fn to_word(&self) -> u64;
 }
 
+/// A thread to start.
+pub struct NewThread {
+    /// A number that no two threads of a run share. It does not depend on the order in which threads
+    /// start. Zero is the thread that runs the set-up.
+    pub slot: u32,
+    /// The object that the thread works on, as a word.
+    pub object: u64,
+    /// The name of its column in a trace.
+    pub name: Box<dyn Fn() -> String>,
+    /// Runs the thread.
+    pub body: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl fmt::Debug for NewThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&(self.name)())
+    }
+}
+
+/// Slots from here on are threads of the kernel; lower slots are threads of user space.
+pub const FIRST_KERNEL_SLOT: u32 = 0x100;
+
 /// The machine that the model runs on.
 pub trait Platform: Sized + 'static {
     /// Atomic memory.
@@ -244,8 +269,8 @@ pub trait Platform: Sized + 'static {
     /// that is no pointer to a `T`.
     fn from_word<T: 'static>(word: u64) -> Option<Self::Ptr<T>>;
 
-    /// Starts a thread of the kernel's own. `queue_work`, `call_rcu`.
-    fn queue_work(work: Work<Self>);
+    /// Starts a thread: a work item, an RCU callback, a thread of the test.
+    fn start_thread(thread: NewThread);
     /// Whether this fault point fails now. The engine decides; a point that the test does not name
     /// never fails.
     fn fault(point: FaultPoint) -> bool;

@@ -2,4 +2,5 @@
 
 pub mod percpu_ref;
 pub mod refcount;
+pub mod slab;
 pub mod xarray;

@@ -43,7 +43,7 @@ impl<P: Platform> PercpuRef<P> {
     }
 
     /// `percpu_ref_kill`, without the switch that follows in an RCU callback: the caller queues
-    /// [`crate::work::Work::PercpuRefSwitch`].
+    /// `percpu_ref_switch_to_atomic_rcu`.
     pub async fn kill(&self) {
         if self.word.rmw(Rmw::Or(DEAD), Order::Full).await & DEAD != 0 {
             P::violation(Invariant::I2, format_args!("percpu_ref_kill called more than once"));
@@ -56,6 +56,11 @@ impl<P: Platform> PercpuRef<P> {
     pub async fn switch_to_atomic_rcu(&self) -> bool {
         let old = self.word.rmw(Rmw::Sub(PERCPU + 1), Order::Full).await;
         old & COUNT == 1
+    }
+
+    /// For checks: the sum of all references.
+    pub fn observe_count(&self) -> u64 {
+        self.word.load_in_step() & COUNT
     }
 
     /// `percpu_ref_is_dying`.

@@ -5,8 +5,8 @@ use crate::platform::{AtomicWord, Order, Platform, Rmw};
 
 /// A reference count that must never rise from zero nor pass below it.
 ///
-/// Divergence from Linux: the kernel saturates and warns; here the same event is a violation of I2,
-/// so what would follow from saturation is not explored.
+/// # Divergence from Linux
+/// - Simplified: the kernel saturates and warns. Here the same event is a violation of I2, and the run ends.
 #[derive(Debug)]
 pub struct Refcount<P: Platform> {
     word: P::Atomic,
@@ -23,6 +23,11 @@ impl<P: Platform> Refcount<P> {
     /// `refcount_read`.
     pub async fn read(&self) -> u64 {
         self.word.load(Order::Relaxed).await
+    }
+
+    /// For checks: the count.
+    pub fn observe(&self) -> u64 {
+        self.word.load_in_step()
     }
 
     /// `refcount_inc`: relaxed, the caller holds a reference already.

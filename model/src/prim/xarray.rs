@@ -13,8 +13,9 @@ const PTR_SHIFT: u32 = 8;
 
 /// Ids `0..SLOTS` and a pointer for each.
 ///
-/// Divergence from Linux: `SLOTS` ids instead of 2^31; the array never allocates nodes, so an
-/// `xa_store` into a reserved id fails only where the test names the fault point.
+/// # Divergence from Linux
+/// - Simplified: `SLOTS` ids instead of 2^31. The array never allocates nodes, so an `xa_store` into a
+///   reserved id fails only where the test names the fault point.
 #[derive(Debug)]
 pub struct XArray<P: Platform, T> {
     xa_lock: P::Lock,
@@ -83,8 +84,8 @@ impl<P: Platform, T: 'static> XArray<P, T> {
         self.slots[id as usize].store_in_step(0);
     }
 
-    /// `xa_find(…, XA_PRESENT)`: the first id from `from` on that holds a pointer. The caller has
-    /// just taken the lock under which all entries are written.
+    /// `xa_find(…, XA_PRESENT)`: the first id from `from` on that holds a pointer. The caller holds the lock
+    /// under which all entries are written, or is a check.
     #[must_use]
     pub fn find(&self, from: u32) -> Option<(u32, Ptr<P, T>)> {
         (0u32..)

@@ -208,7 +208,7 @@ impl Spec {
         let r = usize::from(ring);
         // Up to 7.1 the list is taken as it is, and what comes in meanwhile waits for the next go.
         let listed = self.rings[r].work.len();
-        let most = if self.revision.runs_late_work() { most } else { most.min(listed) };
+        let most = if self.revision.runs_newly_queued_work() { most } else { most.min(listed) };
         let mut done = Vec::new();
         for _ in 0..most {
             let Some(work) = self.rings[r].work.pop_front() else { break };

@@ -152,7 +152,7 @@ impl Spec {
 
     /// Only a region that the kernel has allocated can be mapped.
     pub(super) fn mmap(&mut self, ring: RingId, id: i64) -> Result<i64, i64> {
-        let errno = if self.revision.says_why_not_mapped() { EINVAL } else { ENOMEM };
+        let errno = if self.revision.mmap_fails_with_einval() { EINVAL } else { ENOMEM };
         let found = self.open(ring)?.lookup(id).ok_or(-errno)?;
         if self.ifqs[found].kernel_region { Ok(0) } else { Err(-errno) }
     }

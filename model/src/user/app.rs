@@ -1,26 +1,24 @@
 //! What an application does: the steps of a test.
 
-use crate::errno::{EBADF, EOPNOTSUPP};
-use crate::invariant::Invariant;
-use crate::io_uring::register::{Register, ZcrxCtrl, io_uring_register};
-use crate::io_uring::submit::{Sqe, io_uring_enter_submit, io_uring_wait_cqe};
-use crate::io_uring::zcrx::area::AreaReg;
-use crate::io_uring::zcrx::clone::CloneReg;
+use crate::check;
+use crate::io_uring::register::io_uring_register;
+use crate::io_uring::submit::{io_uring_enter_submit, io_uring_wait_cqe};
 use crate::io_uring::zcrx::mmap::io_uring_mmap;
-use crate::io_uring::zcrx::register::ZcrxIfqReg;
-use crate::kernel::Task;
+use crate::kernel::{Current, Task};
+use crate::mm::RqMem;
 use crate::net::netdev::unregister_netdevice;
-use crate::net::sock::{tcp_fin, tcp_rcv};
-use crate::platform::{AtomicWord, Platform};
-use crate::run::{ModelRun, ifq_number};
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
-use crate::test::{Op, RingId, Source, Step};
-use crate::user::completion::{arming, give_back, received};
+use crate::net::tcp::{tcp_fin, tcp_rcv_established};
+use crate::platform::{AtomicWord, Order, Platform};
+use crate::run_state::ModelRun;
+use crate::test::{Op, RingId, RqWord, Step};
+use crate::user::arguments::{count_arming, fd_of, is_capable, recv_sqe, register_arg};
+use crate::user::completion::{return_buffer, take_completion};
 
 /// The values of the variables that a step uses, in their order.
-type Used = [i64; 2];
+type UsedValues = [i64; 2];
 
-/// One step of a test. `thread`: `None` for set-up and end.
+/// Runs one step of a test. `thread`: `None` for set-up and end. `index`: its position in
+/// [`crate::test::Test::steps`].
 pub async fn run_step<P: Platform>(
     run: &ModelRun<P>,
     thread: Option<usize>,
@@ -30,7 +28,7 @@ pub async fn run_step<P: Platform>(
     for var in &step.after {
         run.value(*var, thread).await;
     }
-    let mut used: Used = [0; 2];
+    let mut used: UsedValues = [0; 2];
     for (value, var) in used.iter_mut().zip(step.op.uses()) {
         *value = run.value(var, thread).await;
     }
@@ -38,52 +36,50 @@ pub async fn run_step<P: Platform>(
     if counted {
         run.kernel.begin_syscall();
     }
-    let result = do_op(run, thread, index, step, used).await.unwrap_or_else(|errno| errno);
+    let result = run_op(run, thread, index, step, used).await.unwrap_or_else(|errno| errno);
     if counted {
         run.kernel.end_syscall();
     }
     if let Some(var) = step.bind {
-        run.bind(var, result).await;
+        run.vars[usize::from(var)].bind(result).await;
     }
 }
 
-/// Whether a step is a system call that ends without anyone's help. The wait for a completion is
-/// none: that may take as long as others like.
+/// Whether a step is a system call that must return without help of user space. The wait for a completion
+/// need not.
 fn is_syscall(op: &Op) -> bool {
     !matches!(op, Op::Wait { .. } | Op::Return { .. } | Op::Scribble { .. })
 }
 
-async fn do_op<P: Platform>(
+async fn run_op<P: Platform>(
     run: &ModelRun<P>,
     thread: Option<usize>,
     index: usize,
     step: &Step,
-    used: Used,
+    used: UsedValues,
 ) -> Result<i64, i64> {
     let kernel = &*run.kernel;
     let task = |ring| task_of(run, thread, ring);
     match step.op {
         Op::Exit { ring } => kernel.files.close(fd_of(ring)).await.map(|()| 0),
         Op::Close { .. } => kernel.files.close(used[0]).await.map(|()| 0),
-        Op::Mmap { ring, .. } => io_uring_mmap(kernel, fd_of(ring), used[0]).await.map(|()| 0),
-        Op::Recv { ring, socket, len, modifiers, .. } => {
-            let sqe = Sqe {
-                user_data: index as u64,
-                zcrx_ifq_idx: used[0],
-                sock: run.socks[usize::from(socket)].clone(),
-                len,
-                modifiers,
-            };
-            io_uring_enter_submit(kernel, task(ring), fd_of(ring), &sqe).await.map(|()| 0)
+        Op::Mmap { ring, .. } => {
+            io_uring_mmap(kernel, fd_of(ring), used[0] as u32).await.map(|()| 0)
         }
+        Op::Recv { ring, .. } => match recv_sqe(run, index, &step.op, used[0]) {
+            Some(sqe) => {
+                io_uring_enter_submit(kernel, task(ring), fd_of(ring), &sqe).await.map(|()| 0)
+            }
+            None => Ok(0),
+        },
         Op::Wait { ring } => {
             let cqe = io_uring_wait_cqe(kernel, task(ring), fd_of(ring)).await?;
-            received(run, step, cqe);
+            take_completion(run, step, cqe);
             Ok(cqe.res)
         }
-        Op::Return { cqe, ifq, locked } => give_back(run, cqe, ifq, locked).await,
+        Op::Return { cqe, ifq, locked } => return_buffer(run, cqe, ifq, locked).await,
         Op::Send { socket, len } => {
-            tcp_rcv(kernel, &run.socks[usize::from(socket)], len).await.map(|()| 0)
+            tcp_rcv_established(kernel, &run.socks[usize::from(socket)], len).await.map(|()| 0)
         }
         Op::Shutdown { socket } => {
             tcp_fin(kernel, &run.socks[usize::from(socket)]).await.map(|()| 0)
@@ -96,7 +92,7 @@ async fn do_op<P: Platform>(
         }
         Op::Scribble { ifq, word, value } => {
             if let Some(ring) = run.rq_of(ifq) {
-                ring.scribble(word, value).await;
+                write_word(ring, word, value).await;
             }
             Ok(0)
         }
@@ -108,15 +104,15 @@ async fn do_op<P: Platform>(
         | Op::AddArea { ring, .. }
         | Op::Arm { ring, .. } => {
             let arg = register_arg(run, index, step, used[0])?;
-            let ret = io_uring_register(kernel, task(ring), fd_of(ring), &arg).await;
-            check_export(run, index, &ret);
+            if let Op::Arm { ifq, .. } = step.op {
+                count_arming(run, ifq, &step.op);
+            }
+            let current = Current { task: task(ring), cap_net_admin: is_capable(step) };
+            let ret = io_uring_register(kernel, current, fd_of(ring), &arg).await;
+            check::syscall_exit(run, index, ret);
             ret
         }
     }
-}
-
-fn fd_of(ring: RingId) -> i64 {
-    i64::from(ring)
 }
 
 fn task_of<P: Platform>(run: &ModelRun<P>, thread: Option<usize>, ring: RingId) -> Task {
@@ -126,73 +122,15 @@ fn task_of<P: Platform>(run: &ModelRun<P>, thread: Option<usize>, ring: RingId) 
     }
 }
 
-/// The argument of `io_uring_register(2)`. `used`: the value of the variable that the step uses.
-///
-/// # Errors
-/// -EOPNOTSUPP for a step that has none, -EBADF if its memory was not prepared.
-fn register_arg<'w, P: Platform>(
-    run: &'w ModelRun<P>,
-    index: usize,
-    step: &Step,
-    used: i64,
-) -> Result<Register<'w, P>, i64> {
-    let ctrl = |op, modifiers| Register::ZcrxCtrl { zcrx_id: used, op, modifiers };
-    Ok(match step.op {
-        Op::Register { ring, source, entries, modifiers, .. } => {
-            Register::ZcrxIfq(ifq_reg(run, index, ring, source, entries, modifiers)?)
-        }
-        Op::Clone { from, modifiers, .. } => {
-            Register::SharedIfq(CloneReg { if_idx: fd_of(from), if_rxq: used, modifiers })
-        }
-        Op::Import { modifiers, .. } => {
-            let if_rxq = i64::from(modifiers.has(ArgModifier::Rxq));
-            Register::SharedIfq(CloneReg { if_idx: used, if_rxq, modifiers })
-        }
-        Op::Export { modifiers, .. } => {
-            let zcrx_fd = run.zcrx_fds[index].as_ref().ok_or(-EBADF)?;
-            ctrl(ZcrxCtrl::Export(zcrx_fd), modifiers)
-        }
-        Op::AddArea { modifiers, .. } => {
-            let mem = run.regions[index].as_ref().ok_or(-EBADF)?.area.clone();
-            ctrl(ZcrxCtrl::AddArea(AreaReg { mem, modifiers }), modifiers)
-        }
-        Op::Arm { ifq, event, modifiers, .. } => {
-            arming(run, ifq, event);
-            ctrl(ZcrxCtrl::ArmEvent(event), modifiers)
-        }
-        Op::Flush { modifiers, .. } => ctrl(ZcrxCtrl::FlushRq, modifiers),
-        _ => return Err(-EOPNOTSUPP),
-    })
-}
-
-fn ifq_reg<P: Platform>(
-    run: &ModelRun<P>,
-    index: usize,
-    ring: RingId,
-    source: Source,
-    entries: u32,
-    modifiers: ArgModifiers,
-) -> Result<ZcrxIfqReg<P>, i64> {
-    let region = run.regions[index].as_ref().ok_or(-EBADF)?;
-    let rq = region.rq.as_ref().ok_or(-EBADF)?;
-    if modifiers.has(ArgModifier::StaleRing) && !modifiers.has(ArgModifier::KernelRegion) {
-        rq.make_stale();
-    }
-    Ok(ZcrxIfqReg {
-        source,
-        rq_entries: entries,
-        area: region.area.clone(),
-        region: rq.clone(),
-        number: ifq_number(&run.test, index, ring),
-        modifiers,
-    })
-}
-
-/// I9: an export that failed has told nobody a number.
-fn check_export<P: Platform>(run: &ModelRun<P>, index: usize, ret: &Result<i64, i64>) {
-    if let (Some(zcrx_fd), Err(_)) = (&run.zcrx_fds[index], ret)
-        && zcrx_fd.load_in_step() != 0
-    {
-        P::violation(Invariant::I9, format_args!("a failed export has published a descriptor"));
+/// Writes a word of a refill ring. Does nothing past the last entry.
+async fn write_word<P: Platform>(ring: &RqMem<P>, word: RqWord, value: u64) {
+    let (word, value) = match word {
+        RqWord::Head => (Some(&ring.head), value & u64::from(u32::MAX)),
+        RqWord::Tail => (Some(&ring.tail), value & u64::from(u32::MAX)),
+        RqWord::Off(index) => (ring.rqes.get(index as usize), value),
+        RqWord::Pad(index) => (ring.pads.get(index as usize), value & u64::from(u32::MAX)),
+    };
+    if let Some(word) = word {
+        word.store(value, Order::Relaxed).await;
     }
 }

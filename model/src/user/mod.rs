@@ -1,6 +1,6 @@
-//! User space's part: the memory it shares with the kernel, and the code that works on it.
+//! User space: what an application does in the steps of a test.
 
 pub mod app;
+pub mod arguments;
 pub mod completion;
-pub mod mem;
 pub mod refill;

@@ -6,8 +6,8 @@
 use std::future::Future;
 
 use crate::errno::EAGAIN;
+use crate::mm::RqMem;
 use crate::platform::{AtomicWord, Order, Platform};
-use crate::user::mem::RqMem;
 
 /// A refill ring as its producer sees it.
 pub trait RefillRing {

@@ -30,7 +30,7 @@ pub(super) struct IfqMem {
 }
 
 /// More entries than any kernel accepts need no memory behind them.
-const MAX_BACKED_ENTRIES: u32 = ifq_model::io_uring::zcrx::register::IO_RQ_MAX_ENTRIES;
+const MAX_BACKED_ENTRIES: u32 = ifq_model::io_uring::uapi::IO_RQ_MAX_ENTRIES;
 /// The layout of a ring that no kernel has registered: user space can still write into it.
 const UNREGISTERED: Offsets = Offsets { head: 0, tail: 4, rqes: 64, resv2: 0, resv: [0; 2] };
 

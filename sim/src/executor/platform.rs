@@ -10,9 +10,8 @@ use std::task::{Context, Poll};
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::{
-    AtomicWord, Kind, Label, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
+    AtomicWord, Kind, Label, NewThread, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
 };
-use ifq_model::work::Work;
 
 use super::machine::{Machine, with};
 use super::record::Update;
@@ -120,6 +119,10 @@ impl PlainWord for Word {
             m.plain_access(self.0, true);
             m.write(self.0, value);
         });
+    }
+
+    fn observe(&self) -> u64 {
+        with(|m| m.read(self.0))
     }
 }
 
@@ -293,13 +296,9 @@ impl Platform for Det {
         Some(DetPtr { target, pointer: word })
     }
 
-    fn queue_work(work: Work<Self>) {
-        let slot = work.slot();
-        let tracing = with(|m| m.tracing());
-        let name = if tracing { work.name() } else { String::new() };
-        let key = work.word();
-        let future = Box::pin(work.run());
-        with(|m| m.spawn(slot, key, &|| name.clone(), future));
+    fn start_thread(thread: NewThread) {
+        let NewThread { slot, object, name, body } = thread;
+        with(|m| m.spawn(slot, object, &name, body));
     }
 
     fn fault(point: FaultPoint) -> bool {

@@ -14,7 +14,7 @@ mod threads;
 use std::collections::BTreeMap;
 
 use ifq_model::errno::ETIME;
-use ifq_model::net::sock::MAX_WAITERS;
+use ifq_model::net::tcp::MAX_WAITERS;
 use ifq_model::revision::Revision;
 use ifq_model::spec::Spec;
 use ifq_model::test::arg_modifier::ArgModifier;

@@ -57,7 +57,7 @@ impl Symmetry {
 
 #[cfg(test)]
 mod tests {
-    use ifq_model::io_uring::zcrx::area::area_offset;
+    use ifq_model::io_uring::uapi::area_offset;
 
     use super::*;
 

@@ -1,65 +1,36 @@
-//! Areas, niovs and the free list.
+//! Areas: memory for packets, cut into buffers (`io_uring/zcrx.c`).
 
 use crate::errno::{EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
 use crate::fault::FaultPoint;
-use crate::invariant::Invariant;
+use crate::io_uring::uapi::{IORING_ZCRX_AREA_SHIFT, IoUringZcrxAreaReg, NIOV_SHIFT};
 use crate::io_uring::zcrx::Ifq;
-use crate::net::page_pool::{PagePool, page_pool_put_unrefed_netmem, page_pool_unref_netmem};
+use crate::io_uring::zcrx::niov::Niov;
+use crate::mm::AreaMem;
 use crate::platform::label::BufferIndex;
-use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
+use crate::platform::{AtomicWord, Kind, Label, PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
-use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
-use crate::uaccess::{copy_from_user, copy_to_user, copy_to_user_nofault, fault_in_writeable};
-use crate::user::mem::AreaMem;
-
-/// `niov_shift`: a buffer is a page.
-pub const NIOV_SHIFT: u32 = 12;
-/// `IORING_ZCRX_AREA_SHIFT`.
-pub const AREA_SHIFT: u32 = 48;
+use crate::trace::Tracepoint;
+use crate::uaccess::{
+    UserPtr, copy_from_user, copy_to_user, copy_to_user_nofault, fault_in_writeable,
+};
 
 const FREELIST: Label =
     Label::plain("freelist").names_buffer(BufferIndex { offset: 1, shift: 0, bits: 16 });
 
-/// How an offset into an area, plus `offset`, names a buffer.
-#[must_use]
-pub const fn area_offset(offset: u64) -> BufferIndex {
-    BufferIndex { offset, shift: NIOV_SHIFT, bits: 36 }
-}
-
-/// A word that holds a [`NiovRef`]: the area's pointer lies above the buffer's index.
-#[must_use]
-pub const fn niov_label(name: &'static str) -> Label {
-    Label::pointer(name, NIOV_INDEX_BITS).names_buffer(BufferIndex {
-        offset: 0,
-        shift: 0,
-        bits: NIOV_INDEX_BITS,
-    })
-}
-
-/// Bits of the buffer's index in the word of a [`NiovRef`].
-const NIOV_INDEX_BITS: u32 = 16;
-
-/// `struct net_iov`, as much as a page pool needs of it.
-#[derive(Debug)]
-struct Niov<P: Platform> {
-    /// `desc.pp`.
-    pp: P::Plain,
-    /// `desc.pp_ref_count`.
-    pp_ref_count: P::Atomic,
-}
-
 /// `struct io_zcrx_area`.
 pub struct Area<P: Platform> {
-    ifq: Ptr<P, Ifq<P>>,
+    /// The ifq.
+    pub ifq: Ptr<P, Ifq<P>>,
     /// `area_id`.
     pub area_id: u32,
-    niovs: Vec<Niov<P>>,
-    user_refs: Vec<P::Atomic>,
-    /// The ring that each buffer was handed to last, plus one; only with S3.
-    handed_to: Vec<P::Atomic>,
-    free_count: P::Plain,
-    /// Indices, plus one: zero is no name of a buffer, so that all of them are alike.
-    freelist: Vec<P::Plain>,
+    pub(super) niovs: Vec<Niov<P>>,
+    /// By buffer: the references of user space.
+    pub(super) user_refs: Vec<P::Atomic>,
+    /// Length of `freelist`. Under `alloc_lock`.
+    pub(super) free_count: P::Plain,
+    /// Indices of the free buffers, plus one, so that zero names no buffer. Under `alloc_lock`.
+    pub(super) freelist: Vec<P::Plain>,
+    /// Whether the memory is mapped for the device. Under `pp_lock`.
     is_mapped: P::Plain,
     /// The pinned memory.
     pub mem: Ptr<P, AreaMem<P>>,
@@ -77,209 +48,120 @@ impl<P: Platform> Area<P> {
     pub fn num_niovs(&self) -> u32 {
         self.niovs.len() as u32
     }
-}
 
-/// A pointer to one niov.
-pub struct NiovRef<P: Platform> {
-    /// `net_iov_owner`.
-    pub area: Ptr<P, Area<P>>,
-    /// `net_iov_idx`.
-    pub idx: u32,
-}
-
-impl<P: Platform> Clone for NiovRef<P> {
-    fn clone(&self) -> Self {
-        NiovRef { area: self.area.clone(), idx: self.idx }
-    }
-}
-
-impl<P: Platform> std::fmt::Debug for NiovRef<P> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.area.area_id {
-            0 => write!(f, "niov{}", self.idx),
-            area_id => write!(f, "niov{area_id}.{}", self.idx),
-        }
-    }
-}
-
-impl<P: Platform> NiovRef<P> {
-    /// The pointer as a word; never zero.
+    /// For checks: whether the memory is mapped for the device.
     #[must_use]
-    pub fn to_word(&self) -> u64 {
-        self.area.to_word() << 16 | u64::from(self.idx)
+    pub fn observe_mapped(&self) -> bool {
+        self.is_mapped.observe() != 0
     }
 
-    /// The pointer that [`NiovRef::to_word`] made into `word`.
+    /// For checks: the number of buffers in the free list.
     #[must_use]
-    pub fn from_word(word: u64) -> Option<Self> {
-        Some(NiovRef { area: Ptr::from_word(word >> 16)?, idx: (word & 0xffff) as u32 })
+    pub fn observe_free_count(&self) -> u64 {
+        self.free_count.observe()
     }
 
-    /// Whether both point to the same niov.
-    #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        self.to_word() == other.to_word()
+    /// For checks: by buffer, whether user space holds a reference.
+    pub fn observe_held(&self) -> impl Iterator<Item = bool> + '_ {
+        self.user_refs.iter().map(|refs| refs.load_in_step() != 0)
     }
-
-    /// `desc.pp_ref_count`.
-    #[must_use]
-    pub fn pp_ref_count(&self) -> &P::Atomic {
-        &self.area.niovs[self.idx as usize].pp_ref_count
-    }
-
-    /// `desc.pp`.
-    #[must_use]
-    pub fn pp(&self) -> &P::Plain {
-        &self.area.niovs[self.idx as usize].pp
-    }
-
-    fn user_counter(&self) -> &P::Atomic {
-        &self.area.user_refs[self.idx as usize]
-    }
-
-    /// The device or the kernel writes bytes of a stream into the buffer.
-    pub fn fill(&self, sock: u32, seq: u64) {
-        self.area.mem.write(self.idx, sock, seq);
-    }
-
-    /// Remembers whose completion tells of the buffer.
-    pub fn handed_to(&self, ring: u32) {
-        if let Some(word) = self.area.handed_to.get(self.idx as usize) {
-            word.store_in_step(u64::from(ring) + 1);
-        }
-    }
-
-    /// Where user space finds it: area token and offset.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        zcrx_area_id_to_token(self.area.area_id) | u64::from(self.idx) << NIOV_SHIFT
-    }
-}
-
-/// `io_zcrx_get_niov_uref`.
-pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
-    niov.user_counter().rmw_capped(Rmw::Add(1), Order::Relaxed, 0).await;
-}
-
-/// `io_zcrx_put_niov_uref`: `false` if user space did not hold so many.
-pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) -> bool {
-    let counter = niov.user_counter();
-    let mut old = counter.load(Order::Relaxed).await;
-    if niov.area.ifq.kernel.has(Defect::UrefRace) {
-        return old != 0 && dec_uref(niov).await;
-    }
-    loop {
-        if old < refs {
-            return false;
-        }
-        let found = counter.rmw(Rmw::CmpXchg { old, new: old - refs }, Order::Full).await;
-        if found == old {
-            return true;
-        }
-        old = found;
-    }
-}
-
-/// `atomic_dec` of what was found above zero before (6.18).
-async fn dec_uref<P: Platform>(niov: &NiovRef<P>) -> bool {
-    if niov.user_counter().rmw(Rmw::Sub(1), Order::Relaxed).await == 0 {
-        P::violation(Invariant::I2, format_args!("user_refs of {niov:?} below zero"));
-    }
-    true
-}
-
-/// `struct io_uring_zcrx_area_reg` of a registration, or of [`zcrx_ctrl_add_area`].
-#[derive(Clone, Debug)]
-pub struct AreaReg<P: Platform> {
-    /// `addr` and `len`; what the kernel writes into the structure goes here, too.
-    pub mem: Ptr<P, AreaMem<P>>,
-    /// What is unusual about it.
-    pub modifiers: ArgModifiers,
 }
 
 /// `zcrx_area_id_to_token`.
-fn zcrx_area_id_to_token(area_id: u32) -> u64 {
-    u64::from(area_id) << AREA_SHIFT
-}
-
-/// Whether an area is mapped for the device when it is made (7.1 and later), and not by the page
-/// pool.
-pub(super) fn maps_at_creation<P: Platform>(ifq: &Ifq<P>) -> bool {
-    ifq.kernel.variant.revision.has_nodev()
+#[must_use]
+pub fn zcrx_area_id_to_token(area_id: u32) -> u64 {
+    u64::from(area_id) << IORING_ZCRX_AREA_SHIFT
 }
 
 /// `io_zcrx_create_area`.
 ///
 /// # Errors
-/// -EINVAL, -EFAULT, -EOPNOTSUPP, -ERANGE for what the structure must not be; -ENOMEM at the fault
-/// points; -EINVAL if there are too many areas.
+/// -EINVAL, -EFAULT, -EOPNOTSUPP, -ERANGE for an invalid structure; -ENOMEM at the fault points;
+/// -EINVAL if there are too many areas.
+///
+/// # Divergence from Linux
+/// - Simplified: takes `pp_lock` before 7.3, too. No other thread uses the ifq yet.
 pub async fn io_zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
-    reg: &AreaReg<P>,
+    area_reg: &IoUringZcrxAreaReg<P>,
+    rx_buf_len: u32,
 ) -> Result<(), i64> {
-    // Before 7.3 without the lock: nobody else knows the ifq.
     let _guard = ifq.pp_lock.lock().await;
-    __zcrx_create_area(ifq, reg).await
+    __zcrx_create_area(ifq, area_reg, rx_buf_len).await
 }
 
-/// `zcrx_ctrl_add_area`: `ZCRX_CTRL_ADD_AREA`.
+/// `zcrx_ctrl_add_area`: `ZCRX_CTRL_ADD_AREA` (7.3).
 ///
 /// # Errors
 /// As [`io_zcrx_create_area`]; -EINVAL for reserved fields, -EFAULT if the device is gone or the
 /// structure cannot be read or written.
 pub async fn zcrx_ctrl_add_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
-    reg: &AreaReg<P>,
+    area_ptr: &UserPtr<IoUringZcrxAreaReg<P>>,
+    resv: u64,
 ) -> Result<(), i64> {
     let _func = P::func("zcrx_ctrl_add_area");
-    copy_from_user::<P>(!reg.modifiers.has(ArgModifier::AreaFault))?;
-    if reg.modifiers.has(ArgModifier::OpResv) || reg.modifiers.has(ArgModifier::AreaToken) {
+    let kernel = &ifq.kernel;
+    let area_reg = copy_from_user::<P, _>(area_ptr)?;
+    if resv != 0 {
         return Err(-EINVAL);
     }
-    let waits_under_lock = ifq.kernel.has(Defect::AddAreaLock);
-    if !waits_under_lock {
-        fault_in_writeable(&ifq.kernel).await;
+    if area_reg.rq_area_token != 0 {
+        return Err(-EINVAL);
+    }
+    if kernel.fixed(Defect::AddAreaLock) {
+        fault_in_writeable(kernel).await;
     }
     let _guard = ifq.pp_lock.lock().await;
     if ifq.dev.get() != 0 && ifq.netdev.get() == 0 {
         return Err(-EFAULT);
     }
-    if waits_under_lock {
-        copy_to_user(&ifq.kernel).await?;
-    } else {
+    // The append cannot be rolled back safely, so the kernel writes the token first.
+    if kernel.fixed(Defect::AddAreaLock) {
         copy_to_user_nofault::<P>()?;
+    } else {
+        copy_to_user(kernel).await?;
     }
-    reg.mem.set_token(zcrx_area_id_to_token(ifq.nr_areas() as u32));
-    __zcrx_create_area(ifq, reg).await
+    area_reg.mem.set_token(zcrx_area_id_to_token(ifq.nr_areas() as u32));
+    __zcrx_create_area(ifq, area_reg, 1 << NIOV_SHIFT).await
 }
 
-/// Under `pp_lock`.
+/// `__zcrx_create_area`. Under `pp_lock`.
 ///
-/// Divergence from Linux: an `rx_buf_len` of two pages fits no memory, because no two pages of user
-/// space lie side by side.
+/// # Divergence from Linux
+/// - Left out: an `rx_buf_len` of more than a page never fits, because no two pages of user memory are
+///   contiguous here.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
-    reg: &AreaReg<P>,
+    area_reg: &IoUringZcrxAreaReg<P>,
+    rx_buf_len: u32,
 ) -> Result<(), i64> {
     let _func = P::func("__zcrx_create_area");
     ifq.pp_lock.assert_held();
     let has_dev = ifq.dev.get() != 0;
-    if reg.modifiers.has(ArgModifier::RxBufLen) {
-        return Err(-EINVAL);
+    let mut buf_size_shift = NIOV_SHIFT;
+    if rx_buf_len != 0 {
+        if !rx_buf_len.is_power_of_two() || rx_buf_len < 1 << NIOV_SHIFT {
+            return Err(-EINVAL);
+        }
+        buf_size_shift = rx_buf_len.ilog2();
     }
-    let two_pages = reg.modifiers.has(ArgModifier::RxBufBig);
-    if !has_dev && two_pages {
+    if !has_dev && buf_size_shift != NIOV_SHIFT {
         return Err(-EOPNOTSUPP);
     }
+    // kzalloc_obj(*area)
     if P::fault(FaultPoint::AreaAlloc) {
         return Err(-ENOMEM);
     }
-    io_import_area(reg)?;
-    let area = alloc_area(ifq, &reg.mem, has_dev && maps_at_creation(ifq));
-    let ret = if has_dev && two_pages {
+    io_import_area(area_reg)?;
+    // From 7.1 on the area is mapped here, before by the first page pool.
+    let is_mapped = has_dev && ifq.kernel.variant.revision.has_nodev();
+    let area = alloc_area(ifq, &area_reg.mem, is_mapped);
+    let ret = if has_dev && buf_size_shift > NIOV_SHIFT {
         Err(-ERANGE)
     } else if P::fault(FaultPoint::AreaAlloc) {
+        // kvmalloc_objs(area->nia.niovs[0])
         Err(-ENOMEM)
     } else {
         io_zcrx_append_area(ifq, &area).await
@@ -292,36 +174,29 @@ async fn __zcrx_create_area<P: Platform>(
 }
 
 /// `io_import_area` and `io_import_umem`: pins the memory.
-fn io_import_area<P: Platform>(reg: &AreaReg<P>) -> Result<(), i64> {
-    let (mem, modifiers) = (&reg.mem, reg.modifiers);
-    if modifiers.has(ArgModifier::AreaFlags)
-        || modifiers.has(ArgModifier::AreaToken)
-        || modifiers.has(ArgModifier::AreaResv)
-    {
+fn io_import_area<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>) -> Result<(), i64> {
+    if area_reg.flags != 0 || area_reg.rq_area_token != 0 || area_reg.resv != 0 {
         return Err(-EINVAL);
     }
     // io_validate_user_buf_range()
-    if mem.buffers() == 0 {
+    if area_reg.mem.buffers() == 0 {
         return Err(-EFAULT);
     }
-    // An address of zero is inside no page.
-    let null = modifiers.has(ArgModifier::AreaNull);
-    if modifiers.has(ArgModifier::AreaUnaligned) && !null
-        || modifiers.has(ArgModifier::AreaDmabufFd)
-    {
+    if area_reg.addr.is_some_and(|offset| offset != 0) || area_reg.dmabuf_fd != 0 {
         return Err(-EINVAL);
     }
-    if null {
+    if area_reg.addr.is_none() {
         return Err(-EFAULT);
     }
+    // io_pin_pages(), io_account_mem()
     if P::fault(FaultPoint::AreaImport) {
         return Err(-ENOMEM);
     }
-    mem.pins.pin();
+    area_reg.mem.pins.pin();
     Ok(())
 }
 
-/// An area with all buffers in its free list.
+/// The allocations of `__zcrx_create_area`: an area whose buffers are all in the free list.
 fn alloc_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     mem: &Ptr<P, AreaMem<P>>,
@@ -329,22 +204,12 @@ fn alloc_area<P: Platform>(
 ) -> Ptr<P, Area<P>> {
     let nr = mem.buffers();
     let area_id = ifq.nr_areas() as u32;
-    let remembers = if ifq.kernel.has(Defect::S3) { nr } else { 0 };
+    let user_refs = Label::plain("niov.user_refs").per_buffer();
     Ptr::alloc(Kind::Area, ifq.number + 1000 * area_id, || Area {
         ifq: ifq.clone(),
         area_id,
-        niovs: (0..nr)
-            .map(|_| Niov {
-                pp: P::plain(Label::pointer("desc.pp", 0).per_buffer(), 0),
-                pp_ref_count: P::atomic(Label::plain("pp_ref_count").per_buffer(), 0),
-            })
-            .collect(),
-        user_refs: (0..nr)
-            .map(|_| P::atomic(Label::plain("niov.user_refs").per_buffer(), 0))
-            .collect(),
-        handed_to: (0..remembers)
-            .map(|_| P::atomic(Label::plain("niov.handed_to").per_buffer(), 0))
-            .collect(),
+        niovs: (0..nr).map(|_| Niov::new()).collect(),
+        user_refs: (0..nr).map(|_| P::atomic(user_refs, 0)).collect(),
         free_count: P::plain("free_count", u64::from(nr)),
         freelist: (0..nr).map(|i| P::plain(FREELIST, u64::from(i) + 1)).collect(),
         is_mapped: P::plain("is_mapped", u64::from(is_mapped)),
@@ -352,9 +217,10 @@ fn alloc_area<P: Platform>(
     })
 }
 
-/// `io_zcrx_append_area`. Under `pp_lock`.
+/// `io_zcrx_append_area` (7.3). Before, the ifq has one area. Under `pp_lock`.
 ///
-/// Divergence from Linux: `ZCRX_MAX_AREAS` is 1024; here it is what a test may hold.
+/// # Divergence from Linux
+/// - Simplified: `ZCRX_MAX_AREAS` is 1024; here it is [`super::MAX_AREAS`].
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
     let slot = ifq.areas.get(nr).ok_or(-EINVAL)?;
@@ -373,7 +239,7 @@ async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) 
     Ok(())
 }
 
-/// `io_zcrx_map_area` (6.18, 6.19): by the first page pool.
+/// `io_zcrx_map_area` (6.18 to 7.0), called by the first page pool.
 pub(super) async fn io_zcrx_map_area<P: Platform>(ifq: &Ifq<P>) {
     let _guard = ifq.pp_lock.lock().await;
     for area in ifq.areas() {
@@ -388,7 +254,7 @@ fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
     area.is_mapped.set(0);
 }
 
-/// `io_zcrx_unmap_areas`. Under `pp_lock`.
+/// `io_zcrx_unmap_areas`, before 7.3 `io_zcrx_unmap_area`. Under `pp_lock`.
 pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
     ifq.pp_lock.assert_held();
     for area in ifq.areas() {
@@ -398,125 +264,7 @@ pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
 
 /// `io_zcrx_free_area`.
 pub fn io_zcrx_free_area<P: Platform>(area: &Ptr<P, Area<P>>) {
-    if area.is_mapped.get() != 0 {
-        P::violation(Invariant::I3, format_args!("area freed while mapped for the device"));
-    }
-    if !freed_too_early(area) {
-        check_all_free(area);
-    }
+    area.ifq.kernel.trace(&Tracepoint::AreaFree(&**area));
     area.mem.pins.unpin();
     area.free();
-}
-
-/// Whoever has a buffer of the area in its hands meets freed memory next, which says more: a page pool
-/// that lives on (M3), a request of a ring that has dropped its references (P9).
-fn freed_too_early<P: Platform>(area: &Area<P>) -> bool {
-    let kernel = &area.ifq.kernel;
-    kernel.has(Defect::M3) && P::live(Kind::PagePool) != 0
-        || kernel.has(Defect::P9) && P::live(Kind::Req) != 0
-}
-
-/// What a ring that is gone got in copies may still be counted as held: nobody can give it back, and
-/// it needs no page pool.
-fn check_all_free<P: Platform>(area: &Area<P>) {
-    let held = area.user_refs.iter().filter(|refs| refs.load_in_step() != 0).count() as u64;
-    let (free, all) = (area.free_count.get(), u64::from(area.num_niovs()));
-    if free + held != all {
-        P::violation(
-            Invariant::I6,
-            format_args!("area freed with {free} of {all} buffers free and {held} held"),
-        );
-    }
-}
-
-/// `zcrx_get_free_niov`. Under `alloc_lock`.
-///
-/// Divergence from Linux: what is above the top of the list is cleared. Nobody reads it before it is
-/// written, and states that differ in nothing else are the same.
-pub fn zcrx_get_free_niov<P: Platform>(area: &Ptr<P, Area<P>>) -> Option<NiovRef<P>> {
-    area.ifq.alloc_lock.assert_held();
-    let count = area.free_count.get().checked_sub(1)?;
-    area.free_count.set(count);
-    let slot = &area.freelist[count as usize];
-    let idx = (slot.get() as u32).checked_sub(1)?;
-    slot.set(0);
-    Some(NiovRef { area: area.clone(), idx })
-}
-
-/// `io_zcrx_return_niov_freelist`.
-pub async fn io_zcrx_return_niov_freelist<P: Platform>(niov: &NiovRef<P>) {
-    let area = &niov.area;
-    let _guard = area.ifq.alloc_lock.lock().await;
-    let count = area.free_count.get();
-    if count >= u64::from(area.num_niovs()) {
-        P::violation(Invariant::I6, format_args!("{niov:?} returned to a full free list"));
-        return;
-    }
-    area.freelist[count as usize].set(u64::from(niov.idx) + 1);
-    area.free_count.set(count + 1);
-}
-
-/// `io_zcrx_return_niov`: nobody holds it any more.
-pub async fn io_zcrx_return_niov<P: Platform>(niov: &NiovRef<P>) {
-    match Ptr::<P, PagePool<P>>::from_word(niov.pp().get()) {
-        None => io_zcrx_return_niov_freelist(niov).await,
-        Some(pp) => page_pool_put_unrefed_netmem(&pp, niov).await,
-    }
-}
-
-/// `io_zcrx_scrub`: takes back what user space holds.
-pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
-    let _func = P::func("io_zcrx_scrub");
-    // While no area can be added there is nothing to protect.
-    let _guard = match ifq.kernel.variant.revision.has_add_area() {
-        true => Some(ifq.pp_lock.lock().await),
-        false => None,
-    };
-    for area in ifq.areas() {
-        io_zcrx_scrub_area(&area).await;
-    }
-}
-
-async fn io_zcrx_scrub_area<P: Platform>(area: &Ptr<P, Area<P>>) {
-    for idx in 0..area.num_niovs() {
-        let niov = NiovRef { area: area.clone(), idx };
-        let counter = niov.user_counter();
-        if counter.load(Order::Relaxed).await == 0 {
-            continue;
-        }
-        let nr = counter.rmw(Rmw::Xchg(0), Order::Full).await;
-        if nr != 0 && page_pool_unref_netmem(&niov, nr).await == 0 {
-            io_zcrx_return_niov(&niov).await;
-        }
-    }
-}
-
-/// Whether user space holds a buffer of the ifq. Only while nothing else runs.
-#[must_use]
-pub fn user_holds_any<P: Platform>(ifq: &Ifq<P>) -> bool {
-    ifq.areas().any(|area| area.user_refs.iter().any(|refs| refs.load_in_step() != 0))
-}
-
-/// S3: a packet or a copy finds no buffer. Whether a ring that is gone still holds one: user space
-/// cannot give it back any more, and the kernel takes it back only with the last user. Under
-/// `alloc_lock`.
-pub fn report_lost_buffers<P: Platform>(ifq: &Ifq<P>) {
-    if !ifq.kernel.has(Defect::S3) {
-        return;
-    }
-    let open = ifq.kernel.files.open();
-    for area in ifq.areas() {
-        for (refs, ring) in area.user_refs.iter().zip(&area.handed_to) {
-            // A ring's descriptor is its number.
-            let gone =
-                ring.load_in_step().checked_sub(1).filter(|ring| !open.contains(&(*ring as usize)));
-            if let (Some(ring), true) = (gone, refs.load_in_step() != 0) {
-                P::violation(
-                    Invariant::I6,
-                    format_args!("no buffer is left, and ring {ring}, which is gone, holds one"),
-                );
-                return;
-            }
-        }
-    }
 }

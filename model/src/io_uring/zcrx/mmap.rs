@@ -1,4 +1,4 @@
-//! Mapping the region of a refill ring (`io_uring/memmap.c`, `io_zcrx_get_region`).
+//! Mapping the region of a refill ring (`io_uring/memmap.c`).
 
 use crate::errno::{EINVAL, ENOMEM};
 use crate::io_uring::ctx::IoRingCtx;
@@ -10,8 +10,9 @@ use crate::revision::Defect;
 
 /// `io_uring_mmap` of `IORING_MAP_OFF_ZCRX_REGION` and an id.
 ///
-/// Divergence from Linux: user space unmaps at once; a mapping that stays holds the ring's file, and
-/// pages of the region, never the ifq.
+/// # Divergence from Linux
+/// - Left out: the mapping itself. It would hold the ring's file and the pages of the region, never the
+///   ifq.
 ///
 /// # Errors
 /// -EBADF if `fd` is no ring; -EINVAL, before 7.2 -ENOMEM, if the ring has no ifq with this id, or the
@@ -19,7 +20,7 @@ use crate::revision::Defect;
 pub async fn io_uring_mmap<P: Platform>(
     kernel: &Kernel<P>,
     fd: i64,
-    zcrx_id: i64,
+    zcrx_id: u32,
 ) -> Result<(), i64> {
     let _func = P::func("io_uring_mmap");
     let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
@@ -27,7 +28,7 @@ pub async fn io_uring_mmap<P: Platform>(
         let _guard = ctx.mmap_lock.lock().await;
         match io_zcrx_get_region(&ctx, zcrx_id).await {
             Some(REGION_KERNEL) => Ok(()),
-            _ if kernel.variant.revision.says_why_not_mapped() => Err(-EINVAL),
+            _ if kernel.variant.revision.mmap_fails_with_einval() => Err(-EINVAL),
             _ => Err(-ENOMEM),
         }
     };
@@ -35,11 +36,14 @@ pub async fn io_uring_mmap<P: Platform>(
     ret
 }
 
-/// `io_zcrx_get_region`. Under `mmap_lock`.
-async fn io_zcrx_get_region<P: Platform>(ctx: &IoRingCtx<P>, zcrx_id: i64) -> Option<u64> {
-    let ifq = ctx.zcrx_ctxs.load(u32::try_from(zcrx_id).ok()?).await?;
-    match &ifq.proxy {
-        Some(source) if !ctx.kernel.has(Defect::P15) => Some(source.region.get()),
-        _ => Some(ifq.region.get()),
+/// `io_zcrx_get_region` (`io_uring/zcrx.c`): [`crate::io_uring::zcrx::Ifq::region`] of an id. Under
+/// `mmap_lock`.
+async fn io_zcrx_get_region<P: Platform>(ctx: &IoRingCtx<P>, zcrx_id: u32) -> Option<u64> {
+    let ifq = ctx.zcrx_ctxs.load(zcrx_id).await?;
+    if ctx.kernel.fixed(Defect::P15)
+        && let Some(source) = &ifq.proxy
+    {
+        return Some(source.region.get());
     }
+    Some(ifq.region.get())
 }

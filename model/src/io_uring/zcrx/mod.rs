@@ -1,49 +1,54 @@
-//! `io_uring/zcrx.c` of Linux 7.3.4, by subject.
+//! `io_uring/zcrx.c` of Linux 7.3.4, by subject, with what earlier versions do differently.
 
 pub mod area;
-pub mod clone;
-pub mod events;
+pub mod export;
+pub mod memory_provider;
 pub mod mmap;
-pub mod pp;
-pub mod recv;
+pub mod niov;
+pub mod notif;
+pub mod proxy_v1;
+pub mod recvmsg;
+pub mod refill;
 pub mod register;
-pub mod rq;
-pub mod share;
-pub mod shutdown;
-pub mod teardown;
+pub mod scrub;
+pub mod unregister;
 
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::zcrx::area::Area;
-use crate::io_uring::zcrx::events::Notif;
-use crate::io_uring::zcrx::rq::ZcrxRq;
+use crate::io_uring::zcrx::notif::Notif;
+use crate::io_uring::zcrx::refill::ZcrxRq;
 use crate::kernel::Kernel;
 use crate::platform::{Kind, Label, PlainWord, Platform, Ptr};
 use crate::prim::refcount::Refcount;
-use crate::test::limits;
+use crate::revision::Defect;
 
-/// `if_rxq` of an ifq without a queue.
+/// `if_rxq` of an ifq without a queue: -1.
 pub const NO_RXQ: u64 = u32::MAX as u64;
+
+/// Areas that an ifq can have here; `ZCRX_MAX_AREAS` is 1024.
+pub const MAX_AREAS: usize = 8;
 
 /// `struct io_zcrx_ifq`.
 ///
-/// Divergence from Linux: no statistics of copies; no accounting of user and mm; the struct device is
-/// not counted; the list of areas has a fixed length.
+/// # Divergence from Linux
+/// - Left out: statistics of copies, accounting of user and mm, the reference on `struct device`.
+/// - Simplified: the list of areas has room for [`MAX_AREAS`].
 pub struct Ifq<P: Platform> {
     /// Tells ifqs apart in reports: the number of the registering ring, plus 32 for each earlier
     /// registration of that ring.
     pub number: u32,
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
-    /// The ring that registered it. Only the proposal's base keeps it (`ctx`); the merged revisions
-    /// let go of the ring.
+    /// The ring that registered the ifq. Only the proposal and its base use it (`ctx`); the merged
+    /// versions keep no pointer to the ring.
     pub ctx: Ptr<P, IoRingCtx<P>>,
-    /// The ifq that this one stands for (proposal).
+    /// The source ifq of a proxy (proposal).
     pub proxy: Option<Ptr<P, Ifq<P>>>,
     /// The areas by id. Written under `pp_lock`, `rq.lock` and `alloc_lock`, read under any of them.
     areas: Vec<P::Plain>,
     /// How many areas there are; locked as `areas`.
     nr_areas: P::Plain,
-    /// Whose memory the refill ring is in, see [`register::REGION_USER`]; 0: there is none.
+    /// `rq_region`: see [`register::REGION_USER`]; 0: there is none.
     pub region: P::Plain,
     /// The refill ring.
     pub rq: ZcrxRq<P>,
@@ -55,16 +60,16 @@ pub struct Ifq<P: Platform> {
     pub dev: P::Plain,
     /// Whether `netdev` is set, and a reference to the device is held. Under `pp_lock`.
     pub netdev: P::Plain,
-    /// What keeps the object: rings, box files, page pools.
+    /// References that keep the object: rings, box files, page pools.
     pub refs: Refcount<P>,
     /// Users that may still receive: rings and box files.
     pub user_refs: Refcount<P>,
-    /// Page pool and net configuration.
+    /// Protects page pool and net configuration.
     pub pp_lock: P::Lock,
-    /// The page pools, and one for the ring; only where page pools hold the ring and not the ifq, and
-    /// M3 is fixed.
+    /// Part of the fix of M3 where page pools hold the ring: one reference for each page pool and one
+    /// for the ring.
     pub pool_refs: Refcount<P>,
-    /// Where events go.
+    /// Events.
     pub notif: Notif<P>,
 }
 
@@ -98,28 +103,22 @@ impl<P: Platform> Ifq<P> {
     pub fn areas(&self) -> impl Iterator<Item = Ptr<P, Area<P>>> + '_ {
         self.areas[..self.nr_areas()].iter().filter_map(|word| Ptr::from_word(word.get()))
     }
-}
 
-/// `io_zcrx_ifq_alloc`, after its fault point.
-#[must_use]
-pub fn io_zcrx_ifq_alloc<P: Platform>(
-    ctx: &Ptr<P, IoRingCtx<P>>,
-    number: u32,
-    rq: impl FnOnce() -> ZcrxRq<P>,
-) -> Ptr<P, Ifq<P>> {
-    Ptr::alloc(Kind::Ifq, number, || Ifq::new(ctx, number, None, 1, rq()))
-}
-
-impl<P: Platform> Ifq<P> {
-    /// A zeroed ifq that stands for another one: no area, no region, no references.
-    #[must_use]
-    pub fn proxy_of(ctx: &Ptr<P, IoRingCtx<P>>, source: &Ptr<P, Ifq<P>>) -> Self {
-        // Its refill ring is never looked at: page pools and flushes know the source only.
-        let rq = ZcrxRq::new(&source.rq.ring, 0);
-        Ifq::new(ctx, ctx.number, Some(source.clone()), 0, rq)
+    /// For checks: the areas by id, without a lock.
+    pub fn observe_areas(&self) -> impl Iterator<Item = Ptr<P, Area<P>>> + '_ {
+        let nr = self.nr_areas.observe() as usize;
+        self.areas[..nr].iter().filter_map(|word| Ptr::from_word(word.observe()))
     }
 
-    fn new(
+    /// Whether page pools hold a reference on the ring (`ifq->ctx->refs`, 6.18) and not on the ifq.
+    #[must_use]
+    pub(super) fn pools_hold_ring(&self) -> bool {
+        self.kernel.variant.revision.has_proxies() && !self.kernel.fixed(Defect::P8)
+    }
+
+    /// An ifq as `kzalloc` and the initialisations leave it. `refs`: the initial reference counts.
+    #[must_use]
+    pub(super) fn new(
         ctx: &Ptr<P, IoRingCtx<P>>,
         number: u32,
         proxy: Option<Ptr<P, Ifq<P>>>,
@@ -131,7 +130,7 @@ impl<P: Platform> Ifq<P> {
             kernel: ctx.kernel.clone(),
             ctx: ctx.clone(),
             proxy,
-            areas: (0..limits::AREAS).map(|_| P::plain(Label::pointer("areas", 0), 0)).collect(),
+            areas: (0..MAX_AREAS).map(|_| P::plain(Label::pointer("areas", 0), 0)).collect(),
             nr_areas: P::plain("nr_areas", 0),
             region: P::plain("region", 0),
             rq,
@@ -146,4 +145,14 @@ impl<P: Platform> Ifq<P> {
             notif: Notif::new(number),
         }
     }
+}
+
+/// `io_zcrx_ifq_alloc`, after its fault point.
+#[must_use]
+pub fn io_zcrx_ifq_alloc<P: Platform>(
+    ctx: &Ptr<P, IoRingCtx<P>>,
+    number: u32,
+    rq: impl FnOnce() -> ZcrxRq<P>,
+) -> Ptr<P, Ifq<P>> {
+    Ptr::alloc(Kind::Ifq, number, || Ifq::new(ctx, number, None, 1, rq()))
 }

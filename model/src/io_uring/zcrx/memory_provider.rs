@@ -1,32 +1,31 @@
-//! `io_uring_pp_zc_ops`: zcrx as a page pool's memory provider.
+//! `io_uring_pp_zc_ops`: zcrx as a page pool's memory provider (`io_uring/zcrx.c`).
 
-use crate::invariant::Invariant;
+use crate::bug::{Warning, warn_on_once};
 use crate::io_uring::ctx::ctx_refs_put;
+use crate::io_uring::uapi::ZCRX_EVENT_ALLOC_FAIL;
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::area::{
-    NiovRef, io_zcrx_map_area, io_zcrx_return_niov_freelist, io_zcrx_unmap_areas, maps_at_creation,
-    report_lost_buffers, zcrx_get_free_niov,
-};
-use crate::io_uring::zcrx::events::zcrx_send_notif;
-use crate::io_uring::zcrx::rq::io_zcrx_ring_refill;
-use crate::io_uring::zcrx::teardown::{io_put_zcrx_ifq, io_zcrx_ifq_free};
+use crate::io_uring::zcrx::area::{io_zcrx_map_area, io_zcrx_unmap_areas};
+use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov_freelist, zcrx_get_free_niov};
+use crate::io_uring::zcrx::notif::zcrx_send_notif;
+use crate::io_uring::zcrx::refill::io_zcrx_ring_refill;
+use crate::io_uring::zcrx::unregister::{io_put_zcrx_ifq, io_zcrx_ifq_free};
 use crate::net::page_pool::{ALLOC_CACHE, PagePool};
 use crate::platform::{AtomicWord, PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
-use crate::test::Event;
+use crate::trace::Tracepoint;
 
-/// `io_pp_zc_init`: the pool holds the ifq; in the proposal's base it holds the ring.
+/// `io_pp_zc_init`: the pool holds the ifq, in 6.18 the ring. Until 7.0 it maps the area.
 pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
     let ifq = &pp.ifq;
-    if !maps_at_creation(ifq) {
+    if !ifq.kernel.variant.revision.has_nodev() {
         io_zcrx_map_area(ifq).await;
     }
-    if !holds_ring(ifq) {
+    if !ifq.pools_hold_ring() {
         ifq.refs.inc().await;
         return;
     }
     ifq.ctx.refs.get().await;
-    if !ifq.kernel.has(Defect::M3) {
+    if ifq.kernel.fixed(Defect::M3) {
         ifq.pool_refs.inc().await;
     }
 }
@@ -34,41 +33,30 @@ pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
 /// `io_pp_zc_destroy`.
 pub async fn io_pp_zc_destroy<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_pp_zc_destroy");
-    if !holds_ring(ifq) {
+    if !ifq.pools_hold_ring() {
         io_put_zcrx_ifq(ifq).await;
         return;
     }
     let ctx = ifq.ctx.clone();
-    if !ifq.kernel.has(Defect::M3) {
-        put_pool_ref(ifq).await;
+    if ifq.kernel.fixed(Defect::M3) && ifq.pool_refs.dec_and_test().await {
+        io_zcrx_ifq_free(ifq).await;
     }
     ctx_refs_put(&ctx).await;
 }
 
-/// Drops one of [`Ifq::pool_refs`].
-pub(super) async fn put_pool_ref<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
-    if ifq.pool_refs.dec_and_test().await {
-        io_zcrx_ifq_free(ifq).await;
-    }
-}
-
-/// Whether page pools hold the ring that registered, and not the ifq.
-pub(super) fn holds_ring<P: Platform>(ifq: &Ifq<P>) -> bool {
-    ifq.kernel.variant.revision.has_proxies() && ifq.kernel.has(Defect::P8)
-}
-
-/// `io_pp_zc_alloc_netmems`: fills the pool's cache from the refill ring, then from the free list.
+/// `io_pp_zc_alloc_netmems`: fills the pool's cache from the refill ring, otherwise from the free list.
 pub async fn io_pp_zc_alloc_netmems<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("io_pp_zc_alloc_netmems");
-    if pp.count.get() != 0 {
-        P::violation(Invariant::I6, format_args!("refill of a page pool cache that is not empty"));
+    let count = pp.count.get();
+    if warn_on_once(&*pp.ifq.kernel, count != 0, Warning::AllocCacheNotEmpty) {
+        return;
     }
     let mut netmems = io_zcrx_ring_refill(pp, ALLOC_CACHE).await;
     if netmems.is_empty() {
         netmems = io_zcrx_refill_slow(pp, ALLOC_CACHE).await;
     }
     if netmems.is_empty() {
-        zcrx_send_notif(&pp.ifq, Event::AllocFail).await;
+        zcrx_send_notif(&pp.ifq, ZCRX_EVENT_ALLOC_FAIL).await;
     }
     for (slot, niov) in pp.cache.iter().zip(&netmems) {
         slot.set(niov.to_word());
@@ -96,27 +84,27 @@ async fn io_zcrx_refill_slow<P: Platform>(
         }
     }
     if netmems.is_empty() {
-        report_lost_buffers(&pp.ifq);
+        pp.ifq.kernel.trace(&Tracepoint::NoFreeNiov(&*pp.ifq));
     }
     netmems
 }
 
-/// `io_pp_zc_release_netmem`: the pool gives a buffer back for good.
+/// `io_pp_zc_release_netmem`: the pool releases a buffer.
 pub async fn io_pp_zc_release_netmem<P: Platform>(niov: &NiovRef<P>) {
     // net_mp_niov_clear_page_pool()
     niov.pp().set(0);
     io_zcrx_return_niov_freelist(niov).await;
 }
 
-/// `io_pp_uninstall`: the device goes away. Under the netdev lock.
+/// `io_pp_uninstall`: the device is being unregistered. Under the netdev lock.
 pub async fn io_pp_uninstall<P: Platform>(ifq: &Ifq<P>) {
     let _func = P::func("io_pp_uninstall");
-    if ifq.kernel.has(Defect::UninstallRace) {
+    if !ifq.kernel.fixed(Defect::UninstallRace) {
         {
             let _guard = ifq.pp_lock.lock().await;
             io_zcrx_drop_netdev(ifq);
         }
-        // A ring that exits does not wait for the netdev lock any more.
+        // From here on an exiting ring does not wait for the netdev lock.
         let _guard = ifq.pp_lock.lock().await;
         io_zcrx_unmap_areas(ifq);
         return;

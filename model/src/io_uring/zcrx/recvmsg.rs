@@ -1,18 +1,19 @@
-//! Receiving: from the socket's queue into completions.
+//! Receiving: from the socket's queue into completions (`io_uring/zcrx.c`, `net/ipv4/tcp.c`).
 
 use crate::errno::{EAGAIN, EFAULT, ENOMEM, ENOSPC};
 use crate::io_uring::cq::Cqe;
 use crate::io_uring::submit::Req;
+use crate::io_uring::uapi::ZCRX_EVENT_COPY;
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::area::{
-    NiovRef, io_zcrx_get_niov_uref, io_zcrx_return_niov, report_lost_buffers, zcrx_get_free_niov,
+use crate::io_uring::zcrx::niov::{
+    NiovRef, io_zcrx_get_niov_uref, io_zcrx_return_niov, zcrx_get_free_niov,
 };
-use crate::io_uring::zcrx::events::zcrx_send_notif;
+use crate::io_uring::zcrx::notif::zcrx_send_notif;
 use crate::net::page_pool::PagePool;
-use crate::net::sock::{Frag, PAGE_SIZE};
+use crate::net::tcp::{Frag, PAGE_SIZE};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
 use crate::revision::Defect;
-use crate::test::Event;
+use crate::trace::Tracepoint;
 
 /// `IO_SKBS_PER_CALL_LIMIT`.
 pub const IO_SKBS_PER_CALL_LIMIT: u32 = 20;
@@ -52,7 +53,7 @@ pub async fn io_zcrx_recv<P: Platform>(
     if len != 0 && ret > 0 {
         req.len.set(len - ret.cast_unsigned());
     }
-    // Once the peer has ended, SOCK_DONE and RCV_SHUTDOWN are set together.
+    // After a FIN both SOCK_DONE and RCV_SHUTDOWN are set.
     let done = sock.shut_down();
     if ret < 0 {
         RecvResult::Bytes(ret)
@@ -67,7 +68,7 @@ pub async fn io_zcrx_recv<P: Platform>(
     }
 }
 
-/// `tcp_read_sock`: bytes taken; if none, what the last call returned.
+/// `tcp_read_sock`: the number of bytes read; if none, the last return value of the actor.
 async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
     let _func = P::func("tcp_read_sock");
     let sock = args.req.sock.clone();
@@ -78,7 +79,7 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
             return if copied == 0 { used } else { copied };
         }
         copied += used;
-        sock.eat(&frag, offset, used as u32).await;
+        sock.consume(&frag, offset, used as u32).await;
         if args.count == 0 {
             break;
         }
@@ -86,7 +87,10 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
     copied
 }
 
-/// `io_zcrx_recv_skb` for a buffer of one fragment.
+/// `io_zcrx_recv_skb`.
+///
+/// # Divergence from Linux
+/// - Left out: frag lists, the linear part, several fragments.
 async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, offset: u32) -> i64 {
     let _func = P::func("io_zcrx_recv_skb");
     let len = args.count.min(u64::from(frag.len - offset)) as u32;
@@ -102,14 +106,14 @@ async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, o
         None => io_zcrx_copy_frag(args, frag.seq + u64::from(offset), len).await,
     };
     let received = u64::try_from(ret).unwrap_or(0);
-    if received < u64::from(len) && !args.ifq.kernel.has(Defect::M7) {
+    if received < u64::from(len) && args.ifq.kernel.fixed(Defect::M7) {
         args.stopped_early = true;
     }
     args.count -= received;
     ret
 }
 
-/// `io_zcrx_recv_frag`: the bytes are in the area already.
+/// `io_zcrx_recv_frag`: the device has written the bytes into the area.
 async fn io_zcrx_recv_frag<P: Platform>(
     args: &Args<'_, P>,
     niov: &NiovRef<P>,
@@ -124,7 +128,7 @@ async fn io_zcrx_recv_frag<P: Platform>(
     if !io_zcrx_queue_cqe(args.req, niov, offset, len).await {
         return -ENOSPC;
     }
-    // Keeps it from being recycled before the user's reference is there.
+    // Keeps the buffer from being recycled before the user's reference exists.
     niov.pp_ref_count().rmw_capped(Rmw::Add(1), Order::Relaxed, 0).await;
     io_zcrx_get_niov_uref(niov).await;
     i64::from(len)
@@ -134,12 +138,12 @@ async fn io_zcrx_recv_frag<P: Platform>(
 async fn io_zcrx_copy_frag<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
     let ret = io_zcrx_copy_chunk(args, seq, len).await;
     if ret > 0 {
-        zcrx_send_notif(args.ifq, Event::Copy).await;
+        zcrx_send_notif(args.ifq, ZCRX_EVENT_COPY).await;
     }
     ret
 }
 
-/// `io_zcrx_copy_chunk`: copies, a buffer at a time.
+/// `io_zcrx_copy_chunk`: copies into one buffer after the other.
 async fn io_zcrx_copy_chunk<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
     let _func = P::func("io_zcrx_copy_chunk");
     let mut copied = 0;
@@ -166,7 +170,7 @@ async fn io_alloc_fallback_niov<P: Platform>(ifq: &Ifq<P>) -> Option<NiovRef<P>>
     let niov = ifq.areas().find_map(|area| zcrx_get_free_niov(&area));
     match &niov {
         Some(niov) => niov.pp_ref_count().store_in_step(1),
-        None => report_lost_buffers(ifq),
+        None => ifq.kernel.trace(&Tracepoint::NoFreeNiov(ifq)),
     }
     niov
 }
@@ -187,7 +191,8 @@ async fn io_zcrx_queue_cqe<P: Platform>(
     };
     let posted = req.ctx.cq.post_uncommitted(cqe).await;
     if posted {
-        niov.handed_to(req.ctx.number);
+        let ctx = &*req.ctx;
+        ctx.kernel.trace(&Tracepoint::NiovQueued { niov, ctx });
     }
     posted
 }

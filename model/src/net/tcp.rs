@@ -1,21 +1,19 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
 use crate::errno::{ENOSPC, EPIPE};
-use crate::invariant::Invariant;
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
-use crate::io_uring::zcrx::area::{NiovRef, io_zcrx_return_niov, niov_label};
+use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov, niov_label};
 use crate::kernel::Kernel;
 use crate::net::netdev::{napi_receive, napi_receive_empty};
 use crate::net::page_pool::page_pool_unref_and_test;
 use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::refcount::Refcount;
+use crate::trace::Tracepoint;
 
-/// Segments that a receive queue holds.
+/// Segments that a receive queue can hold. Linux limits bytes.
 pub const RCVQ: u64 = 32;
-/// Requests that one wait queue holds.
-///
-/// Divergence from Linux: there the number is bounded by memory.
+/// Requests that one wait queue can hold. Linux has no such limit.
 pub const MAX_WAITERS: usize = 32;
 /// `POLLIN`.
 pub const POLLIN: u64 = 1;
@@ -33,7 +31,7 @@ pub struct Frag<P: Platform> {
     pub seq: u64,
     /// Bytes.
     pub len: u32,
-    /// Where the bytes are; `None`: in ordinary pages.
+    /// The buffer with the bytes; `None`: ordinary pages.
     pub niov: Option<NiovRef<P>>,
 }
 
@@ -52,15 +50,13 @@ pub struct Sock<P: Platform> {
     pub f_count: Refcount<P>,
     /// The device queue its packets arrive on.
     pub queue: Option<u32>,
-    /// `lock_sock`; the softirq takes the same lock.
-    ///
-    /// Divergence from Linux: the softirq does not wait, it puts packets on the backlog, which the
-    /// holder works off before it releases the lock. The order seen is the same.
+    /// `lock_sock`; the softirq takes the same lock. In Linux the softirq puts packets on the backlog
+    /// instead of waiting, and the holder processes the backlog before it releases the lock.
     pub sk_lock: P::Lock,
     slots: Vec<Slot<P>>,
     head: P::Plain,
     tail: P::Plain,
-    /// Bytes of the first fragment that are consumed.
+    /// Bytes of the first fragment that have been read.
     offset: P::Plain,
     /// Bytes that can be read, and whether the peer has ended: `rcv_nxt`, `copied_seq`,
     /// `sk_shutdown` in one word.
@@ -70,7 +66,7 @@ pub struct Sock<P: Platform> {
     /// Requests on the wait queue, oldest first. Under `wq_lock`.
     waiters: Vec<P::Plain>,
     nr_waiters: P::Plain,
-    /// Bytes that the peer has sent.
+    /// Number of bytes that the peer has sent.
     write_seq: P::Plain,
 }
 
@@ -106,14 +102,14 @@ pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P
     })
 }
 
-/// `fput` of the socket's file; the last reference frees the socket and what is queued.
+/// `fput` of the socket's file; the last reference frees the socket and its receive queue.
 pub async fn sock_fput<P: Platform>(sock: &Ptr<P, Sock<P>>) {
     if !sock.f_count.dec_and_test().await {
         return;
     }
     let _func = P::func("tcp_close");
     while let Some((frag, offset)) = sock.first() {
-        sock.eat(&frag, offset, frag.len - offset).await;
+        sock.consume(&frag, offset, frag.len - offset).await;
     }
     sock.free();
 }
@@ -123,7 +119,7 @@ impl<P: Platform> Sock<P> {
         &self.slots[(position % RCVQ) as usize]
     }
 
-    /// The first fragment and how much of it is consumed. Under `sk_lock`.
+    /// The first fragment and how many of its bytes have been read. Under `sk_lock`.
     #[must_use]
     pub fn first(&self) -> Option<(Frag<P>, u32)> {
         let head = self.head.get();
@@ -139,8 +135,8 @@ impl<P: Platform> Sock<P> {
         Some((frag, self.offset.get() as u32))
     }
 
-    /// Consumes `used` bytes of the first fragment; `tcp_eat_recv_skb` when it is used up.
-    pub async fn eat(&self, frag: &Frag<P>, offset: u32, used: u32) {
+    /// Consumes `used` bytes of the first fragment; `tcp_eat_recv_skb` after its last byte.
+    pub async fn consume(&self, frag: &Frag<P>, offset: u32, used: u32) {
         self.readable.store_in_step(self.readable.load_in_step() - u64::from(used));
         if offset + used < frag.len {
             self.offset.set(u64::from(offset + used));
@@ -177,13 +173,13 @@ impl<P: Platform> Sock<P> {
         self.readable.load_in_step() & SHUTDOWN != 0
     }
 
-    /// Whether bytes wait. Only while nothing else runs.
+    /// For checks: whether bytes wait.
     #[must_use]
-    pub fn has_data(&self) -> bool {
+    pub fn observe_data(&self) -> bool {
         self.readable.load_in_step() & !SHUTDOWN != 0
     }
 
-    /// `sk_data_ready`: wakes the requests that wait, the newest first.
+    /// `sk_data_ready`: wakes the requests on the wait queue, the newest first.
     async fn data_ready(&self, mask: u64) {
         let _guard = self.wq_lock.lock().await;
         let waiters = &self.waiters[..self.nr_waiters.get() as usize];
@@ -204,12 +200,13 @@ impl<P: Platform> Sock<P> {
                 self.nr_waiters.set(nr + 1);
             }
             None => {
-                P::violation(Invariant::I10, format_args!("more waiters than the model holds"));
+                let lost = "a request on a wait queue";
+                req.ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost });
             }
         }
     }
 
-    /// `remove_wait_queue`; nothing happens if the request is not on it.
+    /// `remove_wait_queue`; does nothing if the request is not on the queue.
     pub async fn remove_wait_queue(&self, req: &Ptr<P, Req<P>>) {
         let _guard = self.wq_lock.lock().await;
         let nr = self.nr_waiters.get() as usize;
@@ -226,21 +223,24 @@ impl<P: Platform> Sock<P> {
 }
 
 /// `tcp_poll`.
-pub async fn sock_poll<P: Platform>(sock: &Sock<P>) -> u64 {
+pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
     let readable = sock.readable.load(Order::Acquire).await;
     let shutdown = if readable & SHUTDOWN == 0 { 0 } else { POLLIN | POLLRDHUP };
     let data = if readable & !SHUTDOWN == 0 { 0 } else { POLLIN };
     shutdown | data
 }
 
-/// The peer sends `len` bytes and they arrive: over loopback in one segment of ordinary pages, or
+/// `tcp_rcv_established`: `len` bytes of the peer arrive, over loopback in one segment of ordinary pages, or
 /// through the device queue in niovs.
 ///
 /// # Errors
 /// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is
-/// gone, -ENOSPC if the receive queue is full. Divergence from Linux: there the data waits at the
-/// sender.
-pub async fn tcp_rcv<P: Platform>(
+/// gone, -ENOSPC if the receive queue is full.
+///
+/// # Divergence from Linux
+/// - Simplified: in Linux the data waits at the sender while the receive queue is full.
+/// - Left out: segmentation, backlog, windows.
+pub async fn tcp_rcv_established<P: Platform>(
     kernel: &Kernel<P>,
     sock: &Ptr<P, Sock<P>>,
     len: u32,
@@ -277,7 +277,7 @@ pub async fn tcp_rcv<P: Platform>(
     Ok(())
 }
 
-/// The peer's FIN arrives (`tcp_fin`): over loopback, or through the device queue.
+/// `tcp_fin`: the peer's FIN arrives, over loopback or through the device queue.
 ///
 /// # Errors
 /// -ENODEV if the device is gone.

@@ -1,12 +1,10 @@
-//! Memory of user space that the kernel pins.
+//! User memory that the kernel pins (`mm/gup.c`): areas and refill rings.
 
 use crate::invariant::Invariant;
-use crate::io_uring::zcrx::area::area_offset;
-use crate::io_uring::zcrx::register::IO_RQ_MAX_ENTRIES;
-use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr};
-use crate::test::RqWord;
+use crate::io_uring::uapi::{IO_RQ_MAX_ENTRIES, area_offset};
+use crate::platform::{AtomicWord, Kind, Label, PlainWord, Platform, Ptr};
 
-/// How often the kernel has pinned a piece of memory.
+/// The number of pins of a piece of memory.
 #[derive(Debug)]
 pub struct Pins<P: Platform>(P::Atomic);
 
@@ -39,10 +37,11 @@ impl<P: Platform> Pins<P> {
 pub struct AreaMem<P: Platform> {
     /// `io_pin_pages`.
     pub pins: Pins<P>,
-    /// `rq_area_token` as the kernel wrote it into the structure that names the memory, plus one; 0:
-    /// it did not.
+    /// `rq_area_token` plus one, as the kernel wrote it into the caller's structure; 0: not written.
     token: P::Atomic,
     pages: Vec<(P::Plain, P::Plain)>,
+    /// By buffer: the ring that got it last, plus one. Only if the run checks starvation.
+    handed_to: Vec<P::Atomic>,
 }
 
 impl<P: Platform> std::fmt::Debug for AreaMem<P> {
@@ -55,6 +54,13 @@ impl<P: Platform> AreaMem<P> {
     /// Memory for `buffers` buffers of one page.
     #[must_use]
     pub fn alloc(number: u32, buffers: u32) -> Ptr<P, Self> {
+        Self::alloc_tracked(number, buffers, false)
+    }
+
+    /// As [`AreaMem::alloc`]; with `tracked` the memory also records which ring got each buffer.
+    #[must_use]
+    pub fn alloc_tracked(number: u32, buffers: u32, tracked: bool) -> Ptr<P, Self> {
+        let handed_to = Label::plain("niov.handed_to").per_buffer();
         Ptr::alloc(Kind::UserMem, number, || AreaMem {
             pins: Pins::new(),
             token: P::atomic("rq_area_token", 0),
@@ -66,7 +72,24 @@ impl<P: Platform> AreaMem<P> {
                     )
                 })
                 .collect(),
+            handed_to: (0..if tracked { buffers } else { 0 })
+                .map(|_| P::atomic(handed_to, 0))
+                .collect(),
         })
+    }
+
+    /// Records that a buffer was handed to a ring.
+    pub fn hand_to(&self, idx: u32, ring: u32) {
+        if let Some(word) = self.handed_to.get(idx as usize) {
+            word.store_in_step(u64::from(ring) + 1);
+        }
+    }
+
+    /// The ring that a buffer was handed to last, if the memory records it.
+    #[must_use]
+    pub fn handed_to(&self, idx: u32) -> Option<u32> {
+        let ring = self.handed_to.get(idx as usize)?.load_in_step().checked_sub(1)?;
+        Some(ring as u32)
     }
 
     /// Number of buffers.
@@ -75,25 +98,25 @@ impl<P: Platform> AreaMem<P> {
         self.pages.len() as u32
     }
 
-    /// The kernel tells which offsets mean this memory.
+    /// The kernel writes `rq_area_token` into the caller's structure.
     pub fn set_token(&self, token: u64) {
         self.token.store_in_step(token + 1);
     }
 
-    /// Which offsets mean this memory, if the kernel has told.
+    /// `rq_area_token`, if the kernel has written it.
     #[must_use]
     pub fn token(&self) -> Option<u64> {
         self.token.load_in_step().checked_sub(1)
     }
 
-    /// Bytes of a stream from position `seq` on are written into a buffer.
+    /// Writes bytes of a stream, from position `seq` on, into a buffer.
     pub fn write(&self, idx: u32, stream: u32, seq: u64) {
         let (page_stream, page_seq) = &self.pages[idx as usize];
         page_stream.set(u64::from(stream) + 1);
         page_seq.set(seq);
     }
 
-    /// Whose bytes are in a buffer: stream and position.
+    /// Stream and position of the bytes in a buffer.
     #[must_use]
     pub fn read(&self, idx: u32) -> Option<(u32, u64)> {
         let (page_stream, page_seq) = self.pages.get(idx as usize)?;
@@ -117,15 +140,14 @@ pub struct RqMem<P: Platform> {
     pub rqes: Vec<P::Atomic>,
     /// `__pad` of the entries.
     pub pads: Vec<P::Atomic>,
-    /// User space's lock for several producers.
+    /// User space's lock, for several producers.
     pub producer_lock: P::Lock,
-    /// Buffers that user space has given back; it must find as many entries published.
-    pub given_back: P::Atomic,
+    /// Number of buffers that user space has returned. As many entries must be published.
+    pub returned: P::Atomic,
 }
 
 impl<P: Platform> RqMem<P> {
-    /// Memory for at least `entries` entries, or for as many as the kernel takes, with user space's
-    /// lock.
+    /// Memory for at least `entries` entries, at most for as many as the kernel accepts.
     #[must_use]
     pub fn alloc(number: u32, entries: u32) -> Ptr<P, Self> {
         let entries = entries.clamp(1, IO_RQ_MAX_ENTRIES).next_power_of_two();
@@ -138,31 +160,11 @@ impl<P: Platform> RqMem<P> {
                 .collect(),
             pads: (0..entries).map(|_| P::atomic("rqe.__pad", 0)).collect(),
             producer_lock: P::lock("producer_lock"),
-            given_back: P::atomic("given_back", 0),
+            returned: P::atomic("returned", 0),
         })
     }
 
-    /// Writes a word, whatever the rules are; past the last entry nothing is written.
-    pub async fn scribble(&self, word: RqWord, value: u64) {
-        let (word, value) = match word {
-            RqWord::Head => (Some(&self.head), value & u64::from(u32::MAX)),
-            RqWord::Tail => (Some(&self.tail), value & u64::from(u32::MAX)),
-            RqWord::Off(index) => (self.rqes.get(index as usize), value),
-            RqWord::Pad(index) => (self.pads.get(index as usize), value & u64::from(u32::MAX)),
-        };
-        if let Some(word) = word {
-            word.store(value, Order::Relaxed).await;
-        }
-    }
-
-    /// An earlier ring in the same memory has left its indices, and an entry for buffer 0 that nobody
-    /// has read.
-    pub fn make_stale(&self) {
-        self.tail.store_in_step(1);
-        self.rqes[0].store_in_step(0);
-    }
-
-    /// The `memset` of the header in `io_allocate_rbuf_ring`: nobody else knows the ring yet.
+    /// The `memset` of the header in `io_allocate_rbuf_ring`. No other thread uses the ring yet.
     pub fn clear(&self) {
         self.head.store_in_step(0);
         self.tail.store_in_step(0);

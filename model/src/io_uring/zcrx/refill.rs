@@ -1,14 +1,14 @@
-//! The kernel's side of the refill ring.
+//! The kernel's side of the refill ring (`io_uring/zcrx.c`).
 
-use crate::invariant::Invariant;
+use crate::errno::EINVAL;
+use crate::io_uring::uapi::{IORING_ZCRX_AREA_MASK, IORING_ZCRX_AREA_SHIFT, NIOV_SHIFT};
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::area::{
-    AREA_SHIFT, NIOV_SHIFT, NiovRef, io_zcrx_put_niov_uref, io_zcrx_return_niov,
-};
+use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_put_niov_uref, io_zcrx_return_niov};
+use crate::mm::RqMem;
 use crate::net::page_pool::{PagePool, page_pool_unref_and_test, page_pool_unref_netmem};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
-use crate::user::mem::RqMem;
+use crate::trace::Tracepoint;
 
 /// `ZCRX_REFILL_CAP` with 4 KiB pages.
 pub const ZCRX_REFILL_CAP: u32 = 256;
@@ -92,75 +92,70 @@ impl ZcrxRqIter {
 
 /// `io_parse_rqe`: the buffer that an entry names. Under `rq.lock`.
 ///
-/// Divergence from Linux: with M4 the second read of `off` is used as it is, which is what a
-/// compiler may make of a plain double read.
+/// # Divergence from Linux
+/// - Simplified: with M4 the second read of `off` is used unchecked. A compiler may turn the kernel's
+///   plain double read into that.
 async fn io_parse_rqe<P: Platform>(idx: usize, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
     ifq.rq.lock.assert_held();
     let rqe = &ifq.rq.ring.rqes[idx];
     let off = rqe.load(Order::Relaxed).await;
-    // One step with the entry's offset: user space writes an entry before it publishes it.
+    // One step with the load of the offset: user space writes an entry before it publishes it.
     if ifq.rq.ring.pads[idx].load_in_step() != 0 {
         return None;
     }
-    let niov = niov_at(off, ifq)?;
-    if !ifq.kernel.has(Defect::M4) {
+    let niov = niov_at(ifq, off)?;
+    if ifq.kernel.fixed(Defect::M4) {
         return Some(niov);
     }
-    let again = rqe.load(Order::Relaxed).await;
-    let used = niov_at(again, ifq);
-    if used.is_none() {
-        P::violation(
-            Invariant::I11,
-            format_args!("entry {idx} was checked as {off:#x} and used as {again:#x}"),
-        );
-    }
-    used
+    let used = rqe.load(Order::Relaxed).await;
+    let niov = niov_at(ifq, used);
+    let in_bounds = niov.is_some();
+    ifq.kernel.trace(&Tracepoint::RqeParsed { index: idx, checked: off, used, in_bounds });
+    niov
 }
 
-fn niov_at<P: Platform>(off: u64, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
-    let area = ifq.area_at((off >> AREA_SHIFT) as usize)?;
-    // An `unsigned`: what is above its 32 bits is not looked at.
-    let idx = ((off & ((1 << AREA_SHIFT) - 1)) >> NIOV_SHIFT) as u32;
+/// The bounds checks of `io_parse_rqe`.
+fn niov_at<P: Platform>(ifq: &Ifq<P>, off: u64) -> Option<NiovRef<P>> {
+    let area = ifq.area_at((off >> IORING_ZCRX_AREA_SHIFT) as usize)?;
+    // `unsigned niov_idx`: the upper bits are lost.
+    let idx = ((off & !IORING_ZCRX_AREA_MASK) >> NIOV_SHIFT) as u32;
     (idx < area.num_niovs()).then_some(NiovRef { area, idx })
 }
 
-/// `io_zcrx_ring_refill`: buffers that user space gave back, for the pool's cache.
+/// `io_zcrx_ring_refill`: moves buffers that user space returned into the pool's cache.
+///
+/// From 7.3 on an iterator reads the entries, and consecutive entries of one buffer are one put. Before,
+/// see [`io_zcrx_ring_refill_6_18`].
 pub async fn io_zcrx_ring_refill<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
     let _func = P::func("io_zcrx_ring_refill");
-    let _guard = pp.ifq.rq.lock.lock().await;
-    if pp.ifq.kernel.variant.revision.has_refill_iter() {
-        refill_in_runs(pp, to_alloc).await
-    } else {
-        refill_one_by_one(pp, to_alloc).await
-    }
-}
-
-/// Entries for one buffer that follow each other are put together (7.3).
-async fn refill_in_runs<P: Platform>(pp: &Ptr<P, PagePool<P>>, to_alloc: usize) -> Vec<NiovRef<P>> {
     let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
+    let _guard = rq.lock.lock().await;
+    if !ifq.kernel.variant.revision.has_refill_iter() {
+        return io_zcrx_ring_refill_6_18(pp, to_alloc).await;
+    }
     let mut it = ZcrxRqIter::new(rq);
     let mut netmems = Vec::new();
-    let mut run: Option<(NiovRef<P>, u64)> = None;
+    let mut niov: Option<(NiovRef<P>, u64)> = None;
     while netmems.len() < to_alloc - 1
         && let Some(rqe) = it.next(rq).await
     {
-        let Some(next) = io_parse_rqe(rqe, ifq).await else { continue };
-        if let Some((niov, refs)) = &mut run {
-            if niov.is(&next) {
-                *refs += 1;
+        let Some(next_niov) = io_parse_rqe(rqe, ifq).await else { continue };
+        if let Some((niov, niov_refs)) = &mut niov {
+            if niov.is(&next_niov) {
+                *niov_refs += 1;
                 continue;
             }
-            if zcrx_put_refill_niov(niov, pp, *refs).await {
+            if zcrx_put_refill_niov(niov, pp, *niov_refs).await {
                 netmems.push(niov.clone());
             }
         }
-        run = Some((next, 1));
+        niov = Some((next_niov, 1));
     }
-    if let Some((niov, refs)) = run
-        && zcrx_put_refill_niov(&niov, pp, refs).await
+    if let Some((niov, niov_refs)) = niov
+        && zcrx_put_refill_niov(&niov, pp, niov_refs).await
     {
         netmems.push(niov);
     }
@@ -168,8 +163,8 @@ async fn refill_in_runs<P: Platform>(pp: &Ptr<P, PagePool<P>>, to_alloc: usize) 
     netmems
 }
 
-/// Each entry for itself, as many as there are now (before 7.3).
-async fn refill_one_by_one<P: Platform>(
+/// The body of `io_zcrx_ring_refill` from 6.18 to 7.2. Under `rq.lock`.
+async fn io_zcrx_ring_refill_6_18<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
@@ -215,9 +210,7 @@ async fn zcrx_put_refill_niov<P: Platform>(
     true
 }
 
-/// `zcrx_parse_rq`: up to a batch of entries; a bad one ends it.
-///
-/// Divergence from Linux: `fatal_signal_pending` is left out.
+/// `zcrx_parse_rq`: parses up to `nr` entries and stops at the first invalid one.
 pub async fn zcrx_parse_rq<P: Platform>(ifq: &Ifq<P>, nr: u32) -> Vec<NiovRef<P>> {
     let rq = &ifq.rq;
     rq.load_tail().await;
@@ -242,9 +235,18 @@ async fn zcrx_return_buffers<P: Platform>(niovs: &[NiovRef<P>]) {
     }
 }
 
-/// `zcrx_flush_rq`: `ZCRX_CTRL_FLUSH_RQ`.
-pub async fn zcrx_flush_rq<P: Platform>(ifq: &Ifq<P>) {
+/// `zcrx_flush_rq`: `ZCRX_CTRL_FLUSH_RQ`. `resv`: the reserved fields of the operation.
+///
+/// # Errors
+/// -EINVAL for reserved fields.
+///
+/// # Divergence from Linux
+/// - Left out: `fatal_signal_pending`.
+pub async fn zcrx_flush_rq<P: Platform>(ifq: &Ifq<P>, resv: u64) -> Result<(), i64> {
     let _func = P::func("zcrx_flush_rq");
+    if resv != 0 {
+        return Err(-EINVAL);
+    }
     let mut total = 0;
     loop {
         let nr = {
@@ -255,7 +257,7 @@ pub async fn zcrx_flush_rq<P: Platform>(ifq: &Ifq<P>) {
         };
         total += nr;
         if nr < ZCRX_FLUSH_BATCH || total >= ifq.rq.nr_entries {
-            break;
+            return Ok(());
         }
     }
 }

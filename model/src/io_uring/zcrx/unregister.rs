@@ -1,10 +1,10 @@
-//! Unregistration and the end of an ifq: what the merged revisions have, and what both designs
-//! share. The proposal's own way is in [`super::shutdown`].
+//! Unregistration and the end of an ifq in the merged versions (`io_uring/zcrx.c`). The functions that
+//! the proposal replaces are in [`super::proxy_v1`].
 
-use crate::invariant::Invariant;
-use crate::io_uring::ctx::IoRingCtx;
-use crate::io_uring::zcrx::area::{io_zcrx_free_area, io_zcrx_scrub, io_zcrx_unmap_areas};
-use crate::io_uring::zcrx::events::zcrx_drop_ring_ctx;
+use crate::bug::{Warning, warn_on_once};
+use crate::io_uring::ctx::{IoRingCtx, ctx_refs_put};
+use crate::io_uring::zcrx::area::{io_zcrx_free_area, io_zcrx_unmap_areas};
+use crate::io_uring::zcrx::scrub::io_zcrx_scrub;
 use crate::io_uring::zcrx::{Ifq, NO_RXQ};
 use crate::net::netdev::netif_mp_close_rxq;
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
@@ -23,7 +23,7 @@ pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
         let _netdev_guard = netdev.lock.lock().await;
         let if_rxq = ifq.if_rxq.get();
         if if_rxq != NO_RXQ {
-            netif_mp_close_rxq(netdev, if_rxq as u32, ifq).await;
+            netif_mp_close_rxq(&ifq.kernel, netdev, if_rxq as u32, ifq).await;
         }
         if ifq.kernel.variant.revision.unmaps_at_close() {
             let _guard = ifq.pp_lock.lock().await;
@@ -37,21 +37,21 @@ pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// `io_zcrx_ifq_free`. Before 7.2 it closes a queue that is still open; before 7.3 it unmaps the area.
 pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_zcrx_ifq_free");
-    let revision = ifq.kernel.variant.revision;
+    let (kernel, revision) = (&ifq.kernel, ifq.kernel.variant.revision);
     if revision.closes_when_freed() {
-        // Boxed, since closing a queue can put the last reference of its page pool's ifq.
+        // Boxed, because closing a queue can put the last reference of the page pool's ifq.
         Box::pin(io_close_queue(ifq)).await;
     }
     if !revision.unmaps_at_close() {
         let _guard = ifq.pp_lock.lock().await;
         io_zcrx_unmap_areas(ifq);
     }
-    if ifq.if_rxq.get() != NO_RXQ || ifq.netdev.get() != 0 {
-        P::violation(Invariant::I5, format_args!("ifq{} freed with an open queue", ifq.number));
+    let has_queue = ifq.if_rxq.get() != NO_RXQ || ifq.netdev.get() != 0;
+    if warn_on_once(&**kernel, has_queue, Warning::IfqFreedWithQueue { ifq: ifq.number }) {
         return;
     }
-    if ifq.notif.has_master() {
-        P::violation(Invariant::I3, format_args!("ifq{} freed while it holds a ring", ifq.number));
+    let has_ring = ifq.notif.master_ctx() != 0;
+    if warn_on_once(&**kernel, has_ring, Warning::IfqFreedWithRing { ifq: ifq.number }) {
         return;
     }
     for area in ifq.areas() {
@@ -71,15 +71,21 @@ pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     }
 }
 
-/// `zcrx_unregister_user`: one user fewer that may receive. The last one closes the queue and takes
-/// back the buffers. `ctx`: the ring that leaves.
+/// `zcrx_unregister_user`: one user fewer that may receive. The last user closes the queue and scrubs.
+/// `ctx`: the ring that leaves.
 pub async fn zcrx_unregister_user<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
 ) {
     let _func = P::func("zcrx_unregister_user");
     if ifq.kernel.variant.revision.has_events() {
-        zcrx_drop_ring_ctx(ifq, ctx).await;
+        let _guard = ifq.notif.ctx_lock.lock().await;
+        if let Some(ctx) = ctx
+            && ifq.notif.master_ctx() == ctx.to_word()
+        {
+            ifq.notif.set_master_ctx(None);
+            ctx_refs_put(ctx).await;
+        }
     }
     if ifq.user_refs.dec_and_test().await {
         io_close_queue(ifq).await;
@@ -97,10 +103,11 @@ pub async fn zcrx_unregister<P: Platform>(
     io_put_zcrx_ifq(ifq).await;
 }
 
-/// `io_terminate_zcrx` (7.1 and later): the ring will not receive any more. Its requests may still
-/// point to its ifqs, so their `refs` stay. Under `uring_lock`.
+/// `io_terminate_zcrx` (7.1): the ring will not receive any more. Its requests may still point to its
+/// ifqs, so the ring keeps its `refs`. Under `uring_lock`.
 pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_terminate_zcrx");
+    let kernel = &ctx.kernel;
     ctx.uring_lock.assert_held();
     let mut id = 0;
     loop {
@@ -109,61 +116,48 @@ pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
             ctx.zcrx_ctxs.find(id)
         };
         let Some((index, ifq)) = found else { break };
-        if ctx.zcrx_ctxs.get_mark(index) {
-            P::violation(Invariant::I2, format_args!("id {index} terminated twice"));
+        let marked = ctx.zcrx_ctxs.get_mark(index);
+        if warn_on_once(&**kernel, marked, Warning::TerminatedTwice { id: index }) {
             break;
         }
         ctx.zcrx_ctxs.set_mark(index).await;
         id = index + 1;
         zcrx_unregister_user(&ifq, Some(ctx)).await;
-        if ctx.kernel.has(Defect::EarlyPut) {
+        if !kernel.fixed(Defect::EarlyPut) {
             io_put_zcrx_ifq(&ifq).await;
         }
     }
 }
 
-/// `io_unregister_zcrx`, in 6.19 `io_unregister_zcrx_ifqs`: the ring's requests are gone. Under
+/// `io_unregister_zcrx`, before 7.1 `io_unregister_zcrx_ifqs`: the ring's requests are gone. Under
 /// `uring_lock`.
 pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_unregister_zcrx");
+    let kernel = &ctx.kernel;
     ctx.uring_lock.assert_held();
-    let one_step = ctx.kernel.has(Defect::M2);
-    while let Some((id, ifq)) = erase_next(ctx).await {
-        if one_step {
+    loop {
+        // M8: the value that the stack held before. Any value but zero shows the effect.
+        let id = if kernel.fixed(Defect::M8) { 0 } else { 1 };
+        let ifq = {
+            let _guard = ctx.mmap_lock.lock().await;
+            let Some((index, ifq)) = ctx.zcrx_ctxs.find(id) else { break };
+            let unmarked = kernel.fixed(Defect::M2) && !ctx.zcrx_ctxs.get_mark(index);
+            if warn_on_once(&**kernel, unmarked, Warning::NotTerminated { id: index }) {
+                break;
+            }
+            ctx.zcrx_ctxs.erase(index).await;
+            ifq
+        };
+        if !kernel.fixed(Defect::M2) {
             zcrx_unregister(&ifq, Some(ctx)).await;
             continue;
         }
-        if !id.marked {
-            P::violation(Invariant::I3, format_args!("id {} was never terminated", id.index));
-            break;
-        }
-        // Requests that ran after the termination may have given buffers to user space.
-        if ctx.kernel.variant.revision.has_second_scrub() && ifq.user_refs.read().await == 0 {
+        // Requests that ran after the termination may have handed out buffers.
+        if kernel.variant.revision.has_second_scrub() && ifq.user_refs.read().await == 0 {
             io_zcrx_scrub(&ifq).await;
         }
-        if !ctx.kernel.has(Defect::EarlyPut) {
+        if kernel.fixed(Defect::EarlyPut) {
             io_put_zcrx_ifq(&ifq).await;
         }
     }
-}
-
-/// An id that was taken out of the table.
-pub(super) struct Erased {
-    /// Its number.
-    index: u32,
-    /// Whether it was terminated before.
-    pub(super) marked: bool,
-}
-
-/// One turn of the loop of unregistration: takes the first entry out of the table.
-pub(super) async fn erase_next<P: Platform>(
-    ctx: &IoRingCtx<P>,
-) -> Option<(Erased, Ptr<P, Ifq<P>>)> {
-    // What the stack held before; any number but zero will do to show it.
-    let cursor = u32::from(ctx.kernel.has(Defect::M8));
-    let _guard = ctx.mmap_lock.lock().await;
-    let (index, ifq) = ctx.zcrx_ctxs.find(cursor)?;
-    let marked = ctx.zcrx_ctxs.get_mark(index);
-    ctx.zcrx_ctxs.erase(index).await;
-    Some((Erased { index, marked }, ifq))
 }
