@@ -14,6 +14,7 @@ mod claims;
 mod cursor;
 mod error;
 mod header;
+pub mod input;
 mod json;
 mod lex;
 mod order;
@@ -32,6 +33,7 @@ use std::path::Path;
 use ifq_model::test::Test;
 
 pub use error::{LoadError, ParseError};
+pub use input::Input;
 pub use json::{JsonError, from_json, to_json};
 pub use parse::parse;
 pub use place::{Invalid, Part, Place, Section};

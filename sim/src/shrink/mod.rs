@@ -6,6 +6,7 @@
 //! fewest steps. All of it is determined by the test, the variant and the limit of states.
 
 mod edit;
+mod input;
 mod pass;
 mod size;
 mod switches;
@@ -16,6 +17,7 @@ use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
+pub use input::find_violation;
 pub use size::Size;
 
 use crate::executor::counterexample::Counterexample;
