@@ -13,6 +13,7 @@ pub mod fs;
 pub mod invariant;
 pub mod io_uring;
 pub mod kernel;
+mod named_enum;
 pub mod net;
 pub mod outcome;
 pub mod platform;
