@@ -19,7 +19,6 @@ use std::collections::BTreeSet;
 use ifq_model::spec::Spec;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
-use ifq_sim::format::verb;
 use ifq_sim::generate::numbered;
 
 use crate::draw::{Draw, Word};
@@ -422,18 +421,10 @@ fn unusual(mut op: Op, draw: &mut Draw) -> Op {
         return op;
     }
     let fitting: Vec<ArgModifier> =
-        ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb(&op))).collect();
+        ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(op.verb())).collect();
     let modifier: ArgModifiers = draw.one_of(&fitting).into_iter().collect();
-    match &mut op {
-        Op::Register { modifiers, .. }
-        | Op::Clone { modifiers, .. }
-        | Op::Export { modifiers, .. }
-        | Op::Import { modifiers, .. }
-        | Op::Flush { modifiers, .. }
-        | Op::AddArea { modifiers, .. }
-        | Op::Arm { modifiers, .. }
-        | Op::Recv { modifiers, .. } => *modifiers = modifier,
-        _ => {}
+    if let Some(modifiers) = op.modifiers_mut() {
+        *modifiers = modifier;
     }
     op
 }

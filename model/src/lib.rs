@@ -15,6 +15,7 @@ pub mod invariant;
 pub mod io_uring;
 pub mod kernel;
 pub mod mm;
+mod named_enum;
 pub mod net;
 pub mod outcome;
 pub mod platform;

@@ -1,4 +1,4 @@
-//! What user space could see at the end of one run.
+//! The outcome of a run: what user space observed.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 use crate::errno;
 use crate::test::{Test, VarKind};
 
-/// One result.
+/// One observed result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Value {
-    /// The step did not run to its end.
+    /// The step did not end.
     Unbound,
-    /// A number: an id, a completion's `res`, 0 for success; negative: -errno.
+    /// An id, the `res` of a completion, 0 for success, or -errno.
     Number(i64),
-    /// An open file descriptor; its number is not compared.
+    /// An open file descriptor. Its number is not part of the outcome.
     Fd,
 }
 
 impl Value {
-    /// The value of a raw result of a step of this kind.
+    /// The value of a step's raw result.
     #[must_use]
     pub fn from_raw(kind: VarKind, raw: i64) -> Self {
         if kind == VarKind::Fd && raw >= 0 { Value::Fd } else { Value::Number(raw) }
@@ -46,7 +46,7 @@ impl fmt::Display for Value {
 pub struct Outcome(pub Vec<Value>);
 
 impl Outcome {
-    /// As herd7 prints a state: `c=100; x=-EBADF;`.
+    /// The outcome in the notation of herd7: `c=100; x=-EBADF;`.
     #[must_use]
     pub fn display(&self, test: &Test) -> String {
         let mut text = String::new();

@@ -9,6 +9,9 @@
 //!   [`compare`]: observed outcomes against allowed ones; [`spread`]: how close a race was; [`conform`]: many tests on many kernels;
 //!   [`cmd`]: the subcommands of `ifq`.
 
+#[macro_use]
+mod output;
+
 pub mod abi;
 pub mod cmd;
 pub mod compare;

@@ -1,6 +1,6 @@
 //! The test-file library that comes with `ifq`, in the binary.
 
-use ifq_sim::cmd::input::Input;
+use ifq_sim::format::Input;
 use ifq_sim::format::{ParseError, parse};
 use include_dir::{Dir, include_dir};
 

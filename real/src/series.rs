@@ -2,7 +2,6 @@
 
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::{Op, Test};
-use ifq_sim::format::verb;
 
 /// A series of kernels, such as 7.2 with all its stable releases.
 #[derive(Debug)]
@@ -115,7 +114,7 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
     if revision.has_proxies()
         && let Some(step) = test.steps().find(|step| shares(&step.op))
     {
-        let (verb, series) = (verb(&step.op), series.name());
+        let (verb, series) = (step.op.verb(), series.name());
         return Err(format!("`{verb}` is the proposal's, and kernels of {series} have not got it"));
     }
     Ok(series.variant_of(kernel))

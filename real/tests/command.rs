@@ -1,4 +1,6 @@
-//! The command `ifq` as a user calls it: exit codes, JSON, bytes.
+//! Goal: the command line of `ifq` keeps its exit codes, JSON fields and exact output.
+//!
+//! Method: start the built binary as a user does.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -28,7 +30,7 @@ fn json_lines(output: &Output) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn check_prints_one_json_object_a_line_with_the_promised_fields() {
+fn check_prints_one_json_object_per_line_with_all_documented_fields() {
     let file = library("import-into-the-owner");
     let output = ifq(&["check", "--revision", "import-7.3", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -89,7 +91,7 @@ fn a_counterexample_is_written_shown_and_replays_to_the_same_bytes() {
 }
 
 #[test]
-fn a_replay_that_does_not_break_as_the_file_says_exits_with_1() {
+fn a_replay_whose_result_differs_from_the_expected_one_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("short.ifq");
     let text = std::fs::read_to_string(library("exits-race")).unwrap();
@@ -105,7 +107,7 @@ fn a_replay_that_does_not_break_as_the_file_says_exits_with_1() {
 }
 
 #[test]
-fn wrong_use_exits_with_2_and_says_where_and_what_was_expected() {
+fn a_usage_error_exits_with_2_and_names_the_place_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.ifq");
     let text = std::fs::read_to_string(library("exits-race")).unwrap();
@@ -134,10 +136,10 @@ fn wrong_use_exits_with_2_and_says_where_and_what_was_expected() {
 }
 
 #[test]
-fn a_fixed_defect_is_in_the_counterexamples_name_and_contents() {
+fn a_counterexample_names_the_fixed_defects_in_its_file_name_and_contents() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
-    // What else is wrong with the proposal is not fixed.
+    // Only P2 is fixed; the other defects of the proposal remain.
     let file = library("clone-from-itself-keeps-nothing");
     let text = std::fs::read_to_string(&file).unwrap();
     let wrong = folder.path().join("wrong.ifq");
@@ -166,7 +168,7 @@ fn a_fixed_defect_is_in_the_counterexamples_name_and_contents() {
 }
 
 #[test]
-fn fixed_is_without_all_of_the_revisions_own_defects() {
+fn the_option_fixed_fixes_all_defects_of_the_revision() {
     let file = library("clone-from-itself-keeps-nothing");
     let output = ifq(&["check", "--fixed", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -185,7 +187,7 @@ fn fixed_is_without_all_of_the_revisions_own_defects() {
 }
 
 #[test]
-fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
+fn a_defect_option_that_does_not_apply_to_a_revision_is_skipped_with_a_note() {
     let file = library("clone-from-itself-keeps-nothing");
     let both = ifq(&["check", "--without", "P1", "--json", &file]);
     assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
@@ -193,7 +195,7 @@ fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
     assert!(stderr(&both).contains("proxy-fixed does not have P1"), "{}", stderr(&both));
     let none = ifq(&["check", "--revision", "proxy-v1", "--defect", "P1", &file]);
     assert_eq!(none.status.code(), Some(2));
-    assert!(stderr(&none).contains("proxy-v1 has P1 anyway"), "{}", stderr(&none));
+    assert!(stderr(&none).contains("proxy-v1 already has P1"), "{}", stderr(&none));
     assert!(stderr(&none).contains("nothing to check"), "{}", stderr(&none));
     assert_eq!(
         ifq(&["sim", "--defect", "P1", "--revision", "proxy-v1", &file]).status.code(),
@@ -202,7 +204,7 @@ fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
 }
 
 #[test]
-fn faults_everywhere_reach_further_than_those_of_the_file() {
+fn the_option_faults_reaches_more_states_than_the_faults_of_the_file() {
     let file = library("import-into-the-owner");
     let check = |options: &[&str]| {
         let which = ["check", "--revision", "import-7.3", "--json"];
@@ -218,7 +220,7 @@ fn faults_everywhere_reach_further_than_those_of_the_file() {
 }
 
 #[test]
-fn defects_lists_the_catalogue_and_who_has_what() {
+fn defects_lists_every_entry_with_the_revisions_that_have_it() {
     let lines = json_lines(&ifq(&["defects", "--json"]));
     let named = |id: &str| lines.iter().find(|l| l["id"] == id).expect("an entry").clone();
     assert_eq!(named("P1")["on"], serde_json::json!(["proxy-v1"]));
@@ -230,13 +232,14 @@ fn defects_lists_the_catalogue_and_who_has_what() {
     assert!(lines.iter().all(|l| table.contains(l["about"].as_str().unwrap())));
 }
 
-/// Goal: the catalogue says what was found, how short, and that it repeats.
-/// Method: one file, so that one defect is shown and all others are not.
+/// Goal: the catalogue check reports each found defect, the length of its counterexample, and that it
+/// replays.
+/// Method: one file, which shows one defect of the catalogue.
 #[test]
-fn the_catalogue_names_what_was_found_and_what_no_file_shows() {
+fn the_catalogue_check_reports_found_defects_and_entries_that_no_file_shows() {
     let file = library("clone-from-itself-keeps-nothing");
     let output = ifq(&["check", "--catalogue", "--json", &file]);
-    assert_eq!(output.status.code(), Some(1), "the others are not shown");
+    assert_eq!(output.status.code(), Some(1), "no file shows the other entries");
     let lines = json_lines(&output);
     let line = |id: &str| lines.iter().find(|l| l["id"] == id).expect("an entry").clone();
     let found = line("P1");
@@ -249,14 +252,14 @@ fn the_catalogue_names_what_was_found_and_what_no_file_shows() {
     let table = stdout(&ifq(&["check", "--catalogue", &file]));
     assert!(table.contains("P2: no test file shows P2"), "{table}");
     let (all, others) = (lines.len(), lines.len() - 1);
-    let sum = format!("{all} entries, 1 as they should be, {others} not");
+    let sum = format!("{all} entries, 1 as expected, {others} with problems");
     assert!(table.contains(&sum), "{table}");
 }
 
-/// Goal: a defect that is not found, a repair that does not hold and a false alarm each fail.
-/// Method: the file says the opposite of what is true.
+/// Goal: a missed defect, a fix that does not hold and a false alarm each fail the check.
+/// Method: a file with wrong expectations.
 #[test]
-fn the_catalogue_notices_what_is_not_as_the_file_says() {
+fn the_catalogue_check_reports_missed_defects_failed_fixes_and_false_alarms() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.ifq");
     let text = std::fs::read_to_string(library("clone-from-itself-keeps-nothing")).unwrap();
@@ -267,11 +270,11 @@ fn the_catalogue_notices_what_is_not_as_the_file_says() {
     assert_eq!(output.status.code(), Some(1));
     let lines = json_lines(&output);
     let line = |id: &str| lines.iter().find(|l| l["id"] == id).expect("an entry").clone();
-    // It breaks, but I3.
+    // P1 violates I3, not I2.
     assert_eq!(line("P1")["found"], "no");
-    assert!(line("P1")["problems"][0].as_str().unwrap().contains("breaks I3"), "{output:?}");
+    assert!(line("P1")["problems"][0].as_str().unwrap().contains("violates I3"), "{output:?}");
     assert_eq!(line("P1")["fixed"], "none");
-    // On proxy-v1 nothing is to break with it.
+    // No file expects a violation on proxy-v1 with P2.
     assert_eq!(line("P2")["found"], "no-file");
     assert_eq!(line("N1")["found"], "false-alarm");
 }
@@ -303,11 +306,11 @@ fn show_prints_json_that_loads_as_the_same_test() {
     assert_eq!(stdout(&from_json), stdout(&from_text));
 }
 
-/// Goal: no clock, address, hash order or build profile decides anything.
-/// Method: the whole library, random schedules of one seed; the bytes are in the repository, and
-/// `.ci/run` compares a release build with the same file.
+/// Goal: the output does not depend on clock, addresses, hash order or build profile.
+/// Method: simulate the whole library with one seed and compare with a stored file; `.ci/run` compares
+/// a release build with the same file.
 #[test]
-fn the_same_seed_gives_the_same_bytes_twice_and_in_every_build() {
+fn one_seed_gives_the_same_bytes_in_every_run_and_build() {
     let first = ifq(&["sim", "--seed", "1", "--runs", "20"]);
     let second = ifq(&["sim", "--seed", "1", "--runs", "20"]);
     assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
@@ -319,7 +322,7 @@ fn the_same_seed_gives_the_same_bytes_twice_and_in_every_build() {
 }
 
 #[test]
-fn a_reader_who_leaves_early_is_no_error() {
+fn a_closed_output_pipe_is_no_error() {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_ifq"))
         .args(["sim", "--runs", "200", "--revision", "import-7.3", &library("exits-race")])

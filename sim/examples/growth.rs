@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_sim::format::parse;
-use ifq_sim::say;
 use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::symmetry::Symmetries;
 use plotters::prelude::*;
@@ -80,7 +79,7 @@ struct Point {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let image = std::env::args().nth(1).ok_or("the name of the image is missing")?;
-    say!("series,size,states,seconds,exhaustive");
+    println!("series,size,states,seconds,exhaustive");
     let mut lines = Vec::new();
     for series in &SERIES {
         let mut points = Vec::new();
@@ -103,7 +102,7 @@ fn measure(series: &Series, size: u32, text: &str) -> Result<Point, Box<dyn Erro
         return Err(broken.violation.to_string().into());
     }
     let (states, exhaustive) = (found.states, found.exhaustive);
-    say!("\"{}\",{size},{states},{:.3},{exhaustive}", series.name, found.elapsed.as_secs_f64());
+    println!("\"{}\",{size},{states},{:.3},{exhaustive}", series.name, found.elapsed.as_secs_f64());
     Ok(Point { size, states, exhaustive })
 }
 

@@ -1,26 +1,14 @@
 //! Deterministic engines for the model of `ifq-model`, and the test-file format.
 
-/// `println!` that does not mind when the reader has gone, as in `ifq check | head`.
-#[macro_export]
-macro_rules! say {
-    ($($arg:tt)*) => { $crate::tell!("{}\n", format_args!($($arg)*)) };
-}
-
-/// `print!`, in the manner of [`say!`].
-#[macro_export]
-macro_rules! tell {
-    ($($arg:tt)*) => {{
-        use std::io::Write as _;
-        let _ = write!(std::io::stdout(), $($arg)*);
-    }};
-}
-
-pub mod cmd;
+pub mod catalogue;
 pub mod executor;
 pub mod format;
 pub mod generate;
+pub mod replay;
 pub mod report;
 pub mod search;
+pub mod selection;
 pub mod shrink;
+pub mod simulate;
 mod step_table;
 pub mod symmetry;

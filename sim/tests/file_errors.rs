@@ -1,13 +1,13 @@
-//! The test-file format: what is wrong is named and located.
+//! Goal: every error of a test file names its place and what was expected.
 //!
-//! Method: every error by a text in which `»` marks the place that must be named.
+//! Method: one text for each error; `»` marks the place that the error must name.
 
 mod headers;
 
 use headers::{HEAD, SHARED};
 use ifq_sim::format;
 
-/// Removes the mark and parses; the error is at the mark and holds these words.
+/// Parses the text without the mark. The error must be at the mark and contain the given words.
 #[track_caller]
 fn refused(text: &str, message: &str, expected: &str) {
     let before = text.split('»').next().unwrap();
@@ -23,12 +23,13 @@ fn refused(text: &str, message: &str, expected: &str) {
     assert!(whole.starts_with(&format!("t.ifq:{line}:{column}: ")), "{whole}");
 }
 
-/// [`refused`] for steps that follow a good header.
+/// [`refused`] for steps after a valid header.
 #[track_caller]
 fn refused_steps(steps: &str, message: &str, expected: &str) {
     refused(&format!("{HEAD}expect holds\n{steps}\n"), message, expected);
 }
 
+/// [`refused`] for steps after a valid header and setup.
 #[track_caller]
 fn refused_shared(steps: &str, message: &str, expected: &str) {
     refused_steps(&format!("{SHARED}{steps}"), message, expected);
@@ -44,14 +45,14 @@ fn the_first_line_is_test() {
 }
 
 #[test]
-fn what_is_missing_is_missing_at_the_end() {
+fn a_missing_line_is_reported_at_the_end_of_the_text() {
     refused("test t\nring A\nexpect holds\n»", "no revision", "`revision NAME...`");
     refused("test t\nrevision import-7.3\nexpect holds\n»", "no ring", "`ring NAME...`");
     refused("test t\nrevision import-7.3\nring A\n»", "no expectation", "`expect holds`");
 }
 
 #[test]
-fn unknown_words_name_the_nearest() {
+fn an_unknown_word_is_reported_with_the_most_similar_word() {
     refused(&format!("{HEAD}»obsrve x\n"), "did you mean `observe`?", "`schedule`");
     refused_steps("»finaly\n", "did you mean `finally`?", "`setup`");
     refused_steps("setup\n »exepct holds\n", "did you mean `expect`?", "a step, or");
@@ -93,7 +94,7 @@ fn unknown_names_list_the_known_ones() {
 }
 
 #[test]
-fn a_name_is_taken_once() {
+fn each_name_is_used_once() {
     refused(
         "test t\nrevision import-7.3\nring A »A\nexpect holds",
         "already the name",
@@ -116,7 +117,7 @@ fn a_name_is_taken_once() {
 }
 
 #[test]
-fn a_header_or_section_stands_once() {
+fn each_header_and_section_occurs_once() {
     refused_steps("»queues 1", "a second line `queues`", "once");
     refused_steps("setup\nfinally\n»setup", "a second section `setup`", "once");
     refused_steps("finally\n»finally", "a second section `finally`", "once");
@@ -136,13 +137,13 @@ fn a_header_or_section_stands_once() {
 }
 
 #[test]
-fn a_step_stands_in_a_section() {
+fn a_step_must_be_in_a_section() {
     refused_steps("»A: exit", "a step outside a section", "`setup`, `thread NAME` or `finally`");
     refused_steps("setup\nobserve nothing\n»A: exit", "outside a section", "before it");
 }
 
 #[test]
-fn names_are_of_the_kind_that_is_used() {
+fn a_result_must_have_the_kind_that_the_operation_uses() {
     refused_shared("thread a\n A: recv »box s", "`box` is a file descriptor", "an ifq");
     refused_shared("thread a\n close »ifq", "`ifq` is an ifq", "a file descriptor");
     refused_shared("thread a\n B: import »imp", "`imp` is an ifq", "a file descriptor");
@@ -152,7 +153,7 @@ fn names_are_of_the_kind_that_is_used() {
 }
 
 #[test]
-fn an_ifq_is_used_with_its_ring() {
+fn an_ifq_can_only_be_used_with_its_ring() {
     refused_shared("thread a\n B: flush »ifq", "`ifq` is an ifq of ring `A`", "ring `B` has");
     refused_shared("thread a\n A: recv »imp s", "`imp` is an ifq of ring `B`", "ring `A` has");
     refused_shared("thread a\n A: export »imp", "`imp` is an ifq of ring `B`", "ring `A` has");
@@ -164,7 +165,7 @@ fn an_ifq_is_used_with_its_ring() {
 }
 
 #[test]
-fn a_verb_has_what_it_needs_before_it() {
+fn a_verb_must_have_the_right_prefix() {
     refused_steps("setup\n »wait", "`wait` needs a ring before it", "`RING: wait`");
     refused_steps("setup\n x = »send 1", "`send` needs a socket before it", "`SOCKET: send");
     refused_shared("thread a\n »A: close box", "takes no ring or socket", "`close FD`");
@@ -172,7 +173,7 @@ fn a_verb_has_what_it_needs_before_it() {
 }
 
 #[test]
-fn arguments_are_complete_and_no_more() {
+fn missing_and_extra_arguments_are_errors() {
     refused_shared("thread a\n A: recv ifq»", "ends too early", "a socket, as in `RING: recv");
     refused_shared("thread a\n A: flush»  # none", "ends too early", "an ifq, as in");
     refused_shared("thread a\n A: exit »now", "unexpected `now`", "`after NAME...` or the end");
@@ -185,11 +186,11 @@ fn arguments_are_complete_and_no_more() {
     refused_shared("thread a\n A: add-area ifq»", "ends too early", "`buffers=N`, as in");
     refused_shared("thread a\n A: arm ifq»", "ends too early", "an event, as in");
     refused_shared("thread a\n A: mmap ifq »with resv", "unexpected `with`", "`after NAME...`");
-    refused_shared("thread a\n A: flush ifq with»", "ends too early", "what is unusual");
+    refused_shared("thread a\n A: flush ifq with»", "ends too early", "a modifier of the argument");
     refused_shared("thread a\n »A: unregister-netdev", "takes no ring", "`unregister-netdev`");
     refused_shared("thread a\n scribble ifq off »3", "unexpected `3`", "`off=N`, as in");
     refused_shared("thread a\n scribble ifq tail»", "ends too early", "a value, as in `scribble");
-    refused("test t\nring A with»", "ends too early", "what is unusual about the rings");
+    refused("test t\nring A with»", "ends too early", "a setup option of the rings");
     refused("test t\nfault all »xa-store", "unexpected `xa-store`", "the end of the line");
     refused("test t\nexpect holds on»", "ends too early", "a revision");
     refused("test t\nexpect holds on import-7.3 »with", "unknown revision `with`", "`proxy-v1`");
@@ -207,7 +208,7 @@ fn arguments_are_complete_and_no_more() {
 }
 
 #[test]
-fn numbers_are_numbers_in_range() {
+fn numbers_must_be_in_range() {
     let register = |args: &str| format!("setup\n A: register {args}");
     refused_steps(&register("nodev buffers=»0 entries=1"), "buffers 0 is out of", "1 to 4096");
     refused_steps(&register("nodev buffers=»4097 entries=1"), "4097 is out of", "1 to 4096");
@@ -232,7 +233,7 @@ fn numbers_are_numbers_in_range() {
 }
 
 #[test]
-fn a_queue_exists() {
+fn a_queue_must_exist() {
     refused_steps(
         "setup\n A: register queue=»2 buffers=1 entries=1",
         "queue 2 is out of range",
@@ -246,28 +247,40 @@ fn a_queue_exists() {
 }
 
 #[test]
-fn a_network_device_is_there_to_be_unregistered() {
+fn unregister_netdev_needs_a_network_device() {
     let none = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n";
     refused(&format!("{none} »unregister-netdev"), "no network device", "`queues N`");
 }
 
 #[test]
-fn a_modifier_fits_its_verb() {
-    refused_shared("thread a\n A: flush ifq with »oneshot", "nothing for `flush`", "`arg-fault`");
-    refused_shared("thread a\n A: recv ifq s with oneshot »resv", "nothing for `recv`", "`addr`");
-    refused_shared("thread a\n A: arm ifq copy with »flags", "nothing for `arm`", "`op-resv`");
+fn a_modifier_must_apply_to_the_verb() {
+    refused_shared(
+        "thread a\n A: flush ifq with »oneshot",
+        "does not apply to `flush`",
+        "`arg-fault`",
+    );
+    refused_shared(
+        "thread a\n A: recv ifq s with oneshot »resv",
+        "does not apply to `recv`",
+        "`addr`",
+    );
+    refused_shared(
+        "thread a\n A: arm ifq copy with »flags",
+        "does not apply to `arm`",
+        "`op-resv`",
+    );
 }
 
 #[test]
-fn an_expectation_is_for_variants_that_there_are() {
+fn an_expectation_must_name_existing_variants() {
     let head = "test t\nrevision proxy-v1 import-7.1 import-7.3\nring A\n";
     let expect = |text: &str, message, expected| {
         refused(&format!("{head}{text}\n"), message, expected);
     };
-    expect("expect holds on »import-6.19", "not for `import-6.19`", "line `revision`");
-    expect("expect holds without »P1", "`import-7.1` does not have `P1`", "has");
-    expect("expect holds without M7 »P1 on proxy-v1 import-7.1", "`import-7.1` does not", "has");
-    expect("expect violates I10 with »M7", "`proxy-v1` has `M7` anyway", "lacks");
+    expect("expect holds on »import-6.19", "does not apply to `import-6.19`", "line `revision`");
+    expect("expect holds without »P1", "`import-7.1` does not have `P1`", "have");
+    expect("expect holds without M7 »P1 on proxy-v1 import-7.1", "`import-7.1` does not", "have");
+    expect("expect violates I10 with »M7", "`proxy-v1` already has `M7`", "none");
     expect(
         "expect holds on import-7.1\nexpect violates I1 on »import-7.1",
         "second expectation for the same defects on `import-7.1`",
@@ -276,23 +289,23 @@ fn an_expectation_is_for_variants_that_there_are() {
     expect(
         "expect holds on proxy-v1 import-7.1 import-7.3\n»expect violates I1",
         "other expectations name every revision",
-        "a revision that is left",
+        "at least one revision",
     );
     expect(
         "expect violates I10 on import-7.1\nexpect holds\nschedule v1 with »P1 : 0",
-        "`proxy-v1` has `P1` anyway",
-        "lacks",
+        "`proxy-v1` already has `P1`",
+        "none",
     );
     let good = "expect violates I10 with M7 on import-7.3\nexpect holds on import-7.3\n\
                 expect violates I1\nexpect holds without M6 M7 on import-7.1\n\
                 expect holds without M7 on import-7.1\nexpect holds without M7 on proxy-v1\n";
     format::parse("t.ifq", &format!("{head}{good}")).expect("every variant is there");
-    // What is left for the last one is import-7.3, which has no defects.
-    expect(&format!("{good}expect violates I1 without »M7"), "`import-7.3` does not", "has");
+    // Only import-7.3 is left for the last expectation, and it has no defects.
+    expect(&format!("{good}expect violates I1 without »M7"), "`import-7.3` does not", "have");
 }
 
 #[test]
-fn a_cycle_is_named() {
+fn a_cycle_of_waits_is_reported_with_its_names() {
     refused_steps(
         "thread a\n A: exit after »y\n x = A: wait\nthread b\n y = B: exit after x",
         "a cycle: `y` waits for `x` waits for `y`",
@@ -304,11 +317,15 @@ fn a_cycle_is_named() {
         "a cycle: `z` waits for `y` waits for `x` waits for `z`",
         "do not wait for each other",
     );
-    refused_steps("thread a\n x = A: wait after »x", "`x` waits for itself", "bound before");
+    refused_steps(
+        "thread a\n x = A: wait after »x",
+        "`x` waits for itself",
+        "an earlier step binds",
+    );
     refused_steps(
         "setup\n close »box\n ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq",
         "`box` waits for itself",
-        "bound before",
+        "an earlier step binds",
     );
     // The ifqs of two rings, each imported from the other.
     refused_steps(
@@ -320,17 +337,17 @@ fn a_cycle_is_named() {
 }
 
 #[test]
-fn a_step_behind_a_cycle_is_not_blamed() {
+fn a_step_that_waits_for_a_cycle_is_not_reported_as_part_of_it() {
     refused_steps(
         "thread a\n w = s: send 1\n A: wait after y\nthread b\n y = B: exit after »z\n \
          z = u: send 1",
         "`z` waits for itself",
-        "bound before",
+        "an earlier step binds",
     );
 }
 
 #[test]
-fn a_section_uses_no_name_of_a_later_one() {
+fn a_section_cannot_use_a_name_of_a_later_section() {
     refused_steps(
         "setup\n B: exit after »x\nthread a\n x = A: exit",
         "`x` is bound later, in thread a",
@@ -344,10 +361,10 @@ fn a_section_uses_no_name_of_a_later_one() {
 }
 
 #[test]
-fn a_ring_is_driven_by_one_thread() {
+fn one_thread_drives_each_ring() {
     refused_shared(
         "thread a\n A: wait\nthread b\n »A: flush ifq",
-        "ring `A` is driven by thread `a`",
+        "ring `A` is already driven by thread `a`",
         "only `exit` it",
     );
     let free = format!("{HEAD}expect holds\n{SHARED}thread a\n A: wait\nthread b\n A: exit\n");
@@ -355,7 +372,7 @@ fn a_ring_is_driven_by_one_thread() {
 }
 
 #[test]
-fn a_schedule_is_numbers_of_a_known_version() {
+fn a_schedule_must_be_numbers_of_a_known_version() {
     refused(&format!("{HEAD}schedule »v2 : 0"), "unexpected `v2`", "the version `v1`");
     refused(&format!("{HEAD}schedule v1 »0"), "unexpected `0`", "`:` and the decisions");
     refused(&format!("{HEAD}schedule v1 : 0 »a"), "`a` is not a number", "0 to 4294967295");
@@ -368,7 +385,7 @@ fn a_schedule_is_numbers_of_a_known_version() {
 }
 
 #[test]
-fn lists_have_their_limits() {
+fn lists_have_a_maximal_length() {
     let names = |n: usize| (0..n).map(|i| format!(" n{i}")).collect::<String>();
     refused(&format!("test t\nring{} »z", names(32)), "more than 32 rings", "fewer");
     refused(&format!("test t\nsocket{} »z", names(32)), "more than 32 sockets", "fewer");
@@ -382,7 +399,7 @@ fn lists_have_their_limits() {
 }
 
 #[test]
-fn control_characters_are_refused_outside_comments() {
+fn control_characters_are_errors_outside_comments() {
     refused("test t # \u{1}\nring »\u{1}A", "control character U+0001", "printable text");
     refused("test t\nabout ä»\u{7f}", "control character U+007F", "printable text");
 }

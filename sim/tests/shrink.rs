@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
-use ifq_sim::cmd::input::Which;
-use ifq_sim::cmd::shrink::to_shrink;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::{load, parse, print, validate};
 use ifq_sim::search::explore::{Limits, explore};
-use ifq_sim::shrink::{Length, STATES, Shrunk, Size, shrink, smaller};
+use ifq_sim::selection::Selection;
+use ifq_sim::shrink::{Length, STATES, Shrunk, Size, find_violation, shrink, smaller};
 
 fn library() -> Vec<Test> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
@@ -190,15 +189,15 @@ fn a_change_that_cannot_be_decided_is_not_taken() {
     assert!(shrunk.counterexample.replays(&shrunk.test, &variant));
 }
 
-fn asked(revision: Option<Revision>) -> Which {
-    Which { revision, defects: Vec::new(), without: Vec::new(), fixed: false }
+fn only(revision: Option<Revision>) -> Selection {
+    Selection { revision, ..Selection::default() }
 }
 
 #[test]
 fn a_test_that_holds_is_not_shrunk_and_the_reason_says_where_it_holds() {
     let test = parse("race", &RACE.replace("    t: send 1\n", "")).unwrap();
-    let which = Which { fixed: true, ..asked(None) };
-    let error = to_shrink(&which, &test, STATES, &mut |_| {}).unwrap_err();
+    let selection = Selection { fixed: true, ..Selection::default() };
+    let error = find_violation(&selection, &test, STATES, &mut |_| {}).unwrap_err();
     let start = "there is nothing to shrink: every invariant holds on proxy-v1 without ";
     assert!(error.starts_with(start), "{error}");
 }
@@ -206,7 +205,7 @@ fn a_test_that_holds_is_not_shrunk_and_the_reason_says_where_it_holds() {
 #[test]
 fn a_test_that_was_not_searched_to_its_end_does_not_count_as_one_that_holds() {
     let test = parse("race", RACE).unwrap();
-    let error = to_shrink(&asked(None), &test, 1, &mut |_| {}).unwrap_err();
+    let error = find_violation(&only(None), &test, 1, &mut |_| {}).unwrap_err();
     assert!(error.contains("within 1 states"), "{error}");
     assert!(error.contains("--max-states"), "{error}");
 }
@@ -217,8 +216,9 @@ fn the_run_of_a_counterexample_says_what_is_kept() {
     let variant = Variant::of(Revision::ProxyV1);
     let found = broken(&test, &variant).expect("it breaks");
     let kept = found.in_test(&test, &variant);
-    let (same, run) = to_shrink(&asked(None), &kept, STATES, &mut |_| {}).unwrap();
+    let (same, run) = find_violation(&only(None), &kept, STATES, &mut |_| {}).unwrap();
     assert_eq!((same, run), (variant, found));
-    let error = to_shrink(&asked(Some(Revision::ProxyV1)), &kept, STATES, &mut |_| {}).unwrap_err();
+    let error =
+        find_violation(&only(Some(Revision::ProxyV1)), &kept, STATES, &mut |_| {}).unwrap_err();
     assert!(error.contains("has a schedule"), "{error}");
 }

@@ -338,33 +338,11 @@ fn an_answer_that_is_wrong_is_found_and_shrunk() {
 /// How often each operation came to each result, `ok` or an errno.
 type Tally = BTreeMap<(&'static str, &'static str), u32>;
 
-fn name(op: &Op) -> &'static str {
-    match op {
-        Op::Register { .. } => "register",
-        Op::Clone { .. } => "clone",
-        Op::Export { .. } => "export",
-        Op::Import { .. } => "import",
-        Op::Flush { .. } => "flush",
-        Op::AddArea { .. } => "add-area",
-        Op::Arm { .. } => "arm",
-        Op::Mmap { .. } => "mmap",
-        Op::UnregisterNetdev => "unregister-netdev",
-        Op::Scribble { .. } => "scribble",
-        Op::Exit { .. } => "exit",
-        Op::Close { .. } => "close",
-        Op::Recv { .. } => "recv",
-        Op::Wait { .. } => "wait",
-        Op::Return { .. } => "return",
-        Op::Send { .. } => "send",
-        Op::Shutdown { .. } => "shutdown",
-    }
-}
-
 fn tally(test: &Test, revision: Revision, into: &mut Tally) {
     let answer = spec::run(test, revision).expect("a sequence has no threads");
     for (step, (_, result)) in test.finally.iter().zip(&answer.results) {
         let errno = if *result < 0 { errno::name(*result) } else { Some("ok") };
-        *into.entry((name(&step.op), errno.unwrap_or("unknown"))).or_default() += 1;
+        *into.entry((step.op.verb(), errno.unwrap_or("unknown"))).or_default() += 1;
     }
 }
 

@@ -1,43 +1,27 @@
-//! How the argument of a system call departs from the plain one.
+//! Departures from the default argument of a system call.
 //!
-//! A step of a test names a few of them after `with`. Most break one rule that the kernel checks,
-//! so that what comes back says which check is there, and which comes first.
-
-use std::fmt;
+//! A step of a test lists them after `with`. Most of them break one rule that the kernel checks, so
+//! the result shows which checks the kernel makes and in which order.
 
 use serde::{Deserialize, Serialize};
 
+use crate::named_enum::named_enum;
+
+/// Each line: variant, word, the verbs that it applies to, documentation.
 macro_rules! modifiers {
-    ($($id:ident $name:literal $verbs:literal $about:literal;)*) => {
-        /// One departure.
-        #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-        )]
-        #[serde(rename_all = "kebab-case")]
-        pub enum ArgModifier {
-            $(#[doc = $about] $id,)*
+    ($($variant:ident $word:literal $verbs:literal $about:literal;)*) => {
+        named_enum! {
+            /// One departure from the default argument.
+            pub enum ArgModifier {
+                $($variant $word $about;)*
+            }
         }
 
         impl ArgModifier {
-            /// All of them.
-            pub const ALL: &'static [ArgModifier] = &[$(ArgModifier::$id,)*];
-
-            /// The word that test files use.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(ArgModifier::$id => $name,)* }
-            }
-
-            /// One line about it.
-            #[must_use]
-            pub fn about(self) -> &'static str {
-                match self { $(ArgModifier::$id => $about,)* }
-            }
-
-            /// Whether it means something for a verb.
+            /// Whether the modifier applies to a verb.
             #[must_use]
             pub fn fits(self, verb: &str) -> bool {
-                let verbs = match self { $(ArgModifier::$id => $verbs,)* };
+                let verbs = match self { $(ArgModifier::$variant => $verbs,)* };
                 verbs.split(' ').any(|v| v == verb)
             }
         }
@@ -47,13 +31,13 @@ macro_rules! modifiers {
 modifiers! {
     NoCap "no-cap" "register import clone" "The caller lacks `CAP_NET_ADMIN`.";
     ArgFault "arg-fault" "register import clone export flush add-area arm"
-        "The argument's address cannot be read.";
+        "The address of the argument cannot be read.";
     Resv "resv" "register import clone export flush add-area arm"
         "Reserved fields of the outer structure are set.";
     ZcrxId "zcrx-id" "register import clone" "`zcrx_id` is set.";
     Flags "flags" "register import clone" "An unknown bit of `flags` is set.";
     NrArgs "nr-args" "export flush add-area arm" "`nr_args` is not zero.";
-    OpResv "op-resv" "export flush add-area arm" "Fields of the operation's part are set.";
+    OpResv "op-resv" "export flush add-area arm" "Fields of the operation's part of the structure are set.";
     Rxq "rxq" "register import" "`if_rxq` is set where it must be zero.";
     RqEntries "rq-entries" "import clone" "`rq_entries` is set.";
     AreaPtr "area-ptr" "import clone" "`area_ptr` is set.";
@@ -61,25 +45,25 @@ modifiers! {
     EventDesc "event-desc" "import" "`event_desc` is set.";
     RegionFault "region-fault" "register" "`region_ptr` cannot be read.";
     RegionSmall "region-small" "register" "The region is smaller than the ring.";
-    KernelRegion "kernel-region" "register" "The kernel allocates the region; it can be mapped.";
+    KernelRegion "kernel-region" "register" "The kernel allocates the region, and user space can map it.";
     StaleRing "stale-ring" "register"
         "The region's memory holds the indices and entries of an earlier ring.";
     RxqMinusOne "rxq-minus-one" "register" "`if_rxq` is -1.";
-    NodevIdx "nodev-idx" "register" "`ZCRX_REG_NODEV` is set, and so is `if_idx`; on a queue too.";
-    NoDevice "no-device" "register" "`if_idx` names no device; with nodev it is set.";
-    RxBufLen "rx-buf-len" "register" "`rx_buf_len` is no power of two.";
-    RxBufBig "rx-buf-big" "register" "`rx_buf_len` is two pages; on a queue that takes contiguous pages, which the model has not.";
+    NodevIdx "nodev-idx" "register" "`ZCRX_REG_NODEV` and `if_idx` are both set, also for a queue.";
+    NoDevice "no-device" "register" "`if_idx` is the index of no device; for `nodev` it is set.";
+    RxBufLen "rx-buf-len" "register" "`rx_buf_len` is not a power of two.";
+    RxBufBig "rx-buf-big" "register" "`rx_buf_len` is two pages. A queue then needs contiguous pages, which the model does not have.";
     AreaFault "area-fault" "register add-area" "`area_ptr` cannot be read.";
     AreaToken "area-token" "register add-area" "`rq_area_token` is set.";
     AreaFlags "area-flags" "register add-area" "An unknown bit of the area's `flags` is set.";
     AreaResv "area-resv" "register add-area" "Reserved fields of the area are set.";
     AreaNull "area-null" "register add-area" "The area's address is zero.";
-    AreaUnaligned "area-unaligned" "register add-area" "The area's address is inside a page, if it is not zero.";
+    AreaUnaligned "area-unaligned" "register add-area" "The area's address is not page-aligned, unless it is zero.";
     AreaDmabufFd "area-dmabuf-fd" "register add-area"
         "`dmabuf_fd` is set without `IORING_ZCRX_AREA_DMABUF`.";
-    Events "events" "register" "Both events are asked for.";
+    Events "events" "register" "The registration asks for both events.";
     EventFault "event-fault" "register" "`event_desc` cannot be read.";
-    EventType "event-type" "register" "An unknown event is asked for.";
+    EventType "event-type" "register" "The registration asks for an unknown event.";
     EventFlags "event-flags" "register" "An unknown bit of the event's `flags` is set.";
     EventStats "event-stats" "register" "`stats_offset` is set without its flag.";
     EventResv "event-resv" "register" "Reserved fields of the event are set.";
@@ -88,33 +72,27 @@ modifiers! {
     Addr "addr" "recv" "`addr` is set.";
 }
 
-impl fmt::Display for ArgModifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// A set of modifiers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArgModifiers(u64);
 
 impl ArgModifiers {
-    /// None: the plain argument.
+    /// The empty set: the default argument.
     pub const NONE: ArgModifiers = ArgModifiers(0);
 
-    /// Whether a modifier is in the set.
+    /// Whether the set has a modifier.
     #[must_use]
     pub fn has(self, modifier: ArgModifier) -> bool {
         self.0 >> modifier as u32 & 1 != 0
     }
 
-    /// The set with one more.
+    /// The set with one more modifier.
     #[must_use]
     pub fn and(self, modifier: ArgModifier) -> Self {
         ArgModifiers(self.0 | 1 << modifier as u32)
     }
 
-    /// Whether it is empty.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0 == 0
@@ -122,7 +100,7 @@ impl ArgModifiers {
 
     /// The modifiers, in the order of [`ArgModifier::ALL`].
     pub fn iter(self) -> impl Iterator<Item = ArgModifier> {
-        ArgModifier::ALL.iter().copied().filter(move |q| self.has(*q))
+        ArgModifier::ALL.iter().copied().filter(move |modifier| self.has(*modifier))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a test expects of the checker, and the schedule of a counterexample.
+//! The expected verdicts of a test, and the schedule of a counterexample.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,29 +6,29 @@ use super::Test;
 use crate::invariant::Invariant;
 use crate::revision::{Defect, Revision, Variant};
 
-/// What the checker must say about a test.
+/// An expected verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expect {
-    /// On these revisions, oldest first; empty: on all for which no other expectation with the same
-    /// switches names the revision.
+    /// The revisions that it applies to, oldest first. Empty: all revisions that no other expectation
+    /// with the same defects names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<Revision>,
-    /// With these defects switched on besides the revision's own.
+    /// Defects that are added to the revision's own.
     pub defects: Vec<Defect>,
-    /// With these of the revision's own defects fixed.
+    /// Defects of the revision that are fixed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<Defect>,
-    /// `None`: everything holds. Otherwise the invariant that breaks.
+    /// The violated invariant; `None`: all invariants hold.
     pub violates: Option<Invariant>,
 }
 
-/// The decisions of one run: which thread took each step, which choice each fault point made, in
-/// order. The meaning of a number is the executor's; a file that holds one names its version.
+/// The decisions of one run, in order: the thread that took each step, and whether each fault point
+/// failed. The executor defines the encoding; a file names its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The defects that were switched on.
+    /// Defects that were added.
     pub defects: Vec<Defect>,
-    /// The defects that were fixed.
+    /// Defects that were fixed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<Defect>,
     /// The decisions.
@@ -36,7 +36,7 @@ pub struct Schedule {
 }
 
 impl Test {
-    /// What the test expects of a variant; one that it says nothing about is expected to hold.
+    /// The invariant that a variant is expected to violate. A variant without an expectation must hold.
     #[must_use]
     pub fn expected(&self, variant: &Variant) -> Option<Invariant> {
         let same = |e: &&Expect| e.defects == variant.defects && e.without == variant.without;
@@ -47,8 +47,8 @@ impl Test {
         found.and_then(|e| e.violates)
     }
 
-    /// The variants that the test says something about, in the order of its expectations; for each
-    /// in the order of the revisions.
+    /// The variants with an expectation, in the order of the expectations and, within one, of the
+    /// revisions.
     #[must_use]
     pub fn variants(&self) -> Vec<Variant> {
         let mut variants: Vec<Variant> = Vec::new();

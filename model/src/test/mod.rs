@@ -1,7 +1,7 @@
-//! A test as data: what is set up, what the threads do, what is observed.
+//! A test as data: rings and sockets, threads of operations, observed results, expectations.
 //!
-//! This is the meaning of a test file. The text format and its errors are in `ifq-sim`, the run on
-//! a kernel is in `ifq-real`, the run on the model is in [`crate::run`].
+//! `ifq-sim` parses and prints the text format. [`crate::run`] runs a test on the model, `ifq-real`
+//! on a live kernel.
 
 pub mod arg_modifier;
 pub mod expect;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::expect::{Expect, Schedule};
 pub use self::op::{Event, Op, RqWord, Source, VarKind};
 use crate::fault::FaultPoint;
+use crate::named_enum::named_enum;
 use crate::revision::{Entry, Revision};
 
 /// Index into [`Test::rings`].
@@ -22,90 +23,72 @@ pub type SocketId = u8;
 /// Index into [`Test::vars`].
 pub type VarId = u16;
 
-/// A whole test. The default is empty, and not valid.
+/// A test. The default is empty and not valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
-    /// The claim, as a file name: `owner-leaves-first`.
+    /// Name; the file of the library is named after it: `owner-leaves-first`.
     pub name: String,
-    /// One sentence about it.
+    /// One sentence of documentation.
     pub about: String,
-    /// The revisions it is for, oldest first; not empty.
+    /// The revisions that it applies to, oldest first; not empty.
     pub revisions: Vec<Revision>,
-    /// The entries of the catalogue that it shows.
+    /// The catalogue entries that it shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shows: Vec<Entry>,
-    /// Rings, by name. Each is set up before the first step.
+    /// Names of the rings. Each ring is set up before the first step.
     pub rings: Vec<String>,
-    /// How rings are set up that are not set up as usual.
+    /// Rings whose flags differ from the default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub setups: Vec<(RingId, RingSetup)>,
-    /// TCP connections, by name. Each is set up before the first step.
+    /// TCP connections. Each is set up before the first step.
     pub sockets: Vec<Socket>,
-    /// Number of receive queues of the network device; 0: there is none.
+    /// Number of receive queues of the network device; 0: no device.
     pub queues: u32,
-    /// Names of the bound results.
+    /// Names of the results, in the order of the steps that bind them.
     pub vars: Vec<Var>,
-    /// Runs first, alone, in order.
+    /// Steps that run first, in order.
     pub setup: Vec<Step>,
-    /// Run at the same time.
+    /// Threads that run concurrently after the setup.
     pub threads: Vec<Thread>,
-    /// Runs when all threads have ended, alone, in order.
+    /// Steps that run in order after all threads have ended.
     pub finally: Vec<Step>,
-    /// Points that may fail.
+    /// Fault points that may fail.
     pub faults: Vec<FaultPoint>,
-    /// At most so many of them fail in one run.
+    /// Largest number of failures in one run.
     pub max_faults: u32,
-    /// The results that make an outcome, in order.
+    /// The results that form an outcome, in order.
     pub observe: Vec<VarId>,
-    /// What the checker must say; not empty.
+    /// The expected verdicts; not empty.
     pub expect: Vec<Expect>,
-    /// The decisions of one run, if this is a counterexample.
+    /// The schedule of one run, if this is a counterexample.
     pub schedule: Option<Schedule>,
 }
 
-/// A TCP connection whose near end is received from through zcrx.
+/// A TCP connection. The test receives from its near end through zcrx.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// Name.
     pub name: String,
-    /// The device queue that its packets arrive on; `None`: loopback, ordinary pages.
+    /// The device queue that its packets arrive on; `None`: loopback, in ordinary pages.
     pub queue: Option<u32>,
 }
 
-/// What is unusual about a ring's flags. The usual ones are `DEFER_TASKRUN | SINGLE_ISSUER | CQE32`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RingSetup {
-    /// Without `IORING_SETUP_DEFER_TASKRUN`.
-    NoDefer,
-    /// Without `IORING_SETUP_CQE32`.
-    NoCqe32,
-    /// With `IORING_SETUP_CLAMP`.
-    Clamp,
-}
-
-impl RingSetup {
-    /// All of them.
-    pub const ALL: &'static [RingSetup] =
-        &[RingSetup::NoDefer, RingSetup::NoCqe32, RingSetup::Clamp];
-
-    /// The word that test files use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            RingSetup::NoDefer => "no-defer",
-            RingSetup::NoCqe32 => "no-cqe32",
-            RingSetup::Clamp => "clamp",
-        }
+named_enum! {
+    /// A change to the flags that a ring is set up with. The default flags are
+    /// `DEFER_TASKRUN | SINGLE_ISSUER | CQE32`.
+    pub enum RingSetup {
+        NoDefer "no-defer" "Without `IORING_SETUP_DEFER_TASKRUN`.";
+        NoCqe32 "no-cqe32" "Without `IORING_SETUP_CQE32`.";
+        Clamp "clamp" "With `IORING_SETUP_CLAMP`.";
     }
 }
 
-/// A bound name.
+/// The name of a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Var {
     /// Name, unique in the test.
     pub name: String,
-    /// What it holds.
+    /// Kind of the result.
     pub kind: VarKind,
 }
 
@@ -114,24 +97,24 @@ pub struct Var {
 pub struct Thread {
     /// Name.
     pub name: String,
-    /// What it does, in order.
+    /// Its steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// One operation of user space.
+/// One step: an operation, the name of its result, and what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is done.
+    /// The operation.
     pub op: Op,
-    /// The name its result is bound to.
+    /// The variable that its result is bound to.
     pub bind: Option<VarId>,
-    /// Waits first until these are bound. A step also waits for the variables that it uses.
+    /// The step waits until these variables are bound, and those that the operation uses.
     pub after: Vec<VarId>,
 }
 
 impl Test {
-    /// Which thread drives a ring: the first one that has a step on it. `None`: no thread does, so
-    /// set-up and the steps at the end do.
+    /// The thread that drives a ring: the first one with a step on it, apart from `exit`. `None`: only
+    /// the setup and final steps drive it.
     #[must_use]
     pub fn driver(&self, ring: RingId) -> Option<usize> {
         self.threads.iter().position(|t| {
@@ -139,13 +122,13 @@ impl Test {
         })
     }
 
-    /// Whether a ring is set up in this unusual way.
+    /// Whether a ring is set up with this change to its flags.
     #[must_use]
     pub fn is_set_up(&self, ring: RingId, setup: RingSetup) -> bool {
         self.setups.contains(&(ring, setup))
     }
 
-    /// All steps: set-up, threads, the end.
+    /// All steps: setup, threads, final steps.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.setup.iter().chain(self.threads.iter().flat_map(|t| &t.steps)).chain(&self.finally)
     }
@@ -156,9 +139,8 @@ impl Test {
         self.steps().find(|s| s.bind == Some(var))
     }
 
-    /// The `register` step that an ifq or fd variable goes back to, through imports, exports and
-    /// clones.
-    /// `None` if the variable is of another kind, is bound nowhere or goes round in a circle.
+    /// The result of the `register` step that an ifq or fd variable derives from through imports,
+    /// exports and clones. `None` if the variable is of another kind, is unbound or depends on itself.
     #[must_use]
     pub fn origin(&self, var: VarId) -> Option<VarId> {
         let mut var = var;

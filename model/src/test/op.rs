@@ -1,42 +1,49 @@
-//! The operations of a test: what one step of user space does.
+//! The operations of a test, in one table.
+//!
+//! A line of the table is one operation: its verb, the kind of its result, how a step with it is
+//! written, and its arguments in the order of the text. Parser, printer, validation, renaming,
+//! shrinker and the random test files of the format's own tests are written against [`Arg`], not
+//! against single operations.
+//!
+//! To add an operation:
+//!
+//! 1. add it to the table, and its verb to the modifiers that apply to it
+//!    ([`super::arg_modifier`]);
+//! 2. make the system call on the model, in `user::app`;
+//! 3. add its result to the sequential specification, in `spec`;
+//! 4. make the system call on a live kernel, in `live::ops` of `ifq-real`;
+//! 5. add a test file to the library, and a weight to `generate::ops` of `ifq-sim`, so that drawn
+//!    tests use it.
+//!
+//! The compiler names the places of 2 to 4. An argument of a new kind needs a new [`Arg`].
 
 use serde::{Deserialize, Serialize};
 
 use super::arg_modifier::ArgModifiers;
-use super::{RingId, SocketId, VarId};
+use super::{RingId, SocketId, VarId, limits};
+use crate::named_enum::named_enum;
 
-/// `enum zcrx_event_type`, and one that there is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Event {
-    /// `ZCRX_EVENT_ALLOC_FAIL`.
-    AllocFail,
-    /// `ZCRX_EVENT_COPY`.
-    Copy,
-    /// A number that is no event.
-    Unknown,
+named_enum! {
+    /// `enum zcrx_event_type`.
+    pub enum Event {
+        AllocFail "alloc-fail" "`ZCRX_EVENT_ALLOC_FAIL`.";
+        Copy "copy" "`ZCRX_EVENT_COPY`.";
+        Unknown "unknown" "A number that is not in the enum.";
+    }
 }
 
-impl Event {
-    /// All of them, by number.
-    pub const ALL: &'static [Event] = &[Event::AllocFail, Event::Copy, Event::Unknown];
-
-    /// The word that test files use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Event::AllocFail => "alloc-fail",
-            Event::Copy => "copy",
-            Event::Unknown => "unknown",
-        }
+impl Default for Event {
+    fn default() -> Self {
+        Event::AllocFail
     }
 }
 
 /// A word of a refill ring that user space can write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RqWord {
-    /// `head`, the kernel's own.
+    /// `head`, which only the kernel should write.
+    #[default]
     Head,
     /// `tail`.
     Tail,
@@ -46,302 +53,450 @@ pub enum RqWord {
     Pad(u32),
 }
 
-/// What kind of value a step binds.
+/// The kind of value that a step binds to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VarKind {
-    /// An ifq's id in a ring (`register`, `import`).
+    /// The id of an ifq in a ring (`register`, `clone`, `import`).
     Ifq,
     /// A file descriptor (`export`).
     Fd,
     /// A completion (`wait`).
     Cqe,
-    /// Only success or an errno.
+    /// Success or an errno.
     Status,
 }
 
-/// Where an ifq takes its packets from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The source of an ifq's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// `ZCRX_REG_NODEV`: no device, everything is copied.
+    /// `ZCRX_REG_NODEV`: no device; the kernel copies all data.
+    #[default]
     Nodev,
     /// A receive queue of the network device.
     Queue(u32),
 }
 
-/// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Op {
+/// A number among the arguments of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberSpec {
+    /// The word before `=`.
+    pub key: &'static str,
+    /// What errors call the number.
+    pub what: &'static str,
+    /// How it is written.
+    pub form: NumberForm,
+    /// Smallest value.
+    pub min: u32,
+    /// Largest value.
+    pub max: u32,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberForm {
+    /// `KEY=N`.
+    Keyed,
+    /// `KEY=N`, or nothing for zero.
+    OptionalKeyed,
+    /// `N`.
+    Plain,
+}
+
+const BUFFERS: NumberSpec = keyed("buffers", 1, limits::BUFFERS);
+const ENTRIES: NumberSpec = keyed("entries", 0, limits::ENTRIES);
+const RECV_LEN: NumberSpec =
+    NumberSpec { form: NumberForm::OptionalKeyed, ..keyed("len", 0, u32::MAX) };
+const SEND_LEN: NumberSpec = NumberSpec {
+    what: "number of bytes",
+    form: NumberForm::Plain,
+    ..keyed("len", 1, limits::SEND)
+};
+
+const fn keyed(key: &'static str, min: u32, max: u32) -> NumberSpec {
+    NumberSpec { key, what: key, form: NumberForm::Keyed, min, max }
+}
+
+/// A result of another step that an operation uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UsedResult {
+    /// An ifq of the ring that the operation names last.
+    OwnIfq,
+    /// An ifq of any ring.
+    AnyIfq,
+    /// A file descriptor.
+    Fd,
+    /// A completion.
+    Cqe,
+}
+
+impl UsedResult {
+    /// The kind of the variable.
+    #[must_use]
+    pub fn kind(self) -> VarKind {
+        match self {
+            UsedResult::OwnIfq | UsedResult::AnyIfq => VarKind::Ifq,
+            UsedResult::Fd => VarKind::Fd,
+            UsedResult::Cqe => VarKind::Cqe,
+        }
+    }
+}
+
+/// One argument of an operation.
+#[derive(Debug)]
+pub enum Arg<'a> {
+    /// The ring that the operation drives, written before the verb: `RING:`.
+    Driver(&'a mut RingId),
+    /// The connection whose peer acts, written before the verb: `SOCKET:`.
+    Peer(&'a mut SocketId),
+    /// Another ring.
+    OtherRing(&'a mut RingId),
+    /// A connection.
+    Socket(&'a mut SocketId),
+    /// The result of another step.
+    Result(&'a mut VarId, UsedResult),
+    /// A word that only separates arguments.
+    Keyword(&'static str),
+    /// `nodev` or `queue=N`.
+    Source(&'a mut Source),
+    /// A number.
+    Number(&'a mut u32, NumberSpec),
+    /// An event.
+    Event(&'a mut Event),
+    /// A word of a refill ring.
+    RqWord(&'a mut RqWord),
+    /// A number of 64 bits.
+    Value(&'a mut u64),
+    /// `unlocked`, if the value is false.
+    Locked(&'a mut bool),
+    /// `with MODIFIER...`, if there are any. The last argument.
+    Modifiers(&'a mut ArgModifiers),
+}
+
+/// What stands before the verb of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerbPrefix {
+    /// `RING:`.
+    Ring,
+    /// `SOCKET:`.
+    Socket,
+    /// Nothing.
+    None,
+}
+
+/// A line of the table of operations.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// The verb.
+    pub verb: &'static str,
+    /// How a step with the operation is written.
+    pub usage: &'static str,
+    /// The kind of its result.
+    pub yields: VarKind,
+    /// The operation with default arguments. They are valid only by accident.
+    pub blank: fn() -> Op,
+}
+
+impl Operation {
+    /// What stands before the verb.
+    #[must_use]
+    pub fn prefix(&self) -> VerbPrefix {
+        let mut prefix = VerbPrefix::None;
+        (self.blank)().for_each_arg(|arg| match arg {
+            Arg::Driver(_) => prefix = VerbPrefix::Ring,
+            Arg::Peer(_) => prefix = VerbPrefix::Socket,
+            _ => {}
+        });
+        prefix
+    }
+}
+
+/// Defines [`Op`] and everything that follows from an operation's line of the table.
+///
+/// A line is `Variant "verb" VarKind "usage" { field: Type => arguments; ... }`. The arguments are
+/// expressions of type [`Arg`] in the order of the text; they refer to the fields by name.
+macro_rules! operations {
+    ($(
+        $(#[$meta:meta])*
+        $variant:ident $verb:literal $yields:ident $usage:literal
+        $({ $(
+            $(#[$field_meta:meta])*
+            $field:ident: $type:ty => $($arg:expr),+;
+        )* })?
+    )*) => {
+        /// One operation of user space, with its arguments.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Op {
+            $($(#[$meta])* $variant $({ $($(#[$field_meta])* $field: $type,)* })?,)*
+        }
+
+        /// The table of operations.
+        pub static OPERATIONS: &[Operation] = &[$(
+            Operation {
+                verb: $verb,
+                usage: $usage,
+                yields: VarKind::$yields,
+                blank: || Op::$variant $({ $($field: Default::default(),)* })?,
+            },
+        )*];
+
+        impl Op {
+            /// The verb that test files use.
+            #[must_use]
+            pub fn verb(&self) -> &'static str {
+                match self { $(Op::$variant { .. } => $verb,)* }
+            }
+
+            /// The kind of the result.
+            #[must_use]
+            pub fn yields(&self) -> VarKind {
+                match self { $(Op::$variant { .. } => VarKind::$yields,)* }
+            }
+
+            /// Calls a function on each argument, in the order of the text.
+            #[inline]
+            pub fn for_each_arg<'a>(&'a mut self, mut f: impl FnMut(Arg<'a>)) {
+                match self {
+                    $(Op::$variant $({ $($field,)* })? => {
+                        $($($(f($arg);)+)*)?
+                    })*
+                }
+            }
+        }
+    };
+}
+
+operations! {
     /// `IORING_REGISTER_ZCRX_IFQ`. Result: the id, or -errno.
-    Register {
+    Register "register" Ifq "`RING: register nodev|queue=N buffers=N entries=N`" {
         /// The ring.
-        ring: RingId,
-        /// Device queue or none.
-        source: Source,
+        ring: RingId => Arg::Driver(ring);
+        /// A device queue, or no device.
+        source: Source => Arg::Source(source);
         /// Size of the area in buffers of one page.
-        buffers: u32,
-        /// Entries asked for in the refill ring.
-        entries: u32,
-        /// What is unusual about the argument.
+        buffers: u32 => Arg::Number(buffers, BUFFERS);
+        /// Requested number of entries of the refill ring.
+        entries: u32 => Arg::Number(entries, ENTRIES);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `IORING_REGISTER_ZCRX_IFQ` with `IORING_ZCRX_IFQ_REG_CLONE`. Result: the id, or -errno.
-    Clone {
+    Clone "clone" Ifq "`RING: clone RING IFQ`" {
         /// The ring that clones.
-        ring: RingId,
+        ring: RingId => Arg::Driver(ring);
         /// The source ring, whose descriptor is in `if_idx`.
-        from: RingId,
-        /// An [`VarKind::Ifq`] of the source ring, in `if_rxq`.
-        ifq: VarId,
-        /// What is unusual about the argument.
+        from: RingId => Arg::OtherRing(from);
+        /// A [`VarKind::Ifq`] of the source ring, in `if_rxq`.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `ZCRX_CTRL_EXPORT`. Result: a file descriptor, or -errno.
-    Export {
+    Export "export" Fd "`RING: export IFQ`" {
         /// The ring.
-        ring: RingId,
-        /// An [`VarKind::Ifq`] of this ring.
-        ifq: VarId,
-        /// What is unusual about the argument.
+        ring: RingId => Arg::Driver(ring);
+        /// A [`VarKind::Ifq`] of this ring.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. Result: the id, or -errno.
-    Import {
+    Import "import" Ifq "`RING: import FD`" {
         /// The ring.
-        ring: RingId,
+        ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Fd`].
-        fd: VarId,
-        /// What is unusual about the argument.
+        fd: VarId => Arg::Result(fd, UsedResult::Fd);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `ZCRX_CTRL_FLUSH_RQ`. Result: 0 or -errno.
-    Flush {
+    Flush "flush" Status "`RING: flush IFQ`" {
         /// The ring.
-        ring: RingId,
-        /// An [`VarKind::Ifq`] of this ring.
-        ifq: VarId,
-        /// What is unusual about the argument.
+        ring: RingId => Arg::Driver(ring);
+        /// A [`VarKind::Ifq`] of this ring.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `ZCRX_CTRL_ADD_AREA`. Result: 0 or -errno.
-    AddArea {
+    AddArea "add-area" Status "`RING: add-area IFQ buffers=N`" {
         /// The ring.
-        ring: RingId,
-        /// An [`VarKind::Ifq`] of this ring.
-        ifq: VarId,
+        ring: RingId => Arg::Driver(ring);
+        /// A [`VarKind::Ifq`] of this ring.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// Size of the area in buffers of one page.
-        buffers: u32,
-        /// What is unusual about the argument.
+        buffers: u32 => Arg::Number(buffers, BUFFERS);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `ZCRX_CTRL_ARM_EVENT`. Result: 0 or -errno.
-    Arm {
+    Arm "arm" Status "`RING: arm IFQ alloc-fail|copy|unknown`" {
         /// The ring.
-        ring: RingId,
-        /// An [`VarKind::Ifq`] of this ring.
-        ifq: VarId,
+        ring: RingId => Arg::Driver(ring);
+        /// A [`VarKind::Ifq`] of this ring.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// `event_type`.
-        event: Event,
-        /// What is unusual about the argument.
+        event: Event => Arg::Event(event);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// `mmap` of the refill ring's region through the ring's descriptor. Result: 0 or -errno.
-    Mmap {
+    Mmap "mmap" Status "`RING: mmap IFQ`" {
         /// The ring.
-        ring: RingId,
-        /// An [`VarKind::Ifq`] of this ring.
-        ifq: VarId,
-    },
-    /// The test's network device is unregistered (`unregister_netdevice`). Result: 0.
-    UnregisterNetdev,
-    /// User space writes a word of a refill ring, whatever the rules are. Result: 0.
-    Scribble {
-        /// An [`VarKind::Ifq`]: the ring that its registration made.
-        ifq: VarId,
+        ring: RingId => Arg::Driver(ring);
+        /// A [`VarKind::Ifq`] of this ring.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
+    }
+    /// `unregister_netdevice` of the test's network device. Result: 0.
+    UnregisterNetdev "unregister-netdev" Status "`unregister-netdev`"
+    /// User space overwrites a word of a refill ring, against the rules. Result: 0.
+    Scribble "scribble" Status "`scribble IFQ head|tail|off=N|pad=N VALUE`" {
+        /// A [`VarKind::Ifq`]: the ring that its registration made.
+        ifq: VarId => Arg::Result(ifq, UsedResult::AnyIfq);
         /// Which word.
-        word: RqWord,
-        /// What is written.
-        value: u64,
-    },
-    /// Closes the ring's file descriptor; what follows happens in the background. Result: 0, or
-    /// -EBADF if it is closed already.
-    Exit {
+        word: RqWord => Arg::RqWord(word);
+        /// The new value.
+        value: u64 => Arg::Value(value);
+    }
+    /// Closes the ring's file descriptor. The kernel tears the ring down in the background. Result: 0,
+    /// or -EBADF if the descriptor is closed already.
+    Exit "exit" Status "`RING: exit`" {
         /// The ring.
-        ring: RingId,
-    },
+        ring: RingId => Arg::Driver(ring);
+    }
     /// Closes an exported descriptor. Result: 0 or -EBADF.
-    Close {
+    Close "close" Status "`close FD`" {
         /// A [`VarKind::Fd`].
-        fd: VarId,
-    },
-    /// Submits a multishot `IORING_OP_RECV_ZC`. Result: 0 when submitted, -errno of the ring
-    /// (-EBADF) otherwise; what becomes of the request is seen by `Wait`.
-    Recv {
+        fd: VarId => Arg::Result(fd, UsedResult::Fd);
+    }
+    /// Submits a multishot `IORING_OP_RECV_ZC`. Result: 0 when submitted, otherwise -errno of the ring
+    /// (-EBADF). `Wait` returns the completions of the request.
+    Recv "recv" Status "`RING: recv IFQ SOCKET [len=N]`" {
         /// The ring.
-        ring: RingId,
-        /// An [`VarKind::Ifq`] of this ring.
-        ifq: VarId,
-        /// Where from.
-        socket: SocketId,
+        ring: RingId => Arg::Driver(ring);
+        /// A [`VarKind::Ifq`] of this ring.
+        ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
+        /// The connection to receive from.
+        socket: SocketId => Arg::Socket(socket);
         /// Total number of bytes after which the request ends; 0: no limit.
-        len: u32,
-        /// What is unusual about the argument.
+        len: u32 => Arg::Number(len, RECV_LEN);
+        /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
-        modifiers: ArgModifiers,
-    },
+        modifiers: ArgModifiers => Arg::Modifiers(modifiers);
+    }
     /// Waits for the ring's next completion and takes it. Result: its `res`; -ETIME if none comes;
-    /// -errno of the ring (-EBADF) otherwise.
-    Wait {
+    /// otherwise -errno of the ring (-EBADF).
+    Wait "wait" Cqe "`RING: wait`" {
         /// The ring.
-        ring: RingId,
-    },
-    /// Gives the buffer of a completion back through the refill ring. Result: 0; -ENODATA if the
-    /// completion carried no buffer; -EAGAIN if the refill ring is full.
-    Return {
+        ring: RingId => Arg::Driver(ring);
+    }
+    /// Returns the buffer of a completion through the refill ring. Result: 0; -ENODATA if the
+    /// completion has no buffer; -EAGAIN if the refill ring is full.
+    Return "return" Status "`return CQE to IFQ [unlocked]`" {
         /// A [`VarKind::Cqe`] with a buffer.
-        cqe: VarId,
+        cqe: VarId => Arg::Result(cqe, UsedResult::Cqe);
         /// The ifq whose refill ring is used.
-        ifq: VarId,
-        /// Whether user space holds its lock around the producer's work.
-        locked: bool,
-    },
-    /// The peer sends bytes; returns when they are in the receive queue. Result: 0 or -errno.
-    Send {
+        ifq: VarId => Arg::Keyword("to"), Arg::Result(ifq, UsedResult::AnyIfq);
+        /// Whether user space holds the producers' lock meanwhile.
+        locked: bool => Arg::Locked(locked);
+    }
+    /// The peer sends bytes. Ends when they are in the receive queue. Result: 0 or -errno.
+    Send "send" Status "`SOCKET: send BYTES`" {
         /// The connection.
-        socket: SocketId,
+        socket: SocketId => Arg::Peer(socket);
         /// Number of bytes.
-        len: u32,
-    },
+        len: u32 => Arg::Number(len, SEND_LEN);
+    }
     /// The peer ends its stream. Result: 0 or -errno.
-    Shutdown {
+    Shutdown "shutdown" Status "`SOCKET: shutdown`" {
         /// The connection.
-        socket: SocketId,
-    },
+        socket: SocketId => Arg::Peer(socket);
+    }
 }
 
 impl Op {
     /// The ring that the operation drives, if it drives one.
     ///
-    /// `IORING_SETUP_SINGLE_ISSUER` ties such operations to one thread; closing is free.
+    /// `IORING_SETUP_SINGLE_ISSUER` ties such operations to one thread, except for closing the ring.
     #[must_use]
     pub fn ring(&self) -> Option<RingId> {
-        let (mut first, mut op) = (None, *self);
-        op.for_each_ring(|ring| first = first.or(Some(*ring)));
-        first
+        let (mut driver, mut op) = (None, *self);
+        op.for_each_arg(|arg| {
+            if let Arg::Driver(ring) = arg {
+                driver = Some(*ring);
+            }
+        });
+        driver
     }
 
-    /// The variables that the operation reads.
+    /// The variables that the operation reads, in the order of the text.
     pub fn uses(&self) -> impl Iterator<Item = VarId> + use<> {
-        // The operation is small: a copy with every variable handed to the closure, in order.
-        let (mut used, mut op) = (Vec::new(), *self);
-        op.for_each_var(|var| used.push(*var));
-        used.into_iter()
+        // No operation reads more than two.
+        let (mut used, mut count, mut op) = ([None; 2], 0, *self);
+        op.for_each_var(|var| {
+            used[count] = Some(*var);
+            count += 1;
+        });
+        used.into_iter().flatten()
     }
 
-    /// Calls a function on each variable that the operation reads, which may rename it.
+    /// Calls a function on each variable that the operation reads. The function may rename it.
+    #[inline]
     pub fn for_each_var(&mut self, mut f: impl FnMut(&mut VarId)) {
-        match self {
-            Op::Clone { ifq, .. }
-            | Op::Export { ifq, .. }
-            | Op::Flush { ifq, .. }
-            | Op::AddArea { ifq, .. }
-            | Op::Arm { ifq, .. }
-            | Op::Mmap { ifq, .. }
-            | Op::Scribble { ifq, .. }
-            | Op::Recv { ifq, .. } => f(ifq),
-            Op::Import { fd, .. } | Op::Close { fd } => f(fd),
-            Op::Return { cqe, ifq, .. } => {
-                f(cqe);
-                f(ifq);
+        self.for_each_arg(|arg| {
+            if let Arg::Result(var, _) = arg {
+                f(var);
             }
-            Op::Register { .. }
-            | Op::Exit { .. }
-            | Op::Wait { .. }
-            | Op::Send { .. }
-            | Op::Shutdown { .. }
-            | Op::UnregisterNetdev => {}
-        }
+        });
     }
 
-    /// Calls a function on each ring that the operation names, which may rename it; the one that it drives
-    /// comes first.
+    /// Calls a function on each ring that the operation names, the driven one first. The function may
+    /// rename it.
     pub fn for_each_ring(&mut self, mut f: impl FnMut(&mut RingId)) {
-        match self {
-            Op::Clone { ring, from, .. } => {
+        self.for_each_arg(|arg| {
+            if let Arg::Driver(ring) | Arg::OtherRing(ring) = arg {
                 f(ring);
-                f(from);
             }
-            Op::Register { ring, .. }
-            | Op::Export { ring, .. }
-            | Op::Import { ring, .. }
-            | Op::Flush { ring, .. }
-            | Op::AddArea { ring, .. }
-            | Op::Arm { ring, .. }
-            | Op::Mmap { ring, .. }
-            | Op::Exit { ring }
-            | Op::Recv { ring, .. }
-            | Op::Wait { ring } => f(ring),
-            Op::Close { .. }
-            | Op::Return { .. }
-            | Op::Send { .. }
-            | Op::Shutdown { .. }
-            | Op::UnregisterNetdev
-            | Op::Scribble { .. } => {}
-        }
+        });
     }
 
     /// The connection that the operation uses.
     #[must_use]
     pub fn socket_mut(&mut self) -> Option<&mut SocketId> {
-        match self {
-            Op::Recv { socket, .. } | Op::Send { socket, .. } | Op::Shutdown { socket } => {
-                Some(socket)
+        let mut found = None;
+        self.for_each_arg(|arg| {
+            if let Arg::Peer(socket) | Arg::Socket(socket) = arg {
+                found = Some(socket);
             }
-            _ => None,
-        }
+        });
+        found
     }
 
-    /// What is unusual about the argument.
+    /// The argument modifiers; none if the operation cannot have any.
     #[must_use]
     pub fn modifiers(&self) -> ArgModifiers {
-        match *self {
-            Op::Register { modifiers, .. }
-            | Op::Clone { modifiers, .. }
-            | Op::Export { modifiers, .. }
-            | Op::Import { modifiers, .. }
-            | Op::Flush { modifiers, .. }
-            | Op::AddArea { modifiers, .. }
-            | Op::Arm { modifiers, .. }
-            | Op::Recv { modifiers, .. } => modifiers,
-            Op::Mmap { .. }
-            | Op::Exit { .. }
-            | Op::Wait { .. }
-            | Op::Close { .. }
-            | Op::Return { .. }
-            | Op::Send { .. }
-            | Op::Shutdown { .. }
-            | Op::UnregisterNetdev
-            | Op::Scribble { .. } => ArgModifiers::NONE,
-        }
+        let mut op = *self;
+        op.modifiers_mut().map_or(ArgModifiers::NONE, |modifiers| *modifiers)
     }
 
-    /// What kind of value the operation yields.
+    /// The argument modifiers, if the operation can have any.
     #[must_use]
-    pub fn yields(&self) -> VarKind {
-        match self {
-            Op::Register { .. } | Op::Import { .. } | Op::Clone { .. } => VarKind::Ifq,
-            Op::Export { .. } => VarKind::Fd,
-            Op::Wait { .. } => VarKind::Cqe,
-            _ => VarKind::Status,
-        }
+    pub fn modifiers_mut(&mut self) -> Option<&mut ArgModifiers> {
+        let mut found = None;
+        self.for_each_arg(|arg| {
+            if let Arg::Modifiers(modifiers) = arg {
+                found = Some(modifiers);
+            }
+        });
+        found
     }
 }

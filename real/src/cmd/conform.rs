@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
-use ifq_sim::cmd::input::{self, Input};
-use ifq_sim::{say, tell};
+use ifq_sim::format::Input;
 
+use super::exit::{EXIT_INTERRUPTED, EXIT_USAGE};
 use super::live::{Live, exit_code};
-use super::{EXIT_INTERRUPTED, EXIT_USAGE};
+use super::selection::read_or;
 use crate::conform::campaign::{Campaign, Machine};
 use crate::conform::generated::{self, Kind};
 use crate::conform::measure::{Options, QUIET_MS};
@@ -130,7 +130,7 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
                 next += batch;
             }
         }
-        None => match input::read_or(&args.files, library) {
+        None => match read_or(&args.files, library) {
             Ok(inputs) => _ = run(&inputs),
             Err(_) => return EXIT_USAGE,
         },
@@ -142,10 +142,10 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
     }
     let columns: Vec<table::Column> = machines.into_iter().map(|machine| machine.column).collect();
     if !args.json {
-        tell!("{}", table::table(&names, &columns, args.generate.is_none()));
-        tell!("{}", table::details(&names, &columns));
+        out!("{}", table::table(&names, &columns, args.generate.is_none()));
+        out!("{}", table::details(&names, &columns));
         let on: String = args.on.iter().map(|on| format!(" --on {on}")).collect();
-        say!("again: ifq conform{}{on} {how}", args.what());
+        outln!("again: ifq conform{}{on} {how}", args.what());
     }
     let cells = columns.iter().flat_map(|column| &column.cells);
     exit_code(cells.map(|cell| cell.measured.comparison.verdict))

@@ -9,7 +9,7 @@ use crate::compare::Verdict;
 use crate::conform::measure::{Options, QUIET_MS};
 use crate::conform::predict::Explorer;
 
-use super::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
 
 /// The arguments.
 #[derive(Clone, Debug, Args)]
@@ -32,10 +32,10 @@ pub struct Live {
     #[arg(long, default_value_t = 60)]
     pub search_seconds: u64,
     /// Compare with the model with a defect switched on (may be repeated)
-    #[arg(long = "defect", value_name = "ID", value_parser = ifq_sim::cmd::input::defect())]
+    #[arg(long = "defect", value_name = "ID", value_parser = super::selection::defect())]
     pub defects: Vec<Defect>,
     /// Compare with the model with one of the revision's own defects fixed (may be repeated)
-    #[arg(long, value_name = "ID", value_parser = ifq_sim::cmd::input::defect())]
+    #[arg(long, value_name = "ID", value_parser = super::selection::defect())]
     pub without: Vec<Defect>,
 }
 

@@ -1,82 +1,83 @@
-//! The subcommands of `ifq`.
+//! The command line of `ifq`: one module per subcommand, and the arguments that they share.
 
+pub mod bounds;
+mod catalogue;
+pub mod check;
 pub mod conform;
+pub mod defects;
+pub mod exit;
+mod guest;
 pub mod live;
+pub mod outcomes;
+mod pool;
 pub mod probe;
+pub mod replay;
 pub mod rig;
 pub mod run;
+pub mod selection;
+pub mod show;
+pub mod shrink;
+pub mod sim;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ifq_sim::cmd::input::Input;
-use ifq_sim::cmd::{check, defects, outcomes, replay, show, shrink, simulate};
-
-/// Everything is as it should be.
-pub const EXIT_OK: u8 = 0;
-/// A violation or a difference.
-pub const EXIT_DIFFERENCE: u8 = 1;
-/// Wrong use: a file that cannot be read, an option that makes no sense.
-pub const EXIT_USAGE: u8 = 2;
-/// Not run, for a reason that was printed.
-pub const EXIT_NOT_RUN: u8 = 77;
-/// Interrupted by the user, as shells count it.
-pub const EXIT_INTERRUPTED: u8 = 130;
+use ifq_sim::format::Input;
 
 /// When several io_uring rings share one zcrx interface queue, what can happen?
 #[derive(Debug, Parser)]
 #[command(name = "ifq", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 as it should be, 1 a violation or a difference, \
-                          2 wrong use, 77 not run (the reason is printed)";
+const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 a violation or a difference, \
+                          2 usage error, 77 not run (the reason is printed)";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Search every interleaving of tests, and compare with what they expect
+    /// Search every interleaving of tests and compare the verdicts with the expected ones
     Check(check::Args),
-    /// Repeat the run of a counterexample, as a table
+    /// Replay the schedule of a counterexample and print it as a table
     Replay(replay::Args),
-    /// Make a test smaller on which an invariant breaks, and its run shorter
+    /// Make a test that violates an invariant smaller, and its run shorter
     Shrink(shrink::Args),
-    /// Everything that user space can see at the end of a test
+    /// Print every outcome that user space can observe at the end of a test
     Outcomes(outcomes::Args),
-    /// Run tests many times with random schedules, from one seed
-    Sim(simulate::Args),
-    /// The catalogue: every known defect, and what only looks like one
+    /// Run tests many times with random schedules from one seed
+    Sim(sim::Args),
+    /// Print the catalogue of known defects
     Defects(defects::Args),
-    /// Show a test file in its canonical form, or as JSON
+    /// Print test files in canonical form, or as JSON
     Show(show::Args),
-    /// Run tests on a kernel and compare what it does with what the model allows
+    /// Run tests on a kernel and compare its outcomes with those that the model allows
     Run(run::Args),
-    /// Run many tests on many kernels: a table of where they agree with the model
+    /// Run many tests on several kernels and print where they agree with the model
     Conform(conform::Args),
-    /// Say what a kernel can do
+    /// Print which features a kernel supports
     Probe(probe::Args),
-    /// The machines that tests run on: list, fetch, boot, shell
+    /// Manage the machines that tests run on: list, fetch, boot, shell
     Rig(rig::Args),
-    /// The side of `run` and `probe` inside a machine
+    /// The part of `run` and `probe` that runs inside a guest
     #[command(hide = true)]
     Guest {
         /// The job, JSON.
         job: PathBuf,
-        /// Where the answer goes, JSON lines.
+        /// File for the answer, JSON lines.
         answer: PathBuf,
-        /// What a kernel adds to the arguments of its init.
+        /// Arguments that the kernel appends to those of its init.
         ignored: Vec<String>,
     },
-    /// The side of `rig shell` inside a machine
+    /// The part of `rig shell` that runs inside a guest
     #[command(hide = true)]
     GuestShell {
-        /// The terminal, or where a command's output goes.
+        /// The terminal, or the file for the output of a command.
         line: PathBuf,
-        /// What a kernel adds to the arguments of its init.
+        /// Arguments that the kernel appends to those of its init.
         ignored: Vec<String>,
     },
 }
@@ -89,15 +90,15 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Outcomes(args) => outcomes::outcomes(&args),
-        Command::Sim(args) => with_library(|library| simulate::simulate(&args, library)),
+        Command::Sim(args) => with_library(|library| sim::sim(&args, library)),
         Command::Defects(args) => defects::defects(&args),
         Command::Show(args) => show::show(&args),
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Conform(args) => with_library(|library| conform::conform(&args, library)),
         Command::Probe(args) => probe::probe(&args),
         Command::Rig(args) => rig::rig(&args),
-        Command::Guest { job, answer, .. } => guest(&job, &answer),
-        Command::GuestShell { line, .. } => guest_shell(&line),
+        Command::Guest { job, answer, .. } => guest::run(&job, &answer),
+        Command::GuestShell { line, .. } => guest::shell(&line),
     };
     ExitCode::from(code)
 }
@@ -105,43 +106,8 @@ pub fn main(cli: Cli) -> ExitCode {
 fn with_library(command: impl FnOnce(&[Input]) -> u8) -> u8 {
     match crate::library::tests() {
         Ok(library) => command(&library),
-        Err(error) => {
-            eprintln!("ifq: {error}");
-            EXIT_USAGE
-        }
+        Err(error) => selection::usage_error(error),
     }
-}
-
-#[cfg(target_os = "linux")]
-fn guest(job: &std::path::Path, answer: &std::path::Path) -> u8 {
-    match crate::guest::run(job, answer) {
-        Ok(()) => EXIT_OK,
-        Err(error) => {
-            eprintln!("ifq: {error}");
-            EXIT_DIFFERENCE
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn guest_shell(line: &std::path::Path) -> u8 {
-    match crate::guest_shell::run(line) {
-        Ok(()) => EXIT_OK,
-        Err(error) => {
-            eprintln!("ifq: {error}");
-            EXIT_USAGE
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn guest_shell(_: &std::path::Path) -> u8 {
-    EXIT_NOT_RUN
-}
-
-#[cfg(not(target_os = "linux"))]
-fn guest(_: &std::path::Path, _: &std::path::Path) -> u8 {
-    EXIT_NOT_RUN
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::Job;
 use crate::machine::{Failure, On};
-use ifq_sim::{say, tell};
 
 /// The arguments of `ifq probe`.
 #[derive(Debug, ClapArgs)]
@@ -31,7 +30,7 @@ pub fn probe(args: &Args) -> u8 {
     match answer {
         Ok(reply) if args.json => match serde_json::to_string(&reply.probe) {
             Ok(text) => {
-                say!("{text}");
+                outln!("{text}");
                 EXIT_OK
             }
             Err(error) => {
@@ -40,15 +39,15 @@ pub fn probe(args: &Args) -> u8 {
             }
         },
         Ok(reply) => {
-            tell!("{}", reply.probe);
+            out!("{}", reply.probe);
             EXIT_OK
         }
         Err(Failure::Interrupted) => EXIT_INTERRUPTED,
         Err(Failure::NotRun(reason)) => {
             if args.json {
-                say!("{}", json!({ "result": "not-run", "reason": reason }));
+                outln!("{}", json!({ "result": "not-run", "reason": reason }));
             } else {
-                say!("not run: {reason}");
+                outln!("not run: {reason}");
             }
             EXIT_NOT_RUN
         }

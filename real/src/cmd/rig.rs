@@ -3,10 +3,9 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
-use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::{How, Job};
 use crate::machine::{Failure, On, ParseError, Series};
-use ifq_sim::{say, tell};
 
 /// The arguments of `ifq rig`.
 #[derive(Debug, ClapArgs)]
@@ -117,9 +116,9 @@ fn done(result: Result<(), Failure>, json: bool) -> u8 {
         Err(Failure::Interrupted) => EXIT_INTERRUPTED,
         Err(Failure::NotRun(reason)) => {
             if json {
-                say!("{}", json!({ "result": "not-run", "reason": reason }));
+                outln!("{}", json!({ "result": "not-run", "reason": reason }));
             } else {
-                say!("not run: {reason}");
+                outln!("not run: {reason}");
             }
             EXIT_NOT_RUN
         }
@@ -130,7 +129,7 @@ fn done(result: Result<(), Failure>, json: bool) -> u8 {
 fn list(json: bool) -> Result<(), Failure> {
     for machine in crate::machine::stock()? {
         if json {
-            say!("{}", json!(machine));
+            outln!("{}", json!(machine));
             continue;
         }
         let kernel = match (&machine.kernel, machine.cached) {
@@ -143,9 +142,9 @@ fn list(json: bool) -> Result<(), Failure> {
             Some(false) => "emulated",
             None => "",
         };
-        say!("{:<10} {kernel:<42} {how}", machine.machine);
+        outln!("{:<10} {kernel:<42} {how}", machine.machine);
         if let Some(reason) = &machine.reason {
-            say!("{:<10} {reason}", "");
+            outln!("{:<10} {reason}", "");
         }
     }
     Ok(())
@@ -163,10 +162,10 @@ fn fetch(machines: &[On], again: bool) -> u8 {
     let mut worst = EXIT_OK;
     for on in machines {
         match crate::machine::fetch(&on, again) {
-            Ok(()) => say!("{on}: fetched"),
+            Ok(()) => outln!("{on}: fetched"),
             Err(Failure::Interrupted) => return EXIT_INTERRUPTED,
             Err(Failure::NotRun(reason)) => {
-                say!("{on}: not fetched: {reason}");
+                outln!("{on}: not fetched: {reason}");
                 worst = EXIT_NOT_RUN;
             }
         }
@@ -194,7 +193,7 @@ fn shell(on: &On, cpus: u32, _: Option<&str>) -> Result<u8, Failure> {
 fn boot(on: &On, cpus: u32, json: bool) -> Result<(), Failure> {
     let reply = on.machine_with(cpus)?.run(&Job::probe(), &mut |_| {})?;
     if json {
-        say!("{}", json!({ "machine": on.to_string(), "how": reply.how, "probe": reply.probe }));
+        outln!("{}", json!({ "machine": on.to_string(), "how": reply.how, "probe": reply.probe }));
         return Ok(());
     }
     let How { boot_ms, notes, .. } = &reply.how;
@@ -202,11 +201,11 @@ fn boot(on: &On, cpus: u32, json: bool) -> Result<(), Failure> {
         how if how.is_empty() => how,
         how => format!(" ({how})"),
     };
-    say!("{on}{how} was up after {:.1} s", *boot_ms as f64 / 1000.0);
+    outln!("{on}{how} was up after {:.1} s", *boot_ms as f64 / 1000.0);
     for note in notes {
-        say!("  {note}");
+        outln!("  {note}");
     }
-    tell!("{}", reply.probe);
+    out!("{}", reply.probe);
     Ok(())
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use ifq_model::test::Test;
-use ifq_sim::cmd::input::{self, Input};
+use ifq_sim::format::Input;
 
-use super::EXIT_INTERRUPTED;
+use super::exit::EXIT_INTERRUPTED;
 use super::live::{Live, exit_code};
+use super::selection::read_or;
 use crate::conform::measure::{Cache, QUIET_MS, Results, measure};
 use crate::conform::predict::Predict;
 use crate::conform::progress::Progress;
@@ -45,7 +46,7 @@ pub struct Args {
 /// are named.
 #[must_use]
 pub fn run(args: &Args, library: &[Input]) -> u8 {
-    let inputs = match input::read_or(&args.files, library) {
+    let inputs = match read_or(&args.files, library) {
         Ok(inputs) => inputs,
         Err(code) => return code,
     };

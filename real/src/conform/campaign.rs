@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ifq_model::test::{Expect, Test};
-use ifq_sim::cmd::input::Input;
+use ifq_sim::format::Input;
 
 use super::measure::{Cache, Interrupted, Measured, Options, QUIET_MS, Results, measure};
 use super::minimise::minimise;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ifq_model::revision::Revision;
-use ifq_sim::cmd::input::Input;
+use ifq_sim::format::Input;
 use ifq_sim::generate::drawn::{Bounds, race, sequential};
 
 use crate::supported::{unsupported_op, unsupported_setup};

@@ -1,6 +1,5 @@
 //! One result, for people and for programs.
 
-use ifq_sim::{say, tell};
 use serde::Serialize;
 
 use super::measure::{Measured, Options};
@@ -93,7 +92,7 @@ impl Shown<'_> {
             again: self.again,
         };
         if let Ok(line) = serde_json::to_string(&line) {
-            say!("{line}");
+            outln!("{line}");
         }
     }
 
@@ -105,17 +104,17 @@ impl Shown<'_> {
             how if how.is_empty() => how,
             how => format!(" ({how})"),
         };
-        say!("test {test} on {machine}{how}, kernel {kernel}: {}", comparison.verdict.name());
+        outln!("test {test} on {machine}{how}, kernel {kernel}: {}", comparison.verdict.name());
         for line in comparison.reason.lines() {
-            say!("  {line}");
+            outln!("  {line}");
         }
         if !comparison.rows.is_empty() {
-            tell!("{}", histogram(self.measured));
+            out!("{}", histogram(self.measured));
         }
         if let Some(stored) = self.stored {
-            say!("  stored: {stored}");
+            outln!("  stored: {stored}");
         }
-        say!("  again: {}", self.again);
+        outln!("  again: {}", self.again);
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Op, Step, Test};
-use ifq_sim::format::verb;
 
 use super::ops::At;
 use super::quiet::TICKS;
@@ -193,7 +192,7 @@ impl World<'_> {
                 let held: Vec<usize> =
                     busy.into_iter().filter(|&other| looks.stands_still(other)).collect();
                 let waits =
-                    format!("{}, whose thread was in: {}", verb(&step.op), self.stack(thread));
+                    format!("{}, whose thread was in: {}", step.op.verb(), self.stack(thread));
                 let stacks: Vec<String> = held.iter().map(|&by| self.stack(by)).collect();
                 let waited = start.elapsed();
                 // Dropping the page supplies it, whatever becomes of this.
@@ -255,7 +254,7 @@ mod tests {
         for seed in 0..5 {
             let verbs = |from: u32| {
                 let drawn = (from..from + 3).map(|repetition| draw(&late, seed, repetition));
-                let mut verbs: Vec<_> = drawn.map(|step| step.map(|s| verb(&s.op))).collect();
+                let mut verbs: Vec<_> = drawn.map(|step| step.map(|s| s.op.verb())).collect();
                 verbs.sort_unstable();
                 verbs
             };

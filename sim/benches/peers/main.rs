@@ -36,7 +36,6 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_sim::format::load;
-use ifq_sim::say;
 use ifq_sim::search::explore::{Exploration, Limits, explore};
 use ifq_sim::symmetry::Symmetries;
 
@@ -145,7 +144,7 @@ fn main() {
     let args = Args::parse();
     if let Some(contender) = args.peak {
         (CONTENDERS[contender].run)(args.planted);
-        say!("{}", measure::peak_bytes().unwrap_or(0));
+        println!("{}", measure::peak_bytes().unwrap_or(0));
     } else if args.planted {
         planted();
     } else {
@@ -158,7 +157,7 @@ fn planted() {
     for contender in &CONTENDERS[1..] {
         let found = (contender.run)(true);
         let broken = found.broken.expect("the planted bug is found");
-        say!("{}: {broken}, {} states", contender.name, found.states);
+        println!("{}: {broken}, {} states", contender.name, found.states);
     }
 }
 
@@ -214,5 +213,5 @@ fn compare() {
             bytes.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    say!("{table}");
+    println!("{table}");
 }

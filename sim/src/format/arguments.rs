@@ -1,161 +1,149 @@
-//! The arguments of each verb.
+//! Reads the arguments of a step, as the table of operations describes them.
 
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Event, Op, RingId, RqWord, SocketId, Source, VarId, limits};
+use ifq_model::test::op::{Arg, NumberForm, NumberSpec, UsedResult};
+use ifq_model::test::{Event, Op, RqWord, Source, limits};
 
 use super::cursor::pick;
 use super::error::Problem;
 use super::lex::Token;
-use super::place::Part;
-use super::statement::Reader;
-use super::words::Verb;
+use super::place::StepPart;
+use super::step::StepReader;
 
-impl<'l, 't> Reader<'l, 't, '_> {
-    /// The arguments of a verb that stands alone.
-    pub(super) fn plain(&mut self, verb: Verb) -> Result<Op, Problem> {
-        match verb.word {
-            "close" => Ok(Op::Close { fd: self.arg("a file descriptor", Part::Fd)? }),
-            "return" => {
-                let cqe = self.arg("a completion", Part::Cqe)?;
-                self.cursor.exactly("to", &format!("`to`, as in {}", self.usage))?;
-                let ifq = self.ifq()?;
-                Ok(Op::Return { cqe, ifq, locked: !self.cursor.eat("unlocked") })
+impl<'l, 't> StepReader<'l, 't, '_> {
+    /// Reads the arguments into an operation. `prefix`: the word before the `:`, for a ring or a
+    /// socket.
+    pub(super) fn arguments(
+        &mut self,
+        mut op: Op,
+        prefix: Option<&Token<'t>>,
+    ) -> Result<Op, Problem> {
+        let mut result = Ok(());
+        op.for_each_arg(|arg| {
+            if result.is_ok() {
+                result = self.argument(arg, prefix);
             }
-            "unregister-netdev" => Ok(Op::UnregisterNetdev),
-            "scribble" => {
-                let ifq = self.ifq()?;
-                let word = self.rq_word()?;
-                let value = self.cursor.value(&format!("a value, as in {}", self.usage))?;
-                Ok(Op::Scribble { ifq, word, value })
-            }
-            other => unreachable!("{other} has a prefix"),
-        }
+        });
+        result.map(|()| op)
     }
 
-    /// The arguments of a verb of a ring.
-    pub(super) fn on_ring(&mut self, verb: Verb, ring: RingId) -> Result<Op, Problem> {
-        match verb.word {
-            "register" => self.register(ring),
-            "clone" => {
-                let from = self.word("the source ring")?;
-                let from = self.ring(from, Part::From)?;
-                Ok(Op::Clone { ring, from, ifq: self.ifq()?, modifiers: self.modifiers()? })
+    fn argument(&mut self, arg: Arg<'_>, prefix: Option<&Token<'t>>) -> Result<(), Problem> {
+        match arg {
+            Arg::Driver(ring) => {
+                if let Some(word) = prefix {
+                    *ring = self.ring(word, StepPart::Ring)?;
+                }
             }
-            "export" => Ok(Op::Export { ring, ifq: self.ifq()?, modifiers: self.modifiers()? }),
-            "import" => {
-                let fd = self.arg("a file descriptor", Part::Fd)?;
-                Ok(Op::Import { ring, fd, modifiers: self.modifiers()? })
+            Arg::Peer(socket) => {
+                if let Some(word) = prefix {
+                    *socket = self.socket(word)?;
+                }
             }
-            "flush" => Ok(Op::Flush { ring, ifq: self.ifq()?, modifiers: self.modifiers()? }),
-            "add-area" => {
-                let ifq = self.ifq()?;
-                let buffers = self.keyed("buffers", Part::Buffers, 1, limits::BUFFERS)?;
-                Ok(Op::AddArea { ring, ifq, buffers, modifiers: self.modifiers()? })
+            Arg::OtherRing(ring) => {
+                let word = self.word("the source ring")?;
+                *ring = self.ring(word, StepPart::OtherRing)?;
             }
-            "arm" => {
-                let ifq = self.ifq()?;
-                let event = pick("event", self.word("an event")?, Event::ALL, Event::name)?;
-                Ok(Op::Arm { ring, ifq, event, modifiers: self.modifiers()? })
+            Arg::Socket(socket) => {
+                let word = self.word("a socket")?;
+                *socket = self.socket(word)?;
             }
-            "mmap" => Ok(Op::Mmap { ring, ifq: self.ifq()? }),
-            "exit" => Ok(Op::Exit { ring }),
-            "wait" => Ok(Op::Wait { ring }),
-            "recv" => self.recv(ring),
-            other => unreachable!("{other} is no verb of a ring"),
+            Arg::Result(var, used) => {
+                let word = self.word(result_name(used))?;
+                self.parts.push((StepPart::Result(used), word.span.clone()));
+                *var = self.var(word)?;
+            }
+            Arg::Keyword(word) => {
+                self.cursor.exactly(word, &format!("`{word}`, as in {}", self.usage))?;
+            }
+            Arg::Source(source) => *source = self.source()?,
+            Arg::Number(number, spec) => *number = self.number(spec)?,
+            Arg::Event(event) => {
+                *event = pick("event", self.word("an event")?, Event::ALL, Event::name)?;
+            }
+            Arg::RqWord(word) => *word = self.rq_word()?,
+            Arg::Value(value) => {
+                *value = self.cursor.value(&format!("a value, as in {}", self.usage))?;
+            }
+            Arg::Locked(locked) => *locked = !self.cursor.eat("unlocked"),
+            Arg::Modifiers(modifiers) => *modifiers = self.modifiers()?,
         }
+        Ok(())
     }
 
-    /// The arguments of a verb of a socket.
-    pub(super) fn on_socket(&mut self, verb: Verb, socket: SocketId) -> Result<Op, Problem> {
-        match verb.word {
-            "shutdown" => Ok(Op::Shutdown { socket }),
-            "send" => {
-                let (len, span) = self.cursor.number("number of bytes", 1, limits::SEND)?;
-                self.parts.push((Part::Len, span));
-                Ok(Op::Send { socket, len })
+    fn number(&mut self, spec: NumberSpec) -> Result<u32, Problem> {
+        let NumberSpec { key, what, form, min, max } = spec;
+        let given = self.cursor.peek().is_some_and(|t| t.text == key);
+        let (number, span) = match form {
+            NumberForm::OptionalKeyed if !given => return Ok(0),
+            NumberForm::OptionalKeyed | NumberForm::Keyed => {
+                self.cursor.keyed(key, min, max, self.usage)?
             }
-            other => unreachable!("{other} is no verb of a socket"),
-        }
+            NumberForm::Plain => self.cursor.number(what, min, max)?,
+        };
+        self.parts.push((StepPart::Number(key), span));
+        Ok(number)
     }
 
-    fn register(&mut self, ring: RingId) -> Result<Op, Problem> {
-        let source = if self.cursor.eat("nodev") {
-            Source::Nodev
-        } else if self.cursor.load_in_step().is_some_and(|t| t.text == "queue") {
-            // `validate` knows how many there are.
-            Source::Queue(self.keyed("queue", Part::Queue, 0, u32::MAX)?)
-        } else {
+    /// `nodev` or `queue=N`. The validation knows how many queues there are.
+    fn source(&mut self) -> Result<Source, Problem> {
+        if self.cursor.eat("nodev") {
+            return Ok(Source::Nodev);
+        }
+        if self.cursor.peek().is_none_or(|t| t.text != "queue") {
             let expected = format!("`nodev` or `queue=N`, as in {}", self.usage);
             return Err(self.cursor.unexpected(&expected));
-        };
-        let buffers = self.keyed("buffers", Part::Buffers, 1, limits::BUFFERS)?;
-        let entries = self.keyed("entries", Part::Entries, 0, limits::ENTRIES)?;
-        Ok(Op::Register { ring, source, buffers, entries, modifiers: self.modifiers()? })
-    }
-
-    fn recv(&mut self, ring: RingId) -> Result<Op, Problem> {
-        let ifq = self.ifq()?;
-        let socket = self.word("a socket")?;
-        let socket = self.socket(socket)?;
-        let limited = self.cursor.load_in_step().is_some_and(|t| t.text == "len");
-        let len = if limited { self.keyed("len", Part::Len, 0, u32::MAX)? } else { 0 };
-        Ok(Op::Recv { ring, ifq, socket, len, modifiers: self.modifiers()? })
+        }
+        let (queue, span) = self.cursor.keyed("queue", 0, u32::MAX, self.usage)?;
+        self.parts.push((StepPart::Number("queue"), span));
+        Ok(Source::Queue(queue))
     }
 
     /// `head`, `tail`, `off=N` or `pad=N`.
     fn rq_word(&mut self) -> Result<RqWord, Problem> {
         let usage = self.usage;
         let word = self.word("a word of the refill ring")?;
-        self.parts.push((Part::Word, word.span.clone()));
-        let kind = pick("word", word, &["head", "tail", "off", "pad"], |word| word)?;
-        if matches!(kind, "head" | "tail") {
-            return Ok(if kind == "head" { RqWord::Head } else { RqWord::Tail });
+        self.parts.push((StepPart::RqWord, word.span.clone()));
+        let name = pick("word", word, &["head", "tail", "off", "pad"], |word| word)?;
+        if matches!(name, "head" | "tail") {
+            return Ok(if name == "head" { RqWord::Head } else { RqWord::Tail });
         }
-        self.cursor.exactly("=", &format!("`{kind}=N`, as in {usage}"))?;
+        self.cursor.exactly("=", &format!("`{name}=N`, as in {usage}"))?;
         let (index, span) = self.cursor.number("index", 0, limits::ENTRIES - 1)?;
-        self.parts.push((Part::Word, span));
-        Ok(if kind == "off" { RqWord::Off(index) } else { RqWord::Pad(index) })
+        self.parts.push((StepPart::RqWord, span));
+        Ok(if name == "off" { RqWord::Off(index) } else { RqWord::Pad(index) })
     }
 
-    /// `with QUIRK...`, if it stands there.
+    /// `with MODIFIER...`, or nothing.
     fn modifiers(&mut self) -> Result<ArgModifiers, Problem> {
         if !self.cursor.eat("with") {
             return Ok(ArgModifiers::NONE);
         }
         let mut found: Vec<(ArgModifier, &Token<'t>)> = Vec::new();
-        for word in self.cursor.words(&["after"], "what is unusual about the argument")? {
+        for word in self.cursor.words(&["after"], "a modifier of the argument")? {
             let modifier = pick("modifier", word, ArgModifier::ALL, ArgModifier::name)?;
-            if found.iter().any(|(q, _)| *q == modifier) {
+            if found.iter().any(|(other, _)| *other == modifier) {
                 let message = format!("`{modifier}` is listed twice");
-                return Err(Problem::new(word.span.clone(), message, "each once"));
+                return Err(Problem::new(word.span.clone(), message, "each modifier once"));
             }
             found.push((modifier, word));
         }
         found.sort_by_key(|(modifier, _)| *modifier);
         for (j, (_, word)) in found.iter().enumerate() {
-            self.parts.push((Part::ArgModifier(j), word.span.clone()));
+            self.parts.push((StepPart::ArgModifier(j), word.span.clone()));
         }
         Ok(found.into_iter().map(|(modifier, _)| modifier).collect())
-    }
-
-    fn keyed(&mut self, key: &str, part: Part, min: u32, max: u32) -> Result<u32, Problem> {
-        let (number, span) = self.cursor.keyed(key, min, max, self.usage)?;
-        self.parts.push((part, span));
-        Ok(number)
     }
 
     fn word(&mut self, what: &str) -> Result<&'l Token<'t>, Problem> {
         self.cursor.word(&format!("{what}, as in {}", self.usage))
     }
+}
 
-    fn ifq(&mut self) -> Result<VarId, Problem> {
-        self.arg("an ifq", Part::Ifq)
-    }
-
-    /// A name as an argument.
-    fn arg(&mut self, what: &str, part: Part) -> Result<VarId, Problem> {
-        let word = self.word(what)?;
-        self.parts.push((part, word.span.clone()));
-        self.var(word)
+/// What an error calls a result that an operation uses.
+fn result_name(used: UsedResult) -> &'static str {
+    match used {
+        UsedResult::OwnIfq | UsedResult::AnyIfq => "an ifq",
+        UsedResult::Fd => "a file descriptor",
+        UsedResult::Cqe => "a completion",
     }
 }

@@ -1,35 +1,37 @@
-//! Reading the tokens of one line from left to right.
+//! A cursor over the tokens of one line.
 
 use std::ops::Range;
 
 use super::error::Problem;
-use super::lex::{Line, Token};
+use super::lex::{Token, TokenLine};
 use super::words::{one_of, unknown};
 
+/// The tokens of a line that were not read yet.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'l, 't> {
     tokens: &'l [Token<'t>],
-    /// Where the line ends, in bytes of the whole text.
+    /// End of the line, in bytes of the whole text.
     end: usize,
 }
 
+/// Whether a token is a mark and not a word.
 pub(super) fn is_mark(text: &str) -> bool {
     matches!(text, ":" | "=" | "@")
 }
 
 impl<'l, 't> Cursor<'l, 't> {
-    pub(super) fn new(line: &'l Line<'t>) -> Self {
+    pub(super) fn new(line: &'l TokenLine<'t>) -> Self {
         Cursor { tokens: &line.tokens, end: line.end }
     }
 
     /// The next token, if there is one.
-    pub(super) fn load_in_step(&self) -> Option<&'l Token<'t>> {
+    pub(super) fn peek(&self) -> Option<&'l Token<'t>> {
         self.tokens.first()
     }
 
     /// Takes the next token if it is this word or mark.
     pub(super) fn eat(&mut self, text: &str) -> bool {
-        let found = self.load_in_step().is_some_and(|t| t.text == text);
+        let found = self.peek().is_some_and(|t| t.text == text);
         if found {
             self.tokens = &self.tokens[1..];
         }
@@ -52,14 +54,14 @@ impl<'l, 't> Cursor<'l, 't> {
         if self.eat(text) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
-    /// Takes words until a mark, one of `stops` or the end of the line; there must be one.
+    /// Takes at least one word, until a mark, one of `stops` or the end of the line.
     pub(super) fn words(
         &mut self,
         stops: &[&str],
         expected: &str,
     ) -> Result<Vec<&'l Token<'t>>, Problem> {
         let mut words = vec![self.word(expected)?];
-        while self.load_in_step().is_some_and(|t| !is_mark(t.text) && !stops.contains(&t.text)) {
+        while self.peek().is_some_and(|t| !is_mark(t.text) && !stops.contains(&t.text)) {
             words.push(self.word(expected)?);
         }
         Ok(words)
@@ -79,7 +81,7 @@ impl<'l, 't> Cursor<'l, 't> {
             let message = format!("`{}` is not a number", word.text);
             return Err(Problem::new(span, message, format!("{what}, a number from {range}")));
         }
-        // Digits only, so the one thing that can fail is the size.
+        // The word has digits only, so parsing can only overflow.
         match word.text.parse() {
             Ok(number) if (min..=max).contains(&number) => Ok((number, span)),
             _ => {
@@ -124,9 +126,9 @@ impl<'l, 't> Cursor<'l, 't> {
         if self.tokens.is_empty() { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
-    /// The error that the next token is not what it should be.
+    /// The error for an unexpected next token.
     pub(super) fn unexpected(&self, expected: &str) -> Problem {
-        match self.load_in_step() {
+        match self.peek() {
             Some(token) => {
                 let message = format!("unexpected `{}`", token.text);
                 Problem::new(token.span.clone(), message, expected)
@@ -136,7 +138,7 @@ impl<'l, 't> Cursor<'l, 't> {
     }
 }
 
-/// The value whose name a word is.
+/// The value with this name.
 pub(super) fn pick<T: Copy>(
     what: &str,
     word: &Token<'_>,

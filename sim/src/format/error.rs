@@ -1,4 +1,4 @@
-//! What can be wrong with a file, and where.
+//! Errors of test files, with their place.
 
 use std::ops::Range;
 use std::string::FromUtf8Error;
@@ -8,15 +8,15 @@ use thiserror::Error;
 
 use super::json::JsonError;
 
-/// A place in a text that is not as it should be: `FILE:LINE:COLUMN: message; expected ...`.
+/// A syntax or validation error in a text: `FILE:LINE:COLUMN: message; expected ...`.
 #[derive(Debug, Error, Diagnostic)]
 #[error(transparent)]
 #[diagnostic(transparent)]
-pub struct ParseError(Box<Report>);
+pub struct ParseError(Box<ParseReport>);
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("{file}:{line}:{column}: {message}; expected {expected}")]
-struct Report {
+struct ParseReport {
     file: String,
     line: usize,
     column: usize,
@@ -33,7 +33,7 @@ impl ParseError {
     pub(super) fn new(file: &str, text: &str, problem: Problem) -> Self {
         let Problem { span, message, expected } = problem;
         let (line, column) = line_and_column(text, span.start);
-        ParseError(Box::new(Report {
+        ParseError(Box::new(ParseReport {
             file: file.to_owned(),
             line,
             column,
@@ -52,38 +52,38 @@ impl ParseError {
         ParseError::new(file, &text, problem)
     }
 
-    /// The name that was given for the text.
+    /// The name of the text.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.0.file
     }
 
-    /// The line, from 1.
+    /// The line, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
         self.0.line
     }
 
-    /// The column in characters, from 1.
+    /// The column in characters, counted from 1.
     #[must_use]
     pub fn column(&self) -> usize {
         self.0.column
     }
 
-    /// What is wrong.
+    /// The error.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What should stand there.
+    /// What was expected.
     #[must_use]
     pub fn expected(&self) -> &str {
         &self.0.expected
     }
 }
 
-/// Why a test could not be read from a file.
+/// An error of [`super::load`].
 #[derive(Debug, Error, Diagnostic)]
 pub enum LoadError {
     /// The file cannot be read.
@@ -91,30 +91,30 @@ pub enum LoadError {
     Read {
         /// The file.
         path: String,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// The file's name ends in something else than `.ifq` or `.json`.
-    #[error("{path}: unknown kind of file; expected a name that ends in .ifq or .json")]
+    /// The file's name does not end in `.ifq` or `.json`.
+    #[error("{path}: unknown file type; expected a name that ends in .ifq or .json")]
     Ending {
         /// The file.
         path: String,
     },
-    /// The text is wrong.
+    /// The text is not a valid test.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Parse(#[from] ParseError),
-    /// The JSON is wrong.
+    /// The JSON is not a valid test.
     #[error("{path}: {error}")]
     Json {
         /// The file.
         path: String,
-        /// Where and why.
+        /// The error, with its place.
         error: Box<JsonError>,
     },
 }
 
-/// An error before the text is at hand: a span in bytes.
+/// An error with a span in bytes, before file, line and column are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) span: Range<usize>,

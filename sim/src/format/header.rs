@@ -1,4 +1,4 @@
-//! Header lines: everything but sections and steps. What a file claims is in `claims`.
+//! Reads header lines: all lines except sections and steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,18 +8,18 @@ use ifq_model::test::{RingId, RingSetup, Socket, SocketId, Test, Var, VarId, Var
 
 use super::cursor::{Cursor, pick};
 use super::error::Problem;
-use super::lex::{Line, Token};
-use super::place::{Part, Place};
-use super::statement::Scope;
+use super::lex::{Token, TokenLine};
+use super::place::{Place, StepPart};
+use super::step::Scope;
 use super::words::{one_of, unknown};
 
-/// The test so far, and where its parts stand.
+/// The test read so far, and the spans of its parts.
 pub(super) struct Header<'t> {
     pub(super) test: Test,
     rings: Vec<&'t str>,
     sockets: Vec<&'t str>,
     text: &'t str,
-    /// First words of the lines that were read.
+    /// First words of the lines read so far.
     seen: BTreeSet<&'t str>,
     /// The names after `observe`, if there is such a line.
     observe: Option<Vec<Token<'t>>>,
@@ -45,28 +45,28 @@ impl<'t> Header<'t> {
         self.seen.contains("test")
     }
 
-    /// Remembers where a part stands.
+    /// Records the span of a part.
     pub(super) fn note(&mut self, place: Place, span: Range<usize>) {
         self.spans.insert(place, span);
     }
 
-    /// Where a part stands; what is missing is missing at the end.
+    /// The span of a part; for a missing part, the end of the text.
     pub(super) fn span(&self, place: Place, end: usize) -> Range<usize> {
         let whole = match place {
-            Place::Step(section, i, _) => Place::Step(section, i, Part::Verb),
+            Place::Step(section, i, _) => Place::Step(section, i, StepPart::Verb),
             other => other,
         };
         let span = self.spans.get(&place).or_else(|| self.spans.get(&whole));
         span.cloned().unwrap_or(end..end)
     }
 
-    /// Adds a bound name; its kind is set when its step is read.
+    /// Adds a variable. Its kind is set when its step is read.
     pub(super) fn var(&mut self, i: usize, name: &Token<'t>) {
         self.note(Place::Var(i), name.span.clone());
         self.test.vars.push(Var { name: name.text.to_owned(), kind: VarKind::Status });
     }
 
-    /// The names of rings and sockets. Of two that are the same the first counts.
+    /// The names of rings and sockets. Of two equal names, the first counts.
     pub(super) fn scope(&self) -> Scope<'t> {
         let mut scope = Scope::default();
         for (id, name) in (0..=RingId::MAX).zip(&self.rings) {
@@ -79,7 +79,7 @@ impl<'t> Header<'t> {
     }
 
     /// Reads a header line.
-    pub(super) fn line(&mut self, line: &Line<'t>) -> Result<(), Problem> {
+    pub(super) fn line(&mut self, line: &TokenLine<'t>) -> Result<(), Problem> {
         let mut cursor = Cursor::new(line);
         let word = cursor.word("a header")?;
         let repeats = matches!(word.text, "ring" | "socket" | "expect");
@@ -148,16 +148,16 @@ impl<'t> Header<'t> {
         if !cursor.eat("with") {
             return Ok(());
         }
-        let words = cursor.words(&[], "what is unusual about the rings")?;
+        let words = cursor.words(&[], "a setup option of the rings")?;
         let mut setups = Vec::new();
         for word in words {
-            setups.push((pick("set-up", word, RingSetup::ALL, RingSetup::name)?, word));
+            setups.push((pick("setup option", word, RingSetup::ALL, RingSetup::name)?, word));
         }
         setups.sort_by_key(|(setup, _)| *setup as u8);
         for ring in first..self.rings.len() {
             for (setup, word) in &setups {
                 self.note(Place::Setup(self.test.setups.len()), word.span.clone());
-                // There are at most `limits::RINGS`.
+                // No overflow: there are at most `limits::RINGS` rings.
                 self.test.setups.push((ring as RingId, *setup));
             }
         }
@@ -178,17 +178,17 @@ impl<'t> Header<'t> {
             }
             self.sockets.push(word.text);
             self.test.sockets.push(Socket { name: word.text.to_owned(), queue });
-            if cursor.load_in_step().is_none() {
+            if cursor.peek().is_none() {
                 return Ok(());
             }
         }
     }
 
-    /// Finds the observed names, now that all are known.
+    /// Resolves the observed names after all names are known.
     pub(super) fn observe(&mut self, scope: &Scope<'t>) -> Result<(), Problem> {
         let words = match self.observe.take() {
             None => {
-                // There are at most `limits::VARS`.
+                // No overflow: there are at most `limits::VARS` variables.
                 self.test.observe = (0..self.test.vars.len() as VarId).collect();
                 return Ok(());
             }
@@ -209,7 +209,7 @@ impl<'t> Header<'t> {
     }
 }
 
-/// Whether a list may grow.
+/// An error if a list is full.
 fn room(what: &str, len: usize, max: usize, word: &Token<'_>) -> Result<(), Problem> {
     if len < max {
         return Ok(());

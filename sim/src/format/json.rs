@@ -1,17 +1,17 @@
-//! A test as JSON.
+//! Tests as JSON.
 
 use ifq_model::test::Test;
 
 use super::place::Invalid;
 use super::validate::validate;
 
-/// Why a text is no test in JSON.
+/// An error of [`from_json`].
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// It is no JSON, or of the wrong shape; says line and column.
+    /// The text is not JSON, or not JSON of a test. The message names line and column.
     #[error(transparent)]
     Shape(#[from] serde_json::Error),
-    /// The test means nothing; says which part.
+    /// The test does not pass [`validate`]. The message names the part.
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
@@ -20,7 +20,7 @@ pub enum JsonError {
 ///
 /// # Errors
 ///
-/// The text is no JSON, of the wrong shape, or the test does not pass [`validate`].
+/// The text is not JSON of a test, or the test does not pass [`validate`].
 pub fn from_json(text: &str) -> Result<Test, JsonError> {
     let test: Test = serde_json::from_str(text)?;
     validate(&test)?;

@@ -1,4 +1,4 @@
-//! One line of text into words and marks.
+//! Splits one line of text into words and marks.
 
 use std::ops::Range;
 
@@ -10,28 +10,28 @@ use winnow::token::{one_of, take_while};
 
 use super::error::Problem;
 
-type Input<'t> = LocatingSlice<&'t str>;
+type LexInput<'t> = LocatingSlice<&'t str>;
 
 /// A word, or one of the marks `:`, `=` and `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token<'t> {
     pub(super) text: &'t str,
-    /// In bytes of the whole text.
+    /// Span in bytes of the whole text.
     pub(super) span: Range<usize>,
 }
 
-/// What stands on a line before its comment.
+/// The tokens of a line before its comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line<'t> {
+pub(super) struct TokenLine<'t> {
     pub(super) tokens: Vec<Token<'t>>,
-    /// Where the last token ends, in bytes of the whole text.
+    /// End of the last token, in bytes of the whole text.
     pub(super) end: usize,
 }
 
 const MARKS: [char; 3] = [':', '=', '@'];
 
 /// Splits the line that starts at byte `start` of the whole text.
-pub(super) fn line(text: &str, start: usize) -> Result<Line<'_>, Problem> {
+pub(super) fn line(text: &str, start: usize) -> Result<TokenLine<'_>, Problem> {
     let mut input = LocatingSlice::new(text);
     let mut tokens = Vec::new();
     loop {
@@ -46,16 +46,16 @@ pub(super) fn line(text: &str, start: usize) -> Result<Line<'_>, Problem> {
         tokens.push(Token { text, span: span.start + start..span.end + start });
     }
     let end = tokens.last().map_or(start, |t| t.span.end);
-    Ok(Line { tokens, end })
+    Ok(TokenLine { tokens, end })
 }
 
-/// Skips white space; says whether there was any.
-fn blank(input: &mut Input<'_>) -> bool {
+/// Skips white space; returns whether there was any.
+fn blank(input: &mut LexInput<'_>) -> bool {
     let space: winnow::Result<&str> = space0.parse_next(input);
     space.is_ok_and(|s| !s.is_empty())
 }
 
-fn token<'t>(input: &mut Input<'t>) -> winnow::Result<&'t str> {
+fn token<'t>(input: &mut LexInput<'t>) -> winnow::Result<&'t str> {
     let word = take_while(1.., |c: char| !c.is_control() && c != ' ' && !MARKS.contains(&c));
     alt((one_of(MARKS).take(), word)).parse_next(input)
 }

@@ -1,30 +1,30 @@
 //! The test-file format: [`Test`] as text for people (`.ifq`) and as JSON for machines.
 //!
-//! A file is a list of lines. `#` starts a comment at the start of a line or after white space;
-//! blank lines and indentation mean nothing. The first line is `test NAME`; the other header lines
-//! and the sections `setup`, `thread NAME` and `finally` may come in any order. A step is
-//! `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [with QUIRK...] [after NAME...]`.
+//! A file is a list of lines. `#` starts a comment at the start of a line or after white space. Blank
+//! lines and indentation have no meaning. The first line is `test NAME`; the other header lines and
+//! the sections `setup`, `thread NAME` and `finally` may come in any order. A step is
+//! `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [with MODIFIER...] [after NAME...]`.
 //!
-//! Three things guard each other: [`parse`] only makes tests that pass [`validate`]; [`print()`] of a
-//! test that passes it parses to the same test; whoever makes a test in another way calls
-//! [`validate`].
+//! [`parse`] returns only tests that pass [`validate`]. [`print()`] of such a test parses to the same
+//! test. Code that builds a test in another way calls [`validate`].
 
 mod arguments;
-mod claims;
 mod cursor;
 mod error;
+mod expect;
 mod header;
+pub mod input;
 mod json;
 mod lex;
-mod order;
 mod parse;
 mod place;
 mod print;
 mod renumber;
-mod statement;
-mod steps;
+mod step;
 mod validate;
-mod verdicts;
+mod validate_expect;
+mod validate_order;
+mod validate_steps;
 mod words;
 
 use std::path::Path;
@@ -32,13 +32,14 @@ use std::path::Path;
 use ifq_model::test::Test;
 
 pub use error::{LoadError, ParseError};
+pub use input::Input;
 pub use json::{JsonError, from_json, to_json};
 pub use parse::parse;
-pub use place::{Invalid, Part, Place, Section};
+pub use place::{Invalid, Place, Section, StepPart};
 pub use print::{print, step as print_step};
 pub use renumber::renumber;
 pub use validate::validate;
-pub use words::{SCHEDULE_VERSION, verb_of as verb};
+pub use words::SCHEDULE_VERSION;
 
 /// Reads a test from a file: text if its name ends in `.ifq`, JSON if it ends in `.json`.
 ///

@@ -1,40 +1,40 @@
-//! A text as a test: lines, then sections, then the steps with all names known.
+//! Parses the text of a test: first lines and sections, then the steps when all names are known.
 
 use ifq_model::test::{Step, Test, Thread, VarId, limits};
 
 use super::cursor::{Cursor, is_mark};
 use super::error::{ParseError, Problem};
 use super::header::Header;
-use super::lex::{self, Line, Token};
+use super::lex::{self, Token, TokenLine};
 use super::place::{Place, Section};
-use super::statement::{Scope, bound, statement};
+use super::step::{Scope, bound, read_step};
 use super::validate::validate;
-use super::words::{HEADERS, SECTIONS, VERBS, one_of, unknown};
+use super::words::{HEADERS, SECTIONS, one_of, unknown, verbs};
 
-/// Reads a test from its text. `name` is what errors call the text, such as a path.
+/// Parses a test. `name` names the text in errors, such as a path.
 ///
-/// Takes time in proportion to the text's length, but for the look-up of names.
+/// Time is linear in the length of the text, except for the lookup of names.
 ///
 /// # Errors
 ///
-/// The first place that is not as it should be.
+/// The first syntax or validation error.
 pub fn parse(name: &str, text: &str) -> Result<Test, ParseError> {
-    File::read(text).map_err(|problem| ParseError::new(name, text, problem))
+    FileReader::read(text).map_err(|problem| ParseError::new(name, text, problem))
 }
 
-/// What has been read so far.
-struct File<'t> {
+/// The lines read so far.
+struct FileReader<'t> {
     header: Header<'t>,
-    /// The section that steps belong to now.
+    /// The section that the next steps belong to.
     section: Option<Section>,
-    setup: Option<Vec<Line<'t>>>,
-    threads: Vec<Vec<Line<'t>>>,
-    finally: Option<Vec<Line<'t>>>,
+    setup: Option<Vec<TokenLine<'t>>>,
+    threads: Vec<Vec<TokenLine<'t>>>,
+    finally: Option<Vec<TokenLine<'t>>>,
 }
 
-impl<'t> File<'t> {
+impl<'t> FileReader<'t> {
     fn read(text: &'t str) -> Result<Test, Problem> {
-        let mut file = File {
+        let mut file = FileReader {
             header: Header::new(text),
             section: None,
             setup: None,
@@ -51,7 +51,7 @@ impl<'t> File<'t> {
         file.finish(text.len())
     }
 
-    fn line(&mut self, line: Line<'t>) -> Result<(), Problem> {
+    fn line(&mut self, line: TokenLine<'t>) -> Result<(), Problem> {
         let Some(first) = line.tokens.first() else { return Ok(()) };
         let word = first.text;
         if !self.header.started() && word != "test" {
@@ -69,7 +69,7 @@ impl<'t> File<'t> {
     }
 
     /// Starts a section.
-    fn open(&mut self, line: &Line<'t>) -> Result<(), Problem> {
+    fn open(&mut self, line: &TokenLine<'t>) -> Result<(), Problem> {
         let mut cursor = Cursor::new(line);
         let word = cursor.word("a section")?;
         let twice = || {
@@ -108,15 +108,12 @@ impl<'t> File<'t> {
         Ok(number)
     }
 
-    /// Keeps a step until all names are known.
-    fn step(&mut self, line: Line<'t>) -> Result<(), Problem> {
+    /// Stores a step until all names are known.
+    fn step(&mut self, line: TokenLine<'t>) -> Result<(), Problem> {
         let first = &line.tokens[0];
         let marked = line.tokens.get(1).is_some_and(|t| matches!(t.text, ":" | "="));
-        if !marked && !VERBS.iter().any(|v| v.word == first.text) {
-            let known = || {
-                let verbs = VERBS.iter().map(|v| v.word);
-                HEADERS.into_iter().chain(SECTIONS).chain(verbs)
-            };
+        if !marked && !verbs().any(|verb| verb == first.text) {
+            let known = || HEADERS.into_iter().chain(SECTIONS).chain(verbs());
             let message = match first.text {
                 mark if is_mark(mark) => format!("unexpected `{mark}`"),
                 word => unknown("word", word, known()),
@@ -146,9 +143,9 @@ impl<'t> File<'t> {
         Ok(())
     }
 
-    /// Reads the steps, now that all names are known, and checks the whole.
+    /// Reads the steps after all names are known, and validates the test.
     fn finish(self, end: usize) -> Result<Test, Problem> {
-        let File { mut header, setup, threads, finally, .. } = self;
+        let FileReader { mut header, setup, threads, finally, .. } = self;
         if !header.started() {
             return Err(Problem::new(end..end, "an empty file", "`test NAME`"));
         }
@@ -165,7 +162,7 @@ impl<'t> File<'t> {
         for (i, name) in bound_names.iter().enumerate() {
             header.var(i, name);
         }
-        let mut steps = Steps { header: &mut header, scope: &scope, bound: 0 };
+        let mut steps = SectionReader { header: &mut header, scope: &scope, bound: 0 };
         let setup = steps.section(Section::Setup, &setup)?;
         let mut bodies = Vec::new();
         for (i, lines) in threads.iter().enumerate() {
@@ -197,22 +194,22 @@ fn new_var(count: usize, name: &Token<'_>) -> Result<VarId, Problem> {
 }
 
 /// Reads the steps of one section after the other.
-struct Steps<'a, 't> {
+struct SectionReader<'a, 't> {
     header: &'a mut Header<'t>,
     scope: &'a Scope<'t>,
     /// How many names have been bound.
     bound: VarId,
 }
 
-impl<'t> Steps<'_, 't> {
-    fn section(&mut self, section: Section, lines: &[Line<'t>]) -> Result<Vec<Step>, Problem> {
+impl<'t> SectionReader<'_, 't> {
+    fn section(&mut self, section: Section, lines: &[TokenLine<'t>]) -> Result<Vec<Step>, Problem> {
         let mut steps = Vec::with_capacity(lines.len());
         for (i, line) in lines.iter().enumerate() {
-            let (mut step, parts) = statement(line, self.scope)?;
+            let (mut step, parts) = read_step(line, self.scope)?;
             for (part, span) in parts {
                 self.header.note(Place::Step(section, i, part), span);
             }
-            // A name that is bound twice gets two numbers, for `validate` to complain about.
+            // A name that is bound twice gets two numbers; `validate` reports it.
             if let Some(bind) = &mut step.bind {
                 *bind = self.bound;
                 self.bound += 1;
@@ -230,19 +227,19 @@ mod tests {
 
     use super::*;
 
-    /// As short as a test can be.
-    const LEAST: &str = "test t\nrevision import-7.3\nring A\nexpect holds\n";
+    /// The shortest valid test.
+    const SHORTEST: &str = "test t\nrevision import-7.3\nring A\nexpect holds\n";
 
     #[test]
-    fn the_least_test_is_read() {
-        let test = parse("t.ifq", LEAST).unwrap();
+    fn the_shortest_test_is_read() {
+        let test = parse("t.ifq", SHORTEST).unwrap();
         assert_eq!((test.name.as_str(), test.rings.as_slice()), ("t", &["A".to_owned()][..]));
         assert!(test.steps().next().is_none());
     }
 
     #[test]
-    fn names_are_numbered_in_the_order_of_the_sections_and_not_of_the_lines() {
-        let text = format!("{LEAST}finally\n z = A: exit\nsetup\n y = A: exit\n");
+    fn names_are_numbered_by_section_and_not_by_line() {
+        let text = format!("{SHORTEST}finally\n z = A: exit\nsetup\n y = A: exit\n");
         let test = parse("t.ifq", &text).unwrap();
         let names: Vec<&str> = test.vars.iter().map(|v| v.name.as_str()).collect();
         assert_eq!(names, ["y", "z"]);
@@ -251,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_of_other_systems_are_read() {
-        let text = LEAST.replace('\n', "\r\n");
-        assert_eq!(parse("t.ifq", &text).unwrap(), parse("t.ifq", LEAST).unwrap());
+    fn crlf_line_ends_are_read() {
+        let text = SHORTEST.replace('\n', "\r\n");
+        assert_eq!(parse("t.ifq", &text).unwrap(), parse("t.ifq", SHORTEST).unwrap());
     }
 
     #[test]
-    fn places_of_parts_are_kept() {
-        let text = format!("{LEAST}thread a\n c = A: wait\n A: flush c\n");
+    fn an_error_of_the_validation_has_the_line_and_column_of_the_part() {
+        let text = format!("{SHORTEST}thread a\n c = A: wait\n A: flush c\n");
         let error = parse("t.ifq", &text).unwrap_err();
         assert_eq!((error.line(), error.column()), (7, 11));
     }

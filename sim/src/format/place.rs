@@ -1,8 +1,9 @@
-//! Where in a [`Test`] something is wrong, independent of the text it came from.
+//! Places in a [`Test`], independent of its text.
 
 use std::fmt;
 
-use ifq_model::test::Test;
+use ifq_model::test::op::UsedResult;
+use ifq_model::test::{Step, Test};
 
 /// A list of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,34 +18,24 @@ pub enum Section {
 
 /// A part of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum StepPart {
     /// The operation itself.
     Verb,
     /// The name that the result is bound to.
     Bind,
-    /// The ring.
+    /// The ring before the verb.
     Ring,
-    /// The source ring of a clone.
-    From,
-    /// The ifq.
-    Ifq,
-    /// The file descriptor.
-    Fd,
-    /// The completion.
-    Cqe,
+    /// A ring among the arguments.
+    OtherRing,
+    /// A result of another step.
+    Result(UsedResult),
     /// The socket.
     Socket,
-    /// The device queue.
-    Queue,
-    /// The number of buffers.
-    Buffers,
-    /// The number of entries.
-    Entries,
-    /// The number of bytes.
-    Len,
+    /// A number, by its key.
+    Number(&'static str),
     /// The word of a refill ring.
-    Word,
-    /// What is unusual about the argument: one of the modifiers.
+    RqWord,
+    /// One of the argument modifiers.
     ArgModifier(usize),
     /// One of the names waited for.
     After(usize),
@@ -55,7 +46,7 @@ pub enum Part {
 pub enum Place {
     /// The name.
     Name,
-    /// The sentence about it.
+    /// The sentence of documentation.
     About,
     /// The list of revisions.
     Revisions,
@@ -67,7 +58,7 @@ pub enum Place {
     Rings,
     /// A ring.
     Ring(usize),
-    /// How a ring is set up: one of the list.
+    /// A setup option of a ring.
     Setup(usize),
     /// The list of sockets.
     Sockets,
@@ -77,9 +68,9 @@ pub enum Place {
     SocketQueue(usize),
     /// The number of queues.
     Queues,
-    /// The list of bound names.
+    /// The list of variables.
     Vars,
-    /// A bound name.
+    /// A variable.
     Var(usize),
     /// The list of threads.
     Threads,
@@ -88,7 +79,7 @@ pub enum Place {
     /// A section's length.
     Steps(Section),
     /// A part of a step.
-    Step(Section, usize, Part),
+    Step(Section, usize, StepPart),
     /// A fault point.
     Fault(usize),
     /// The number of faults.
@@ -101,18 +92,18 @@ pub enum Place {
     Expect(usize),
     /// A defect of an expectation.
     ExpectDefect(usize, usize),
-    /// A defect that an expectation is without.
+    /// A fixed defect of an expectation.
     ExpectWithout(usize, usize),
     /// A revision of an expectation.
     ExpectRevision(usize, usize),
     /// A defect of the schedule.
     ScheduleDefect(usize),
-    /// A defect that the schedule is without.
+    /// A fixed defect of the schedule.
     ScheduleWithout(usize),
 }
 
 impl Place {
-    /// For people: `thread a, step 3, ifq`. Positions count from 1.
+    /// The place in words: `thread a, step 3, ifq`. Positions count from 1.
     fn describe(self, test: &Test) -> String {
         match self {
             Place::Name => "name".to_owned(),
@@ -149,8 +140,17 @@ impl Place {
     }
 }
 
+/// The sections of a test, in the order of [`Test::steps`].
+pub(super) fn sections(test: &Test) -> impl Iterator<Item = (Section, &[Step])> {
+    let threads = test.threads.iter().enumerate();
+    let threads = threads.map(|(i, t)| (Section::Thread(i), t.steps.as_slice()));
+    std::iter::once((Section::Setup, test.setup.as_slice()))
+        .chain(threads)
+        .chain([(Section::Finally, test.finally.as_slice())])
+}
+
 impl Section {
-    /// For people: `setup`, `thread a`.
+    /// The section in words: `setup`, `thread a`.
     pub(super) fn describe(self, test: &Test) -> String {
         match self {
             Section::Setup => "setup".to_owned(),
@@ -162,7 +162,7 @@ impl Section {
         }
     }
 
-    /// Sections of one rank run at the same time, a lower rank before a higher one.
+    /// Sections of equal rank run concurrently, a lower rank before a higher one.
     pub(super) fn rank(self) -> u8 {
         match self {
             Section::Setup => 0,
@@ -172,29 +172,26 @@ impl Section {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for StepPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Part::Verb => "operation",
-            Part::Bind => "bound name",
-            Part::Ring => "ring",
-            Part::From => "source ring",
-            Part::Ifq => "ifq",
-            Part::Fd => "fd",
-            Part::Cqe => "cqe",
-            Part::Socket => "socket",
-            Part::Queue => "queue",
-            Part::Buffers => "buffers",
-            Part::Entries => "entries",
-            Part::Len => "len",
-            Part::Word => "word",
-            Part::ArgModifier(_) => "modifier",
-            Part::After(_) => "after",
+            StepPart::Verb => "operation",
+            StepPart::Bind => "bound name",
+            StepPart::Ring => "ring",
+            StepPart::OtherRing => "source ring",
+            StepPart::Result(UsedResult::OwnIfq | UsedResult::AnyIfq) => "ifq",
+            StepPart::Result(UsedResult::Fd) => "fd",
+            StepPart::Result(UsedResult::Cqe) => "cqe",
+            StepPart::Socket => "socket",
+            StepPart::Number(key) => key,
+            StepPart::RqWord => "word",
+            StepPart::ArgModifier(_) => "modifier",
+            StepPart::After(_) => "after",
         })
     }
 }
 
-/// Why a [`Test`] means nothing: `PLACE: message; expected ...`.
+/// A validation error: `PLACE: message; expected ...`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {message}; expected {expected}")]
 pub struct Invalid {
@@ -215,19 +212,19 @@ impl Invalid {
         Invalid { place, at, message: message.into(), expected: expected.into() }
     }
 
-    /// Where it is wrong.
+    /// The place of the error.
     #[must_use]
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// What is wrong.
+    /// The error.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What should be there.
+    /// What was expected.
     #[must_use]
     pub fn expected(&self) -> &str {
         &self.expected

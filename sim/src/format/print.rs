@@ -1,14 +1,15 @@
-//! A test as text.
+//! Prints a test as text.
 
 use std::fmt::{Display, Write};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Defect;
-use ifq_model::test::{Op, RqWord, Socket, Source, Step, Test, VarId};
+use ifq_model::test::op::{Arg, NumberForm};
+use ifq_model::test::{RqWord, Socket, Source, Step, Test, VarId};
 
-use super::words::{SCHEDULE_VERSION, verb_of};
+use super::words::SCHEDULE_VERSION;
 
-/// Writes a valid test as text, always in the same way. [`super::parse()`] reads it back unchanged.
+/// Prints a valid test in canonical form. [`super::parse()`] reads it back unchanged.
 #[must_use]
 pub fn print(test: &Test) -> String {
     let mut out = String::new();
@@ -83,7 +84,7 @@ fn steps(out: &mut String, test: &Test, list: &[Step]) {
     }
 }
 
-/// One step as it stands in a file, without indentation: `c = A: wait after x`.
+/// One step as in a file, without indentation: `c = A: wait after x`.
 #[must_use]
 pub fn step(test: &Test, step: &Step) -> String {
     let var = |id: VarId| test.vars[usize::from(id)].name.as_str();
@@ -91,50 +92,45 @@ pub fn step(test: &Test, step: &Step) -> String {
     if let Some(bind) = step.bind {
         text += &format!("{} = ", var(bind));
     }
-    if let Some(ring) = step.op.ring() {
-        text += &format!("{}: ", test.rings[usize::from(ring)]);
-    }
-    text += &operation(test, &step.op);
-    text += &list("with", &step.op.modifiers().iter().collect::<Vec<_>>());
+    let (mut prefix, mut arguments, mut op) = (String::new(), String::new(), step.op);
+    op.for_each_arg(|arg| match arg {
+        Arg::Driver(ring) => prefix = format!("{}: ", test.rings[usize::from(*ring)]),
+        Arg::Peer(socket) => prefix = format!("{}: ", test.sockets[usize::from(*socket)].name),
+        other => {
+            if let Some(argument) = argument(test, &other) {
+                arguments += &format!(" {argument}");
+            }
+        }
+    });
+    text += &format!("{prefix}{}{arguments}", step.op.verb());
     text + &list("after", &step.after.iter().map(|&id| var(id)).collect::<Vec<_>>())
 }
 
-fn operation(test: &Test, op: &Op) -> String {
-    let var = |id: VarId| test.vars[usize::from(id)].name.as_str();
-    let socket = |id: u8| test.sockets[usize::from(id)].name.as_str();
-    let verb = verb_of(op);
-    match *op {
-        Op::Register { source, buffers, entries, .. } => {
-            let source = match source {
-                Source::Nodev => "nodev".to_owned(),
-                Source::Queue(queue) => format!("queue={queue}"),
-            };
-            format!("{verb} {source} buffers={buffers} entries={entries}")
+/// One argument after the verb; `None` if its value is not written.
+fn argument(test: &Test, arg: &Arg<'_>) -> Option<String> {
+    Some(match arg {
+        Arg::Driver(_) | Arg::Peer(_) => return None,
+        Arg::OtherRing(ring) => test.rings[usize::from(**ring)].clone(),
+        Arg::Socket(socket) => test.sockets[usize::from(**socket)].name.clone(),
+        Arg::Result(var, _) => test.vars[usize::from(**var)].name.clone(),
+        Arg::Keyword(word) => (*word).to_owned(),
+        Arg::Source(Source::Nodev) => "nodev".to_owned(),
+        Arg::Source(Source::Queue(queue)) => format!("queue={queue}"),
+        Arg::Number(value, spec) => match spec.form {
+            NumberForm::OptionalKeyed if **value == 0 => return None,
+            NumberForm::OptionalKeyed | NumberForm::Keyed => format!("{}={value}", spec.key),
+            NumberForm::Plain => value.to_string(),
+        },
+        Arg::Event(event) => event.name().to_owned(),
+        Arg::RqWord(word) => rq_word(**word),
+        Arg::Value(value) => number(**value),
+        Arg::Locked(true) => return None,
+        Arg::Locked(false) => "unlocked".to_owned(),
+        Arg::Modifiers(modifiers) => {
+            let words: Vec<_> = modifiers.iter().collect();
+            return (!words.is_empty()).then(|| list("with", &words).trim_start().to_owned());
         }
-        Op::Clone { from, ifq, .. } => {
-            format!("{verb} {} {}", test.rings[usize::from(from)], var(ifq))
-        }
-        Op::Export { ifq, .. } | Op::Flush { ifq, .. } | Op::Mmap { ifq, .. } => {
-            format!("{verb} {}", var(ifq))
-        }
-        Op::Import { fd, .. } | Op::Close { fd } => format!("{verb} {}", var(fd)),
-        Op::AddArea { ifq, buffers, .. } => format!("{verb} {} buffers={buffers}", var(ifq)),
-        Op::Arm { ifq, event, .. } => format!("{verb} {} {}", var(ifq), event.name()),
-        Op::Scribble { ifq, word, value } => {
-            format!("{verb} {} {} {}", var(ifq), rq_word(word), number(value))
-        }
-        Op::Exit { .. } | Op::Wait { .. } | Op::UnregisterNetdev => verb.to_owned(),
-        Op::Recv { ifq, socket: from, len, .. } => {
-            let len = if len == 0 { String::new() } else { format!(" len={len}") };
-            format!("{verb} {} {}{len}", var(ifq), socket(from))
-        }
-        Op::Return { cqe, ifq, locked } => {
-            let unlocked = if locked { "" } else { " unlocked" };
-            format!("{verb} {} to {}{unlocked}", var(cqe), var(ifq))
-        }
-        Op::Send { socket: to, len } => format!("{}: {verb} {len}", socket(to)),
-        Op::Shutdown { socket: to } => format!("{}: {verb}", socket(to)),
-    }
+    })
 }
 
 fn rq_word(word: RqWord) -> String {
@@ -146,12 +142,12 @@ fn rq_word(word: RqWord) -> String {
     }
 }
 
-/// Small numbers in decimal; offsets and flags in hexadecimal.
+/// Prints small numbers in decimal, and offsets and flags in hexadecimal.
 fn number(value: u64) -> String {
     if value < 1 << 12 { value.to_string() } else { format!("{value:#x}") }
 }
 
-/// Faults, observed results, expectations, the schedule.
+/// Prints faults, observed results, expectations and the schedule.
 fn verdicts(out: &mut String, test: &Test) {
     if !test.faults.is_empty() {
         let all = test.faults == FaultPoint::ALL;
@@ -169,22 +165,22 @@ fn verdicts(out: &mut String, test: &Test) {
         line(out, format_args!("observe {}", words(&names.collect::<Vec<_>>())));
     }
     for expect in &test.expect {
-        let switches = switches(&expect.defects, &expect.without);
+        let defects = defect_changes(&expect.defects, &expect.without);
         let on = list("on", &expect.revisions);
         match expect.violates {
-            None => line(out, format_args!("expect holds{switches}{on}")),
-            Some(invariant) => line(out, format_args!("expect violates {invariant}{switches}{on}")),
+            None => line(out, format_args!("expect holds{defects}{on}")),
+            Some(invariant) => line(out, format_args!("expect violates {invariant}{defects}{on}")),
         }
     }
     if let Some(schedule) = &test.schedule {
-        let (switches, decisions) =
-            (switches(&schedule.defects, &schedule.without), words(&schedule.decisions));
-        let text = format!("schedule {SCHEDULE_VERSION}{switches} : {decisions}");
+        let defects = defect_changes(&schedule.defects, &schedule.without);
+        let decisions = words(&schedule.decisions);
+        let text = format!("schedule {SCHEDULE_VERSION}{defects} : {decisions}");
         line(out, text.trim_end());
     }
 }
 
-fn switches(defects: &[Defect], without: &[Defect]) -> String {
+fn defect_changes(defects: &[Defect], without: &[Defect]) -> String {
     list("with", defects) + &list("without", without)
 }
 

@@ -1,13 +1,13 @@
-//! Bound names in the order of the text.
+//! Numbers the results in the order of the steps.
 
 use std::collections::BTreeMap;
 
 use ifq_model::test::{Test, VarId};
 
-/// Numbers the bound names in the order of [`Test::steps`], as [`super::validate`] wants them; names that
-/// no step binds come last.
+/// Numbers the variables in the order of [`Test::steps`], as [`super::validate`] requires. Variables
+/// that no step binds come last.
 ///
-/// Whoever puts a test together or takes steps out of one calls this at the end.
+/// Call this after adding or removing steps.
 pub fn renumber(test: &mut Test) {
     let bound = test.steps().filter_map(|s| s.bind);
     let mut order: Vec<VarId> = Vec::with_capacity(test.vars.len());
@@ -19,7 +19,7 @@ pub fn renumber(test: &mut Test) {
         }
     }
     test.vars = order.iter().map(|&old| test.vars[usize::from(old)].clone()).collect();
-    // A number that names nothing stays what it is, for `validate` to find.
+    // `validate` reports a number without a variable; keep it.
     let rename = |var: &mut VarId| *var = new.get(var).copied().unwrap_or(*var);
     let threads = test.threads.iter_mut().flat_map(|t| &mut t.steps);
     for step in test.setup.iter_mut().chain(threads).chain(&mut test.finally) {

@@ -1,22 +1,22 @@
-//! What makes a [`Test`] mean something, wherever it comes from.
+//! Validation of a [`Test`], independent of its text.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ifq_model::test::{RingSetup, Step, Test, VarId, limits};
+use ifq_model::test::{RingSetup, Test, VarId, limits};
 
-use super::order::check_order;
-use super::place::{Invalid, Place, Section};
+use super::place::{Invalid, Place};
+use super::validate_order::check_order;
 use super::words::{NAME_FORM, is_name, is_reserved};
 
-/// Checks everything that a test must be and that its type does not say: names are plain and
-/// unique, indices exist, results are of the right kind and numbered in the order of
-/// [`Test::steps`], numbers are within [`limits`], a ring is driven by one thread, no step waits for
-/// itself, and an expectation is for variants that there are.
+/// Checks the rules that the type of a test does not enforce: names are well-formed and unique,
+/// indices exist, results have the right kind and are numbered in the order of [`Test::steps`],
+/// numbers are within [`limits`], one thread drives each ring, no step waits for itself, and each
+/// expectation names an existing variant.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first violation.
 pub fn validate(test: &Test) -> Result<(), Invalid> {
     let checker = Checker { test };
     checker.header()?;
@@ -26,15 +26,7 @@ pub fn validate(test: &Test) -> Result<(), Invalid> {
     checker.verdicts()
 }
 
-/// The lists of steps in the order of [`Test::steps`].
-pub(super) fn sections(test: &Test) -> impl Iterator<Item = (Section, &[Step])> {
-    let threads = test.threads.iter().enumerate();
-    let threads = threads.map(|(i, t)| (Section::Thread(i), t.steps.as_slice()));
-    std::iter::once((Section::Setup, test.setup.as_slice()))
-        .chain(threads)
-        .chain([(Section::Finally, test.finally.as_slice())])
-}
-
+/// The validation of one test.
 pub(super) struct Checker<'t> {
     pub(super) test: &'t Test,
 }
@@ -104,7 +96,7 @@ impl Checker<'_> {
             return self.fail(
                 Place::About,
                 "`about` does not fit on a line",
-                "one line without control characters, comments and spaces around it",
+                "one line without control characters, comments and surrounding spaces",
             );
         }
         if test.revisions.is_empty() {
@@ -132,7 +124,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// By ring, then in the order of [`RingSetup::ALL`].
+    /// Setup options are sorted by ring, then in the order of [`RingSetup::ALL`].
     fn setups(&self) -> Result<(), Invalid> {
         let test = self.test;
         for (i, &(ring, setup)) in test.setups.iter().enumerate() {
@@ -147,8 +139,8 @@ impl Checker<'_> {
                     return self.fail(Place::Setup(i), message, "each once");
                 }
                 Some(Ordering::Greater) => {
-                    let expected = "the order of the rings, then of the set-ups";
-                    return self.fail(Place::Setup(i), "set-ups out of order", expected);
+                    let expected = "the order of the rings, then of the options";
+                    return self.fail(Place::Setup(i), "setup options out of order", expected);
                 }
                 _ => {}
             }
@@ -167,7 +159,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Rings, sockets and results share one space of names; threads have their own.
+    /// Rings, sockets and results share one name space; threads have their own.
     fn names(&self) -> Result<(), Invalid> {
         let test = self.test;
         let rings = test.rings.iter().enumerate().map(|(i, n)| (n, Place::Ring(i), "ring"));

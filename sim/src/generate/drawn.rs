@@ -206,7 +206,7 @@ expect holds
         let mut kinds = [0; 4];
         for number in 0..500 {
             let test = sequential(11, number, &bounds());
-            verbs.extend(test.steps().map(|step| format::verb(&step.op)));
+            verbs.extend(test.steps().map(|step| step.op.verb()));
             for var in &test.vars {
                 kinds[match var.kind {
                     VarKind::Ifq => 0,

@@ -1,4 +1,5 @@
-//! What people and machines read of a run.
+//! Reports of runs and searches, for people and for machines.
 
+pub mod counterexample;
 pub mod table;
 pub mod verdict;

@@ -8,6 +8,9 @@ use ifq_model::invariant::Violation;
 
 use crate::executor::{Event, Trace};
 
+/// A longer run is not shown as a table: the table may not fit into memory.
+pub const MAX_TABLE_STEPS: u64 = 100_000;
+
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {

@@ -38,9 +38,9 @@ pub struct Row {
     pub test: String,
     /// The kernel's version.
     pub revision: Revision,
-    /// Switched on.
+    /// Added defects.
     pub defects: Vec<Defect>,
-    /// Mended.
+    /// Fixed defects.
     pub without: Vec<Defect>,
     /// What the search came to.
     pub verdict: Verdict,
@@ -67,9 +67,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// What is switched on and fixed, as `with X without Y`, `fixed` if that is all, or `-`.
+    /// The added and fixed defects: `with X without Y`, `fixed` if all are fixed, or `-`.
     #[must_use]
-    pub fn switches(&self) -> String {
+    pub fn defect_changes(&self) -> String {
         let all = !self.without.is_empty() && self.without.len() == self.revision.defects().len();
         let without = if all { Some("fixed".to_owned()) } else { words("without", &self.without) };
         let parts: Vec<String> =

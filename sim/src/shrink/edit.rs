@@ -1,9 +1,9 @@
-//! Taking parts out of a test. What depends on a part that goes, goes with it.
+//! Removes parts of a test, together with everything that depends on them.
 
 use std::collections::BTreeSet;
 
-use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::{Op, RingId, RqWord, SocketId, Source, Step, Test, VarId};
+use ifq_model::test::op::Arg;
+use ifq_model::test::{RingId, RqWord, SocketId, Source, Step, Test, VarId};
 
 use crate::format::renumber;
 
@@ -13,43 +13,43 @@ pub(super) fn steps_mut(test: &mut Test) -> impl Iterator<Item = &mut Step> {
     test.setup.iter_mut().chain(threads).chain(&mut test.finally)
 }
 
-/// Keeps the steps of which `keep` says so, by their index and themselves, unless they use the
-/// result of one that goes.
+/// Keeps the steps for which `keep` is true, given index and step, unless they use the result of a
+/// removed step.
 pub(super) fn keep_steps(test: &mut Test, mut keep: impl FnMut(usize, &Step) -> bool) {
     let kept: Vec<bool> = test.steps().enumerate().map(|(i, step)| keep(i, step)).collect();
     let mut kept: Vec<(Step, bool)> = test.steps().cloned().zip(kept).collect();
-    let mut gone: BTreeSet<VarId> = BTreeSet::new();
+    let mut removed: BTreeSet<VarId> = BTreeSet::new();
     loop {
-        let before = gone.len();
-        gone.extend(kept.iter().filter(|(_, kept)| !kept).filter_map(|(step, _)| step.bind));
-        if gone.len() == before {
+        let before = removed.len();
+        removed.extend(kept.iter().filter(|(_, kept)| !kept).filter_map(|(step, _)| step.bind));
+        if removed.len() == before {
             break;
         }
         for (step, kept) in &mut kept {
-            *kept &= !step.op.uses().any(|var| gone.contains(&var));
+            *kept &= !step.op.uses().any(|var| removed.contains(&var));
         }
     }
     let mut kept = kept.into_iter().map(|(_, kept)| kept);
-    // Each list in turn: the iterator goes on from one to the next.
+    // One iterator over all sections, in the order of `Test::steps`.
     test.setup.retain(|_| kept.next().unwrap_or(true));
     for thread in &mut test.threads {
         thread.steps.retain(|_| kept.next().unwrap_or(true));
     }
     test.finally.retain(|_| kept.next().unwrap_or(true));
-    steps_mut(test).for_each(|step| step.after.retain(|var| !gone.contains(var)));
-    forget_unbound(test);
+    steps_mut(test).for_each(|step| step.after.retain(|var| !removed.contains(var)));
+    drop_unbound(test);
 }
 
-/// Numbers the results again, without those that no step binds.
-pub(super) fn forget_unbound(test: &mut Test) {
+/// Renumbers the results and drops those that no step binds.
+pub(super) fn drop_unbound(test: &mut Test) {
     renumber(test);
     let bound = test.steps().filter(|step| step.bind.is_some()).count();
     test.vars.truncate(bound);
     test.observe.retain(|var| usize::from(*var) < bound);
 }
 
-/// Takes the name from the result of the step with this index, if nothing needs it.
-pub(super) fn forget_name(test: &mut Test, index: usize) {
+/// Drops the name of the result of a step, unless another step needs it.
+pub(super) fn drop_name(test: &mut Test, index: usize) {
     let Some(var) = test.steps().nth(index).and_then(|step| step.bind) else { return };
     let needs = |step: &Step| step.after.contains(&var) || step.op.uses().any(|used| used == var);
     if test.steps().any(needs) {
@@ -57,13 +57,16 @@ pub(super) fn forget_name(test: &mut Test, index: usize) {
     }
     test.observe.retain(|observed| *observed != var);
     steps_mut(test).filter(|step| step.bind == Some(var)).for_each(|step| step.bind = None);
-    forget_unbound(test);
+    drop_unbound(test);
 }
 
-/// Takes a ring out, with all steps that drive it or clone from it.
+/// Drops a ring and all steps that name it.
 pub(super) fn drop_ring(test: &mut Test, ring: RingId) {
-    let from = |op: &Op| matches!(*op, Op::Clone { from, .. } if from == ring);
-    keep_steps(test, |_, step| step.op.ring() != Some(ring) && !from(&step.op));
+    keep_steps(test, |_, step| {
+        let (mut names, mut op) = (false, step.op);
+        op.for_each_ring(|named| names |= *named == ring);
+        !names
+    });
     test.rings.remove(usize::from(ring));
     test.setups.retain(|(of, _)| *of != ring);
     let down = |id: &mut RingId| *id -= RingId::from(*id > ring);
@@ -71,7 +74,7 @@ pub(super) fn drop_ring(test: &mut Test, ring: RingId) {
     steps_mut(test).for_each(|step| step.op.for_each_ring(down));
 }
 
-/// Takes a connection out, with all steps that use it.
+/// Drops a connection and all steps that use it.
 pub(super) fn drop_socket(test: &mut Test, socket: SocketId) {
     keep_steps(test, |_, step| step.op.clone().socket_mut() != Some(&mut { socket }));
     test.sockets.remove(usize::from(socket));
@@ -80,66 +83,48 @@ pub(super) fn drop_socket(test: &mut Test, socket: SocketId) {
     }
 }
 
-/// Sets what is unusual about an argument, where something can be.
-pub(super) fn set_modifiers(op: &mut Op, new: ArgModifiers) {
-    match op {
-        Op::Register { modifiers, .. }
-        | Op::Clone { modifiers, .. }
-        | Op::Export { modifiers, .. }
-        | Op::Import { modifiers, .. }
-        | Op::Flush { modifiers, .. }
-        | Op::AddArea { modifiers, .. }
-        | Op::Arm { modifiers, .. }
-        | Op::Recv { modifiers, .. } => *modifiers = new,
-        _ => {}
+/// The device queues of ifqs and connections.
+fn for_each_queue(test: &mut Test, mut f: impl FnMut(&mut u32)) {
+    test.sockets.iter_mut().filter_map(|s| s.queue.as_mut()).for_each(&mut f);
+    for step in steps_mut(test) {
+        step.op.for_each_arg(|arg| {
+            if let Arg::Source(Source::Queue(queue)) = arg {
+                f(queue);
+            }
+        });
     }
 }
 
-/// The device queues that ifqs and connections are on.
-fn queues_mut(test: &mut Test) -> impl Iterator<Item = &mut u32> {
-    let Test { setup, threads, finally, sockets, .. } = test;
-    let threads = threads.iter_mut().flat_map(|t| &mut t.steps);
-    let steps = setup.iter_mut().chain(threads).chain(finally);
-    let registered = steps.filter_map(|step| match &mut step.op {
-        Op::Register { source: Source::Queue(queue), .. } => Some(queue),
-        _ => None,
-    });
-    sockets.iter_mut().filter_map(|s| s.queue.as_mut()).chain(registered)
-}
-
-/// Takes a device queue out that nothing is on.
+/// Drops a device queue that nothing uses.
 pub(super) fn drop_queue(test: &mut Test, queue: u32) {
-    if queues_mut(test).all(|used| *used != queue) {
+    let mut in_use = false;
+    for_each_queue(test, |used| in_use |= *used == queue);
+    if !in_use {
         test.queues -= 1;
-        queues_mut(test).for_each(|used| *used -= u32::from(*used > queue));
+        for_each_queue(test, |used| *used -= u32::from(*used > queue));
     }
 }
 
-/// Replaces every number of a test by what `f` makes of it.
+/// Replaces every number of a test by `f` of it.
 pub(super) fn for_each_number(test: &mut Test, mut f: impl FnMut(u64) -> u64) {
-    // What `f` makes too big for its place is as big as the place allows.
+    // A result that does not fit becomes the largest number.
     let mut small = |n: &mut u32| *n = u32::try_from(f(u64::from(*n))).unwrap_or(u32::MAX);
     small(&mut test.queues);
     small(&mut test.max_faults);
     test.sockets.iter_mut().filter_map(|s| s.queue.as_mut()).for_each(&mut small);
     for step in steps_mut(test) {
-        match &mut step.op {
-            Op::Register { source, buffers, entries, .. } => {
-                if let Source::Queue(queue) = source {
-                    small(queue);
-                }
-                small(buffers);
-                small(entries);
-            }
-            Op::AddArea { buffers, .. } => small(buffers),
-            Op::Recv { len, .. } | Op::Send { len, .. } => small(len),
-            Op::Scribble { word: RqWord::Off(index) | RqWord::Pad(index), .. } => small(index),
+        step.op.for_each_arg(|arg| match arg {
+            Arg::Source(Source::Queue(number))
+            | Arg::Number(number, _)
+            | Arg::RqWord(RqWord::Off(number) | RqWord::Pad(number)) => small(number),
             _ => {}
-        }
+        });
     }
     for step in steps_mut(test) {
-        if let Op::Scribble { value, .. } = &mut step.op {
-            *value = f(*value);
-        }
+        step.op.for_each_arg(|arg| {
+            if let Arg::Value(value) = arg {
+                *value = f(*value);
+            }
+        });
     }
 }

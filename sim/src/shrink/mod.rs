@@ -1,14 +1,15 @@
-//! Making a test smaller while the same invariant still breaks; then the run that breaks it.
+//! Shrinks a test while it violates the same invariant, and then the violating run.
 //!
-//! A change of the test is taken if the test is valid and smaller by [`Size`], and the explorer
-//! still finds the invariant broken within the limits: what it cannot decide is not taken. That is
-//! repeated until no change is taken any more. Then the run: first the fewest preemptions, then the
-//! fewest steps. All of it is determined by the test, the variant and the limit of states.
+//! The shrinker accepts a change if the changed test is valid, smaller by [`Size`], and the explorer
+//! finds a violation of the same invariant within the limits. It stops when it accepts no change. Then
+//! it minimises the run: first preemptions, then steps. The result depends only on the test, the
+//! variant and the limit of states.
 
 mod edit;
+mod input;
 mod pass;
+mod preemptions;
 mod size;
-mod switches;
 
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
+pub use input::find_violation;
 pub use size::Size;
 
 use crate::executor::counterexample::Counterexample;
@@ -24,9 +26,8 @@ use crate::format::validate;
 use crate::search::explore::{Limits, Progress, explore};
 use crate::search::shortest::{fewest_preemptions, shortest};
 
-/// All valid tests that are smaller than a test by one change, the boldest change first, each once.
-///
-/// [`shrink`] asks the explorer about them; whoever has another question asks it of these.
+/// All valid tests that one change makes smaller than a test, the largest changes first, without
+/// duplicates. For callers with a criterion of their own; [`shrink`] uses the explorer.
 #[must_use]
 pub fn smaller(test: &Test) -> Vec<Test> {
     let size = Size::of(test);
@@ -42,47 +43,47 @@ pub fn smaller(test: &Test) -> Vec<Test> {
     found
 }
 
-/// States searched for one change, if nothing else is said.
+/// Default limit of states for the search of one change.
 pub const STATES: u64 = 1_000_000;
 
-/// How long a run is.
+/// The length of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Length {
-    /// Switches away from a thread that could have gone on.
+    /// Context switches away from a thread that could continue.
     pub preemptions: u64,
     /// Steps.
     pub steps: u64,
 }
 
 impl Length {
-    /// Of a counterexample.
+    /// The length of a counterexample.
     #[must_use]
     pub fn of(test: &Test, variant: &Variant, found: &Counterexample) -> Self {
         let preemptions = with_program(&Rc::new(test.clone()), variant, |program| {
-            switches::preemptions(program, found)
+            preemptions::count(program, found)
         });
         Length { preemptions, steps: found.steps }
     }
 }
 
-/// A test made smaller.
+/// The result of [`shrink`].
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// For the one variant, with the run in it.
+    /// The smaller test, for one variant, with the schedule of the run.
     pub test: Test,
     /// The run.
     pub counterexample: Counterexample,
     /// The run's length.
     pub length: Length,
-    /// There is no run of this test with fewer preemptions, nor a shorter one with as many.
+    /// The search proved that no violating run has fewer preemptions, or as many and fewer steps.
     pub exact: bool,
-    /// Tests that were searched.
+    /// Number of searched tests.
     pub tried: u64,
-    /// Searches that came to no end within the limits.
+    /// Number of searches that reached a limit.
     pub undecided: u64,
 }
 
-/// What all searches have in common.
+/// Parameters and counters of all searches.
 struct Shrinker<'a> {
     variant: &'a Variant,
     wanted: Invariant,
@@ -92,10 +93,10 @@ struct Shrinker<'a> {
     undecided: u64,
 }
 
-/// Makes a test smaller on which an invariant breaks in this run.
+/// Shrinks a test that violates an invariant in the run `found`.
 ///
-/// `max_states` is for each of the many searches. `progress` is called now and then, with the test
-/// as it is.
+/// `max_states` limits each search. The shrinker calls `progress` regularly with the test that it
+/// searches.
 pub fn shrink(
     test: &Test,
     variant: &Variant,
@@ -109,7 +110,7 @@ pub fn shrink(
     let mut best = (Test { schedule: None, ..found.in_test(test, variant) }, found.clone());
     while shrinker.round(&mut best) {}
     let (test, found) = best;
-    let (counterexample, exact) = shrinker.run(&test, found);
+    let (counterexample, exact) = shrinker.minimise_run(&test, found);
     Shrunk {
         length: Length::of(&test, variant, &counterexample),
         test: counterexample.in_test(&test, variant),
@@ -121,18 +122,18 @@ pub fn shrink(
 }
 
 impl Shrinker<'_> {
-    /// Tries every change once; whether one was taken.
+    /// Tries every change once; returns whether it accepted one.
     fn round(&mut self, best: &mut (Test, Counterexample)) -> bool {
         let mut size = Size::of(&best.0);
         let before = size;
         for pass in pass::passes(&best.0) {
             let mut i = 0;
-            // After a change that is taken the next one has its number.
+            // After an accepted change, the next change has the same number.
             while let Some(test) = pass(&best.0, i) {
                 let smaller = Size::of(&test);
                 if smaller < size
                     && validate(&test).is_ok()
-                    && let Some(found) = self.breaks(&test)
+                    && let Some(found) = self.find_violation_of(&test)
                 {
                     size = smaller;
                     *best = (test, found);
@@ -144,8 +145,8 @@ impl Shrinker<'_> {
         size < before
     }
 
-    /// A run of the test that breaks the invariant.
-    fn breaks(&mut self, test: &Test) -> Option<Counterexample> {
+    /// A run of the test that violates the invariant.
+    fn find_violation_of(&mut self, test: &Test) -> Option<Counterexample> {
         self.tried += 1;
         let progress = &mut |at| (self.progress)(test, at);
         let seen = explore(test, self.variant, &self.limits, progress);
@@ -156,17 +157,17 @@ impl Shrinker<'_> {
         if found.violation.invariant == self.wanted {
             return Some(found);
         }
-        // The explorer ends with the first one that breaks.
+        // The explorer stops at the first violation, which is of another invariant.
         let seen = shortest(test, self.variant, Some(self.wanted), &self.limits, progress);
         self.undecided += u64::from(seen.counterexample.is_none() && !seen.exact);
         seen.counterexample
     }
 
-    /// The run with the fewest preemptions, then the fewest steps, and whether that is sure.
-    fn run(&mut self, test: &Test, mut found: Counterexample) -> (Counterexample, bool) {
+    /// The run with the fewest preemptions, then the fewest steps, and whether that is proved.
+    fn minimise_run(&mut self, test: &Test, mut found: Counterexample) -> (Counterexample, bool) {
         let program = Rc::new(test.clone());
         loop {
-            found = with_program(&program, self.variant, |p| switches::reduce(p, &found));
+            found = with_program(&program, self.variant, |p| preemptions::reduce(p, &found));
             let Length { preemptions, steps } = Length::of(test, self.variant, &found);
             let least = fewest_preemptions(
                 test,

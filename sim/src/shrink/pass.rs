@@ -1,19 +1,21 @@
-//! The changes that are tried on a test.
+//! The changes that the shrinker tries.
 
 use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::{Op, Source, Test};
+use ifq_model::test::op::Arg;
+use ifq_model::test::{Source, Test};
 
 use super::edit::{
-    drop_queue, drop_ring, drop_socket, for_each_number, forget_name, forget_unbound, keep_steps,
-    set_modifiers, steps_mut,
+    drop_name, drop_queue, drop_ring, drop_socket, drop_unbound, for_each_number, keep_steps,
+    steps_mut,
 };
 
-/// One kind of change: the test after the change with this number; `None` if there are fewer.
+/// One kind of change: returns the test after the change with this number, or `None` if there are
+/// fewer changes.
 ///
-/// A change may also change nothing, or lead to a test that is not valid.
+/// A change may change nothing, or make the test invalid.
 pub(super) type Pass = Box<dyn Fn(&Test, usize) -> Option<Test>>;
 
-/// All changes, the boldest first.
+/// All kinds of changes, the largest first.
 pub(super) fn passes(test: &Test) -> Vec<Pass> {
     let mut passes: Vec<Pass> = vec![
         edit(|t| t.threads.len(), drop_thread),
@@ -27,24 +29,24 @@ pub(super) fn passes(test: &Test) -> Vec<Pass> {
         run /= 2;
     }
     passes.extend([
-        edit(|t| 2 * t.threads.len(), thread_alone),
-        edit(|t| 2 * t.threads.len(), step_alone),
+        edit(|t| 2 * t.threads.len(), move_thread),
+        edit(|t| 2 * t.threads.len(), move_step),
         edit(|t| t.faults.len() + 1, drop_faults),
         edit(|t| t.setups.len(), |t, i| _ = t.setups.remove(i)),
-        edit(|t| t.steps().count() + 1, plain_argument),
+        edit(|t| t.steps().count() + 1, default_argument),
         edit(modifiers, drop_modifier),
-        edit(|t| t.sockets.len() + t.steps().count(), off_the_queue),
+        edit(|t| t.sockets.len() + t.steps().count(), without_queue),
         edit(|t| t.queues as usize, |t, i| drop_queue(t, i as u32)),
         edit(waits, drop_wait),
         edit(|_| 1, |t, _| t.observe.clear()),
-        edit(|t| t.steps().count(), forget_name),
+        edit(|t| t.steps().count(), drop_name),
         edit(|t| t.observe.len(), |t, i| _ = t.observe.remove(i)),
-        edit(|t| smaller(t).len(), smaller_number),
+        edit(|t| smaller_values(t).len(), smaller_number),
     ]);
     passes
 }
 
-/// A pass of so many changes.
+/// A pass with `count` changes.
 fn edit(
     count: impl Fn(&Test) -> usize + 'static,
     change: impl Fn(&mut Test, usize) + 'static,
@@ -66,29 +68,29 @@ fn drop_thread(test: &mut Test, thread: usize) {
     test.threads.remove(thread);
 }
 
-/// The steps of a thread as the last ones of set-up or the first ones of the end.
-fn thread_alone(test: &mut Test, i: usize) {
+/// Moves all steps of a thread to the end of `setup` or to the start of `finally`.
+fn move_thread(test: &mut Test, i: usize) {
     let steps = test.threads.remove(i / 2).steps;
     if i.is_multiple_of(2) {
         test.setup.extend(steps);
     } else {
         test.finally.splice(0..0, steps);
     }
-    forget_unbound(test);
+    drop_unbound(test);
 }
 
-/// The first step of a thread as the last one of set-up, or its last one as the first of the end.
-fn step_alone(test: &mut Test, i: usize) {
+/// Moves the first step of a thread to the end of `setup`, or its last step to the start of `finally`.
+fn move_step(test: &mut Test, i: usize) {
     let steps = &mut test.threads[i / 2].steps;
     if i.is_multiple_of(2) && !steps.is_empty() {
         test.setup.push(steps.remove(0));
     } else if let Some(step) = steps.pop() {
         test.finally.insert(0, step);
     }
-    forget_unbound(test);
+    drop_unbound(test);
 }
 
-/// All of them, then one.
+/// Drops all fault points, or one.
 fn drop_faults(test: &mut Test, i: usize) {
     match i.checked_sub(1) {
         None => test.faults.clear(),
@@ -99,14 +101,15 @@ fn drop_faults(test: &mut Test, i: usize) {
     }
 }
 
-/// Every argument, then the one of one step.
-fn plain_argument(test: &mut Test, i: usize) {
+/// Resets the arguments of all steps, or of one, to the default.
+fn default_argument(test: &mut Test, i: usize) {
     for (index, step) in steps_mut(test).enumerate() {
         if i == 0 || i - 1 == index {
-            set_modifiers(&mut step.op, ArgModifiers::NONE);
-            if let Op::Return { locked, .. } = &mut step.op {
-                *locked = true;
-            }
+            step.op.for_each_arg(|arg| match arg {
+                Arg::Modifiers(modifiers) => *modifiers = ArgModifiers::NONE,
+                Arg::Locked(locked) => *locked = true,
+                _ => {}
+            });
         }
     }
 }
@@ -117,26 +120,26 @@ fn modifiers(test: &Test) -> usize {
 
 fn drop_modifier(test: &mut Test, mut i: usize) {
     for step in steps_mut(test) {
-        let modifiers = step.op.modifiers();
-        if let Some(gone) = modifiers.iter().nth(i) {
-            set_modifiers(
-                &mut step.op,
-                modifiers.iter().filter(|modifier| *modifier != gone).collect(),
-            );
+        let Some(modifiers) = step.op.modifiers_mut() else { continue };
+        if let Some(dropped) = modifiers.iter().nth(i) {
+            *modifiers = modifiers.iter().filter(|modifier| *modifier != dropped).collect();
             return;
         }
         i -= modifiers.iter().count();
     }
 }
 
-/// A connection over loopback, or an ifq without a device.
-fn off_the_queue(test: &mut Test, i: usize) {
+/// Moves a connection to loopback, or registers an ifq without a device.
+fn without_queue(test: &mut Test, i: usize) {
     match i.checked_sub(test.sockets.len()) {
         None => test.sockets[i].queue = None,
         Some(i) => {
-            let op = steps_mut(test).nth(i).map(|step| &mut step.op);
-            if let Some(Op::Register { source, .. }) = op {
-                *source = Source::Nodev;
+            if let Some(step) = steps_mut(test).nth(i) {
+                step.op.for_each_arg(|arg| {
+                    if let Arg::Source(source) = arg {
+                        *source = Source::Nodev;
+                    }
+                });
             }
         }
     }
@@ -156,14 +159,14 @@ fn drop_wait(test: &mut Test, mut i: usize) {
     }
 }
 
-/// What each number can become, by its index: nothing, one, less by a power of two. Down to the
-/// last of them in as many steps as it has digits.
-fn smaller(test: &Test) -> Vec<(usize, u64)> {
+/// The smaller values to try for each number, by its index: zero, one, and the number minus each
+/// power of two. Any smaller value is reached in a logarithmic number of changes.
+fn smaller_values(test: &Test) -> Vec<(usize, u64)> {
     let (mut all, mut at) = (Vec::new(), 0);
     for_each_number(&mut test.clone(), |number| {
         let less = (0..u64::BITS).rev().map(|bit| 1 << bit).filter(|bit| *bit < number);
-        let all_less = [0, 1].into_iter().chain(less.map(|bit| number - bit));
-        all.extend(all_less.filter(|less| *less < number).map(|less| (at, less)));
+        let candidates = [0, 1].into_iter().chain(less.map(|bit| number - bit));
+        all.extend(candidates.filter(|less| *less < number).map(|less| (at, less)));
         at += 1;
         number
     });
@@ -171,7 +174,7 @@ fn smaller(test: &Test) -> Vec<(usize, u64)> {
 }
 
 fn smaller_number(test: &mut Test, i: usize) {
-    let (number, less) = smaller(test)[i];
+    let (number, less) = smaller_values(test)[i];
     let mut at = 0;
     for_each_number(test, |old| {
         let new = if at == number { less } else { old };

@@ -1,20 +1,18 @@
-//! How big a test is.
+//! The size of a test.
 
 use ifq_model::test::{Op, Source, Test};
 use serde::Serialize;
 
 use super::edit::for_each_number;
 
-/// What a test is made of, what matters most first. A test is smaller than another if it has less of
-/// the first thing in which they differ.
+/// The counts of a test's parts, most important first, compared lexicographically.
 ///
-/// Sizes are lists of natural numbers, of one length and in the order of a dictionary, which cannot
-/// fall for ever: shrinking ends.
+/// The order is well-founded, so shrinking terminates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Size {
     /// Threads.
     pub threads: usize,
-    /// Steps of set-up, threads and the end.
+    /// Steps of all sections.
     pub steps: usize,
     /// Steps of threads.
     pub concurrent: usize,
@@ -24,23 +22,23 @@ pub struct Size {
     pub sockets: usize,
     /// Ifqs and connections on queues of the device.
     pub on_queues: usize,
-    /// Points that may fail.
+    /// Fault points.
     pub faults: usize,
-    /// Departures from plain arguments and plain rings.
+    /// Argument modifiers, setup options of rings, and returns without a lock.
     pub modifiers: usize,
-    /// Waits that are written out.
+    /// Names after `after`.
     pub waits: usize,
-    /// Results that have a name.
+    /// Results with a name.
     pub names: usize,
-    /// Results that are looked at.
+    /// Observed results.
     pub observed: usize,
-    /// The sum of all numbers: buffers, entries, bytes, queues, faults in a run.
+    /// The sum of all numbers: buffers, entries, bytes, queues, faults per run.
     #[serde(skip)]
     pub numbers: u128,
 }
 
 impl Size {
-    /// Of a test.
+    /// The size of a test.
     #[must_use]
     pub fn of(test: &Test) -> Self {
         let on_queue =

@@ -1,15 +1,16 @@
-//! Valid tests from arbitrary bytes.
+//! Generates valid tests from arbitrary bytes.
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Entry, Revision};
-use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::op::{Arg, OPERATIONS, UsedResult};
 use ifq_model::test::{
     Event, Expect, Op, RingId, RingSetup, RqWord, Schedule, Socket, SocketId, Source, Step, Test,
     Thread, Var, VarId, VarKind, limits,
 };
 
-/// Every choice is one byte; when there are no more, it is the first possibility.
+/// Each choice reads one byte; after the last byte it is the first alternative.
 struct Bytes<'b>(&'b [u8]);
 
 impl Bytes<'_> {
@@ -31,59 +32,59 @@ impl Bytes<'_> {
         (!from.is_empty()).then(|| from[self.below(from.len())])
     }
 
-    /// A part of a list, in its order.
+    /// A subset of a list, in the order of the list.
     fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
         let mask: usize = (0..from.len().div_ceil(8)).fold(0, |n, _| n << 8 | self.byte());
         (0..from.len()).filter(|i| mask >> i & 1 == 1).map(|i| from[i]).collect()
     }
 
-    /// Mostly nothing, sometimes a part of a list.
+    /// Mostly an empty list, sometimes a subset.
     fn few<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
         if self.below(4) == 1 { self.some(from) } else { Vec::new() }
     }
 }
 
-/// Where a step goes.
+/// The section of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum To {
+enum Target {
     Setup,
     Thread(usize),
     Finally,
 }
 
-struct Maker<'b> {
+struct TestGenerator<'b> {
     bytes: Bytes<'b>,
     test: Test,
-    /// The ring of the step that binds each name.
+    /// For each result, the ring of the step that binds it.
     owners: Vec<Option<RingId>>,
 }
 
 /// A test that passes `validate`.
 pub(crate) fn test(bytes: &[u8]) -> Test {
-    let mut maker = Maker { bytes: Bytes(bytes), test: empty(), owners: Vec::new() };
-    maker.header();
-    maker.section(To::Setup);
-    for _ in 0..maker.bytes.below(16) {
-        if !maker.test.threads.is_empty() {
-            let thread = maker.bytes.below(maker.test.threads.len());
-            maker.step(To::Thread(thread));
+    let mut generator = TestGenerator { bytes: Bytes(bytes), test: empty(), owners: Vec::new() };
+    generator.header();
+    generator.section(Target::Setup);
+    for _ in 0..generator.bytes.below(16) {
+        if !generator.test.threads.is_empty() {
+            let thread = generator.bytes.below(generator.test.threads.len());
+            generator.step(Target::Thread(thread));
         }
     }
-    maker.section(To::Finally);
-    maker.verdicts();
-    ifq_sim::format::renumber(&mut maker.test);
-    if maker.bytes.below(2) == 0 {
-        // As it is when no line says otherwise.
-        maker.test.observe = (0..maker.test.vars.len() as VarId).collect();
+    generator.section(Target::Finally);
+    generator.verdicts();
+    ifq_sim::format::renumber(&mut generator.test);
+    if generator.bytes.below(2) == 0 {
+        // The default of the format.
+        generator.test.observe = (0..generator.test.vars.len() as VarId).collect();
     }
-    maker.test
+    generator.test
 }
 
 fn empty() -> Test {
     Test { name: "generated-1".to_owned(), revisions: Revision::ALL.to_vec(), ..Test::default() }
 }
 
-impl Maker<'_> {
+impl TestGenerator<'_> {
     fn header(&mut self) {
         let about = ["", "One sentence, no#comment.", "a:b=c@d", "Ünïcode, and  gaps"];
         let about = self.bytes.pick(&about).unwrap_or_default();
@@ -112,118 +113,109 @@ impl Maker<'_> {
         }
     }
 
-    fn section(&mut self, to: To) {
+    fn section(&mut self, to: Target) {
         for _ in 0..self.bytes.below(6) {
             self.step(to);
         }
     }
 
-    /// The bound names of a kind, of any or one ring.
+    /// The results of a kind, of one ring or of all.
     fn vars(&self, kind: VarKind, ring: Option<RingId>) -> Vec<VarId> {
         let of = |i: usize| ring.is_none() || self.owners[i] == ring;
         let vars = self.test.vars.iter().enumerate();
         vars.filter(|(i, v)| v.kind == kind && of(*i)).map(|(i, _)| i as VarId).collect()
     }
 
-    /// A ring that this section may drive: the rings are dealt out to the threads.
-    fn ring(&mut self, to: To) -> Option<RingId> {
+    /// A ring that this section may drive. Ring `r` belongs to thread `r` modulo the number of threads.
+    fn ring(&mut self, to: Target) -> Option<RingId> {
         let threads = self.test.threads.len();
         let rings: Vec<RingId> = (0..self.test.rings.len())
             .filter(|r| match to {
-                To::Thread(t) => r % threads == t,
-                To::Setup | To::Finally => true,
+                Target::Thread(t) => r % threads == t,
+                Target::Setup | Target::Finally => true,
             })
             .map(|r| r as RingId)
             .collect();
         self.bytes.pick(&rings)
     }
 
-    fn op(&mut self, to: To) -> Option<Op> {
-        let verb = self.bytes.below(17);
+    /// An operation with arguments; `None` if the test has nothing to use as an argument.
+    fn op(&mut self, to: Target) -> Option<Op> {
+        let mut op = (self.bytes.pick(OPERATIONS)?.blank)();
+        if matches!(op, Op::UnregisterNetdev) && self.test.queues == 0 {
+            return None;
+        }
+        let (verb, exits) = (op.verb(), matches!(op, Op::Exit { .. }));
+        // Any section may close any ring.
+        let to = if exits { Target::Finally } else { to };
+        let (mut last_ring, mut complete) = (None, true);
+        op.for_each_arg(|arg| {
+            complete = complete && self.argument(arg, verb, to, &mut last_ring).is_some();
+        });
+        complete.then_some(op)
+    }
+
+    /// Chooses an argument; `None` if there is no choice.
+    fn argument(
+        &mut self,
+        arg: Arg<'_>,
+        verb: &str,
+        to: Target,
+        last_ring: &mut Option<RingId>,
+    ) -> Option<()> {
         let sockets: Vec<SocketId> = (0..self.test.sockets.len() as SocketId).collect();
-        let ring = self.ring(to);
-        let ifqs = self.vars(VarKind::Ifq, ring);
-        let fds = self.vars(VarKind::Fd, None);
-        Some(match verb {
-            0 => {
-                let device = self.test.queues > 0 && self.bytes.below(2) == 1;
-                let source = if device {
-                    Source::Queue(self.bytes.below(self.test.queues as usize) as u32)
-                } else {
-                    Source::Nodev
+        match arg {
+            Arg::Driver(ring) => {
+                *ring = self.ring(to)?;
+                *last_ring = Some(*ring);
+            }
+            Arg::OtherRing(ring) => {
+                *ring = self.ring(Target::Finally)?;
+                *last_ring = Some(*ring);
+            }
+            Arg::Peer(socket) | Arg::Socket(socket) => *socket = self.bytes.pick(&sockets)?,
+            Arg::Result(var, used) => {
+                let ring = last_ring.filter(|_| used == UsedResult::OwnIfq);
+                *var = self.bytes.pick(&self.vars(used.kind(), ring))?;
+            }
+            Arg::Keyword(_) => {}
+            Arg::Source(source) => {
+                if self.test.queues > 0 && self.bytes.below(2) == 1 {
+                    let queue = self.bytes.below(self.test.queues as usize);
+                    *source = Source::Queue(queue as u32);
+                }
+            }
+            Arg::Number(number, spec) => {
+                let span = u64::from(spec.max - spec.min) + 1;
+                let offset = match self.bytes.below(3) {
+                    0 => u64::from(self.bytes.number()) % span,
+                    1 => 0,
+                    _ => span - 1,
                 };
-                let buffers = 1 + self.bytes.number() % limits::BUFFERS;
-                let entries = self.bytes.number() % (limits::ENTRIES + 1);
-                let modifiers = self.modifiers("register");
-                Op::Register { ring: ring?, source, buffers, entries, modifiers }
+                *number = spec.min + offset as u32;
             }
-            1 => {
-                let (ifq, modifiers) = (self.bytes.pick(&ifqs)?, self.modifiers("export"));
-                Op::Export { ring: ring?, ifq, modifiers }
-            }
-            2 => {
-                let (fd, modifiers) = (self.bytes.pick(&fds)?, self.modifiers("import"));
-                Op::Import { ring: ring?, fd, modifiers }
-            }
-            3 => {
-                let (ifq, modifiers) = (self.bytes.pick(&ifqs)?, self.modifiers("flush"));
-                Op::Flush { ring: ring?, ifq, modifiers }
-            }
-            4 => Op::Exit { ring: self.bytes.below(self.test.rings.len()) as RingId },
-            5 => Op::Close { fd: self.bytes.pick(&fds)? },
-            6 => {
-                let len = [0, 1, u32::MAX][self.bytes.below(3)];
-                let (ifq, socket) = (self.bytes.pick(&ifqs)?, self.bytes.pick(&sockets)?);
-                Op::Recv { ring: ring?, ifq, socket, len, modifiers: self.modifiers("recv") }
-            }
-            7 => Op::Wait { ring: ring? },
-            8 => {
-                let cqes = self.vars(VarKind::Cqe, None);
-                let ifqs = self.vars(VarKind::Ifq, None);
-                let (cqe, ifq) = (self.bytes.pick(&cqes)?, self.bytes.pick(&ifqs)?);
-                Op::Return { cqe, ifq, locked: self.bytes.below(2) == 1 }
-            }
-            9 => Op::Send {
-                socket: self.bytes.pick(&sockets)?,
-                len: 1 + self.bytes.number() % limits::SEND,
-            },
-            10 => Op::Shutdown { socket: self.bytes.pick(&sockets)? },
-            11 => {
-                let from = self.bytes.below(self.test.rings.len()) as RingId;
-                let ifq = self.vars(VarKind::Ifq, Some(from));
-                let (ifq, modifiers) = (self.bytes.pick(&ifq)?, self.modifiers("clone"));
-                Op::Clone { ring: ring?, from, ifq, modifiers }
-            }
-            12 => {
-                let buffers = 1 + self.bytes.number() % limits::BUFFERS;
-                let (ifq, modifiers) = (self.bytes.pick(&ifqs)?, self.modifiers("add-area"));
-                Op::AddArea { ring: ring?, ifq, buffers, modifiers }
-            }
-            13 => {
-                let (ifq, event) = (self.bytes.pick(&ifqs)?, self.bytes.pick(Event::ALL)?);
-                Op::Arm { ring: ring?, ifq, event, modifiers: self.modifiers("arm") }
-            }
-            14 => Op::Mmap { ring: ring?, ifq: self.bytes.pick(&ifqs)? },
-            15 if self.test.queues > 0 => Op::UnregisterNetdev,
-            _ => {
-                let ifq = self.bytes.pick(&self.vars(VarKind::Ifq, None))?;
+            Arg::Event(event) => *event = self.bytes.pick(Event::ALL)?,
+            Arg::RqWord(word) => {
                 let index = self.bytes.number() % limits::ENTRIES;
                 let words = [RqWord::Head, RqWord::Tail, RqWord::Off(index), RqWord::Pad(index)];
-                let word = self.bytes.pick(&words)?;
-                let value = u64::from(self.bytes.number()) << 32 | u64::from(self.bytes.number());
-                Op::Scribble { ifq, word, value: value >> [0, 40, 63][self.bytes.below(3)] }
+                *word = self.bytes.pick(&words)?;
             }
-        })
+            Arg::Value(value) => {
+                let bits = u64::from(self.bytes.number()) << 32 | u64::from(self.bytes.number());
+                *value = bits >> [0, 40, 63][self.bytes.below(3)];
+            }
+            Arg::Locked(locked) => *locked = self.bytes.below(2) == 1,
+            Arg::Modifiers(modifiers) => {
+                let fitting: Vec<ArgModifier> =
+                    ArgModifier::ALL.iter().copied().filter(|m| m.fits(verb)).collect();
+                *modifiers = self.bytes.few(&fitting).into_iter().collect();
+            }
+        }
+        Some(())
     }
 
-    fn modifiers(&mut self, verb: &str) -> ArgModifiers {
-        let fitting: Vec<ArgModifier> =
-            ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb)).collect();
-        self.bytes.few(&fitting).into_iter().collect()
-    }
-
-    /// Adds a step that waits for names that are bound already, so there is no cycle.
-    fn step(&mut self, to: To) {
+    /// Adds a step that waits only for results that are already bound, so there is no cycle.
+    fn step(&mut self, to: Target) {
         let Some(op) = self.op(to) else { return };
         let all: Vec<VarId> = (0..self.test.vars.len() as VarId).collect();
         let after = if self.bytes.below(4) == 1 { self.bytes.some(&all) } else { Vec::new() };
@@ -235,9 +227,9 @@ impl Maker<'_> {
         });
         let step = Step { op, bind, after };
         match to {
-            To::Setup => self.test.setup.push(step),
-            To::Thread(t) => self.test.threads[t].steps.push(step),
-            To::Finally => self.test.finally.push(step),
+            Target::Setup => self.test.setup.push(step),
+            Target::Thread(t) => self.test.threads[t].steps.push(step),
+            Target::Finally => self.test.finally.push(step),
         }
     }
 
@@ -255,21 +247,21 @@ impl Maker<'_> {
         test.expect.push(Expect::default());
         self.expectations();
         if self.bytes.below(2) == 1 {
-            let (defects, without) = self.switches(&[self.test.revisions[0]]);
+            let (defects, without) = self.defect_changes(&[self.test.revisions[0]]);
             let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number()).collect();
             self.test.schedule = Some(Schedule { defects, without, decisions });
         }
     }
 
-    /// Each for one revision or for all, and no two for the same.
+    /// Adds expectations, each for one revision or for all, without duplicates.
     fn expectations(&mut self) {
         for _ in 0..self.bytes.below(6) {
             let revisions = self.test.revisions.clone();
-            // The last one is left for the expectations that name none.
+            // The last revision is left for expectations that name none.
             let named = &revisions[..revisions.len() - 1];
             let one = self.bytes.pick(named).filter(|_| self.bytes.below(2) == 1);
             let meant = one.map_or(revisions, |revision| vec![revision]);
-            let (defects, without) = self.switches(&meant);
+            let (defects, without) = self.defect_changes(&meant);
             let revisions = one.into_iter().collect();
             let violates = self.bytes.pick(&Invariant::ALL);
             let expect = Expect { revisions, defects, without, violates };
@@ -283,8 +275,8 @@ impl Maker<'_> {
         }
     }
 
-    /// Defects that all of the revisions lack, and some that all of them have.
-    fn switches(&mut self, revisions: &[Revision]) -> (Vec<Defect>, Vec<Defect>) {
+    /// Defects that none of the revisions has, and defects that all of them have.
+    fn defect_changes(&mut self, revisions: &[Revision]) -> (Vec<Defect>, Vec<Defect>) {
         let all = |has: bool| -> Vec<Defect> {
             let fits = |d: &&Defect| revisions.iter().all(|r| r.defects().contains(d) == has);
             Defect::ALL.iter().filter(fits).copied().collect()

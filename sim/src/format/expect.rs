@@ -1,4 +1,4 @@
-//! Header lines that say what may fail, what must come out, and how one run went.
+//! Reads the header lines `fault`, `expect` and `schedule`.
 
 use std::ops::Range;
 
@@ -72,14 +72,14 @@ impl<'t> Header<'t> {
         let without = self.defects(cursor, "without", Place::ScheduleWithout)?;
         cursor.exactly(":", "`:` and the decisions")?;
         let mut decisions = Vec::new();
-        while cursor.load_in_step().is_some() {
+        while cursor.peek().is_some() {
             decisions.push(cursor.number("decision", 0, u32::MAX)?.0);
         }
         self.test.schedule = Some(Schedule { defects, without, decisions });
         Ok(())
     }
 
-    /// `CLAUSE DEFECT...`, if it stands there.
+    /// `CLAUSE DEFECT...`, or nothing.
     fn defects(
         &mut self,
         cursor: &mut Cursor<'_, 't>,
@@ -93,7 +93,7 @@ impl<'t> Header<'t> {
         self.sorted("defect", &words, Defect::ALL, Defect::name, place)
     }
 
-    /// What the words name, in the order in which it is stored.
+    /// The values that the words name, sorted.
     fn sorted<T: Copy + Ord>(
         &mut self,
         what: &str,

@@ -1,4 +1,4 @@
-//! Many searches at the same time.
+//! Runs searches in parallel, with a progress bar.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::search::explore::Progress;
+use ifq_sim::search::explore::Progress;
 
-/// A bar that counts searches and says how far they are.
+/// A progress bar that counts finished searches and shows the progress of a running one.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    /// Shown on a terminal from the third second on.
+    /// A bar for this many jobs. It is hidden unless standard error is a terminal.
     fn new(jobs: usize) -> Self {
         if !std::io::stderr().is_terminal() {
             return Bar(ProgressBar::hidden());
@@ -26,7 +26,7 @@ impl Bar {
         Bar(bar)
     }
 
-    /// Shows where the search of a test is.
+    /// Shows the progress of the search of a test.
     pub(super) fn show(&self, test: &str, at: Progress) {
         let rate = at.states as f64 / at.elapsed.as_secs_f64().max(1e-3);
         let Progress { states, depth, bytes, pass, share, .. } = at;
@@ -38,7 +38,7 @@ impl Bar {
     }
 }
 
-/// Does all jobs, several at a time; the results are in the order of the jobs.
+/// Runs all jobs on several threads; the results are in the order of the jobs.
 pub(super) fn run_all<J: Sync, R: Send>(
     jobs: &[J],
     processors: usize,

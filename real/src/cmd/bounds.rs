@@ -1,54 +1,56 @@
-//! How far a search goes, and how: arguments that several commands share.
+//! Arguments of commands that search: limits and reductions.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::search::explore::Limits;
-use crate::symmetry::Symmetries;
+use ifq_sim::search::explore::Limits;
+use ifq_sim::symmetry::Symmetries;
 
-/// When a search is given up, and what it leaves out. A search that is given up ends as `bounded`.
+/// Limits and reductions of a search. A search that reaches a limit ends as `bounded`.
 #[derive(Clone, Debug, Args)]
 pub struct Bounds {
-    /// Give up a test after so many states
+    /// Stop the search of a test after N states
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_states)]
     pub max_states: u64,
-    /// Give up a test after so many seconds
+    /// Stop the search of a test after SECONDS
     #[arg(long, value_name = "SECONDS")]
     pub max_time: Option<u64>,
-    /// Give up a test when remembering its states takes so many MiB
+    /// Stop the search of a test when its visited set exceeds MIB mebibytes
     #[arg(long, value_name = "MIB")]
     pub max_memory: Option<u64>,
-    /// Search only runs with so many preemptions: times that a thread is put aside that could go on
+    /// Preemption bound: search only runs with at most N preemptions (switches away from a thread
+    /// that could continue)
     #[arg(long, value_name = "N")]
     pub preemptions: Option<u32>,
-    /// Try every thread in every state, also where a step is in no other thread's way
+    /// Turn off persistent sets: expand every enabled thread in every state
     #[arg(long)]
     pub no_persistent_sets: bool,
-    /// Take states for one that differ in the names of buffers only. Leaves out runs that differ in the
-    /// order in which a scrub comes to the buffers
+    /// Merge states that differ only in the names of buffers. Skips runs that differ only in the order
+    /// in which a scrub visits the buffers
     #[arg(long)]
     pub buffer_symmetry: bool,
-    /// Search states apart that differ in the names of rings only, with their connections and threads
+    /// Turn off ring symmetry: do not merge states that differ only in the names of rings, their
+    /// connections and their threads
     #[arg(long)]
     pub no_ring_symmetry: bool,
-    /// Try only one order of two steps that do not touch each other; one processor a test
+    /// Turn on sleep sets: search one order of two independent steps. Uses one processor per test
     #[arg(long)]
     pub sleep_sets: bool,
-    /// Processors [default: all]
+    /// Number of processors [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
 }
 
 impl Bounds {
-    /// Processors to use.
+    /// The number of processors to use.
     #[must_use]
     pub fn processors(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.jobs.map_or_else(all, usize::from)
     }
 
-    /// For each of so many searches at the same time.
+    /// The limits of each search if `searches` of them run at the same time.
     #[must_use]
     pub fn limits(&self, searches: usize) -> Limits {
         Limits {

@@ -1,7 +1,6 @@
-//! `ifq check`: search every interleaving of the tests, and compare with what they expect.
+//! `ifq check`: searches every interleaving of the tests, and compares the verdicts with the expected ones.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,90 +11,95 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
 use ifq_model::test::{Test, limits};
 
+use ifq_sim::executor::counterexample::Counterexample;
+use ifq_sim::format::Input;
+use ifq_sim::report::counterexample;
+use ifq_sim::report::verdict::{Row, Verdict, row};
+use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
+use ifq_sim::search::explore::{Limits, explore_with};
+
 use super::bounds::Bounds;
-use super::input::{self, Input, Which};
+use super::catalogue;
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
 use super::pool::{Bar, run_all};
-use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, catalogue, counterexample};
-use crate::executor::counterexample::Counterexample;
-use crate::report::verdict::{Row, Verdict, row};
-use crate::search::checkpoint::{Checkpoint, CheckpointError};
-use crate::search::explore::{Limits, explore_with};
+use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
 
 /// Arguments of `ifq check`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
-    ifq check                                       the whole library, as each file expects it\n  \
+    ifq check                                       the whole library, all variants of each file\n  \
     ifq check tests/library/exits-race.ifq          one file\n  \
-    ifq check --defect early-put exits-race.ifq     with a defect: prints the counterexample\n  \
-    ifq check --revision proxy-v1 --without P1      with one of the revision's defects fixed\n  \
-    ifq check --faults 2 --fixed                   whatever can fail may fail, up to twice a run\n  \
-    ifq check --preemptions 2 big.ifq               first the runs with few preemptions\n  \
-    ifq check --max-memory 8000 big.ifq             as far as 8 GB go\n  \
-    ifq check --checkpoint big.ckpt big.ifq         goes on where it was killed\n  \
-    ifq check --catalogue                           each known defect is found, and only those\n  \
+    ifq check --defect early-put exits-race.ifq     add a defect; prints the counterexample\n  \
+    ifq check --revision proxy-v1 --without P1      fix one of the revision's defects\n  \
+    ifq check --faults 2 --fixed                    every fault point may fail, at most 2 failures a run\n  \
+    ifq check --preemptions 2 big.ifq               only runs with at most 2 preemptions\n  \
+    ifq check --max-memory 8000 big.ifq             stop at 8000 MiB of visited states\n  \
+    ifq check --checkpoint big.ckpt big.ifq         resume after a crash\n  \
+    ifq check --catalogue                           check that exactly the known defects are found\n  \
     ifq check --json | jq 'select(.as_expected|not)'")]
 pub struct Args {
-    /// Test files, or folders of them; none: the library that comes with ifq
+    /// Test files, or folders of them [default: the built-in library]
     pub files: Vec<PathBuf>,
-    /// Which kernels
+    /// Which variants
     #[command(flatten)]
-    pub which: Which,
-    /// For each entry of the catalogue: is the defect found by the tests that show it, with which
-    /// shortest counterexample, and does its repair hold; is a non-defect left alone
+    pub selection: SelectionArgs,
+    /// For each entry of the catalogue, check that the tests that show the defect find it, print the
+    /// length of the shortest counterexample, and check that the fix holds. A non-defect must not be
+    /// reported
     #[arg(long, conflicts_with_all = ["faults", "revision", "defects", "without", "fixed"])]
     pub catalogue: bool,
-    /// Every fault point may fail, at most N of them in one run, whatever the files say; what they
-    /// expect to hold must still hold
+    /// Let every fault point fail, with at most N failures in one run, instead of the faults that the
+    /// files name. Variants that must hold must still hold
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::FAULTS)))]
     pub faults: Option<u32>,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
-    /// How far, and how
+    /// Limits and reductions
     #[command(flatten)]
     pub bounds: Bounds,
-    /// Leave in this file, every few seconds, how far the search has come; if it is there, go on from it.
-    /// For one file and one kernel
+    /// Store the progress of the search in this file every few seconds, and resume from it if it exists.
+    /// Only for one test file and one variant
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Where counterexamples are written that nobody expected or that were asked for
+    /// Folder for counterexamples: unexpected ones, and those of --defect, --without and --fixed
     #[arg(long, value_name = "FOLDER", default_value = "counterexamples")]
     pub out: PathBuf,
 }
 
-/// A crash costs so much of a long search.
+/// Seconds between two checkpoints: the work that a crash may lose.
 const CHECKPOINT_SECONDS: u64 = 3;
 
-struct Job<'a> {
+struct CheckJob<'a> {
     test: Cow<'a, Test>,
     variant: Variant,
 }
 
-struct Done {
+struct CheckResult {
     row: Row,
     counterexample: Option<Counterexample>,
 }
 
-/// Runs it. `library`: what is checked when no files are named.
+/// Checks the named tests, or the library; returns the exit code.
 #[must_use]
 pub fn check(args: &Args, library: &[Input]) -> u8 {
-    let inputs = match input::read_or(&args.files, library) {
+    let inputs = match read_or(&args.files, library) {
         Ok(inputs) => inputs,
         Err(code) => return code,
     };
     if args.catalogue {
-        return catalogue::check(args, &inputs);
+        return catalogue::check(&args.bounds, args.json, &inputs);
     }
     let jobs = jobs(args, &inputs);
     if jobs.is_empty() {
-        input::complain(&["nothing to check: no test file has such a variant"]);
-        return EXIT_USAGE;
+        return usage_error("nothing to check: no test file has such a variant");
     }
     if args.checkpoint.is_some() && jobs.len() > 1 {
-        let what = format!("--checkpoint is for one search, and these are {}", jobs.len());
-        input::complain(&[what]);
-        return EXIT_USAGE;
+        let count = jobs.len();
+        return usage_error(format!(
+            "--checkpoint needs exactly one search, but there are {count}"
+        ));
     }
     let processors = args.bounds.processors();
     let limits = args.bounds.limits(jobs.len().min(processors));
@@ -105,12 +109,9 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         .map(|path| Checkpoint { path, every: Duration::from_secs(CHECKPOINT_SECONDS) });
     let done =
         run_all(&jobs, processors, |job, bar| run_job(&limits, checkpoint.as_ref(), job, bar));
-    let done: Vec<Done> = match done.into_iter().collect() {
+    let done: Vec<CheckResult> = match done.into_iter().collect() {
         Ok(done) => done,
-        Err(error) => {
-            input::complain(&[error]);
-            return EXIT_USAGE;
-        }
+        Err(error) => return usage_error(error),
     };
     if args.json {
         print_json(&done);
@@ -121,38 +122,40 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
     if done.iter().all(|d| d.row.as_expected) { EXIT_OK } else { EXIT_DIFFERENCE }
 }
 
-fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<Job<'a>> {
+fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<CheckJob<'a>> {
     let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
     for Input { test, .. } in inputs {
         for variant in variants(args, test) {
             match variant {
-                Ok(variant) => jobs.push(Job { test: with_faults(args, test), variant }),
+                Ok(variant) => jobs.push(CheckJob { test: with_faults(args, test), variant }),
                 Err(reason) => skipped.push(reason),
             }
         }
     }
-    input::note_skipped(&skipped);
+    note_skipped(&skipped);
     jobs
 }
 
-/// What is checked of a test, and why other things are not.
+/// The variants of a test to check, and the reasons for skipping others.
 fn variants(args: &Args, test: &Test) -> Vec<Result<Variant, String>> {
-    let variants = if args.which.switches() {
-        args.which.variants(test)
+    let selection = args.selection.selection();
+    let variants = if selection.changes_defects() {
+        selection.variants(test)
     } else {
-        test.variants().into_iter().filter(|v| args.which.has(v.revision)).map(Ok).collect()
+        test.variants().into_iter().filter(|v| selection.includes(v.revision)).map(Ok).collect()
     };
-    let broken = |variant: &Variant| test.expected(variant).is_some();
-    let tell = |variant: Result<Variant, String>| match variant {
-        Ok(variant) if args.faults.is_some() && args.files.is_empty() && broken(&variant) => {
-            Err("with more faults than its file says, what is to break may break otherwise".into())
+    let violates = |variant: &Variant| test.expected(variant).is_some();
+    let skip_with_faults = |variant: Result<Variant, String>| match variant {
+        Ok(variant) if args.faults.is_some() && args.files.is_empty() && violates(&variant) => {
+            Err("more faults than the file names may violate another invariant than expected"
+                .into())
         }
         variant => variant,
     };
-    variants.into_iter().map(tell).collect()
+    variants.into_iter().map(skip_with_faults).collect()
 }
 
-/// The test, with every fault if that was asked for.
+/// The test, with every fault point if `--faults` is given.
 fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
     match args.faults {
         None => Cow::Borrowed(test),
@@ -165,70 +168,69 @@ fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
 fn run_job(
     limits: &Limits,
     checkpoint: Option<&Checkpoint>,
-    job: &Job<'_>,
+    job: &CheckJob<'_>,
     bar: &Bar,
-) -> Result<Done, CheckpointError> {
+) -> Result<CheckResult, CheckpointError> {
     let progress = &mut |at| bar.show(&job.test.name, at);
     let found = explore_with(&job.test, &job.variant, limits, checkpoint, progress)?;
     let row = row(&job.test, &job.variant, &found);
-    Ok(Done { row, counterexample: found.counterexample })
+    Ok(CheckResult { row, counterexample: found.counterexample })
 }
 
-fn print_json(done: &[Done]) {
-    let mut out = std::io::stdout().lock();
+fn print_json(done: &[CheckResult]) {
     for done in done {
         if let Ok(line) = serde_json::to_string(&done.row) {
-            let _ = writeln!(out, "{line}");
+            outln!("{line}");
         }
     }
 }
 
-fn print_table(done: &[Done]) {
+fn print_table(done: &[CheckResult]) {
     let mut table = Table::new();
     table.load_preset(NOTHING);
-    let header = ["test", "revision", "switches", "verdict", "expected", "states", "time"];
+    let header = ["test", "revision", "defects", "verdict", "expected", "states", "time"];
     table.set_header(header);
     for index in 5..7 {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    for Done { row, .. } in done {
+    for CheckResult { row, .. } in done {
         let colour = if row.as_expected { Color::Green } else { Color::Red };
         table.add_row(vec![
             Cell::new(&row.test),
             Cell::new(row.revision.name()),
-            Cell::new(row.switches()),
+            Cell::new(row.defect_changes()),
             Cell::new(row.says()).fg(colour),
             Cell::new(&row.expected),
             Cell::new(row.states),
             Cell::new(format!("{:.2} s", row.seconds)),
         ]);
     }
-    say!("{}", table.trim_fmt());
+    outln!("{}", table.trim_fmt());
     let wrong = done.iter().filter(|d| !d.row.as_expected).count();
     let bounded = done.iter().filter(|d| d.row.verdict == Verdict::Bounded).count();
     let states: u64 = done.iter().map(|d| d.row.states).sum();
-    say!(
+    outln!(
         "{} verdicts, {} as expected, {wrong} not, {bounded} bounded; {states} states",
         done.len(),
         done.len() - wrong
     );
 }
 
-/// Writes and shows what nobody expected, and what was asked for with a switch.
-fn report_counterexamples(args: &Args, jobs: &[Job<'_>], done: &[Done]) {
+/// Stores and prints unexpected counterexamples, and all of them if the user changed defects.
+fn report_counterexamples(args: &Args, jobs: &[CheckJob<'_>], done: &[CheckResult]) {
     for (job, done) in jobs.iter().zip(done) {
         let Some(found) = &done.counterexample else { continue };
-        if done.row.as_expected && !args.which.switches() {
+        if done.row.as_expected && !args.selection.selection().changes_defects() {
             continue;
         }
         match counterexample::save(&args.out, &job.test, &job.variant, found) {
             Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
             Ok(path) => {
-                say!("\n{} on {}:", job.test.name, job.variant);
-                tell!("{}", counterexample::show(&job.test, &job.variant, found));
-                say!("repeat it: ifq replay {}", path.display());
+                outln!("\n{} on {}:", job.test.name, job.variant);
+                out!("{}", counterexample::show(&job.test, &job.variant, found));
+                outln!("replay it: ifq replay {}", path.display());
             }
             Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),
         }

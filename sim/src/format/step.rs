@@ -1,18 +1,18 @@
-//! One step: `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [with QUIRK...] [after NAME...]`. The
-//! arguments are in `arguments`.
+//! Reads one step: `[NAME =] [RING: or SOCKET:] VERB ARGUMENTS [with MODIFIER...] [after NAME...]`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use ifq_model::test::op::{OPERATIONS, Operation, VerbPrefix};
 use ifq_model::test::{Op, RingId, SocketId, Step, VarId};
 
 use super::cursor::Cursor;
 use super::error::Problem;
-use super::lex::{Line, Token};
-use super::place::Part;
-use super::words::{Prefix, VERBS, Verb, one_of, unknown};
+use super::lex::{Token, TokenLine};
+use super::place::StepPart;
+use super::words::{one_of, unknown, verbs};
 
-/// The names of a file.
+/// The names that a file defines.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'t> {
     pub(super) rings: BTreeMap<&'t str, RingId>,
@@ -20,11 +20,11 @@ pub(super) struct Scope<'t> {
     pub(super) vars: BTreeMap<&'t str, VarId>,
 }
 
-/// Where the parts of a step stand.
-pub(super) type Parts = Vec<(Part, Range<usize>)>;
+/// The spans of the parts of a step.
+pub(super) type PartSpans = Vec<(StepPart, Range<usize>)>;
 
 /// The token before `=`, if the line binds a name.
-pub(super) fn bound<'l, 't>(line: &'l Line<'t>) -> Option<&'l Token<'t>> {
+pub(super) fn bound<'l, 't>(line: &'l TokenLine<'t>) -> Option<&'l Token<'t>> {
     match line.tokens.as_slice() {
         [name, equals, ..] if equals.text == "=" => Some(name),
         _ => None,
@@ -32,70 +32,64 @@ pub(super) fn bound<'l, 't>(line: &'l Line<'t>) -> Option<&'l Token<'t>> {
 }
 
 /// Reads a step.
-pub(super) fn statement<'t>(line: &Line<'t>, scope: &Scope<'t>) -> Result<(Step, Parts), Problem> {
-    let mut reader = Reader { cursor: Cursor::new(line), scope, parts: Vec::new(), usage: "" };
+pub(super) fn read_step<'t>(
+    line: &TokenLine<'t>,
+    scope: &Scope<'t>,
+) -> Result<(Step, PartSpans), Problem> {
+    let mut reader = StepReader { cursor: Cursor::new(line), scope, parts: Vec::new(), usage: "" };
     let bind = reader.bind(bound(line).is_some())?;
     let op = reader.operation()?;
     let after = reader.after()?;
     Ok((Step { op, bind, after }, reader.parts))
 }
 
-pub(super) struct Reader<'l, 't, 's> {
+/// Reads the tokens of one step.
+pub(super) struct StepReader<'l, 't, 's> {
     pub(super) cursor: Cursor<'l, 't>,
     scope: &'s Scope<'t>,
-    pub(super) parts: Parts,
-    /// How the verb is used.
+    pub(super) parts: PartSpans,
+    /// How a step with this verb is written.
     pub(super) usage: &'static str,
 }
 
-impl<'l, 't> Reader<'l, 't, '_> {
+impl<'t> StepReader<'_, 't, '_> {
     fn bind(&mut self, binds: bool) -> Result<Option<VarId>, Problem> {
         if !binds {
             return Ok(None);
         }
         let name = self.cursor.word("a name before `=`")?;
         self.cursor.exactly("=", "`=`")?;
-        self.parts.push((Part::Bind, name.span.clone()));
+        self.parts.push((StepPart::Bind, name.span.clone()));
         self.var(name).map(Some)
     }
 
     fn operation(&mut self) -> Result<Op, Problem> {
         let head = self.cursor.word("a verb, or a ring or socket and `:`")?;
         if !self.cursor.eat(":") {
-            let verb = self.verb(head)?;
-            return match verb.prefix {
-                Prefix::None => self.plain(verb),
-                Prefix::Ring => Err(self.no_prefix(head, "ring")),
-                Prefix::Socket => Err(self.no_prefix(head, "socket")),
+            let operation = self.verb(head)?;
+            return match operation.prefix() {
+                VerbPrefix::None => self.arguments((operation.blank)(), None),
+                VerbPrefix::Ring => Err(self.no_prefix(head, "ring")),
+                VerbPrefix::Socket => Err(self.no_prefix(head, "socket")),
             };
         }
         let word = self.cursor.word("a verb")?;
-        let verb = self.verb(word)?;
-        match verb.prefix {
-            Prefix::Ring => {
-                let ring = self.ring(head, Part::Ring)?;
-                self.on_ring(verb, ring)
-            }
-            Prefix::Socket => {
-                let socket = self.socket(head)?;
-                self.on_socket(verb, socket)
-            }
-            Prefix::None => {
-                let message = format!("`{}` takes no ring or socket before it", verb.word);
-                Err(Problem::new(head.span.clone(), message, verb.usage))
-            }
+        let operation = self.verb(word)?;
+        if operation.prefix() == VerbPrefix::None {
+            let message = format!("`{}` takes no ring or socket before it", operation.verb);
+            return Err(Problem::new(head.span.clone(), message, operation.usage));
         }
+        self.arguments((operation.blank)(), Some(head))
     }
 
-    fn verb(&mut self, word: &Token<'t>) -> Result<Verb, Problem> {
-        self.parts.push((Part::Verb, word.span.clone()));
-        let Some(verb) = VERBS.iter().find(|v| v.word == word.text) else {
-            let verbs = || VERBS.iter().map(|v| v.word);
+    fn verb(&mut self, word: &Token<'t>) -> Result<&'static Operation, Problem> {
+        self.parts.push((StepPart::Verb, word.span.clone()));
+        let Some(operation) = OPERATIONS.iter().find(|o| o.verb == word.text) else {
             let message = unknown("verb", word.text, verbs());
             return Err(Problem::new(word.span.clone(), message, one_of(verbs())));
         };
-        self.usage = verb.usage;
-        Ok(*verb)
+        self.usage = operation.usage;
+        Ok(operation)
     }
 
     fn no_prefix(&self, verb: &Token<'t>, what: &str) -> Problem {
@@ -111,14 +105,14 @@ impl<'l, 't> Reader<'l, 't, '_> {
             return Ok(after);
         }
         for (j, word) in self.cursor.words(&[], "a name to wait for")?.into_iter().enumerate() {
-            self.parts.push((Part::After(j), word.span.clone()));
+            self.parts.push((StepPart::After(j), word.span.clone()));
             after.push(self.var(word)?);
         }
         self.cursor.finish("a name or the end of the line")?;
         Ok(after)
     }
 
-    pub(super) fn ring(&mut self, word: &Token<'t>, part: Part) -> Result<RingId, Problem> {
+    pub(super) fn ring(&mut self, word: &Token<'t>, part: StepPart) -> Result<RingId, Problem> {
         self.parts.push((part, word.span.clone()));
         match self.scope.rings.get(word.text) {
             Some(&ring) => Ok(ring),
@@ -127,7 +121,7 @@ impl<'l, 't> Reader<'l, 't, '_> {
     }
 
     pub(super) fn socket(&mut self, word: &Token<'t>) -> Result<SocketId, Problem> {
-        self.parts.push((Part::Socket, word.span.clone()));
+        self.parts.push((StepPart::Socket, word.span.clone()));
         match self.scope.sockets.get(word.text) {
             Some(&socket) => Ok(socket),
             None => Err(self.not_a("socket", word, self.scope.sockets.keys())),
@@ -141,7 +135,7 @@ impl<'l, 't> Reader<'l, 't, '_> {
         }
     }
 
-    /// The error that a word is no ring, socket or bound name.
+    /// The error for a word that is not a ring, socket or bound name.
     fn not_a<'k>(
         &self,
         what: &str,

@@ -1,4 +1,4 @@
-//! Keeping a counterexample as a test file, and showing it.
+//! Stores a counterexample as a test file, and renders it.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,26 +10,27 @@ use crate::executor::counterexample::Counterexample;
 use crate::executor::run::run_traced;
 use crate::executor::scheduler::Replay;
 use crate::format;
-use crate::report::table::{Layout, render};
+use crate::report::table::{Layout, MAX_TABLE_STEPS, render};
 
-/// The table of a longer run would not be read, and not fit into memory either.
-pub(super) const LONGEST_TABLE: u64 = 100_000;
-
-/// Writes it into a folder and returns its path.
-pub(super) fn save(
+/// Writes a counterexample into a folder as a test file with a schedule; returns its path.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn save(
     folder: &Path,
     test: &Test,
     variant: &Variant,
     found: &Counterexample,
 ) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{}.ifq", name(test, variant, found)));
+    let path = folder.join(format!("{}.ifq", file_stem(test, variant, found)));
     std::fs::write(&path, format::print(&found.in_test(test, variant)))?;
     Ok(path)
 }
 
-/// Its name as a file: the test, the variant and what broke.
-pub(super) fn name(test: &Test, variant: &Variant, found: &Counterexample) -> String {
+/// The file name without extension: test, revision, defects and invariant, separated by dots.
+#[must_use]
+pub fn file_stem(test: &Test, variant: &Variant, found: &Counterexample) -> String {
     let mut name = format!("{}.{}", test.name, variant.revision);
     for defect in &variant.defects {
         name = format!("{name}.{defect}");
@@ -42,9 +43,10 @@ pub(super) fn name(test: &Test, variant: &Variant, found: &Counterexample) -> St
     format!("{name}.{}", found.violation.invariant)
 }
 
-/// The table of the run.
-pub(super) fn show(test: &Test, variant: &Variant, found: &Counterexample) -> String {
-    if found.steps > LONGEST_TABLE {
+/// Runs the counterexample again and renders its table.
+#[must_use]
+pub fn show(test: &Test, variant: &Variant, found: &Counterexample) -> String {
+    if found.steps > MAX_TABLE_STEPS {
         return format!("{} in a run of {} steps\n", found.violation, found.steps);
     }
     let replay = Replay::new(&found.decisions);

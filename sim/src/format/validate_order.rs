@@ -1,31 +1,31 @@
-//! The order of the steps: no step may wait for itself.
+//! Validation of the order of steps: no step may wait for itself.
 
 use std::collections::BTreeMap;
 
-use ifq_model::test::{Test, VarId};
+use ifq_model::test::op::Arg;
+use ifq_model::test::{Op, Test, VarId};
 
-use super::place::{Invalid, Part, Place, Section};
-use super::validate::sections;
+use super::place::{Invalid, Place, Section, StepPart, sections};
 
-/// A step among all steps of a test.
+/// Index of a step among all steps of a test.
 type Node = usize;
 
-/// Who waits for whom.
-struct Waits {
-    /// Where each node stands.
+/// The graph of steps that wait for other steps.
+struct WaitGraph {
+    /// Section and index of each node.
     places: Vec<(Section, usize)>,
-    /// The results each node waits for, and the part of the step that says so.
-    waits: Vec<Vec<(VarId, Part)>>,
+    /// The results that each node waits for, and the part of the step that names them.
+    waits: Vec<Vec<(VarId, StepPart)>>,
     /// The node that binds each result.
     binder: Vec<Node>,
 }
 
-/// Checks that every step can run: sections run one after the other, steps of a section in order,
-/// and a step waits until the results that it uses or names after `after` are bound.
+/// Checks that every step can run. Sections run one after the other, the steps of a section run in
+/// order, and a step waits for the results that it uses or names after `after`.
 ///
-/// The test's indices have been checked.
+/// The caller has checked the indices of the test.
 pub(super) fn check_order(test: &Test) -> Result<(), Invalid> {
-    let waits = Waits::new(test);
+    let waits = WaitGraph::new(test);
     waits.check_sections(test)?;
     let stuck = waits.stuck();
     match stuck.iter().position(|&s| s) {
@@ -34,18 +34,18 @@ pub(super) fn check_order(test: &Test) -> Result<(), Invalid> {
     }
 }
 
-impl Waits {
+impl WaitGraph {
     fn new(test: &Test) -> Self {
         let mut waits =
-            Waits { places: Vec::new(), waits: Vec::new(), binder: vec![0; test.vars.len()] };
+            WaitGraph { places: Vec::new(), waits: Vec::new(), binder: vec![0; test.vars.len()] };
         for (section, steps) in sections(test) {
             for (i, step) in steps.iter().enumerate() {
                 if let Some(var) = step.bind {
                     waits.binder[usize::from(var)] = waits.places.len();
                 }
-                let uses = step.op.uses().zip(use_parts(&step.op));
+                let uses = used_results(step.op).into_iter();
                 let after = step.after.iter().enumerate();
-                let after = after.map(|(j, &var)| (var, Part::After(j)));
+                let after = after.map(|(j, &var)| (var, StepPart::After(j)));
                 waits.places.push((section, i));
                 waits.waits.push(uses.chain(after).collect());
             }
@@ -53,8 +53,8 @@ impl Waits {
         waits
     }
 
-    /// A step cannot wait for what comes later in its own section, or for a section that starts
-    /// after its own has ended.
+    /// A step cannot wait for a later step of its own section, or for a section that starts after its
+    /// own has ended.
     fn check_sections(&self, test: &Test) -> Result<(), Invalid> {
         for (node, waits) in self.waits.iter().enumerate() {
             let (section, i) = self.places[node];
@@ -62,9 +62,14 @@ impl Waits {
                 let (binder, at) = self.places[self.binder[usize::from(var)]];
                 let name = &test.vars[usize::from(var)].name;
                 if binder == section && at >= i {
-                    let message = format!("`{name}` waits for itself: it is not bound before");
+                    let message = format!("`{name}` waits for itself: no earlier step binds it");
                     let place = Place::Step(section, i, part);
-                    return Err(Invalid::new(test, place, message, "a name that is bound before"));
+                    return Err(Invalid::new(
+                        test,
+                        place,
+                        message,
+                        "a name that an earlier step binds",
+                    ));
                 }
                 if binder.rank() <= section.rank() {
                     continue;
@@ -83,7 +88,7 @@ impl Waits {
         (i > 0).then(|| node - 1)
     }
 
-    /// The nodes that can never run: on a cycle or behind one.
+    /// The nodes that can never run because they are on a cycle or wait for one.
     fn stuck(&self) -> Vec<bool> {
         let mut followers: Vec<Vec<Node>> = vec![Vec::new(); self.places.len()];
         let mut missing = vec![0_usize; self.places.len()];
@@ -108,23 +113,23 @@ impl Waits {
         stuck
     }
 
-    /// The error for a cycle that is found by going back from a stuck node.
+    /// The error for the cycle that a walk backwards from a stuck node reaches.
     fn cycle(&self, test: &Test, stuck: &[bool], start: Node) -> Invalid {
-        // Every stuck node has a stuck one before it, so the way back meets itself.
-        let mut way: Vec<(Node, Option<(VarId, Part)>)> = Vec::new();
+        // Every stuck node waits for a stuck node, so the walk reaches a node twice.
+        let mut walk: Vec<(Node, Option<(VarId, StepPart)>)> = Vec::new();
         let mut seen: BTreeMap<Node, usize> = BTreeMap::new();
         let mut node = start;
         while !seen.contains_key(&node) {
-            seen.insert(node, way.len());
+            seen.insert(node, walk.len());
             let wait = self.waits[node].iter().find(|(v, _)| stuck[self.binder[usize::from(*v)]]);
-            way.push((node, wait.copied()));
+            walk.push((node, wait.copied()));
             node = match wait {
                 Some((var, _)) => self.binder[usize::from(*var)],
                 None => self.previous(node).unwrap_or(node),
             };
         }
-        let cycle = &way[seen[&node]..];
-        let mut waits: Vec<(Node, VarId, Part)> =
+        let cycle = &walk[seen[&node]..];
+        let mut waits: Vec<(Node, VarId, StepPart)> =
             cycle.iter().filter_map(|&(n, w)| w.map(|(var, part)| (n, var, part))).collect();
         let first = (0..waits.len()).min_by_key(|&i| waits[i].0).unwrap_or(0);
         waits.rotate_left(first);
@@ -134,7 +139,7 @@ impl Waits {
 
 fn describe_cycle(
     test: &Test,
-    waits: &[(Node, VarId, Part)],
+    waits: &[(Node, VarId, StepPart)],
     places: &[(Section, usize)],
 ) -> Invalid {
     let name = |var: VarId| format!("`{}`", test.vars[usize::from(var)].name);
@@ -150,12 +155,13 @@ fn describe_cycle(
     Invalid::new(test, place, message, "steps that do not wait for each other")
 }
 
-/// Which part of the step each of `Op::uses` is.
-fn use_parts(op: &ifq_model::test::Op) -> [Part; 2] {
-    use ifq_model::test::Op;
-    match op {
-        Op::Import { .. } | Op::Close { .. } => [Part::Fd, Part::Fd],
-        Op::Return { .. } => [Part::Cqe, Part::Ifq],
-        _ => [Part::Ifq, Part::Ifq],
-    }
+/// The results that an operation uses, and their parts of the step.
+fn used_results(mut op: Op) -> Vec<(VarId, StepPart)> {
+    let mut results = Vec::new();
+    op.for_each_arg(|arg| {
+        if let Arg::Result(var, used) = arg {
+            results.push((*var, StepPart::Result(used)));
+        }
+    });
+    results
 }

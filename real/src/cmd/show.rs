@@ -1,11 +1,14 @@
-//! `ifq show`: a test file in its canonical form, or as JSON.
+//! `ifq show`: prints test files in canonical form, or as JSON.
 
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::{EXIT_OK, EXIT_USAGE, input};
-use crate::format;
+use ifq_sim::format;
+use ifq_sim::format::input::read;
+
+use super::exit::EXIT_OK;
+use super::selection::usage_errors;
 
 /// Arguments of `ifq show`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -16,26 +19,23 @@ pub struct Args {
     /// Test files, text or JSON
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// Runs it.
+/// Prints the files; returns the exit code.
 #[must_use]
 pub fn show(args: &Args) -> u8 {
-    let inputs = match input::read(&args.files) {
+    let inputs = match read(&args.files) {
         Ok(inputs) => inputs,
-        Err(errors) => {
-            input::complain(&errors);
-            return EXIT_USAGE;
-        }
+        Err(errors) => return usage_errors(&errors),
     };
     for input in inputs {
         if args.json {
-            say!("{}", format::to_json(&input.test));
+            outln!("{}", format::to_json(&input.test));
         } else {
-            tell!("{}", format::print(&input.test));
+            out!("{}", format::print(&input.test));
         }
     }
     EXIT_OK

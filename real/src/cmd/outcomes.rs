@@ -1,16 +1,16 @@
-//! `ifq outcomes`: everything that user space can see at the end of a test.
+//! `ifq outcomes`: prints every outcome that user space can observe at the end of a test.
 
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_sim::format;
+use ifq_sim::search::explore::explore;
 use serde::Serialize;
 
 use super::bounds::Bounds;
-use super::input::{self, Which};
-use super::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
-use crate::format;
-use crate::search::explore::explore;
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::selection::{SelectionArgs, note_skipped, usage_error};
 
 /// Arguments of `ifq outcomes`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -18,19 +18,19 @@ use crate::search::explore::explore;
 pub struct Args {
     /// A test file
     pub file: PathBuf,
-    /// Which kernels
+    /// Which variants
     #[command(flatten)]
-    pub which: Which,
-    /// How far, and how
+    pub selection: SelectionArgs,
+    /// Limits and reductions
     #[command(flatten)]
     pub bounds: Bounds,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct OutcomesLine<'a> {
     test: &'a str,
     revision: Revision,
     defects: Vec<Defect>,
@@ -40,22 +40,18 @@ struct Line<'a> {
     violation: Option<String>,
 }
 
-/// Runs it.
+/// Searches the test and prints its outcomes; returns the exit code.
 #[must_use]
 pub fn outcomes(args: &Args) -> u8 {
     let test = match format::load(&args.file) {
         Ok(test) => test,
-        Err(error) => {
-            input::complain(&[error]);
-            return EXIT_USAGE;
-        }
+        Err(error) => return usage_error(error),
     };
     let (variants, skipped): (Vec<_>, Vec<_>) =
-        args.which.variants(&test).into_iter().partition(Result::is_ok);
-    input::note_skipped(&skipped.into_iter().filter_map(Result::err).collect::<Vec<_>>());
+        args.selection.selection().variants(&test).into_iter().partition(Result::is_ok);
+    note_skipped(&skipped.into_iter().filter_map(Result::err).collect::<Vec<_>>());
     if variants.is_empty() {
-        input::complain(&["nothing to search: the test has no such variant"]);
-        return EXIT_USAGE;
+        return usage_error("nothing to search: the test has no such variant");
     }
     let mut code = EXIT_OK;
     for variant in variants.into_iter().flatten() {
@@ -69,21 +65,22 @@ pub fn outcomes(args: &Args) -> u8 {
         let test = test.name.as_str();
         if args.json {
             let Variant { revision, defects, without } = variant;
-            let line = Line { test, revision, defects, without, outcomes, exhaustive, violation };
+            let line =
+                OutcomesLine { test, revision, defects, without, outcomes, exhaustive, violation };
             if let Ok(line) = serde_json::to_string(&line) {
-                say!("{line}");
+                outln!("{line}");
             }
             continue;
         }
-        say!("Test {test} on {variant}");
-        say!("States {}", outcomes.len());
+        outln!("Test {test} on {variant}");
+        outln!("States {}", outcomes.len());
         for outcome in outcomes {
-            say!("{outcome}");
+            outln!("{outcome}");
         }
         match violation {
-            Some(violation) => say!("Broken: {violation} (the set is not complete)"),
-            None if exhaustive => say!("Complete: every interleaving was searched"),
-            None => say!("Bounded: the set may not be complete"),
+            Some(violation) => outln!("Violation: {violation} (the set of outcomes is incomplete)"),
+            None if exhaustive => outln!("Complete: every interleaving was searched"),
+            None => outln!("Bounded: a limit ended the search, the set may be incomplete"),
         }
     }
     code

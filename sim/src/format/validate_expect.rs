@@ -1,5 +1,4 @@
-//! What makes the claims of a [`Test`] mean something: faults, observed results, expectations, the
-//! schedule.
+//! Validation of faults, observed results, expectations and the schedule of a [`Test`].
 
 use std::collections::BTreeSet;
 
@@ -11,8 +10,8 @@ use ifq_model::test::{Expect, limits};
 use super::place::{Invalid, Place};
 use super::validate::Checker;
 
-/// What an error calls the place of a list's item.
-type At<'a> = &'a dyn Fn(usize) -> Place;
+/// Maps the index of a list item to its place.
+type PlaceOf<'a> = &'a dyn Fn(usize) -> Place;
 
 impl Checker<'_> {
     pub(super) fn verdicts(&self) -> Result<(), Invalid> {
@@ -43,7 +42,7 @@ impl Checker<'_> {
         self.ascending(&expect.revisions, &|j| Place::ExpectRevision(i, j))?;
         for (j, revision) in expect.revisions.iter().enumerate() {
             if !test.revisions.contains(revision) {
-                let message = format!("the test is not for `{revision}`");
+                let message = format!("the test does not apply to `{revision}`");
                 let expected = "a revision of the line `revision`";
                 return self.fail(Place::ExpectRevision(i, j), message, expected);
             }
@@ -51,32 +50,36 @@ impl Checker<'_> {
         self.ascending(&expect.defects, &|j| Place::ExpectDefect(i, j))?;
         self.ascending(&expect.without, &|j| Place::ExpectWithout(i, j))?;
         for other in &test.expect[..i] {
-            self.apart(i, expect, other)?;
+            self.no_overlap(i, expect, other)?;
         }
-        let revisions = self.meant(expect);
+        let revisions = self.revisions_of(expect);
         if revisions.is_empty() {
             let message = "other expectations name every revision";
-            return self.fail(Place::Expect(i), message, "a revision that is left");
+            return self.fail(
+                Place::Expect(i),
+                message,
+                "at least one revision without another expectation",
+            );
         }
         let (with, without) = (&expect.defects, &expect.without);
         let at = (|j| Place::ExpectDefect(i, j), |j| Place::ExpectWithout(i, j));
-        self.switches(&revisions, (with, &at.0), (without, &at.1))
+        self.defect_changes(&revisions, (with, &at.0), (without, &at.1))
     }
 
-    /// The revisions that an expectation is for.
-    fn meant(&self, expect: &Expect) -> Vec<Revision> {
+    /// The revisions that an expectation applies to.
+    fn revisions_of(&self, expect: &Expect) -> Vec<Revision> {
         if !expect.revisions.is_empty() {
             return expect.revisions.clone();
         }
-        let others = || self.test.expect.iter().filter(|other| same_switches(other, expect));
+        let others = || self.test.expect.iter().filter(|other| same_defects(other, expect));
         let named = |r: &Revision| others().any(|other| other.revisions.contains(r));
         self.test.revisions.iter().copied().filter(|r| !named(r)).collect()
     }
 
-    /// Two expectations for the same switches are for different revisions; one of them may be for
-    /// all that the others do not name.
-    fn apart(&self, i: usize, expect: &Expect, other: &Expect) -> Result<(), Invalid> {
-        if !same_switches(expect, other) {
+    /// Two expectations with the same defects must apply to different revisions. One of them may name
+    /// no revision; it applies to the rest.
+    fn no_overlap(&self, i: usize, expect: &Expect, other: &Expect) -> Result<(), Invalid> {
+        if !same_defects(expect, other) {
             return Ok(());
         }
         if expect.revisions.is_empty() && other.revisions.is_empty() {
@@ -90,25 +93,25 @@ impl Checker<'_> {
         self.fail(Place::ExpectRevision(i, j), message, "one for each revision")
     }
 
-    /// What is switched on must be off on these revisions, and the other way round.
-    fn switches(
+    /// None of the revisions may have an added defect, and all must have a fixed one.
+    fn defect_changes(
         &self,
         revisions: &[Revision],
-        (defects, at): (&[Defect], At<'_>),
-        (without, at_without): (&[Defect], At<'_>),
+        (defects, at): (&[Defect], PlaceOf<'_>),
+        (without, at_without): (&[Defect], PlaceOf<'_>),
     ) -> Result<(), Invalid> {
         for &revision in revisions {
             for (j, defect) in defects.iter().enumerate() {
                 if revision.defects().contains(defect) {
-                    let message = format!("`{revision}` has `{defect}` anyway");
-                    let expected = "a defect that every one of the revisions lacks";
+                    let message = format!("`{revision}` already has `{defect}`");
+                    let expected = "a defect that none of the revisions has";
                     return self.fail(at(j), message, expected);
                 }
             }
             for (j, defect) in without.iter().enumerate() {
                 if !revision.defects().contains(defect) {
                     let message = format!("`{revision}` does not have `{defect}`");
-                    let expected = "a defect that every one of the revisions has";
+                    let expected = "a defect that all of the revisions have";
                     return self.fail(at_without(j), message, expected);
                 }
             }
@@ -121,13 +124,17 @@ impl Checker<'_> {
         let (with, without) = (&schedule.defects, &schedule.without);
         self.ascending(with, &Place::ScheduleDefect)?;
         self.ascending(without, &Place::ScheduleWithout)?;
-        // A replay is on the first revision.
+        // A schedule is replayed on the first revision.
         let revisions = &self.test.revisions[..1];
-        self.switches(revisions, (with, &Place::ScheduleDefect), (without, &Place::ScheduleWithout))
+        self.defect_changes(
+            revisions,
+            (with, &Place::ScheduleDefect),
+            (without, &Place::ScheduleWithout),
+        )
     }
 
-    /// A list as it is stored: sorted, each item once.
-    fn ascending<T: Ord + ToString>(&self, items: &[T], at: At<'_>) -> Result<(), Invalid> {
+    /// A list must be sorted and have no duplicates.
+    fn ascending<T: Ord + ToString>(&self, items: &[T], at: PlaceOf<'_>) -> Result<(), Invalid> {
         self.unique(items, at)?;
         match items.windows(2).position(|w| w[0] > w[1]) {
             None => Ok(()),
@@ -139,6 +146,6 @@ impl Checker<'_> {
     }
 }
 
-fn same_switches(a: &Expect, b: &Expect) -> bool {
+fn same_defects(a: &Expect, b: &Expect) -> bool {
     a.defects == b.defects && a.without == b.without
 }

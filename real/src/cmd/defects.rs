@@ -1,4 +1,4 @@
-//! `ifq defects`: the catalogue.
+//! `ifq defects`: prints the catalogue.
 
 use clap::Args as ClapArgs;
 use comfy_table::Table;
@@ -6,41 +6,42 @@ use comfy_table::presets::NOTHING;
 use ifq_model::revision::{Entry, Revision};
 use serde::Serialize;
 
-use super::EXIT_OK;
+use super::exit::EXIT_OK;
 
 /// Arguments of `ifq defects`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Example:\n  ifq defects --json | jq -r 'select(.on|length>0).id'\n\n\
-    The revisions are those that were published with the defect; in every other one it can be \
-    switched on. What is marked `no defect` must never be reported.")]
+    The revisions are those that were published with the defect. In every other revision it can be \
+    added with --defect.\n\
+    An entry marked `no defect` only looks like one: no check may report it.")]
 pub struct Args {
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct CatalogueLine {
     id: &'static str,
     defect: bool,
     on: Vec<Revision>,
     about: &'static str,
 }
 
-/// Runs it.
+/// Prints the catalogue; returns the exit code.
 #[must_use]
 pub fn defects(args: &Args) -> u8 {
-    let lines: Vec<Line> = Entry::all().into_iter().map(line).collect();
+    let lines: Vec<CatalogueLine> = Entry::all().into_iter().map(line).collect();
     if args.json {
         for line in lines {
             if let Ok(line) = serde_json::to_string(&line) {
-                say!("{line}");
+                outln!("{line}");
             }
         }
         return EXIT_OK;
     }
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["id", "on by default in", "what it is"]);
+    table.load_preset(NOTHING).set_header(["id", "revisions", "description"]);
     for line in lines {
         let names: Vec<&str> = line.on.iter().map(|r| r.name()).collect();
         let on = match names.as_slice() {
@@ -50,16 +51,21 @@ pub fn defects(args: &Args) -> u8 {
         };
         table.add_row([line.id, &on, line.about]);
     }
-    say!("{}", table.trim_fmt());
+    outln!("{}", table.trim_fmt());
     EXIT_OK
 }
 
-fn line(entry: Entry) -> Line {
+fn line(entry: Entry) -> CatalogueLine {
     let on = match entry {
         Entry::Defect(defect) => {
             Revision::ALL.into_iter().filter(|r| r.defects().contains(&defect)).collect()
         }
         Entry::NonDefect(_) => Vec::new(),
     };
-    Line { id: entry.name(), defect: matches!(entry, Entry::Defect(_)), on, about: entry.about() }
+    CatalogueLine {
+        id: entry.name(),
+        defect: matches!(entry, Entry::Defect(_)),
+        on,
+        about: entry.about(),
+    }
 }

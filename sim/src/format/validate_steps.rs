@@ -1,17 +1,18 @@
-//! What makes the steps of a [`Test`] mean something.
+//! Validation of the steps of a [`Test`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(doc)]
 use ifq_model::test::Test;
-use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::op::{Arg, UsedResult};
 use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
-use super::place::{Invalid, Part, Place, Section};
-use super::validate::{Checker, sections};
-use super::words::{one_of, verb_of};
+use super::place::{Invalid, Place, Section, StepPart, sections};
+use super::validate::Checker;
+use super::words::one_of;
 
-/// What a kind of result is called in an error.
+/// What an error calls a kind of result.
 fn kind_name(kind: VarKind) -> &'static str {
     match kind {
         VarKind::Ifq => "an ifq (bound by `register`, `clone` or `import`)",
@@ -25,7 +26,7 @@ fn kind_name(kind: VarKind) -> &'static str {
 type Owners = Vec<Option<RingId>>;
 
 impl Checker<'_> {
-    /// The steps of all sections, without their order.
+    /// Checks the steps of all sections, except their order.
     pub(super) fn steps(&self) -> Result<(), Invalid> {
         let owners = self.bindings()?;
         for (section, steps) in sections(self.test) {
@@ -37,14 +38,14 @@ impl Checker<'_> {
         self.single_issuer()
     }
 
-    /// Each result is bound once, numbered in order, and of the kind that its step yields.
+    /// Checks that each result is bound once, numbered in order, and of the kind that its step yields.
     fn bindings(&self) -> Result<Owners, Invalid> {
         let mut owners = Owners::new();
         for (section, steps) in sections(self.test) {
             for (i, step) in steps.iter().enumerate() {
                 let Some(var) = step.bind else { continue };
                 let next = owners.len();
-                let place = Place::Step(section, i, Part::Bind);
+                let place = Place::Step(section, i, StepPart::Bind);
                 if usize::from(var) != next || next >= self.test.vars.len() {
                     let message = format!("result {var} is bound out of order");
                     let expected = format!("result {next}");
@@ -75,77 +76,97 @@ impl Checker<'_> {
         owners: &Owners,
     ) -> Result<(), Invalid> {
         let at = |part| Place::Step(section, i, part);
-        if let Some(ring) = step.op.ring()
-            && usize::from(ring) >= self.test.rings.len()
-        {
-            return self.fail(at(Part::Ring), format!("there is no ring {ring}"), "a ring");
+        if matches!(step.op, Op::UnregisterNetdev) {
+            self.queue(at(StepPart::Verb), 0)?;
         }
-        match step.op {
-            Op::Register { source, buffers, entries, .. } => {
-                if let Source::Queue(queue) = source {
-                    self.queue(at(Part::Queue), queue)?;
-                }
-                self.range(at(Part::Buffers), "buffers", buffers, 1, limits::BUFFERS)?;
-                self.range(at(Part::Entries), "entries", entries, 0, limits::ENTRIES)?;
-            }
-            Op::AddArea { ring, ifq, buffers, .. } => {
-                self.ifq_of(at(Part::Ifq), ifq, ring, owners)?;
-                self.range(at(Part::Buffers), "buffers", buffers, 1, limits::BUFFERS)?;
-            }
-            Op::Export { ring, ifq, .. }
-            | Op::Flush { ring, ifq, .. }
-            | Op::Arm { ring, ifq, .. }
-            | Op::Mmap { ring, ifq } => {
-                self.ifq_of(at(Part::Ifq), ifq, ring, owners)?;
-            }
-            Op::Import { fd, .. } | Op::Close { fd } => self.kind(at(Part::Fd), fd, VarKind::Fd)?,
-            Op::Recv { ring, ifq, socket, .. } => {
-                self.ifq_of(at(Part::Ifq), ifq, ring, owners)?;
-                self.socket(at(Part::Socket), socket)?;
-            }
-            Op::Return { cqe, ifq, .. } => {
-                self.kind(at(Part::Cqe), cqe, VarKind::Cqe)?;
-                self.kind(at(Part::Ifq), ifq, VarKind::Ifq)?;
-            }
-            Op::Send { socket, len } => {
-                self.socket(at(Part::Socket), socket)?;
-                self.range(at(Part::Len), "number of bytes", len, 1, limits::SEND)?;
-            }
-            Op::Shutdown { socket } => self.socket(at(Part::Socket), socket)?,
-            Op::Clone { from, ifq, .. } => {
-                if usize::from(from) >= self.test.rings.len() {
-                    return self.fail(at(Part::From), format!("there is no ring {from}"), "a ring");
-                }
-                self.ifq_of(at(Part::Ifq), ifq, from, owners)?;
-            }
-            Op::Scribble { ifq, word, .. } => {
-                self.kind(at(Part::Ifq), ifq, VarKind::Ifq)?;
-                if let RqWord::Off(index) | RqWord::Pad(index) = word {
-                    self.range(at(Part::Word), "index", index, 0, limits::ENTRIES - 1)?;
-                }
-            }
-            Op::UnregisterNetdev => self.queue(at(Part::Verb), 0)?,
-            Op::Exit { .. } | Op::Wait { .. } => {}
-        }
-        self.modifiers(&at, &step.op)?;
+        self.arguments(step.op, &at, owners)?;
         let mut seen = BTreeSet::new();
         for (j, &var) in step.after.iter().enumerate() {
-            self.var(at(Part::After(j)), var)?;
+            self.var(at(StepPart::After(j)), var)?;
             if !seen.insert(var) {
                 let message = format!("`{}` is waited for twice", self.name(var));
-                return self.fail(at(Part::After(j)), message, "each name once");
+                return self.fail(at(StepPart::After(j)), message, "each name once");
             }
         }
         Ok(())
     }
 
-    fn modifiers(&self, at: &dyn Fn(Part) -> Place, op: &Op) -> Result<(), Invalid> {
-        let verb = verb_of(op);
-        let stray = op.modifiers().iter().enumerate().find(|(_, modifier)| !modifier.fits(verb));
+    fn arguments(
+        &self,
+        mut op: Op,
+        at: &dyn Fn(StepPart) -> Place,
+        owners: &Owners,
+    ) -> Result<(), Invalid> {
+        let verb = op.verb();
+        let mut result = Ok(());
+        // The ring that was named last.
+        let mut last_ring = 0;
+        op.for_each_arg(|arg| {
+            if result.is_ok() {
+                result = self.argument(arg, &mut last_ring, verb, at, owners);
+            }
+        });
+        result
+    }
+
+    fn argument(
+        &self,
+        arg: Arg<'_>,
+        last_ring: &mut RingId,
+        verb: &str,
+        at: &dyn Fn(StepPart) -> Place,
+        owners: &Owners,
+    ) -> Result<(), Invalid> {
+        match arg {
+            Arg::Driver(ring) => {
+                *last_ring = *ring;
+                self.ring(at(StepPart::Ring), *ring)
+            }
+            Arg::OtherRing(ring) => {
+                *last_ring = *ring;
+                self.ring(at(StepPart::OtherRing), *ring)
+            }
+            Arg::Peer(socket) | Arg::Socket(socket) => self.socket(at(StepPart::Socket), *socket),
+            Arg::Result(ifq, UsedResult::OwnIfq) => {
+                let place = at(StepPart::Result(UsedResult::OwnIfq));
+                self.ifq_of(place, *ifq, *last_ring, owners)
+            }
+            Arg::Result(var, used) => self.kind(at(StepPart::Result(used)), *var, used.kind()),
+            Arg::Source(Source::Queue(queue)) => self.queue(at(StepPart::Number("queue")), *queue),
+            Arg::Number(value, spec) => {
+                self.range(at(StepPart::Number(spec.key)), spec.what, *value, spec.min, spec.max)
+            }
+            Arg::RqWord(RqWord::Off(index) | RqWord::Pad(index)) => {
+                self.range(at(StepPart::RqWord), "index", *index, 0, limits::ENTRIES - 1)
+            }
+            Arg::Modifiers(modifiers) => self.modifiers(at, verb, *modifiers),
+            Arg::Source(Source::Nodev)
+            | Arg::RqWord(RqWord::Head | RqWord::Tail)
+            | Arg::Keyword(_)
+            | Arg::Event(_)
+            | Arg::Value(_)
+            | Arg::Locked(_) => Ok(()),
+        }
+    }
+
+    fn ring(&self, place: Place, ring: RingId) -> Result<(), Invalid> {
+        if usize::from(ring) < self.test.rings.len() {
+            return Ok(());
+        }
+        self.fail(place, format!("there is no ring {ring}"), "a ring")
+    }
+
+    fn modifiers(
+        &self,
+        at: &dyn Fn(StepPart) -> Place,
+        verb: &str,
+        modifiers: ArgModifiers,
+    ) -> Result<(), Invalid> {
+        let stray = modifiers.iter().enumerate().find(|(_, modifier)| !modifier.fits(verb));
         let Some((j, modifier)) = stray else { return Ok(()) };
-        let fitting = ArgModifier::ALL.iter().filter(|q| q.fits(verb)).map(|q| q.name());
-        let message = format!("`{modifier}` means nothing for `{verb}`");
-        self.fail(at(Part::ArgModifier(j)), message, one_of(fitting))
+        let fitting = ArgModifier::ALL.iter().filter(|m| m.fits(verb)).map(|m| m.name());
+        let message = format!("`{modifier}` does not apply to `{verb}`");
+        self.fail(at(StepPart::ArgModifier(j)), message, one_of(fitting))
     }
 
     fn socket(&self, place: Place, socket: u8) -> Result<(), Invalid> {
@@ -165,7 +186,7 @@ impl Checker<'_> {
         self.fail(place, message, kind_name(kind))
     }
 
-    /// An id of an ifq means something in the ring only that registered, cloned or imported it.
+    /// The id of an ifq is valid only in the ring that registered, cloned or imported it.
     fn ifq_of(
         &self,
         place: Place,
@@ -177,7 +198,7 @@ impl Checker<'_> {
         let owner = owners[usize::from(var)].filter(|&owner| owner != ring);
         let Some(owner) = owner else { return Ok(()) };
         let rings = &self.test.rings;
-        // The binding step may come later, its ring not checked yet.
+        // The ring of a later binding step is not checked yet.
         let owner = rings.get(usize::from(owner)).map_or("?", String::as_str);
         let message = format!("`{}` is an ifq of ring `{owner}`", self.name(var));
         let expected = format!(
@@ -187,8 +208,8 @@ impl Checker<'_> {
         self.fail(place, message, expected)
     }
 
-    /// `IORING_SETUP_SINGLE_ISSUER` ties a ring to one thread. Set-up and the end run alone and are
-    /// free; so is closing.
+    /// `IORING_SETUP_SINGLE_ISSUER` ties a ring to one thread. Steps of `setup` and `finally` are exempt,
+    /// because no thread runs meanwhile, and so is `exit`.
     fn single_issuer(&self) -> Result<(), Invalid> {
         let mut driver: BTreeMap<RingId, usize> = BTreeMap::new();
         for (t, thread) in self.test.threads.iter().enumerate() {
@@ -202,8 +223,8 @@ impl Checker<'_> {
                     let name = &self.test.rings[usize::from(ring)];
                     let first = &self.test.threads[first].name;
                     return self.fail(
-                        Place::Step(Section::Thread(t), i, Part::Ring),
-                        format!("ring `{name}` is driven by thread `{first}` already"),
+                        Place::Step(Section::Thread(t), i, StepPart::Ring),
+                        format!("ring `{name}` is already driven by thread `{first}`"),
                         "one thread for each ring; other threads may only `exit` it",
                     );
                 }

@@ -1,0 +1,90 @@
+//! `ifq check --catalogue`: runs the searches of the catalogue and prints one line for each entry.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, Color, Table};
+use ifq_sim::catalogue::{Detection, EntryReport, FixResult, reports, searches};
+use ifq_sim::format::Input;
+
+use super::bounds::Bounds;
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::pool::run_all;
+
+/// Checks the catalogue with the given tests; returns the exit code.
+pub(super) fn check(bounds: &Bounds, json: bool, inputs: &[Input]) -> u8 {
+    let searches = searches(inputs);
+    let results = run_all(&searches, bounds.processors(), |search, bar| {
+        let label = search.label();
+        search.run(bounds.limits(usize::MAX), &mut |at| bar.show(&label, at))
+    });
+    let reports = reports(&searches, &results);
+    if json {
+        for report in &reports {
+            if let Ok(line) = serde_json::to_string(report) {
+                outln!("{line}");
+            }
+        }
+    } else {
+        print_table(&reports);
+    }
+    if reports.iter().all(|r| r.problems.is_empty()) { EXIT_OK } else { EXIT_DIFFERENCE }
+}
+
+fn print_table(reports: &[EntryReport]) {
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    table.set_header([
+        "id", "found", "test", "revision", "violates", "steps", "replays", "fixed", "time",
+    ]);
+    for index in [5, 8] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for report in reports {
+        let colour = if report.problems.is_empty() { Color::Green } else { Color::Red };
+        let steps = |n: u64| if report.exact { n.to_string() } else { format!("<= {n}") };
+        table.add_row([
+            Cell::new(report.id),
+            Cell::new(detection_word(report.found)).fg(colour),
+            cell(report.test.as_deref()),
+            cell(report.variant()),
+            cell(report.invariant),
+            cell(report.steps.map(steps)),
+            cell(report.replays.map(|yes| if yes { "yes" } else { "NO" })),
+            Cell::new(fix_word(report.fixed)),
+            Cell::new(format!("{:.2} s", report.seconds)),
+        ]);
+    }
+    outln!("{}", table.trim_fmt());
+    for report in reports {
+        for problem in &report.problems {
+            outln!("{}: {problem}", report.id);
+        }
+    }
+    let good = reports.iter().filter(|report| report.problems.is_empty()).count();
+    let bad = reports.len() - good;
+    outln!("{} entries, {good} as expected, {bad} with problems", reports.len());
+}
+
+fn cell(content: Option<impl ToString>) -> Cell {
+    Cell::new(content.map_or_else(|| "-".to_owned(), |c| c.to_string()))
+}
+
+fn detection_word(found: Detection) -> &'static str {
+    match found {
+        Detection::Yes => "yes",
+        Detection::No => "NO",
+        Detection::NoFile => "no file",
+        Detection::NotReported => "not reported",
+        Detection::FalseAlarm => "FALSE ALARM",
+    }
+}
+
+fn fix_word(fixed: Option<FixResult>) -> &'static str {
+    match fixed {
+        Some(FixResult::Hold) => "holds",
+        Some(FixResult::Fail) => "FAILS",
+        Some(FixResult::None) => "NO FILE",
+        None => "-",
+    }
+}

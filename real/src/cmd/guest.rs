@@ -1,0 +1,44 @@
+//! The hidden subcommands that `ifq` starts inside a guest.
+
+use std::path::Path;
+
+#[cfg(not(target_os = "linux"))]
+use super::exit::EXIT_NOT_RUN;
+#[cfg(target_os = "linux")]
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
+
+/// Runs a job and writes the answer; returns the exit code.
+#[cfg(target_os = "linux")]
+pub(super) fn run(job: &Path, answer: &Path) -> u8 {
+    match crate::guest::run(job, answer) {
+        Ok(()) => EXIT_OK,
+        Err(error) => {
+            eprintln!("ifq: {error}");
+            EXIT_DIFFERENCE
+        }
+    }
+}
+
+/// Runs a shell on a terminal; returns the exit code.
+#[cfg(target_os = "linux")]
+pub(super) fn shell(line: &Path) -> u8 {
+    match crate::guest_shell::run(line) {
+        Ok(()) => EXIT_OK,
+        Err(error) => {
+            eprintln!("ifq: {error}");
+            EXIT_USAGE
+        }
+    }
+}
+
+/// Guests need Linux.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn run(_: &Path, _: &Path) -> u8 {
+    EXIT_NOT_RUN
+}
+
+/// Guests need Linux.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn shell(_: &Path) -> u8 {
+    EXIT_NOT_RUN
+}

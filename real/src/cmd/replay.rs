@@ -1,0 +1,82 @@
+//! `ifq replay`: replays the schedule of a test file.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use clap::Args as ClapArgs;
+use ifq_sim::format;
+use ifq_sim::replay::replay_traced;
+use ifq_sim::report::table::{Layout, MAX_TABLE_STEPS, render};
+use serde::Serialize;
+
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::selection::usage_error;
+
+/// Arguments of `ifq replay`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    ifq replay counterexamples/exits-race.import-7.3.early-put.I1.ifq\n\n\
+    Exit code 0 if the run ends as the file expects (a violation, or none), 1 if it does not.")]
+pub struct Args {
+    /// A test file with a schedule
+    pub file: PathBuf,
+    /// Also show the steps of the setup
+    #[arg(long)]
+    pub full: bool,
+    /// Print the trace as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Characters per line of the table
+    #[arg(long, default_value_t = Layout::default().width)]
+    pub width: u16,
+}
+
+#[derive(Serialize)]
+struct ReplayReport<'a> {
+    test: &'a str,
+    violation: Option<&'a ifq_model::invariant::Violation>,
+    as_expected: bool,
+    diverged_at: Option<usize>,
+    trace: &'a ifq_sim::executor::Trace,
+}
+
+/// Replays the run and prints it; returns the exit code.
+#[must_use]
+pub fn replay(args: &Args) -> u8 {
+    let test = match format::load(&args.file) {
+        Ok(test) => Rc::new(test),
+        Err(error) => return usage_error(error),
+    };
+    let Some(schedule) = &test.schedule else {
+        let file = args.file.display();
+        return usage_error(format!("{file}: has no schedule; expected a `schedule v1` line"));
+    };
+    let replayed = replay_traced(&test, schedule);
+    let (run, diverged_at) = (replayed.run, replayed.diverged_at);
+    let violation = run.broken();
+    let expected = test.expected(&replayed.variant);
+    let as_expected = violation.as_ref().map(|v| v.invariant) == expected && diverged_at.is_none();
+    let trace = run.trace.unwrap_or_default();
+    if args.json {
+        let violation = violation.as_ref();
+        let report =
+            ReplayReport { test: &test.name, violation, as_expected, diverged_at, trace: &trace };
+        if let Ok(line) = serde_json::to_string(&report) {
+            outln!("{line}");
+        }
+    } else {
+        let layout = Layout { width: args.width, full: args.full };
+        if run.steps <= MAX_TABLE_STEPS {
+            out!("{}", render(&trace, violation.as_ref(), layout));
+        } else if let Some(violation) = &violation {
+            outln!("{violation} in a run of {} steps", run.steps);
+        }
+        if let Some(at) = diverged_at {
+            outln!("decision {at} of the schedule does not fit: that thread cannot run");
+        }
+        if violation.is_none() {
+            outln!("no violation");
+        }
+    }
+    if as_expected { EXIT_OK } else { EXIT_DIFFERENCE }
+}

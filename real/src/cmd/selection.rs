@@ -1,0 +1,96 @@
+//! Arguments that select tests and variants.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+use ifq_model::revision::{Defect, Revision};
+use ifq_sim::format::Input;
+use ifq_sim::format::input::read;
+use ifq_sim::selection::Selection;
+
+use super::exit::EXIT_USAGE;
+
+/// Arguments that select revisions and defects.
+#[derive(Clone, Debug, Args)]
+pub struct SelectionArgs {
+    /// Only this revision
+    #[arg(long, value_parser = revision())]
+    pub revision: Option<Revision>,
+    /// Add a defect (may be repeated). Without --defect, --without and --fixed, the variants are those
+    /// that the file states expectations for
+    #[arg(long = "defect", value_name = "ID", value_parser = defect())]
+    pub defects: Vec<Defect>,
+    /// Fix one of the revision's own defects (may be repeated)
+    #[arg(long, value_name = "ID", value_parser = defect())]
+    pub without: Vec<Defect>,
+    /// Fix all of the revision's own defects
+    #[arg(long, conflicts_with = "without")]
+    pub fixed: bool,
+}
+
+impl SelectionArgs {
+    /// The selection that the arguments describe.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection {
+            revision: self.revision,
+            defects: self.defects.clone(),
+            without: self.without.clone(),
+            fixed: self.fixed,
+        }
+    }
+}
+
+/// Prints each reason for skipping a variant once, with its count.
+pub(super) fn note_skipped(reasons: &[String]) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in reasons {
+        *counts.entry(reason).or_default() += 1;
+    }
+    for (reason, count) in counts {
+        let variants = if count == 1 { "variant" } else { "variants" };
+        eprintln!("ifq: skipped {count} {variants}: {reason}");
+    }
+}
+
+/// Parses the name of a revision.
+fn revision() -> impl TypedValueParser<Value = Revision> {
+    PossibleValuesParser::new(Revision::ALL.map(Revision::name)).map(|name| {
+        Revision::ALL.into_iter().find(|r| r.name() == name).unwrap_or(Revision::ALL[0])
+    })
+}
+
+/// Parses the identifier of a defect.
+pub fn defect() -> impl TypedValueParser<Value = Defect> {
+    PossibleValuesParser::new(Defect::ALL.iter().map(|d| d.name()))
+        .map(|name| *Defect::ALL.iter().find(|d| d.name() == name).unwrap_or(&Defect::ALL[0]))
+}
+
+/// The tests of the named files, or the library if no files are named.
+///
+/// # Errors
+/// The exit code, after the errors of the files were printed.
+pub fn read_or<'a>(paths: &[PathBuf], library: &'a [Input]) -> Result<Cow<'a, [Input]>, u8> {
+    if paths.is_empty() {
+        return Ok(Cow::Borrowed(library));
+    }
+    read(paths).map(Cow::Owned).map_err(|errors| usage_errors(&errors))
+}
+
+/// Prints errors, each after the name of the command; returns the exit code for a usage error.
+pub(super) fn usage_errors(errors: &[impl Display]) -> u8 {
+    for error in errors {
+        eprintln!("ifq: {error}");
+    }
+    EXIT_USAGE
+}
+
+/// Prints one error after the name of the command; returns the exit code for a usage error.
+pub(super) fn usage_error(error: impl Display) -> u8 {
+    usage_errors(&[error])
+}

@@ -1,0 +1,153 @@
+//! `ifq sim`: runs tests many times with random schedules from one seed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::test::Test;
+use ifq_sim::executor::counterexample::Counterexample;
+use ifq_sim::format::Input;
+use ifq_sim::report::counterexample;
+use ifq_sim::selection::Selection;
+use ifq_sim::simulate::simulate;
+use serde::Serialize;
+
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
+
+/// Arguments of `ifq sim`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    ifq sim --seed 7 --runs 1000                the whole library, variants that must hold\n  \
+    ifq sim --defect early-put exits-race.ifq   until a violation\n\n\
+    The same seed gives the same output, byte for byte, on every machine.")]
+pub struct Args {
+    /// Test files, or folders of them [default: the built-in library]
+    pub files: Vec<PathBuf>,
+    /// Seed of all random decisions
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Runs of each test
+    #[arg(long, default_value_t = 1000)]
+    pub runs: u64,
+    /// Which variants
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+    /// Folder for counterexamples
+    #[arg(long, value_name = "FOLDER", default_value = "counterexamples")]
+    pub out: PathBuf,
+}
+
+/// The result of one test, as it is printed.
+#[derive(Debug, Serialize)]
+struct SimulationReport {
+    test: String,
+    revision: Revision,
+    defects: Vec<Defect>,
+    without: Vec<Defect>,
+    seed: u64,
+    runs: u64,
+    steps: u64,
+    histogram: BTreeMap<String, u64>,
+    violation: Option<String>,
+    as_expected: bool,
+}
+
+/// Runs the named tests, or the library; returns the exit code.
+#[must_use]
+pub fn sim(args: &Args, library: &[Input]) -> u8 {
+    let inputs = match read_or(&args.files, library) {
+        Ok(inputs) => inputs,
+        Err(code) => return code,
+    };
+    let selection = args.selection.selection();
+    let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
+    for Input { test, .. } in inputs.iter() {
+        for variant in variants(&selection, test) {
+            match variant {
+                Ok(variant) => jobs.push((test, variant)),
+                Err(reason) => skipped.push(reason),
+            }
+        }
+    }
+    note_skipped(&skipped);
+    if jobs.is_empty() {
+        return usage_error("nothing to run: no test file has such a variant");
+    }
+    if !args.json {
+        outln!("seed {}, {} runs of each test", args.seed, args.runs);
+    }
+    let mut code = EXIT_OK;
+    for (test, variant) in jobs {
+        if !run_test(args, test, &variant) {
+            code = EXIT_DIFFERENCE;
+        }
+    }
+    code
+}
+
+/// The selected variants; without changes to defects, only those that must hold.
+fn variants(selection: &Selection, test: &Test) -> Vec<Result<Variant, String>> {
+    if selection.changes_defects() {
+        return selection.variants(test);
+    }
+    let sound = |v: &Variant| selection.includes(v.revision) && test.expected(v).is_none();
+    test.variants().into_iter().filter(sound).map(Ok).collect()
+}
+
+/// Simulates one test and prints the result; returns whether it is as the file expects.
+fn run_test(args: &Args, test: &Test, variant: &Variant) -> bool {
+    let found = simulate(test, variant, args.seed, args.runs);
+    let violation = found.counterexample.as_ref().map(|c| &c.violation);
+    let report = SimulationReport {
+        test: test.name.clone(),
+        revision: variant.revision,
+        defects: variant.defects.clone(),
+        without: variant.without.clone(),
+        seed: args.seed,
+        runs: found.runs,
+        steps: found.steps,
+        histogram: found.outcomes.iter().map(|(o, n)| (o.display(test), *n)).collect(),
+        violation: violation.map(ToString::to_string),
+        as_expected: violation.map(|v| v.invariant) == test.expected(variant),
+    };
+    out!("{}", if args.json { json(&report) } else { text(&report) });
+    if let Some(counterexample) = &found.counterexample {
+        report_counterexample(args, test, variant, counterexample);
+    }
+    report.as_expected
+}
+
+fn json(report: &SimulationReport) -> String {
+    serde_json::to_string(report).map(|line| line + "\n").unwrap_or_default()
+}
+
+fn text(report: &SimulationReport) -> String {
+    let SimulationReport { test, revision, runs, steps, defects, without, .. } = report;
+    let (defects, without) = (defects.clone(), without.clone());
+    let variant = Variant { revision: *revision, defects, without };
+    let mut text = format!("{test} on {variant}: {runs} runs, {steps} steps\n");
+    for (outcome, times) in &report.histogram {
+        let _ = writeln!(text, "{times:>8}  {outcome}");
+    }
+    if let Some(violation) = &report.violation {
+        let _ = writeln!(text, "  violated  {violation}");
+    }
+    text
+}
+
+fn report_counterexample(args: &Args, test: &Test, variant: &Variant, found: &Counterexample) {
+    match counterexample::save(&args.out, test, variant, found) {
+        Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),
+        Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
+        Ok(path) => {
+            out!("{}", counterexample::show(test, variant, found));
+            outln!("replay it: ifq replay {}", path.display());
+        }
+    }
+}
