@@ -29,7 +29,7 @@ fn json_lines(output: &Output) -> Vec<serde_json::Value> {
 
 #[test]
 fn check_prints_one_json_object_a_line_with_the_promised_fields() {
-    let file = library("import-into-the-owner");
+    let file = library("import/import-into-the-owner");
     let output = ifq(&["check", "--revision", "import-7.3", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = json_lines(&output);
@@ -61,7 +61,7 @@ fn check_prints_one_json_object_a_line_with_the_promised_fields() {
 fn check_exits_with_1_if_a_verdict_is_not_the_expected_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.ifq");
-    let text = std::fs::read_to_string(library("import-into-the-owner")).unwrap();
+    let text = std::fs::read_to_string(library("import/import-into-the-owner")).unwrap();
     std::fs::write(&file, text.replace("expect holds", "expect violates I3")).unwrap();
     let out = folder.path().display().to_string();
     let output = ifq(&["check", "--out", &out, &file.display().to_string()]);
@@ -73,7 +73,7 @@ fn check_exits_with_1_if_a_verdict_is_not_the_expected_one() {
 fn a_counterexample_is_written_shown_and_replays_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
-    let file = library("exits-race");
+    let file = library("teardown/exits-race");
     let on = ["check", "--revision", "import-7.3", "--defect", "early-put", "--out"];
     let checked = ifq(&[&on[..], &[&out, &file]].concat());
     assert_eq!(checked.status.code(), Some(0), "the file expects it: {}", stderr(&checked));
@@ -92,7 +92,7 @@ fn a_counterexample_is_written_shown_and_replays_to_the_same_bytes() {
 fn a_replay_that_does_not_break_as_the_file_says_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("short.ifq");
-    let text = std::fs::read_to_string(library("exits-race")).unwrap();
+    let text = std::fs::read_to_string(library("teardown/exits-race")).unwrap();
     let text = text.replace("revision import-7.1 import-7.3", "revision import-7.3");
     std::fs::write(&file, text + "schedule v1 with early-put : 0 0 0\n").unwrap();
     let output = ifq(&["replay", &file.display().to_string()]);
@@ -108,7 +108,7 @@ fn a_replay_that_does_not_break_as_the_file_says_exits_with_1() {
 fn wrong_use_exits_with_2_and_says_where_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.ifq");
-    let text = std::fs::read_to_string(library("exits-race")).unwrap();
+    let text = std::fs::read_to_string(library("teardown/exits-race")).unwrap();
     for (from, to, says) in [
         ("register nodev", "regsiter nodev", "unknown verb"),
         ("A: export", "C: export", "unknown ring"),
@@ -126,7 +126,7 @@ fn wrong_use_exits_with_2_and_says_where_and_what_was_expected() {
     for args in [
         &["check", "no-such-file.ifq"][..],
         &["check", "--defect", "no-such-defect"],
-        &["replay", &library("exits-race")],
+        &["replay", &library("teardown/exits-race")],
         &["no-such-command"],
     ] {
         assert_eq!(ifq(args).status.code(), Some(2), "{args:?}");
@@ -138,7 +138,7 @@ fn a_fixed_defect_is_in_the_counterexamples_name_and_contents() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
     // What else is wrong with the proposal is not fixed.
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let text = std::fs::read_to_string(&file).unwrap();
     let wrong = folder.path().join("wrong.ifq");
     let head = text.split("expect").next().unwrap();
@@ -154,7 +154,7 @@ fn a_fixed_defect_is_in_the_counterexamples_name_and_contents() {
         &text_of(&wrong),
     ]);
     assert_eq!(checked.status.code(), Some(1), "{}", stderr(&checked));
-    let name = "clone-from-itself-keeps-nothing.proxy-v1.without-P2.I3.ifq";
+    let name = "clone-from-itself-keeps-no-reference.proxy-v1.without-P2.I3.ifq";
     let kept = folder.path().join(name);
     let text = std::fs::read_to_string(&kept).unwrap();
     assert!(text.contains("\nexpect violates I3 without P2\nschedule v1 without P2 : "), "{text}");
@@ -167,7 +167,7 @@ fn a_fixed_defect_is_in_the_counterexamples_name_and_contents() {
 
 #[test]
 fn fixed_is_without_all_of_the_revisions_own_defects() {
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let output = ifq(&["check", "--fixed", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = json_lines(&output);
@@ -186,7 +186,7 @@ fn fixed_is_without_all_of_the_revisions_own_defects() {
 
 #[test]
 fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let both = ifq(&["check", "--without", "P1", "--json", &file]);
     assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
     assert_eq!(json_lines(&both).len(), 1, "proxy-v1 only");
@@ -203,7 +203,7 @@ fn a_switch_that_changes_nothing_is_skipped_with_a_note() {
 
 #[test]
 fn faults_everywhere_reach_further_than_those_of_the_file() {
-    let file = library("import-into-the-owner");
+    let file = library("import/import-into-the-owner");
     let check = |options: &[&str]| {
         let which = ["check", "--revision", "import-7.3", "--json"];
         let output = ifq(&[&which[..], options, &[&file]].concat());
@@ -234,7 +234,7 @@ fn defects_lists_the_catalogue_and_who_has_what() {
 /// Method: one file, so that one defect is shown and all others are not.
 #[test]
 fn the_catalogue_names_what_was_found_and_what_no_file_shows() {
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let output = ifq(&["check", "--catalogue", "--json", &file]);
     assert_eq!(output.status.code(), Some(1), "the others are not shown");
     let lines = json_lines(&output);
@@ -259,7 +259,8 @@ fn the_catalogue_names_what_was_found_and_what_no_file_shows() {
 fn the_catalogue_notices_what_is_not_as_the_file_says() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.ifq");
-    let text = std::fs::read_to_string(library("clone-from-itself-keeps-nothing")).unwrap();
+    let text =
+        std::fs::read_to_string(library("proxy/clone-from-itself-keeps-no-reference")).unwrap();
     let head = text.split("expect").next().unwrap().replace("shows P1", "shows P1 P2 N1");
     let claims = "expect holds\nexpect violates I2 without P2 on proxy-v1\n";
     std::fs::write(&file, format!("{head}{claims}")).unwrap();
@@ -282,8 +283,12 @@ fn text_of(path: &Path) -> String {
 
 #[test]
 fn outcomes_lists_every_outcome_once() {
-    let output =
-        ifq(&["outcomes", "--revision", "import-7.3", &library("box-close-races-with-import")]);
+    let output = ifq(&[
+        "outcomes",
+        "--revision",
+        "import-7.3",
+        &library("import/box-close-races-with-import"),
+    ]);
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert!(text.contains("States 2\n"), "{text}");
@@ -296,9 +301,10 @@ fn outcomes_lists_every_outcome_once() {
 fn show_prints_json_that_loads_as_the_same_test() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("exits-race.json");
-    std::fs::write(&json, ifq(&["show", "--json", &library("exits-race")]).stdout).unwrap();
+    std::fs::write(&json, ifq(&["show", "--json", &library("teardown/exits-race")]).stdout)
+        .unwrap();
     let from_json = ifq(&["show", &json.display().to_string()]);
-    let from_text = ifq(&["show", &library("exits-race")]);
+    let from_text = ifq(&["show", &library("teardown/exits-race")]);
     assert_eq!(from_json.status.code(), Some(0), "{}", stderr(&from_json));
     assert_eq!(stdout(&from_json), stdout(&from_text));
 }
@@ -322,7 +328,7 @@ fn the_same_seed_gives_the_same_bytes_twice_and_in_every_build() {
 fn a_reader_who_leaves_early_is_no_error() {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_ifq"))
-        .args(["sim", "--runs", "200", "--revision", "import-7.3", &library("exits-race")])
+        .args(["sim", "--runs", "200", "--revision", "import-7.3", &library("teardown/exits-race")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -25,7 +25,7 @@ pub type VarId = u16;
 /// A whole test. The default is empty, and not valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
-    /// The claim, as a file name: `owner-leaves-first`.
+    /// The claim, as a file name: `owner-exits-first`.
     pub name: String,
     /// One sentence about it.
     pub about: String,

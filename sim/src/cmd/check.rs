@@ -25,7 +25,7 @@ use crate::search::explore::{Limits, explore_with};
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     ifq check                                       the whole library, as each file expects it\n  \
-    ifq check tests/library/exits-race.ifq          one file\n  \
+    ifq check tests/library/teardown/exits-race.ifq     one file\n  \
     ifq check --defect early-put exits-race.ifq     with a defect: prints the counterexample\n  \
     ifq check --revision proxy-v1 --without P1      with one of the revision's defects fixed\n  \
     ifq check --faults 2 --fixed                   whatever can fail may fail, up to twice a run\n  \

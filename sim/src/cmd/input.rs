@@ -141,11 +141,7 @@ fn expand(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
-    let is_test = |p: &PathBuf| p.extension().is_some_and(|e| e == "ifq");
-    let mut found: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(is_test).collect();
-    found.sort();
-    Ok(found)
+    format::test_files(path)
 }
 
 /// Prints errors, each with the command's name before it.

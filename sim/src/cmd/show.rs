@@ -10,7 +10,7 @@ use crate::format;
 /// Arguments of `ifq show`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  ifq show --json tests/library/exits-race.ifq > exits-race.json"
+    after_help = "Example:\n  ifq show --json tests/library/teardown/exits-race.ifq > exits-race.json"
 )]
 pub struct Args {
     /// Test files, text or JSON

@@ -24,8 +24,8 @@ use crate::shrink::{self, Length, Shrunk, Size};
 /// Arguments of `ifq shrink`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
-    ifq shrink tests/library/scrub-races-with-refill.ifq        what the file says is broken\n  \
-    ifq shrink --revision import-7.3 --defect early-put tests/library/exits-race.ifq\n  \
+    ifq shrink tests/library/teardown/scrub-races-with-refill.ifq        what the file says is broken\n  \
+    ifq shrink --revision import-7.3 --defect early-put tests/library/teardown/exits-race.ifq\n  \
     ifq shrink counterexamples/exits-race.import-7.3.early-put.I1.ifq\n  \
     ifq shrink --out small.ifq big.ifq && ifq replay small.ifq\n\n\
     Of a file with a schedule, the variant and the invariant are those of its run. Of another, the \

@@ -13,6 +13,7 @@ mod arguments;
 mod claims;
 mod cursor;
 mod error;
+mod folder;
 mod header;
 mod json;
 mod lex;
@@ -32,6 +33,7 @@ use std::path::Path;
 use ifq_model::test::Test;
 
 pub use error::{LoadError, ParseError};
+pub use folder::test_files;
 pub use json::{JsonError, from_json, to_json};
 pub use parse::parse;
 pub use place::{Invalid, Part, Place, Section};
