@@ -15,7 +15,7 @@ use ifq_model::io_uring::{cq, tw};
 use ifq_model::net::{page_pool, sock};
 use ifq_model::prim::xarray;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::spec::{self, Answer};
+use ifq_model::spec::{self, SpecifiedResults};
 use ifq_model::test::{Op, Test, VarId, limits};
 use ifq_sim::executor::run::run_once;
 use ifq_sim::executor::scheduler::Random;
@@ -64,7 +64,7 @@ fn compare(
     test: Test,
     seed: u64,
     variant: &Variant,
-    change: impl Fn(&Test, &mut Answer),
+    change: impl Fn(&Test, &mut SpecifiedResults),
 ) -> Result<(), TestCaseError> {
     let fail = |test: &Test, what: String| {
         Err(TestCaseError::fail(format!(
@@ -102,7 +102,7 @@ fn compare(
 
 /// The shortest sequence that a failure comes down to, and what `compare` says of it. Short ones are
 /// tried first: a long one may come down to something short that is not the shortest.
-fn shrunk(variant: &Variant, change: impl Fn(&Test, &mut Answer)) -> (Test, String) {
+fn shrunk(variant: &Variant, change: impl Fn(&Test, &mut SpecifiedResults)) -> (Test, String) {
     let revision = variant.revision;
     for most in [6, 12, 24, 48] {
         let result = TestRunner::new(config(1500)).run(&cases(most), |(shape, words, seed)| {

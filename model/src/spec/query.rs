@@ -1,4 +1,4 @@
-//! What the state allows next.
+//! Queries of the state, for generators that choose the next operation.
 
 use super::{COMPLETIONS, REQUESTS, SEGMENTS, Spec};
 use crate::test::{Event, RingId, SocketId, VarId};
@@ -10,33 +10,33 @@ impl Spec {
         self.rings[usize::from(ring)].open
     }
 
-    /// Whether a completion is there or may come of what a ring has to look at.
+    /// Whether a ring has a completion, or pending task work that may post one.
     #[must_use]
     pub fn ready(&self, ring: RingId) -> bool {
         self.rings[usize::from(ring)].ready()
     }
 
-    /// Whether the ifq that a variable goes back to still has users.
+    /// Whether the ifq that a variable refers to still has users.
     #[must_use]
     pub fn in_use(&self, var: VarId) -> bool {
         let bound = self.var(var);
         bound.result >= 0 && bound.origin.is_some_and(|ifq| self.ifqs[ifq].users > 0)
     }
 
-    /// An event of the ifq that a variable goes back to that has fired and was not armed again.
+    /// The last raised event of a variable's ifq that was not armed again.
     #[must_use]
     pub fn fired(&self, var: VarId) -> Option<Event> {
         let ifq = self.var(var).origin?;
         self.ifqs[ifq].fired.last().copied()
     }
 
-    /// Whether user space holds the buffer of a completion that it took.
+    /// Whether user space holds the buffer of a completion that it has reaped.
     #[must_use]
     pub fn holds(&self, var: VarId) -> bool {
         self.var(var).buffer.is_some_and(|buffer| self.ifqs[buffer.ifq].holds(buffer))
     }
 
-    /// Whether the buffer of a completion that was taken is one of an ifq's.
+    /// Whether the buffer of a reaped completion belongs to an ifq.
     #[must_use]
     pub fn belongs(&self, cqe: VarId, ifq: VarId) -> bool {
         self.var(cqe).buffer.is_some_and(|buffer| self.var(ifq).origin == Some(buffer.ifq))
@@ -50,7 +50,7 @@ impl Spec {
         file.and_then(|file| self.boxes.get(file)).is_some_and(Option::is_some)
     }
 
-    /// Requests of all rings that wait for a socket.
+    /// The number of requests of all rings that wait for a socket.
     #[must_use]
     pub fn waiters(&self, socket: SocketId) -> usize {
         self.socks[usize::from(socket)].waiters.len()
@@ -62,22 +62,22 @@ impl Spec {
         self.socks[usize::from(socket)].shutdown
     }
 
-    /// Whether user space has given back a buffer that it holds through another completion. From
-    /// there on its bytes may change under its hands, and that is its own fault.
+    /// Whether user space has returned a buffer that it still holds through another completion. The
+    /// kernel may overwrite that buffer, so the specification predicts nothing any more.
     #[must_use]
     pub fn misused(&self) -> bool {
         self.misused
     }
 
-    /// Whether a completion was lost because an overflow list was full, which the kernel knows no
-    /// bound for.
+    /// Whether a completion was lost because an overflow list was full. The kernel's list has no
+    /// bound.
     #[must_use]
     pub fn overrun(&self) -> bool {
         self.overrun
     }
 
-    /// Whether something is as good as full that has more room in the kernel: a ring's completions,
-    /// requests or ids, a socket's receive queue.
+    /// Whether a table is nearly full that has a larger bound in the kernel: a ring's completions,
+    /// requests or ids, or a socket's receive queue.
     #[must_use]
     pub fn crowded(&self) -> bool {
         self.rings.iter().any(|ring| {
