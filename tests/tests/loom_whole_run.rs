@@ -1,7 +1,7 @@
-//! Goal: a whole run, from set-up to the check that nothing is left, on weak memory. Method: the
-//! smallest test in which an owner leaves while its descriptor is closed; with the two workers of
-//! the exiting ring these are five threads, as many as loom has. Bounded: more than one preemption
-//! takes minutes.
+//! Goal: a whole run of a test, from its set-up to the check for leaks, is safe under weak memory. Method:
+//! explore the smallest test in which an owner exits while another thread closes the exported descriptor.
+//! With the two workers of the exiting ring this makes five threads, loom's maximum. The search is
+//! bounded to one preemption, because more preemptions take minutes.
 
 use std::rc::Rc;
 
@@ -60,12 +60,12 @@ fn run(defects: Vec<Defect>) {
 
 #[test]
 fn an_owner_exits_while_its_descriptor_is_closed() {
-    let coverage = loom_bounded("world: exit against close", 1, || run(Vec::new()));
-    assert!(coverage.iterations > 1, "the threads never met");
+    let coverage = loom_bounded("whole run: exit against close", 1, || run(Vec::new()));
+    assert!(coverage.iterations > 1, "the threads never interleaved");
 }
 
 #[test]
 fn an_early_put_is_found() {
-    let text = loom_violation("world: early put", || run(vec![Defect::EarlyPut]));
+    let text = loom_violation("whole run: early put", || run(vec![Defect::EarlyPut]));
     assert!(text.starts_with("I1: ") || text.starts_with("I2: "), "{text}");
 }

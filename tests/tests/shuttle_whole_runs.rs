@@ -1,6 +1,6 @@
-//! Goal: whole runs with many threads are free of violations under schedules that our own engines
-//! did not draw. Method: tests with three to five threads, random and PCT schedules with fixed
-//! seeds; the same with faults; a defect that is switched on must be found.
+//! Goal: whole runs of tests with many threads break no invariant under the schedules of another engine
+//! than `ifq-sim`. Method: run tests with three to five threads under shuttle's random and PCT schedules
+//! with fixed seeds, with and without faults; a planted defect must give a violation.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -19,14 +19,14 @@ use ifq_tests::shuttle_platform::Shuttle;
 const SEED: u64 = 20_251_023;
 const ITERATIONS: usize = 500;
 
-/// Builds a [`Test`]; names of variables are made on the way.
-struct Script(Test);
+/// Builds a [`Test`] and names its variables.
+struct TestBuilder(Test);
 
-impl Script {
+impl TestBuilder {
     fn new(name: &str, rings: &[&str], sockets: &[Option<u32>], queues: u32) -> Self {
         let socket =
             |(i, queue): (usize, &Option<u32>)| Socket { name: format!("s{i}"), queue: *queue };
-        Script(Test {
+        TestBuilder(Test {
             name: name.to_owned(),
             revisions: vec![Revision::Import73],
             rings: rings.iter().map(|ring| (*ring).to_owned()).collect(),
@@ -45,17 +45,17 @@ impl Script {
 
     fn setup(&mut self, op: Op) -> VarId {
         let step = self.step(op);
-        let var = step.bind.expect("each step binds");
+        let var = step.bind.expect("each step has a result");
         self.0.setup.push(step);
         var
     }
 
-    /// A thread; an operation may use what the ones before it bound.
+    /// Adds a thread. An operation may use the results of the operations before it.
     fn thread(&mut self, name: &str, ops: impl FnOnce(&mut dyn FnMut(Op) -> VarId)) {
         let mut steps = Vec::new();
         ops(&mut |op| {
             let step = self.step(op);
-            let var = step.bind.expect("each step binds");
+            let var = step.bind.expect("each step has a result");
             steps.push(step);
             var
         });
@@ -67,10 +67,10 @@ fn register(source: Source, buffers: u32) -> Op {
     Op::Register { ring: 0, source, buffers, entries: buffers, modifiers: ArgModifiers::NONE }
 }
 
-/// Two rings receive from one ifq, each from its own connection, and give the buffers back.
+/// Two rings receive through one ifq, each from its own connection, and return the buffers.
 fn shared_traffic(source: Source, queues: u32) -> Test {
     let queue = (queues > 0).then_some(0);
-    let mut script = Script::new("shared-traffic", &["a", "b"], &[queue, queue], queues);
+    let mut script = TestBuilder::new("shared-traffic", &["a", "b"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
     let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     script.thread("owner", |run| {
@@ -102,10 +102,10 @@ fn shared_traffic(source: Source, queues: u32) -> Test {
     script.0
 }
 
-/// The owner leaves while others import, receive and leave.
-fn owner_leaves(source: Source, queues: u32) -> Test {
+/// The owner exits while other rings import, receive and exit.
+fn owner_exits(source: Source, queues: u32) -> Test {
     let queue = (queues > 0).then_some(0);
-    let mut script = Script::new("owner-leaves", &["a", "b", "c"], &[queue, queue], queues);
+    let mut script = TestBuilder::new("owner-exits", &["a", "b", "c"], &[queue, queue], queues);
     let owned = script.setup(register(source, 4));
     let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     script.setup(Op::Recv {
@@ -137,9 +137,9 @@ fn owner_leaves(source: Source, queues: u32) -> Test {
     script.0
 }
 
-/// Everything at once on registration: export, import, re-export, close.
+/// Rings export, import, export again and close at the same time.
 fn sharing_churn() -> Test {
-    let mut script = Script::new("sharing-churn", &["a", "b", "c"], &[], 0);
+    let mut script = TestBuilder::new("sharing-churn", &["a", "b", "c"], &[], 0);
     let owned = script.setup(register(Source::Nodev, 2));
     let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     script.thread("owner", |run| {
@@ -164,27 +164,28 @@ fn sharing_churn() -> Test {
     script.0
 }
 
-/// The body of a campaign; what it saw is collected.
+/// The body of a campaign, and the outcomes that it collects.
 fn body(test: Test, defects: Vec<Defect>) -> (impl Fn() + Send + Sync + 'static, Outcomes) {
     let outcomes = Outcomes::default();
     let seen = Arc::clone(&outcomes);
     let variant = Variant::with(Revision::Import73, &defects);
     let run = move || {
         let outcome = block_on(run::run::<Shuttle>(Rc::new(test.clone()), variant.clone()));
-        seen.lock().expect("no panic holds it").insert(outcome);
+        seen.lock().expect("no thread panics while it holds the lock").insert(outcome);
     };
     (run, outcomes)
 }
 
 type Outcomes = Arc<Mutex<BTreeSet<Outcome>>>;
 
-/// Random and PCT schedules without a violation, and more than one outcome: the threads did race.
+/// Asserts that random and PCT schedules give no violation, and more than one outcome, which shows that
+/// the threads raced.
 fn holds(test: &Test, faults: &[FaultPoint], max_faults: u32, iterations: usize) {
     for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }] {
         let (run, outcomes) = body(test.clone(), Vec::new());
         let faults = faults.to_vec();
         Campaign { strategy, seed: SEED, iterations, faults, max_faults }.run(&test.name, run);
-        let count = outcomes.lock().expect("no panic holds it").len();
+        let count = outcomes.lock().expect("no thread panics while it holds the lock").len();
         println!("{}: {count} outcomes", test.name);
         assert!(count > 1, "{}: the threads never raced", test.name);
     }
@@ -201,29 +202,29 @@ fn two_rings_share_a_device_queue() {
 }
 
 #[test]
-fn the_owner_may_leave_first() {
-    holds(&owner_leaves(Source::Nodev, 0), &[], 0, ITERATIONS);
-    holds(&owner_leaves(Source::Queue(0), 1), &[], 0, ITERATIONS);
+fn the_owner_may_exit_first() {
+    holds(&owner_exits(Source::Nodev, 0), &[], 0, ITERATIONS);
+    holds(&owner_exits(Source::Queue(0), 1), &[], 0, ITERATIONS);
 }
 
 #[test]
-fn exports_and_imports_in_any_order_leave_nothing() {
+fn exports_and_imports_in_any_order_leak_nothing() {
     holds(&sharing_churn(), &[], 0, ITERATIONS);
 }
 
 #[test]
-fn faults_in_any_order_leave_nothing() {
-    // A page that is supplied late needs an engine that knows when nothing else can run.
+fn faults_in_any_order_leak_nothing() {
+    // A delayed page fault needs an engine that detects when no other thread can run.
     let points: Vec<FaultPoint> =
         FaultPoint::ALL.iter().copied().filter(|p| *p != FaultPoint::PageFaultWaits).collect();
     holds(&sharing_churn(), &points, 2, ITERATIONS);
-    holds(&owner_leaves(Source::Queue(0), 1), &points, 2, ITERATIONS);
+    holds(&owner_exits(Source::Queue(0), 1), &points, 2, ITERATIONS);
 }
 
 #[test]
 fn an_early_put_is_found() {
     for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }] {
-        let (run, _) = body(owner_leaves(Source::Nodev, 0), vec![Defect::EarlyPut]);
+        let (run, _) = body(owner_exits(Source::Nodev, 0), vec![Defect::EarlyPut]);
         let text = Campaign::new(strategy, SEED, ITERATIONS).violation("early-put", run);
         let text = text.expect("the defect is found");
         assert!(text.starts_with("I1: ") || text.starts_with("I2: "), "{text}");
