@@ -109,7 +109,7 @@ fn is_integration_test(path: &Path) -> bool {
 
 fn states_goal_and_method(text: &str) -> bool {
     let doc: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
-    doc.starts_with("//! Goal: ") && doc.contains("Method: ")
+    doc.starts_with("//! Goal: ") && doc.contains("Method:")
 }
 
 /// All source and documentation files of the workspace, sorted.
@@ -201,4 +201,22 @@ fn a_markdown_file_may_quote_an_idiom_as_inline_code() {
     let idiom = BANNED[0].pattern.concat().replace(WORD, "them");
     assert_eq!(offences(path, &format!("Do not write `{idiom}`.\n")), []);
     assert_eq!(offences(path, &format!("It {idiom} in `code`.\n")).len(), 1);
+}
+
+/// Method: compare the folders of `tests/library` with the table in its README, and the folder of each
+/// file with its lines.
+#[test]
+fn each_library_file_lies_in_the_folder_that_the_readme_describes() {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("library");
+    let readme = std::fs::read_to_string(library.join("README.md")).unwrap();
+    for path in ifq_sim::format::test_files(&library).unwrap() {
+        let name = path.strip_prefix(&library).unwrap();
+        let folder = name.parent().and_then(Path::to_str).unwrap();
+        assert!(readme.contains(&format!("| `{folder}/` |")), "{} is not sorted", name.display());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let has_fault = text.lines().any(|line| line.starts_with("fault "));
+        assert_eq!(has_fault, folder == "faults", "{}", name.display());
+        let clones = text.lines().any(|line| line.contains(": clone "));
+        assert!(!clones || ["proxy", "faults"].contains(&folder), "{}", name.display());
+    }
 }
