@@ -14,7 +14,7 @@ use ifq_model::test::{Test, limits};
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
-use ifq_sim::report::verdict::{Row, Verdict, row};
+use ifq_sim::report::verdict::{Verdict, VerdictRow, row};
 use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
 use ifq_sim::search::explore::{Limits, explore_with};
 
@@ -77,7 +77,7 @@ struct CheckJob<'a> {
 }
 
 struct CheckResult {
-    row: Row,
+    row: VerdictRow,
     counterexample: Option<Counterexample>,
 }
 
