@@ -1,4 +1,4 @@
-//! The test-file library that comes with `ifq`, in the binary.
+//! The library of test files, built into the binary.
 
 use ifq_sim::format::Input;
 use ifq_sim::format::{ParseError, parse};
@@ -6,10 +6,10 @@ use include_dir::{Dir, include_dir};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../tests/library");
 
-/// All tests, by name.
+/// All tests of the library, sorted by path.
 ///
 /// # Errors
-/// A file of the library is wrong: the build is broken.
+/// A file of the library is not a valid test.
 pub fn tests() -> Result<Vec<Input>, ParseError> {
     let mut files: Vec<_> = FILES.files().collect();
     files.sort_by_key(|f| f.path());

@@ -18,10 +18,10 @@ use ifq_sim::report::verdict::{Verdict, VerdictRow, row};
 use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
 use ifq_sim::search::explore::{Limits, explore_with};
 
-use super::bounds::Bounds;
 use super::catalogue;
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
 use super::pool::{Bar, run_all};
+use super::search::SearchArgs;
 use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
 
 /// Arguments of `ifq check`.
@@ -58,7 +58,7 @@ pub struct Args {
     pub json: bool,
     /// Limits and reductions
     #[command(flatten)]
-    pub bounds: Bounds,
+    pub search: SearchArgs,
     /// Store the progress of the search in this file every few seconds, and resume from it if it exists.
     /// Only for one test file and one variant
     #[arg(long, value_name = "FILE")]
@@ -89,7 +89,7 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         Err(code) => return code,
     };
     if args.catalogue {
-        return catalogue::check(&args.bounds, args.json, &inputs);
+        return catalogue::check(&args.search, args.json, &inputs);
     }
     let jobs = jobs(args, &inputs);
     if jobs.is_empty() {
@@ -101,8 +101,8 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
             "--checkpoint needs exactly one search, but there are {count}"
         ));
     }
-    let processors = args.bounds.processors();
-    let limits = args.bounds.limits(jobs.len().min(processors));
+    let processors = args.search.processors();
+    let limits = args.search.limits(jobs.len().min(processors));
     let checkpoint = args
         .checkpoint
         .clone()

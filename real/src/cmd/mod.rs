@@ -1,6 +1,5 @@
 //! The command line of `ifq`: one module per subcommand, and the arguments that they share.
 
-pub mod bounds;
 mod catalogue;
 pub mod check;
 pub mod conform;
@@ -14,6 +13,7 @@ pub mod probe;
 pub mod replay;
 pub mod rig;
 pub mod run;
+pub mod search;
 pub mod selection;
 pub mod show;
 pub mod shrink;
