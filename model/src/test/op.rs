@@ -25,16 +25,12 @@ use crate::named_enum::named_enum;
 
 named_enum! {
     /// `enum zcrx_event_type`.
+    #[derive(Default)]
     pub enum Event {
+        #[default]
         AllocFail "alloc-fail" "`ZCRX_EVENT_ALLOC_FAIL`.";
         Copy "copy" "`ZCRX_EVENT_COPY`.";
         Unknown "unknown" "A number that is not in the enum.";
-    }
-}
-
-impl Default for Event {
-    fn default() -> Self {
-        Event::AllocFail
     }
 }
 

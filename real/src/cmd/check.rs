@@ -36,7 +36,9 @@ use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
     ifq check --max-memory 8000 big.ifq             stop at 8000 MiB of visited states\n  \
     ifq check --checkpoint big.ckpt big.ifq         resume after a crash\n  \
     ifq check --catalogue                           check that exactly the known defects are found\n  \
-    ifq check --json | jq 'select(.as_expected|not)'")]
+    ifq check --json | jq 'select(.as_expected|not)'\n\n\
+    Without --defect, --without and --fixed, each file is checked on the variants for which it has an \
+    `expect` line.")]
 pub struct Args {
     /// Test files, or folders of them [default: the built-in library]
     pub files: Vec<PathBuf>,

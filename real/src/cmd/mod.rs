@@ -25,7 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ifq_sim::format::Input;
 
-/// When several io_uring rings share one zcrx interface queue, what can happen?
+/// Model checker and conformance tester for io_uring zero-copy receive (zcrx): what can happen when
+/// several rings share one interface queue?
 #[derive(Debug, Parser)]
 #[command(name = "ifq", version, after_help = EXIT_CODES)]
 pub struct Cli {

@@ -130,6 +130,7 @@ impl Machine {
             Pending::Access { word, .. } => format!("write {}", self.word_name(word)),
             Pending::Lock { word } => format!("lock {}", self.word_name(word)),
             Pending::WaitUntil { word, min, .. } => {
+                let min = if min < 1 << 20 { min.to_string() } else { format!("{min:#x}") };
                 format!("wait_event({} >= {min})", self.word_name(word))
             }
         }
