@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ifq_model::revision::Defect;
-use ifq_real::compare::{Comparison, Verdict, compare};
-use ifq_real::conform::predict::{Explorer, Predict};
+use ifq_real::conform::compare::{Comparison, Verdict, compare};
+use ifq_real::conform::oracle::{Explorer, Oracle};
 use ifq_real::job::{Job, Report};
 use ifq_real::machine::{Machine, Qemu, Series};
 
@@ -50,7 +50,7 @@ fn in_qemu_a_late_page_of_one_ring_holds_up_another_on_7_3_and_only_where_the_mo
     let nobody = compared(1, &[]);
     assert_eq!(nobody.verdict, Verdict::Agrees, "{nobody:?}");
     assert!(nobody.stalls.late > 0, "a call waits for its page: {nobody:?}");
-    let Report::Seen { stalls, .. } = &reply.reports[1] else { panic!("{reply:?}") };
+    let Report::Completed { stalls, .. } = &reply.reports[1] else { panic!("{reply:?}") };
     assert_eq!(stalls.stalled, 0, "and holds up nobody: {stalls:?}");
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::test::Test;
-use ifq_real::job::{Canary, Job, Reply, Report};
+use ifq_real::job::{InjectedFailure, Job, Reply, Report};
 use ifq_real::machine::{Failure, Host, Machine, Qemu, Series, Uml};
 use race::RACE;
 
@@ -37,7 +37,7 @@ fn job(texts: &[&str], times: u32) -> Job {
 
 /// The outcomes of a test that ran without any problem.
 fn outcomes(report: &Report) -> Vec<(Vec<i64>, u64)> {
-    let Report::Seen { histogram, problems, .. } = report else { panic!("{report:?}") };
+    let Report::Completed { histogram, problems, .. } = report else { panic!("{report:?}") };
     assert_eq!(*problems, Vec::<String>::new());
     let number = |value: &Value| match value {
         Value::Number(n) => *n,
@@ -178,25 +178,25 @@ expect holds
 
 #[test]
 fn an_alarm_a_leak_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
-    for (canary, sign) in [
-        (Canary::Alarm, "WARNING: canary"),
-        (Canary::Leak, "io_uring]) is still open"),
-        (Canary::Number, "is taken, and no descriptor has it"),
-        (Canary::Hang, "hangs after 0 repetitions"),
-        (Canary::Crash, "in this test it died"),
+    for (injected, sign) in [
+        (InjectedFailure::KernelWarning, "WARNING: injected"),
+        (InjectedFailure::Leak, "io_uring]) is still open"),
+        (InjectedFailure::ReservedFd, "is taken, and no descriptor has it"),
+        (InjectedFailure::Hang, "hangs after 0 repetitions"),
+        (InjectedFailure::Crash, "in this test it died"),
     ] {
-        let job = Job { canary: Some(canary), patience_ms: 1000, ..job(&[LIFE, RACE], 1) };
+        let job = Job { injected: Some(injected), stuck_timeout_ms: 1000, ..job(&[LIFE, RACE], 1) };
         let Some(reply) = run_on(Uml::new(ifq()), &job) else {
             return;
         };
         let noticed = match &reply.reports[0] {
-            Report::Seen { problems, .. } => problems.iter().any(|text| text.contains(sign)),
+            Report::Completed { problems, .. } => problems.iter().any(|text| text.contains(sign)),
             Report::Broken { reason } => reason.contains(sign),
             Report::NotRun { .. } => false,
         };
-        assert!(noticed, "{canary:?}: {reply:?}");
-        assert_eq!(outcomes(&reply.reports[1]).len(), 1, "it goes on after {canary:?}");
-        let survives = !matches!(canary, Canary::Hang | Canary::Crash);
+        assert!(noticed, "{injected:?}: {reply:?}");
+        assert_eq!(outcomes(&reply.reports[1]).len(), 1, "it goes on after {injected:?}");
+        let survives = !matches!(injected, InjectedFailure::Hang | InjectedFailure::Crash);
         assert_eq!(reply.how.boots, if survives { 1 } else { 2 });
     }
 }
@@ -222,7 +222,7 @@ fn a_guest_whose_init_dies_is_not_run_and_its_console_is_shown() {
             cargo test -p ifq-real -- --ignored in_qemu"]
 fn in_qemu_a_kernel_runs_tests_and_one_crash_does_not_lose_the_others() {
     let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
-    let job = Job { canary: Some(Canary::Crash), ..job(&[LIFE, RACE, NEEDS_DEVICE], 5) };
+    let job = Job { injected: Some(InjectedFailure::Crash), ..job(&[LIFE, RACE, NEEDS_DEVICE], 5) };
     let Some(reply) = run_on(machine, &job) else {
         return;
     };
@@ -242,11 +242,11 @@ fn in_qemu_a_kernel_runs_tests_and_one_crash_does_not_lose_the_others() {
 /// on by a mapping alone.
 #[test]
 fn memory_that_the_user_still_pays_for_is_told_in_kib() {
-    let job = Job { canary: Some(Canary::Account), ..job(&[LIFE], 1) };
+    let job = Job { injected: Some(InjectedFailure::LockedMemory), ..job(&[LIFE], 1) };
     let Some(reply) = run_on(Uml::new(ifq()), &job) else {
         return;
     };
-    let Report::Seen { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
+    let Report::Completed { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
     assert_eq!(problems.len(), 1, "nothing else shows it: {problems:?}");
     assert!(problems[0].contains("KiB of the user's locked memory are still"), "{problems:?}");
 }
@@ -258,11 +258,11 @@ fn memory_that_the_user_still_pays_for_is_told_in_kib() {
             cargo test -p ifq-real -- --ignored in_qemu"]
 fn in_qemu_objects_that_io_uring_keeps_in_the_kernel_are_named_with_who_allocated_them() {
     let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
-    let job = Job { canary: Some(Canary::Leak), ..job(&[LIFE], 3) };
+    let job = Job { injected: Some(InjectedFailure::Leak), ..job(&[LIFE], 3) };
     let Some(reply) = run_on(machine, &job) else {
         return;
     };
-    let Report::Seen { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
+    let Report::Completed { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
     let named = |word: &str| {
         problems.iter().any(|line| line.contains("the kernel still has") && line.contains(word))
     };
@@ -297,7 +297,7 @@ fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind()
     std::fs::write(&file, LIFE).unwrap();
     let probe = command(&["probe", "--on", "host", "--json"], &tmp);
     assert_eq!(probe.status.code(), Some(0), "{probe:?}");
-    let answer: ifq_real::probe::Probe = serde_json::from_slice(&probe.stdout).unwrap();
+    let answer: ifq_real::kernels::probe::Probe = serde_json::from_slice(&probe.stdout).unwrap();
     let path = file.to_str().unwrap();
     let run = command(&["run", path, "--on", "host", "--times", "3", "--json"], &tmp);
     let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();

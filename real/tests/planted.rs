@@ -15,10 +15,10 @@ use ifq_model::errno::{EBADF, EINVAL, ENOMEM};
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::revision::{Defect, Variant};
 use ifq_model::test::Test;
-use ifq_real::compare::{Allowed, Verdict};
-use ifq_real::conform::measure::{Cache, Measured, Options, QUIET_MS, measure};
-use ifq_real::conform::predict::{Explorer, Predict};
+use ifq_real::conform::compare::{Allowed, Verdict};
+use ifq_real::conform::oracle::{Explorer, Oracle};
 use ifq_real::conform::progress::Progress;
+use ifq_real::conform::run::{AllowedCache, IDLE_TIMEOUT_MS, RunOptions, TestResult, run_tests};
 use ifq_real::machine::Uml;
 use race::RACE;
 
@@ -77,7 +77,7 @@ struct Planted {
     change: Change,
 }
 
-impl Predict for Planted {
+impl Oracle for Planted {
     fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
         self.explorer.variant(test, kernel)
     }
@@ -102,21 +102,22 @@ fn explorer() -> Explorer {
     Explorer::new(Duration::from_secs(60))
 }
 
-/// Results of one comparison, or `None` after the reason why there is none has been printed.
-fn compared(texts: &[&str], predict: impl Predict + 'static) -> Option<Vec<Measured>> {
+/// MachineResults of one comparison, or `None` after the reason why there is none has been printed.
+fn compared(texts: &[&str], oracle: impl Oracle + 'static) -> Option<Vec<TestResult>> {
     let parse = |text: &&str| ifq_sim::format::parse("test", text).unwrap();
     let tests: Arc<Vec<Test>> = Arc::new(texts.iter().map(parse).collect());
     let machine = match Uml::new(Path::new(env!("CARGO_BIN_EXE_ifq"))) {
         Ok(machine) => machine,
         Err(failure) => return say_not_run(&failure.to_string()),
     };
-    let options = Options { times: 20, seed: 1, quiet_ms: QUIET_MS };
-    let (predict, cache): (Arc<dyn Predict>, _) = (Arc::new(predict), Arc::new(Cache::default()));
+    let options = RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS };
+    let (oracle, cache): (Arc<dyn Oracle>, _) =
+        (Arc::new(oracle), Arc::new(AllowedCache::default()));
     let results =
-        measure(&machine, &tests, &options, &predict, &cache, &Arc::new(Progress::new())).unwrap();
+        run_tests(&machine, &tests, &options, &oracle, &cache, &Arc::new(Progress::new())).unwrap();
     match results.failure {
         Some(reason) => say_not_run(&reason),
-        None => Some(results.measured),
+        None => Some(results.result),
     }
 }
 
@@ -134,11 +135,10 @@ const G: usize = 7;
 
 #[test]
 fn without_a_mistake_the_kernel_agrees() {
-    let Some(measured) = compared(&[LIFE, RACE, STALL], explorer()) else { return };
-    for (measured, outcome) in
-        measured.iter().zip(["c=100; d=50; r=0; f=0; e=30; g=-ENOMEM;", "", ""])
+    let Some(result) = compared(&[LIFE, RACE, STALL], explorer()) else { return };
+    for (result, outcome) in result.iter().zip(["c=100; d=50; r=0; f=0; e=30; g=-ENOMEM;", "", ""])
     {
-        let comparison = &measured.comparison;
+        let comparison = &result.comparison;
         assert_eq!(comparison.verdict, Verdict::Agrees, "{comparison:?}");
         assert!(comparison.rows[0].outcome.contains(outcome), "{comparison:?}");
     }
@@ -156,8 +156,8 @@ fn each_mistake_in_an_outcome_is_noticed_in_one_run() {
     ];
     for (what, change) in mistakes {
         let planted = Planted { explorer: explorer(), change };
-        let Some(measured) = compared(&[LIFE], planted) else { return };
-        let comparison = &measured[0].comparison;
+        let Some(result) = compared(&[LIFE], planted) else { return };
+        let comparison = &result[0].comparison;
         assert_eq!(comparison.verdict, Verdict::Differs, "{what}: {comparison:?}");
         assert!(comparison.reason.starts_with("not allowed: "), "{what}: {comparison:?}");
     }
@@ -166,11 +166,11 @@ fn each_mistake_in_an_outcome_is_noticed_in_one_run() {
 #[test]
 fn a_race_that_the_model_says_cannot_be_lost_is_noticed() {
     let change: Change = |o| o[0] = Value::Number(-EINVAL);
-    let Some(measured) = compared(&[RACE], Planted { explorer: explorer(), change }) else {
+    let Some(result) = compared(&[RACE], Planted { explorer: explorer(), change }) else {
         return;
     };
-    assert_eq!(measured[0].comparison.verdict, Verdict::Differs);
-    assert_eq!(measured[0].comparison.seen(), 0);
+    assert_eq!(result[0].comparison.verdict, Verdict::Differs);
+    assert_eq!(result[0].comparison.seen(), 0);
 }
 
 #[test]

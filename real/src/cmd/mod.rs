@@ -125,7 +125,7 @@ fn guest(job: &std::path::Path, answer: &std::path::Path) -> u8 {
 
 #[cfg(target_os = "linux")]
 fn guest_shell(line: &std::path::Path) -> u8 {
-    match crate::guest_shell::run(line) {
+    match crate::guest::shell::run(line) {
         Ok(()) => EXIT_OK,
         Err(error) => {
             eprintln!("ifq: {error}");

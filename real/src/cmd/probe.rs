@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::Job;
-use crate::machine::{Failure, On};
+use crate::machine::{Failure, MachineSpec};
 use ifq_sim::{say, tell};
 
 /// The arguments of `ifq probe`.
@@ -13,8 +13,8 @@ use ifq_sim::{say, tell};
 #[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on qemu:7.3 --json")]
 pub struct Args {
     /// Which kernel: host, uml, qemu:SERIES or kernel:PATH
-    #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = On::argument)]
-    pub on: On,
+    #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = MachineSpec::argument)]
+    pub on: MachineSpec,
     /// Processors of a guest in QEMU
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,

@@ -6,11 +6,11 @@ use ifq_model::revision::Revision;
 use ifq_sim::cmd::input::Input;
 use ifq_sim::generate::drawn::{Bounds, race, sequential};
 
-use crate::supported::{unsupported_op, unsupported_setup};
+use crate::kernels::supported::{unsupported_op, unsupported_setup};
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DrawKind {
     /// One operation after the other.
     Sequence,
     /// Two threads after a set-up.
@@ -22,7 +22,7 @@ const PATH: &str = "drawn:";
 
 /// The tests of a seed with these numbers, for all revisions that need no device.
 #[must_use]
-pub fn draw(kind: Kind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
+pub fn draw(kind: DrawKind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     let revisions: Vec<Revision> =
         Revision::ALL.into_iter().filter(|revision| revision.has_nodev()).collect();
     let bounds = Bounds {
@@ -33,8 +33,8 @@ pub fn draw(kind: Kind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     numbers
         .map(|number| {
             let test = match kind {
-                Kind::Sequence => sequential(seed, number, &bounds),
-                Kind::Race => race(seed, number, &bounds),
+                DrawKind::Sequence => sequential(seed, number, &bounds),
+                DrawKind::Race => race(seed, number, &bounds),
             };
             Input { path: format!("{PATH}{number}"), test }
         })
@@ -50,11 +50,11 @@ pub fn number(path: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supported::unsupported;
+    use crate::kernels::supported::unsupported;
 
     #[test]
     fn a_drawn_test_is_the_same_whatever_is_drawn_before_it_and_can_be_run() {
-        for kind in [Kind::Sequence, Kind::Race] {
+        for kind in [DrawKind::Sequence, DrawKind::Race] {
             let all = draw(kind, 4, 0..40);
             let tail = draw(kind, 4, 30..40);
             for (one, other) in all[30..].iter().zip(&tail) {

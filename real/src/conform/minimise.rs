@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use ifq_model::test::Test;
 use ifq_sim::shrink::{Size, smaller};
 
-use super::measure::{Cache, Interrupted, Measured, Options, measure};
-use super::predict::Predict;
+use super::oracle::Oracle;
 use super::progress::Progress;
-use crate::compare::{Comparison, Verdict};
+use super::run::{AllowedCache, Interrupted, RunOptions, TestResult, run_tests};
+use crate::conform::compare::{Comparison, Verdict};
 use crate::machine::Machine;
 
 /// Tests of one start of the machine.
@@ -18,7 +18,7 @@ const ROUND: usize = 64;
 const TIME: Duration = Duration::from_secs(90);
 /// Quiet time on the way, in milliseconds. Whether the smallest test differs is looked at with the
 /// usual one.
-const QUIET_MS: u64 = 50;
+const IDLE_TIMEOUT_MS: u64 = 50;
 /// An outcome that came up once in so many repetitions is looked for in as many times this number.
 const PATIENCE: u32 = 4;
 
@@ -28,9 +28,9 @@ pub struct Minimised {
     /// The test.
     pub test: Test,
     /// How it differs.
-    pub measured: Measured,
+    pub result: TestResult,
     /// How it was run.
-    pub options: Options,
+    pub options: RunOptions,
     /// Tests that were run on the way.
     pub tried: usize,
     /// Nothing smaller by one change differs in the same way; otherwise the time was over, or a
@@ -50,40 +50,40 @@ pub struct Minimised {
 pub fn minimise(
     machine: &dyn Machine,
     test: &Test,
-    measured: &Measured,
-    options: &Options,
-    predict: &Arc<dyn Predict>,
+    result: &TestResult,
+    options: &RunOptions,
+    oracle: &Arc<dyn Oracle>,
     progress: &Arc<Progress>,
 ) -> Result<Minimised, Interrupted> {
-    let usual = Options { times: times(&measured.comparison, options.times), ..*options };
-    let quick = Options { quiet_ms: usual.quiet_ms.min(QUIET_MS), ..usual };
+    let usual = RunOptions { times: times(&result.comparison, options.times), ..*options };
+    let quick = RunOptions { idle_timeout_ms: usual.idle_timeout_ms.min(IDLE_TIMEOUT_MS), ..usual };
     let mut tried = 0;
     for options in [quick, usual] {
-        let from = (test, measured);
-        let mut small = search(machine, from, &options, predict, progress)?;
+        let from = (test, result);
+        let mut small = search(machine, from, &options, oracle, progress)?;
         tried += small.tried;
         let tests = Arc::new(vec![small.test.clone()]);
-        let cache = Arc::new(Cache::default());
-        let sure = measure(machine, &tests, &usual, predict, &cache, progress)?.measured.pop();
-        if let Some(sure) = sure.filter(|sure| same(&sure.comparison, &measured.comparison)) {
-            small.measured = sure;
+        let cache = Arc::new(AllowedCache::default());
+        let sure = run_tests(machine, &tests, &usual, oracle, &cache, progress)?.result.pop();
+        if let Some(sure) = sure.filter(|sure| same(&sure.comparison, &result.comparison)) {
+            small.result = sure;
             return Ok(Minimised { tried, options: usual, ..small });
         }
     }
-    let (test, measured) = (test.clone(), measured.clone());
-    Ok(Minimised { test, measured, options: *options, tried, exact: false })
+    let (test, result) = (test.clone(), result.clone());
+    Ok(Minimised { test, result, options: *options, tried, exact: false })
 }
 
 fn search(
     machine: &dyn Machine,
-    (test, measured): (&Test, &Measured),
-    options: &Options,
-    predict: &Arc<dyn Predict>,
+    (test, result): (&Test, &TestResult),
+    options: &RunOptions,
+    oracle: &Arc<dyn Oracle>,
     progress: &Arc<Progress>,
 ) -> Result<Minimised, Interrupted> {
     let start = Instant::now();
-    let (test, measured) = (test.clone(), measured.clone());
-    let mut best = Minimised { test, measured, options: *options, tried: 0, exact: true };
+    let (test, result) = (test.clone(), result.clone());
+    let mut best = Minimised { test, result, options: *options, tried: 0, exact: true };
     loop {
         if start.elapsed() > TIME {
             best.exact = false;
@@ -101,17 +101,17 @@ fn search(
             ));
             best.tried += left.len();
             let tests = Arc::new(std::mem::replace(&mut left, rest));
-            let cache = Arc::new(Cache::default());
-            let results = measure(machine, &tests, &best.options, predict, &cache, progress)?;
+            let cache = Arc::new(AllowedCache::default());
+            let results = run_tests(machine, &tests, &best.options, oracle, &cache, progress)?;
             found = tests
                 .iter()
-                .zip(results.measured)
-                .filter(|(_, measured)| same(&measured.comparison, &best.measured.comparison))
+                .zip(results.result)
+                .filter(|(_, result)| same(&result.comparison, &best.result.comparison))
                 .min_by_key(|(test, _)| Size::of(test))
-                .map(|(test, measured)| (test.clone(), measured));
+                .map(|(test, result)| (test.clone(), result));
         }
         match found {
-            Some((test, measured)) => (best.test, best.measured) = (test, measured),
+            Some((test, result)) => (best.test, best.result) = (test, result),
             None => {
                 best.exact = left.is_empty();
                 return Ok(best);
@@ -140,11 +140,11 @@ fn same(one: &Comparison, other: &Comparison) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::Row;
+    use crate::conform::compare::HistogramRow;
     use crate::job::Stalls;
 
     fn with(counts: &[(u64, bool)]) -> Comparison {
-        let row = |&(count, allowed): &(u64, bool)| Row {
+        let row = |&(count, allowed): &(u64, bool)| HistogramRow {
             outcome: String::new(),
             count,
             allowed: Some(allowed),
@@ -157,7 +157,7 @@ mod tests {
             exhaustive: true,
             difference: None,
             stalls: Stalls::default(),
-            spread: None,
+            start_skew: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ifq_model::test::Test;
 use ifq_sim::format;
 
-use super::show::{Shown, histogram};
+use super::result_view::{ResultView, histogram};
 
 /// Writes the file and returns where it is.
 ///
@@ -15,7 +15,7 @@ use super::show::{Shown, histogram};
 pub fn store(
     out: &Path,
     test: &Test,
-    shown: &Shown<'_>,
+    shown: &ResultView<'_>,
     notes: &[String],
 ) -> Result<PathBuf, String> {
     let machine: String = shown.machine.chars().map(|c| if plain(c) { c } else { '-' }).collect();
@@ -32,13 +32,13 @@ fn plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '.' || c == '_'
 }
 
-fn text(test: &Test, shown: &Shown<'_>, notes: &[String]) -> String {
+fn text(test: &Test, shown: &ResultView<'_>, notes: &[String]) -> String {
     let kernel = shown.kernel.unwrap_or("unknown");
-    let by = shown.measured.variant.as_ref().map_or("the model".to_owned(), ToString::to_string);
+    let by = shown.result.variant.as_ref().map_or("the model".to_owned(), ToString::to_string);
     let mut head = format!("{}, kernel {kernel}, differs from {by}.\n", shown.machine);
-    head.push_str(&format!("{}\n", shown.measured.comparison.reason));
-    if !shown.measured.comparison.rows.is_empty() {
-        head.push_str(&histogram(shown.measured));
+    head.push_str(&format!("{}\n", shown.result.comparison.reason));
+    if !shown.result.comparison.rows.is_empty() {
+        head.push_str(&histogram(shown.result));
     }
     for note in notes {
         head.push_str(&format!("{note}\n"));

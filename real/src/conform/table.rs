@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::measure::Measured;
-use super::show::histogram;
-use crate::compare::Verdict;
-use crate::job::How;
+use super::result_view::histogram;
+use super::run::TestResult;
+use crate::conform::compare::Verdict;
+use crate::job::RunInfo;
 
 /// What one machine showed of all tests.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Column {
     /// Its kernel's release, if it got up.
     pub kernel: Option<String>,
     /// How it was run.
-    pub how: How,
+    pub how: RunInfo,
     /// One for each test.
     pub cells: Vec<Cell>,
 }
@@ -27,7 +27,7 @@ pub struct Column {
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// The result.
-    pub measured: Measured,
+    pub result: TestResult,
     /// Where a difference is stored.
     pub stored: Option<String>,
 }
@@ -36,7 +36,7 @@ impl Column {
     /// Tests with a result.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
-        self.cells.iter().filter(|cell| cell.measured.comparison.verdict == verdict).count()
+        self.cells.iter().filter(|cell| cell.result.comparison.verdict == verdict).count()
     }
 
     /// `uml, kernel 7.2.7`.
@@ -101,7 +101,7 @@ pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     for (at, test) in tests.iter().enumerate() {
         let cells: Vec<&Cell> = columns.iter().map(|column| &column.cells[at]).collect();
         let texts: Vec<String> = cells.iter().map(|cell| text(cell, &mut legend)).collect();
-        let differs = |cell: &&Cell| cell.measured.comparison.verdict == Verdict::Differs;
+        let differs = |cell: &&Cell| cell.result.comparison.verdict == Verdict::Differs;
         if rows || cells.iter().any(differs) {
             table.add_row(std::iter::once(test.clone()).chain(texts));
         }
@@ -127,8 +127,8 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
     let mut text = String::new();
     for (at, test) in tests.iter().enumerate() {
         for column in columns {
-            let Cell { measured, stored } = &column.cells[at];
-            let comparison = &measured.comparison;
+            let Cell { result, stored } = &column.cells[at];
+            let comparison = &result.comparison;
             let differs = comparison.verdict == Verdict::Differs;
             if !differs && comparison.allowed() < 2 {
                 continue;
@@ -138,7 +138,7 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
                 text.push_str(&format!("  {line}\n"));
             }
             if !comparison.rows.is_empty() {
-                text.push_str(&histogram(measured));
+                text.push_str(&histogram(result));
             }
             if let Some(stored) = stored {
                 text.push_str(&format!("  stored: {stored}\n"));
@@ -154,7 +154,7 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
 /// `agrees`, of several allowed outcomes how many were seen; where a difference is stored; the
 /// number of the reason.
 fn text(cell: &Cell, legend: &mut Legend) -> String {
-    let comparison = &cell.measured.comparison;
+    let comparison = &cell.result.comparison;
     match comparison.verdict {
         Verdict::Agrees if comparison.allowed() > 1 => {
             format!("agrees {}/{}", comparison.seen(), comparison.allowed())
@@ -171,11 +171,11 @@ fn text(cell: &Cell, legend: &mut Legend) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{Comparison, Row};
+    use crate::conform::compare::{Comparison, HistogramRow};
     use crate::job::Stalls;
 
     fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
-        let row = |count: &u64| Row {
+        let row = |count: &u64| HistogramRow {
             outcome: "x=0;".into(),
             count: *count,
             allowed: Some(true),
@@ -189,9 +189,9 @@ mod tests {
             exhaustive: true,
             difference: None,
             stalls: Stalls::default(),
-            spread: None,
+            start_skew: None,
         };
-        Cell { measured: Measured { variant: None, comparison }, stored: None }
+        Cell { result: TestResult { variant: None, comparison }, stored: None }
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let column = Column {
             machine: "uml".into(),
             kernel: Some("7.2.7".into()),
-            how: How::default(),
+            how: RunInfo::default(),
             cells,
         };
         let tests: Vec<String> = (0..6).map(|i| format!("test-{i}")).collect();

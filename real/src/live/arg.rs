@@ -4,8 +4,8 @@ use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Source};
 
 use super::memory::{Area, IfqMem};
-use crate::abi::{self, AreaReg, EventDesc, IfqReg, RegionDesc, ZcrxCtrl};
-use crate::sys::{self, NOWHERE};
+use crate::abi::syscall::{self, NOWHERE};
+use crate::abi::uapi::{self, AreaReg, EventDesc, IfqReg, RegionDesc, ZcrxCtrl};
 
 /// A number of which no network device has the index.
 const NO_DEVICE: u32 = 0x7fff_fff0;
@@ -52,20 +52,20 @@ pub(super) fn registration(
             queue | one(ArgModifier::Rxq)
         },
         rq_entries: entries,
-        flags: if nodev { abi::ZCRX_REG_NODEV } else { 0 } | flag(modifiers),
+        flags: if nodev { uapi::ZCRX_REG_NODEV } else { 0 } | flag(modifiers),
         area_ptr: if has(ArgModifier::AreaFault) { NOWHERE } else { area },
         region_ptr: match has(ArgModifier::RegionFault) {
             true => NOWHERE,
-            false => sys::address(&mut pointed.region),
+            false => syscall::address(&mut pointed.region),
         },
         rx_buf_len: if has(ArgModifier::RxBufLen) {
             3000
         } else {
-            one(ArgModifier::RxBufBig) * 2 * sys::PAGE as u32
+            one(ArgModifier::RxBufBig) * 2 * syscall::PAGE as u32
         },
         event_desc: match (has(ArgModifier::EventFault), asks) {
             (true, _) => NOWHERE,
-            (false, true) => sys::address(&mut pointed.event),
+            (false, true) => syscall::address(&mut pointed.event),
             (false, false) => 0,
         },
         ..reserved(modifiers)
@@ -81,10 +81,10 @@ pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) ->
         if_idx: fd.cast_unsigned(),
         if_rxq: one(ArgModifier::Rxq),
         rq_entries: one(ArgModifier::RqEntries),
-        flags: abi::ZCRX_REG_IMPORT | flag(modifiers),
-        area_ptr: pointer(ArgModifier::AreaPtr, sys::address(&mut pointed.region)),
-        region_ptr: pointer(ArgModifier::RegionPtr, sys::address(&mut pointed.region)),
-        event_desc: pointer(ArgModifier::EventDesc, sys::address(&mut pointed.event)),
+        flags: uapi::ZCRX_REG_IMPORT | flag(modifiers),
+        area_ptr: pointer(ArgModifier::AreaPtr, syscall::address(&mut pointed.region)),
+        region_ptr: pointer(ArgModifier::RegionPtr, syscall::address(&mut pointed.region)),
+        event_desc: pointer(ArgModifier::EventDesc, syscall::address(&mut pointed.event)),
         ..reserved(modifiers)
     }
 }
@@ -110,7 +110,7 @@ fn region(mem: &IfqMem, modifiers: ArgModifiers) -> RegionDesc {
         user_addr: if kernel { 0 } else { mem.region.addr() },
         // Whole pages, so that nothing but none is smaller than every ring.
         size: if modifiers.has(ArgModifier::RegionSmall) { 0 } else { mem.region.len() as u64 },
-        flags: if kernel { 0 } else { abi::IORING_MEM_REGION_TYPE_USER },
+        flags: if kernel { 0 } else { uapi::IORING_MEM_REGION_TYPE_USER },
         ..RegionDesc::default()
     }
 }
@@ -118,13 +118,13 @@ fn region(mem: &IfqMem, modifiers: ArgModifiers) -> RegionDesc {
 fn event_desc(modifiers: ArgModifiers, user_data: u64) -> EventDesc {
     let one = |modifier| u32::from(modifiers.has(modifier));
     // All that are known, or the first that is not.
-    let known = one(ArgModifier::Events) * ((1 << abi::ZCRX_EVENT_TYPES) - 1);
-    let unknown = one(ArgModifier::EventType) << abi::ZCRX_EVENT_TYPES;
+    let known = one(ArgModifier::Events) * ((1 << uapi::ZCRX_EVENT_TYPES) - 1);
+    let unknown = one(ArgModifier::EventType) << uapi::ZCRX_EVENT_TYPES;
     EventDesc {
         user_data,
         type_mask: known | unknown,
         flags: one(ArgModifier::EventFlags) * UNKNOWN_FLAG,
-        stats_offset: u64::from(one(ArgModifier::EventStats)) * sys::PAGE as u64,
+        stats_offset: u64::from(one(ArgModifier::EventStats)) * syscall::PAGE as u64,
         resv2: [0, 0, 0, 0, 0, 0, 0, 0, u64::from(one(ArgModifier::EventResv))],
     }
 }
@@ -138,7 +138,7 @@ pub(super) fn area_reg(area: &Area, modifiers: ArgModifiers) -> AreaReg {
             true => 0,
             false => plain.addr + u64::from(one(ArgModifier::AreaUnaligned)) * 64,
         },
-        rq_area_token: u64::from(one(ArgModifier::AreaToken)) << abi::IORING_ZCRX_AREA_SHIFT,
+        rq_area_token: u64::from(one(ArgModifier::AreaToken)) << uapi::IORING_ZCRX_AREA_SHIFT,
         flags: one(ArgModifier::AreaFlags) * UNKNOWN_FLAG,
         dmabuf_fd: one(ArgModifier::AreaDmabufFd),
         resv2: [0, u64::from(one(ArgModifier::AreaResv))],
@@ -164,7 +164,7 @@ pub(super) fn event_type(event: Event) -> u32 {
     match event {
         Event::AllocFail => 0,
         Event::Copy => 1,
-        Event::Unknown => abi::ZCRX_EVENT_TYPES,
+        Event::Unknown => uapi::ZCRX_EVENT_TYPES,
     }
 }
 

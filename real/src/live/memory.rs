@@ -8,9 +8,9 @@ use ifq_model::platform::{AtomicWord, Order, Rmw};
 use ifq_model::test::{RingId, RqWord};
 use ifq_model::user::refill::RefillRing;
 
-use crate::abi::{self, AREA_OFFSET_MASK, Offsets};
-use crate::pattern;
-use crate::sys::{PAGE, SharedMem};
+use super::payload;
+use crate::abi::syscall::{PAGE, SharedMem};
+use crate::abi::uapi::{self, AREA_OFFSET_MASK, Offsets};
 
 /// Areas and refill ring. Whoever shares the ifq shares this.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl IfqMem {
     ) -> io::Result<(Self, Arc<Area>)> {
         let entries = entries.clamp(1, MAX_BACKED_ENTRIES).next_power_of_two();
         // The header is at most one page on every architecture.
-        let region = PAGE + entries as usize * size_of::<abi::Rqe>();
+        let region = PAGE + entries as usize * size_of::<uapi::Rqe>();
         let area = Arc::new(Area::new(buffers, true)?);
         let mem = IfqMem {
             areas: Mutex::new(vec![Arc::clone(&area)]),
@@ -124,8 +124,8 @@ pub(super) struct Area {
     first: bool,
 }
 
-/// Offset of `rq_area_token` in [`abi::AreaReg`].
-const TOKEN: usize = std::mem::offset_of!(abi::AreaReg, rq_area_token);
+/// Offset of `rq_area_token` in [`uapi::AreaReg`].
+const TOKEN: usize = std::mem::offset_of!(uapi::AreaReg, rq_area_token);
 
 impl Area {
     /// Of so many pages. `first`: it comes with the registration.
@@ -135,12 +135,12 @@ impl Area {
     }
 
     /// `struct io_uring_zcrx_area_reg` as it is when nothing is unusual.
-    pub(super) fn reg(&self) -> abi::AreaReg {
-        abi::AreaReg { addr: self.mem.addr(), len: self.len as u64, ..abi::AreaReg::default() }
+    pub(super) fn reg(&self) -> uapi::AreaReg {
+        uapi::AreaReg { addr: self.mem.addr(), len: self.len as u64, ..uapi::AreaReg::default() }
     }
 
     /// Writes the structure where the kernel reads it; its address.
-    pub(super) fn describe(&self, reg: &abi::AreaReg) -> u64 {
+    pub(super) fn describe(&self, reg: &uapi::AreaReg) -> u64 {
         let flags = u64::from(reg.flags) | u64::from(reg.dmabuf_fd) << 32;
         let words = [reg.addr, reg.len, reg.rq_area_token, flags, reg.resv2[0], reg.resv2[1]];
         for (i, word) in words.iter().enumerate() {
@@ -216,7 +216,7 @@ pub(super) struct MappedRing<'m> {
 impl MappedRing<'_> {
     /// Writes a word, whatever the rules are; past the last entry nothing is written.
     pub(super) fn scribble(&self, word: RqWord, value: u64) {
-        let entry = |index: u32| self.rqes + index as usize * size_of::<abi::Rqe>();
+        let entry = |index: u32| self.rqes + index as usize * size_of::<uapi::Rqe>();
         match word {
             RqWord::Head => self.head.store_in_step(value),
             RqWord::Tail => self.tail.store_in_step(value),
@@ -225,7 +225,7 @@ impl MappedRing<'_> {
                 self.region.atomic_u64(entry(index)).store(value, Ordering::Relaxed);
             }
             RqWord::Pad(index) => {
-                let pad = entry(index) + std::mem::offset_of!(abi::Rqe, pad);
+                let pad = entry(index) + std::mem::offset_of!(uapi::Rqe, pad);
                 self.region.atomic_u32(pad).store(value as u32, Ordering::Relaxed);
             }
         }
@@ -249,7 +249,7 @@ impl<'m> RefillRing for MappedRing<'m> {
 
     async fn write(&self, index: u32, off: u64) {
         // Length and padding stay as they are: the kernel reads no length.
-        let rqe = self.rqes + index as usize * size_of::<abi::Rqe>();
+        let rqe = self.rqes + index as usize * size_of::<uapi::Rqe>();
         self.region.atomic_u64(rqe).store(off, Ordering::Relaxed);
     }
 }
@@ -265,7 +265,7 @@ pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// A buffer that a completion handed to us, with what it must hold until it is given back.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBuffer {
     pub(super) area: Arc<Area>,
     pub(super) off: u64,
     pub(super) len: u32,
@@ -274,9 +274,9 @@ pub(super) struct Held {
     returned: AtomicBool,
 }
 
-impl Held {
+impl HeldBuffer {
     pub(super) fn new(area: Arc<Area>, off: u64, len: u32, socket: u8, position: u64) -> Self {
-        Held { area, off, len, socket, position, returned: AtomicBool::new(false) }
+        HeldBuffer { area, off, len, socket, position, returned: AtomicBool::new(false) }
     }
 
     /// Whether the buffer still holds its bytes.
@@ -284,7 +284,7 @@ impl Held {
         let at = (self.off & AREA_OFFSET_MASK) as usize;
         self.area
             .read(at, self.len as usize)
-            .is_some_and(|bytes| bytes == pattern::bytes(self.socket, self.position, bytes.len()))
+            .is_some_and(|bytes| bytes == payload::bytes(self.socket, self.position, bytes.len()))
     }
 
     /// Whether this is the first time that the buffer is given back; later its bytes are not ours.
@@ -348,9 +348,9 @@ mod tests {
     #[test]
     fn a_held_buffer_is_intact_until_a_byte_of_it_changes() {
         let area = Arc::new(Area::new(2, true).unwrap());
-        let held = Held::new(Arc::clone(&area), PAGE as u64, 8, 0, 16);
+        let held = HeldBuffer::new(Arc::clone(&area), PAGE as u64, 8, 0, 16);
         assert!(!held.intact());
-        let word = u64::from_ne_bytes(pattern::bytes(0, 16, 8).try_into().unwrap());
+        let word = u64::from_ne_bytes(payload::bytes(0, 16, 8).try_into().unwrap());
         area.mem.atomic_u64(PAGE).store(word, Ordering::Relaxed);
         assert!(held.intact());
         area.mem.atomic_u64(PAGE).store(word ^ 1, Ordering::Relaxed);
@@ -363,10 +363,10 @@ mod tests {
     fn an_offset_means_the_area_whose_number_the_kernel_has_told() {
         let (mem, first) = IfqMem::new(1, 1, false).unwrap();
         let second = mem.add_area(2).unwrap();
-        let second_off = 1 << abi::IORING_ZCRX_AREA_SHIFT | PAGE as u64;
+        let second_off = 1 << uapi::IORING_ZCRX_AREA_SHIFT | PAGE as u64;
         assert_eq!(mem.read(0, PAGE).len(), 1);
         assert!(mem.read(second_off, 1).is_empty(), "not told yet");
-        second.describe(&abi::AreaReg { rq_area_token: 1 << 48, ..second.reg() });
+        second.describe(&uapi::AreaReg { rq_area_token: 1 << 48, ..second.reg() });
         let found = mem.read(second_off, PAGE);
         assert!(found.len() == 1 && Arc::ptr_eq(&found[0].0, &second));
         assert!(mem.read(second_off, PAGE + 1).is_empty(), "past its end");

@@ -1,48 +1,44 @@
 //! Runs a test on the running kernel, again and again, and counts the outcomes.
 
 mod arg;
-mod jitter;
-mod late;
+mod connection;
+mod delays;
+mod execute;
+mod idle;
+pub mod kernel_log;
+pub mod leak_check;
 mod memory;
-mod ops;
-mod quiet;
+mod options;
+mod payload;
+mod pending;
+pub mod probe;
+mod rng;
 mod run;
 mod sender;
 mod session;
-mod socket;
 mod start;
-mod told;
-mod vars;
+mod tasks;
+mod userfault_stall;
+mod values;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::test::Test;
 
 use crate::job::Stalls;
-use crate::residue::Held;
-use crate::spread::Spread;
-use crate::supported::unsupported;
+use crate::job::start_skew::StartSkew;
+use crate::kernels::supported::unsupported;
+use crate::live::leak_check::ProcessSnapshot;
 
-use session::{Pool, Session};
+use session::{ConnectionPool, Session};
 
-pub use quiet::QUIET;
-
-/// How a test is run.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Repetitions.
-    pub times: u32,
-    /// What the jitter comes from.
-    pub seed: u64,
-    /// A wait gives up after so long without any progress of the test.
-    pub quiet: Duration,
-}
+pub use idle::IDLE_TIMEOUT;
+pub use options::Options;
 
 /// What the repetitions showed.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct Observations {
     /// How often each outcome came up.
     pub histogram: BTreeMap<Outcome, u64>,
     /// What was wrong apart from outcomes, the first few.
@@ -50,7 +46,7 @@ pub struct Seen {
     /// What pages that came late held up.
     pub stalls: Stalls,
     /// How close its threads were, where it is a race.
-    pub spread: Option<Spread>,
+    pub start_skew: Option<StartSkew>,
 }
 
 /// Problems kept of one test; one is enough to fail it.
@@ -65,12 +61,12 @@ const BATCH: u32 = 32;
 ///
 /// What the machine could not do (make rings, connect sockets), for people; a property of the
 /// machine and not of the kernel's sharing code.
-pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, String> {
+pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Observations, String> {
     if let Some(reason) = unsupported(test) {
         return Err(reason);
     }
-    let mut held = Held::begin();
-    let (mut seen, mut pool) = (Seen::default(), Pool::new(test));
+    let mut resources = ProcessSnapshot::take();
+    let (mut seen, mut pool) = (Observations::default(), ConnectionPool::new(test));
     let mut samples = Vec::new();
     Session::with(test, options, |session| {
         for repetition in 0..options.times {
@@ -81,7 +77,7 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
             seen.stalls.add(shown.stalls);
             samples.extend(shown.sample);
             if (repetition + 1) % BATCH == 0 {
-                seen.problems.extend(held.memory_left());
+                seen.problems.extend(resources.memory_leaks());
                 pool.recycle();
             }
             seen.problems.truncate(PROBLEMS);
@@ -90,7 +86,7 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
         Ok::<(), String>(())
     })?;
     drop(pool);
-    seen.problems.extend(held.left());
-    seen.spread = Spread::of(&samples);
+    seen.problems.extend(resources.leaks());
+    seen.start_skew = StartSkew::of(&samples);
     Ok(seen)
 }

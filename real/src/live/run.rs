@@ -6,39 +6,55 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::test::{Op, RingId, RingSetup, Step, Test, VarId};
 
-use super::Options;
-use super::jitter::Style;
-use super::late::Tasks;
+use super::connection::Connection;
+use super::delays::DelayProfile;
+use super::idle::IdleTracker;
 use super::memory::IfqMem;
-use super::ops::SharedRing;
-use super::quiet::Quiet;
-use super::session::Shown;
-use super::socket::Connection;
-use super::start::Start;
-use super::told::Told;
-use super::vars::{Bound, Vars};
+use super::options::Options;
+use super::pending::PendingRequests;
+use super::rng::Rng;
+use super::start::StartBarrier;
+use super::tasks::Tasks;
+use super::values::{StepResult, Values};
+use crate::abi::syscall::ring::{Ring, Setup};
 use crate::job::Stalls;
-use crate::pattern::Jitter;
-use crate::ring::{Ring, Setup};
+use crate::job::start_skew::SkewSample;
+
+/// A ring of the test. Whoever uses it holds a reference, as `io_uring_enter(2)` does.
+pub(super) type SharedRing = Arc<Mutex<Ring>>;
+
+/// A step and the thread that does it.
+pub(super) type ThreadStep<'s> = (usize, &'s Step);
+
+/// What one repetition showed.
+#[derive(Debug)]
+pub(super) struct RunResult {
+    pub(super) outcome: Outcome,
+    /// What was wrong apart from it.
+    pub(super) problems: Vec<String>,
+    pub(super) stalls: Stalls,
+    /// How close its threads were.
+    pub(super) sample: Option<SkewSample>,
+}
 
 /// What the threads of a run share.
 #[derive(Debug)]
-pub(super) struct World<'t> {
+pub(super) struct LiveRun<'t> {
     pub(super) test: &'t Test,
-    pub(super) vars: Vars,
+    pub(super) values: Values,
     /// Open rings.
     pub(super) rings: Vec<Mutex<Option<SharedRing>>>,
     pub(super) sockets: Vec<Connection>,
     /// Requests and events.
-    pub(super) told: Told,
+    pub(super) pending: PendingRequests,
     /// The memory of every `register` step, with the variable it binds, until the run is over.
     pub(super) memory: Mutex<Vec<(Option<VarId>, Arc<IfqMem>)>>,
-    pub(super) quiet: Quiet,
+    pub(super) quiet: IdleTracker,
     turn: Mutex<usize>,
     turned: Condvar,
     phase: Barrier,
-    start: Start,
-    style: Style,
+    start: StartBarrier,
+    delays: DelayProfile,
     /// The step whose page comes late, if one does.
     pub(super) late: Option<&'t Step>,
     /// Somebody waits for that page, or the call is over.
@@ -53,31 +69,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<'t> World<'t> {
+impl<'t> LiveRun<'t> {
     /// A run that nothing has happened in. `sockets`: the test's connections. `spins`: whether there
     /// is a processor for each thread.
     pub(super) fn new(
         test: &'t Test,
         options: &Options,
         sockets: Vec<Connection>,
-        style: Style,
+        delays: DelayProfile,
         late: Option<&'t Step>,
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
-        World {
+        LiveRun {
             test,
-            vars: Vars::new(test.vars.len()),
+            values: Values::new(test.vars.len()),
             rings: test.rings.iter().map(|_| Mutex::new(None)).collect(),
             sockets,
-            told: Told::default(),
+            pending: PendingRequests::default(),
             memory: Mutex::new(Vec::new()),
-            quiet: Quiet::new(options.quiet, threads),
+            quiet: IdleTracker::new(options.idle_timeout, threads),
             turn: Mutex::new(0),
             turned: Condvar::new(),
             phase: Barrier::new(threads),
-            start: Start::new(test.threads.len(), spins),
-            style,
+            start: StartBarrier::new(test.threads.len(), spins),
+            delays,
             late,
             late_is_there: AtomicBool::new(false),
             tasks: Tasks::new(threads),
@@ -88,18 +104,18 @@ impl<'t> World<'t> {
     }
 
     /// The part of one thread. The last one, the executor, drives what no thread of the test does.
-    pub(super) fn thread(&self, me: usize, mut jitter: Jitter) {
+    pub(super) fn thread(&self, me: usize, mut rng: Rng) {
         self.tasks.enter(me);
         self.make_rings(me);
         self.wait_for_all(me);
-        self.in_turn(me, 0, &self.test.setup);
+        self.run_sequential(me, 0, &self.test.setup);
         self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
             self.quiet.progress();
             self.start.together(me);
-            self.after_late(&thread.steps, &mut jitter);
+            self.after_late(&thread.steps, &mut rng);
             for (at, step) in thread.steps.iter().enumerate() {
-                self.style.step(&mut jitter);
+                self.delays.step(&mut rng);
                 if at == 0 {
                     self.start.step(me);
                 }
@@ -107,7 +123,7 @@ impl<'t> World<'t> {
             }
         }
         self.wait_for_all(me);
-        self.in_turn(me, self.test.setup.len(), &self.test.finally);
+        self.run_sequential(me, self.test.setup.len(), &self.test.finally);
         self.wait_for_all(me);
     }
 
@@ -120,7 +136,7 @@ impl<'t> World<'t> {
         for ring in (0..self.test.rings.len()).filter(|&ring| self.driver(ring as RingId) == me) {
             match Ring::new(setup_of(self.test, ring as RingId)) {
                 Ok(made) => *lock(&self.rings[ring]) = Some(Arc::new(Mutex::new(made))),
-                Err(error) => self.vars.fail(format!("io_uring_setup: {error}")),
+                Err(error) => self.values.fail(format!("io_uring_setup: {error}")),
             }
         }
     }
@@ -131,7 +147,7 @@ impl<'t> World<'t> {
 
     /// Runs steps one after the other, each in the thread that drives its ring. `base` is the
     /// number of turns before the first one.
-    fn in_turn(&self, me: usize, base: usize, steps: &[Step]) {
+    fn run_sequential(&self, me: usize, base: usize, steps: &[Step]) {
         let executor = self.test.threads.len();
         let owner = |step: &Step| step.op.ring().map_or(executor, |ring| self.driver(ring));
         for (at, step) in steps.iter().enumerate() {
@@ -166,23 +182,23 @@ impl<'t> World<'t> {
         {
             return;
         }
-        let Some(bound) = self.operate(me, step) else {
+        let Some(bound) = self.execute(me, step) else {
             return;
         };
         self.note(step, &bound);
         if let Some(var) = step.bind {
-            self.vars.bind(var, bound, &self.quiet);
+            self.values.bind(var, bound, &self.quiet);
         }
         self.quiet.progress();
     }
 
     /// Waits for a value that another thread may bind; `None` when the run has failed.
-    pub(super) fn value(&self, me: usize, var: VarId) -> Option<Bound> {
-        self.vars.wait(me, var, &self.quiet)
+    pub(super) fn value(&self, me: usize, var: VarId) -> Option<StepResult> {
+        self.values.wait(me, var, &self.quiet)
     }
 
     /// Bytes that are not what was sent are a problem even if nobody observes the result.
-    fn note(&self, step: &Step, bound: &Bound) {
+    fn note(&self, step: &Step, bound: &StepResult) {
         let checked = matches!(step.op, Op::Wait { .. } | Op::Return { .. });
         if checked && bound.raw == -ifq_model::errno::EBADMSG {
             self.mismatch.store(true, Ordering::Relaxed);
@@ -200,15 +216,15 @@ impl<'t> World<'t> {
     }
 
     /// What the run showed.
-    pub(super) fn shown(&self) -> Shown {
+    pub(super) fn shown(&self) -> RunResult {
         let stalls = std::mem::take(&mut *lock(&self.stalls));
         let (problems, sample) = (self.problems(), self.start.sample());
-        Shown { outcome: self.outcome(), problems, stalls, sample }
+        RunResult { outcome: self.outcome(), problems, stalls, sample }
     }
 
     /// What user space saw.
     fn outcome(&self) -> Outcome {
-        let value = |&var: &u16| match self.vars.raw(var) {
+        let value = |&var: &u16| match self.values.raw(var) {
             Some(raw) => Value::from_raw(self.test.vars[usize::from(var)].kind, raw),
             None => Value::Unbound,
         };

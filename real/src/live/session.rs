@@ -3,30 +3,16 @@
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
-use ifq_model::outcome::Outcome;
 use ifq_model::test::{Op, RingId, SocketId, Test};
 
-use super::Options;
-use super::jitter::Style;
-use super::late;
-use super::run::World;
+use super::connection::{Connection, listen};
+use super::delays::DelayProfile;
+use super::options::Options;
+use super::rng::Rng;
+use super::run::{LiveRun, RunResult};
 use super::sender::Sender;
-use super::socket::{Connection, listen};
-use crate::job::Stalls;
-use crate::pattern::Jitter;
-use crate::spread::Sample;
-use crate::sys;
-
-/// What one repetition showed.
-#[derive(Debug)]
-pub(super) struct Shown {
-    pub(super) outcome: Outcome,
-    /// What was wrong apart from it.
-    pub(super) problems: Vec<String>,
-    pub(super) stalls: Stalls,
-    /// How close its threads were.
-    pub(super) sample: Option<Sample>,
-}
+use super::userfault_stall;
+use crate::abi::syscall;
 
 /// The threads of a test, which take one run after the other.
 #[derive(Debug)]
@@ -34,7 +20,7 @@ pub(super) struct Session<'t> {
     test: &'t Test,
     options: Options,
     /// The run that is due, with its number; `None`: the session is over.
-    due: Mutex<Option<(u32, Arc<World<'t>>)>>,
+    due: Mutex<Option<(u32, Arc<LiveRun<'t>>)>>,
     start: Barrier,
     end: Barrier,
     spins: bool,
@@ -60,7 +46,7 @@ impl<'t> Session<'t> {
             for thread in 0..threads {
                 let session = &session;
                 scope.spawn(move || {
-                    sys::pin_thread(thread);
+                    syscall::pin_thread(thread);
                     session.serve(thread);
                 });
             }
@@ -81,13 +67,13 @@ impl<'t> Session<'t> {
     fn one(&self, thread: usize) -> bool {
         self.start.wait();
         let due = self.due.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((repetition, world)) = due else { return false };
+        let Some((repetition, run)) = due else { return false };
         let lane = u64::from(repetition) << 8 | thread as u64;
-        world.thread(thread, Jitter::new(self.options.seed, lane));
+        run.thread(thread, Rng::new(self.options.seed, lane));
         true
     }
 
-    fn publish(&self, due: Option<(u32, Arc<World<'t>>)>) {
+    fn publish(&self, due: Option<(u32, Arc<LiveRun<'t>>)>) {
         *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
     }
 
@@ -101,29 +87,29 @@ impl<'t> Session<'t> {
         &self,
         repetition: u32,
         sockets: Vec<Connection>,
-    ) -> Result<(Shown, Vec<Connection>), String> {
-        let style =
-            Style::draw(&mut Jitter::new(self.options.seed, u64::from(repetition) << 8 | 255));
-        let late = late::draw(self.test, self.options.seed, repetition);
-        let world = World::new(self.test, &self.options, sockets, style, late, self.spins);
-        let world = Arc::new(world);
-        self.publish(Some((repetition, Arc::clone(&world))));
+    ) -> Result<(RunResult, Vec<Connection>), String> {
+        let delays =
+            DelayProfile::draw(&mut Rng::new(self.options.seed, u64::from(repetition) << 8 | 255));
+        let late = userfault_stall::choose(self.test, self.options.seed, repetition);
+        let run = LiveRun::new(self.test, &self.options, sockets, delays, late, self.spins);
+        let run = Arc::new(run);
+        self.publish(Some((repetition, Arc::clone(&run))));
         self.one(self.test.threads.len());
         // From here on no other thread touches the run, and it can be taken apart.
         self.end.wait();
         self.publish(None);
-        let shown = match world.vars.failure() {
+        let shown = match run.values.failure() {
             Some(failure) => Err(failure),
-            None => Ok(world.shown()),
+            None => Ok(run.shown()),
         };
-        let sockets = Arc::into_inner(world).map(|world| world.sockets).unwrap_or_default();
+        let sockets = Arc::into_inner(run).map(|run| run.sockets).unwrap_or_default();
         Ok((shown?, sockets))
     }
 }
 
 /// Connections that runs have used and others will use.
 #[derive(Debug)]
-pub(super) struct Pool<'t> {
+pub(super) struct ConnectionPool<'t> {
     test: &'t Test,
     listener: Option<TcpListener>,
     sender: Arc<Sender>,
@@ -133,10 +119,10 @@ pub(super) struct Pool<'t> {
     used: Vec<Connection>,
 }
 
-impl<'t> Pool<'t> {
+impl<'t> ConnectionPool<'t> {
     pub(super) fn new(test: &'t Test) -> Self {
         let ready = test.sockets.iter().map(|_| Vec::new()).collect();
-        Pool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
+        ConnectionPool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
     }
 
     /// Connections for one run.

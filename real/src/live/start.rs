@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::spread::Sample;
+use crate::job::start_skew::SkewSample;
 
 /// Threads that come to the same place within so short a time all run right now.
 const NEAR: Duration = Duration::from_micros(10);
@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Where the threads of a run wait for each other.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) struct StartBarrier {
     /// Whether they wait running: there is a processor for each.
     spins: bool,
     begin: Instant,
@@ -28,10 +28,10 @@ pub(super) struct Start {
     stepped: Vec<AtomicU64>,
 }
 
-impl Start {
+impl StartBarrier {
     pub(super) fn new(threads: usize, spins: bool) -> Self {
         let times = || (0..threads).map(|_| AtomicU64::new(0)).collect();
-        Start {
+        StartBarrier {
             spins,
             begin: Instant::now(),
             came: AtomicUsize::new(0),
@@ -87,7 +87,7 @@ impl Start {
     }
 
     /// How far apart the threads were; `None`: there is one, or none.
-    pub(super) fn sample(&self) -> Option<Sample> {
+    pub(super) fn sample(&self) -> Option<SkewSample> {
         (self.released.len() > 1).then(|| (apart(&self.released), apart(&self.stepped)))
     }
 }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn nobody_starts_before_all_have_come_where_they_wait_running() {
-        let start = Start::new(2, true);
+        let start = StartBarrier::new(2, true);
         let late = Duration::from_millis(20);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -128,13 +128,13 @@ mod tests {
         let stepped = times(&start.stepped);
         assert!(stepped[0] >= released[0] && stepped[1] >= released[1] + nanos(late));
         assert_eq!(start.sample().map(|(release, _)| release), Some(apart(&start.released)));
-        assert_eq!(Start::new(1, true).sample(), None);
+        assert_eq!(StartBarrier::new(1, true).sample(), None);
     }
 
     #[test]
     fn they_meet_again_until_all_come_at_once_or_it_takes_too_long() {
         for _ in 0..20 {
-            let start = Start::new(3, true);
+            let start = StartBarrier::new(3, true);
             std::thread::scope(|scope| {
                 let start = &start;
                 (0..3).for_each(|thread| _ = scope.spawn(move || start.together(thread)));
