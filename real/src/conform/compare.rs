@@ -1,4 +1,4 @@
-//! Observed outcomes against allowed ones.
+//! Compares the observed outcomes of a test with the allowed ones.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use serde::Serialize;
 use crate::job::start_skew::StartSkew;
 use crate::job::{Report, Stalls};
 
-/// What the model allows.
+/// The outcomes that the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
-    /// The outcomes.
+    /// All allowed outcomes that were found.
     pub set: BTreeSet<Outcome>,
-    /// Those of them that only a fault leads to. On a live kernel nothing makes one happen.
+    /// The outcomes that only a fault leads to. No fault is injected into a live kernel.
     pub by_fault: BTreeSet<Outcome>,
-    /// Whether there is no other.
+    /// Whether the search was exhaustive: no other outcome is allowed.
     pub exhaustive: bool,
-    /// Whether a page that comes late may hold up other threads' calls: it does so in the model.
+    /// Whether a delayed page fault may block other threads, because it does so in the model.
     pub stalls: bool,
 }
 
@@ -26,16 +26,16 @@ pub struct Allowed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Everything that was seen is allowed.
+    /// All observed outcomes are allowed.
     Agrees,
-    /// Something was seen that is not allowed, or the kernel complained, leaked or hung.
+    /// An outcome is not allowed, or the kernel warned, leaked, hung or crashed.
     Differs,
-    /// Nothing can be said.
+    /// The test was not run, or the allowed outcomes are not known.
     NotRun,
 }
 
 impl Verdict {
-    /// The word that people and programs read.
+    /// The word in texts and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,46 +46,46 @@ impl Verdict {
     }
 }
 
-/// In what a kernel differs.
+/// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// An outcome is not allowed.
     Outcome,
-    /// Outcomes apart: the kernel complained, leaked, or delivered wrong bytes.
+    /// The kernel warned, leaked, or delivered wrong bytes.
     Problem,
-    /// It hung, or went down.
+    /// The kernel hung or crashed.
     Broken,
 }
 
 /// One row of the histogram.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HistogramRow {
-    /// The outcome, as [`Outcome::display`] has it.
+    /// The outcome, formatted by [`Outcome::display`].
     pub outcome: String,
-    /// How often it was seen.
+    /// The number of repetitions with this outcome.
     pub count: u64,
-    /// Whether the model allows it; `None`: that is not known.
+    /// Whether the model allows it. `None`: not known.
     pub allowed: Option<bool>,
-    /// Whether only a fault leads to it.
+    /// Whether it needs a fault.
     pub by_fault: bool,
 }
 
-/// A test's comparison.
+/// The comparison of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// The result.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Why it is not `Agrees`; empty if it is.
+    /// The reason of the verdict; empty for `Agrees`.
     pub reason: String,
-    /// What was seen and what is allowed, in the order of the outcomes.
+    /// The observed and the allowed outcomes, in the order of the outcomes.
     pub rows: Vec<HistogramRow>,
-    /// Whether what is allowed is known to the last outcome.
+    /// Whether all allowed outcomes are known.
     pub exhaustive: bool,
-    /// In what it differs, if it does.
+    /// The kind of the difference, for `Differs`.
     pub difference: Option<Difference>,
-    /// What pages that came late held up.
+    /// Threads that were blocked by a delayed page fault.
     pub stalls: Stalls,
-    /// How close the threads of a race were.
+    /// How far apart the threads of a race started.
     pub start_skew: Option<StartSkew>,
 }
 
@@ -94,26 +94,27 @@ impl Comparison {
         self.rows.iter().filter(|row| row.allowed == Some(true) && !row.by_fault)
     }
 
-    /// How many outcomes are allowed without a fault.
+    /// The number of outcomes that are allowed without a fault.
     #[must_use]
     pub fn allowed(&self) -> usize {
         self.expected().count()
     }
 
-    /// How many of those were seen.
+    /// The number of those that were observed.
     #[must_use]
     pub fn seen(&self) -> usize {
         self.expected().filter(|row| row.count > 0).count()
     }
 
-    /// The share of the outcomes allowed without a fault that was seen; `None` if none is known.
+    /// The fraction of the outcomes allowed without a fault that was observed. `None`: none is known.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         (self.allowed() > 0).then(|| self.seen() as f64 / self.allowed() as f64)
     }
 }
 
-/// Compares what a machine reported with what the model allows, or with why that is not known.
+/// Compares the report of a machine with the allowed outcomes, or with the reason why they are not
+/// known.
 #[must_use]
 pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
     let (histogram, problems, stalls, start_skew) = match report {
@@ -127,7 +128,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
     };
     let mut problems = problems.clone();
     if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
-        problems.push(format!("a page that comes late may hold up nobody else, but {example}"));
+        problems.push(format!("a delayed page fault must not block another thread, but {example}"));
     }
     let rows = rows(test, histogram, allowed.as_ref().ok());
     let outside: Vec<&str> = rows
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn seeing_a_part_of_what_is_allowed_agrees() {
+    fn observing_a_subset_of_the_allowed_outcomes_agrees() {
         let comparison = compare(&test(), &seen(&[0], &[]), &allowed(&[0, -9], true));
         assert_eq!(comparison.verdict, Verdict::Agrees);
         assert_eq!(comparison.reason, "");
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_counts_what_is_allowed_without_a_fault() {
+    fn the_share_counts_outcomes_that_are_allowed_without_a_fault() {
         let mut fails = allowed(&[0, -9, -12], true).unwrap();
         fails.by_fault.insert(outcome(-12));
         let comparison = compare(&test(), &seen(&[0], &[]), &Ok(fails.clone()));
@@ -240,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn one_outcome_outside_differs_and_is_named() {
+    fn an_outcome_that_is_not_allowed_differs_and_is_named() {
         let comparison = compare(&test(), &seen(&[0, -5], &[]), &allowed(&[0], true));
         assert_eq!(comparison.verdict, Verdict::Differs);
         assert!(comparison.reason.contains("x=-5;"), "{}", comparison.reason);
     }
 
     #[test]
-    fn a_call_that_is_held_up_differs_unless_the_model_says_so() {
-        let stalls = Stalls { late: 2, stalled: 1, example: Some("thread b stood still".into()) };
+    fn a_blocked_thread_differs_unless_the_model_allows_it() {
+        let stalls = Stalls { late: 2, stalled: 1, example: Some("thread b was blocked".into()) };
         let report = Report::Completed {
             histogram: vec![(outcome(0), 2)],
             problems: Vec::new(),
@@ -259,16 +260,16 @@ mod tests {
         let comparison = compare(&test(), &report, &model);
         assert_eq!(comparison.verdict, Verdict::Differs);
         assert_eq!(comparison.difference, Some(Difference::Problem));
-        assert!(comparison.reason.contains("thread b stood still"), "{}", comparison.reason);
+        assert!(comparison.reason.contains("thread b was blocked"), "{}", comparison.reason);
         model.as_mut().unwrap().stalls = true;
         let comparison = compare(&test(), &report, &model);
         assert_eq!((comparison.verdict, comparison.stalls), (Verdict::Agrees, stalls));
         let comparison = compare(&test(), &seen(&[0], &[]), &model);
-        assert_eq!(comparison.verdict, Verdict::Agrees, "it may, and need not");
+        assert_eq!(comparison.verdict, Verdict::Agrees, "allowed, not required");
     }
 
     #[test]
-    fn outside_of_a_bounded_search_nothing_can_be_said() {
+    fn an_outcome_that_a_bounded_search_did_not_find_is_not_run() {
         let comparison = compare(&test(), &seen(&[1], &[]), &allowed(&[0], false));
         assert_eq!(comparison.verdict, Verdict::NotRun);
         let comparison = compare(&test(), &seen(&[1], &[]), &Err("no model".into()));
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_or_a_broken_machine_differs_whatever_the_outcomes_are() {
+    fn a_problem_or_a_broken_machine_differs_regardless_of_the_outcomes() {
         let comparison = compare(&test(), &seen(&[0], &["a leak"]), &allowed(&[0], true));
         assert_eq!((comparison.verdict, comparison.reason.as_str()), (Verdict::Differs, "a leak"));
         let broken = Report::Broken { reason: "panic".into() };

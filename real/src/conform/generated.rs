@@ -1,4 +1,4 @@
-//! Tests that are drawn instead of read.
+//! Tests that are generated from a seed.
 
 use std::ops::Range;
 
@@ -8,19 +8,19 @@ use ifq_sim::generate::drawn::{Bounds, race, sequential};
 
 use crate::kernels::supported::{unsupported_op, unsupported_setup};
 
-/// What is drawn.
+/// The kind of tests to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrawKind {
-    /// One operation after the other.
+    /// A sequence of operations.
     Sequence,
-    /// Two threads after a set-up.
+    /// A set-up and two racing threads.
     Race,
 }
 
-/// How the paths of drawn tests begin.
-const PATH: &str = "drawn:";
+/// The prefix of the paths of generated tests.
+const PATH_PREFIX: &str = "drawn:";
 
-/// The tests of a seed with these numbers, for all revisions that need no device.
+/// Generates the tests of a seed with these numbers, for all revisions that need no device.
 #[must_use]
 pub fn draw(kind: DrawKind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     let revisions: Vec<Revision> =
@@ -36,15 +36,15 @@ pub fn draw(kind: DrawKind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
                 DrawKind::Sequence => sequential(seed, number, &bounds),
                 DrawKind::Race => race(seed, number, &bounds),
             };
-            Input { path: format!("{PATH}{number}"), test }
+            Input { path: format!("{PATH_PREFIX}{number}"), test }
         })
         .collect()
 }
 
-/// The number of a drawn test.
+/// The number of a generated test, from its path.
 #[must_use]
 pub fn number(path: &str) -> Option<u64> {
-    path.strip_prefix(PATH)?.parse().ok()
+    path.strip_prefix(PATH_PREFIX)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     use crate::kernels::supported::unsupported;
 
     #[test]
-    fn a_drawn_test_is_the_same_whatever_is_drawn_before_it_and_can_be_run() {
+    fn a_generated_test_depends_only_on_seed_and_number_and_can_be_run() {
         for kind in [DrawKind::Sequence, DrawKind::Race] {
             let all = draw(kind, 4, 0..40);
             let tail = draw(kind, 4, 30..40);

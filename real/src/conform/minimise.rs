@@ -1,4 +1,4 @@
-//! A smaller test that still differs on the kernel: each step is run there again.
+//! Finds a smaller test that still differs, by running candidates on the kernel.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,37 +12,36 @@ use super::run::{AllowedCache, Interrupted, RunOptions, TestResult, run_tests};
 use crate::conform::compare::{Comparison, Verdict};
 use crate::machine::Machine;
 
-/// Tests of one start of the machine.
-const ROUND: usize = 64;
-/// The machine starts only within this time.
-const TIME: Duration = Duration::from_secs(90);
-/// Quiet time on the way, in milliseconds. Whether the smallest test differs is looked at with the
-/// usual one.
+/// Candidates that run in one start of the machine.
+const BATCH: usize = 64;
+/// Time after which the machine is not started again.
+const TIME_LIMIT: Duration = Duration::from_secs(90);
+/// Idle timeout of candidates, in milliseconds. The result is confirmed with the usual timeout.
 const IDLE_TIMEOUT_MS: u64 = 50;
-/// An outcome that came up once in so many repetitions is looked for in as many times this number.
-const PATIENCE: u32 = 4;
+/// Factor on the number of repetitions in which a rare outcome is expected once.
+const REPEAT_FACTOR: u32 = 4;
 
-/// A test made smaller.
+/// The smallest test found.
 #[derive(Clone, Debug)]
 pub struct Minimised {
     /// The test.
     pub test: Test,
-    /// How it differs.
+    /// Its result.
     pub result: TestResult,
     /// How it was run.
     pub options: RunOptions,
-    /// Tests that were run on the way.
+    /// Number of candidates that were run.
     pub tried: usize,
-    /// Nothing smaller by one change differs in the same way; otherwise the time was over, or a
-    /// smaller one did not differ again.
+    /// Whether no single change makes it smaller. Otherwise the time was over, or a smaller test did
+    /// not differ when it was confirmed.
     pub exact: bool,
 }
 
-/// Makes a test smaller while the kernel still differs in the same way: by an outcome, by what it
-/// says, or by hanging.
+/// Makes a test smaller while the kernel still differs in the same way: by an outcome, by a problem, or
+/// by hanging.
 ///
-/// Tests that are smaller by one change run many in one start of the machine, the boldest changes
-/// first, and the smallest of those that differ is taken; until none does.
+/// Candidates that are smaller by one change run in batches, the largest changes first. The smallest
+/// candidate that differs becomes the next test, until none differs.
 ///
 /// # Errors
 ///
@@ -64,9 +63,9 @@ pub fn minimise(
         tried += small.tried;
         let tests = Arc::new(vec![small.test.clone()]);
         let cache = Arc::new(AllowedCache::default());
-        let sure = run_tests(machine, &tests, &usual, oracle, &cache, progress)?.result.pop();
-        if let Some(sure) = sure.filter(|sure| same(&sure.comparison, &result.comparison)) {
-            small.result = sure;
+        let confirmed = run_tests(machine, &tests, &usual, oracle, &cache, progress)?.result.pop();
+        if let Some(confirmed) = confirmed.filter(|new| same(&new.comparison, &result.comparison)) {
+            small.result = confirmed;
             return Ok(Minimised { tried, options: usual, ..small });
         }
     }
@@ -85,14 +84,14 @@ fn search(
     let (test, result) = (test.clone(), result.clone());
     let mut best = Minimised { test, result, options: *options, tried: 0, exact: true };
     loop {
-        if start.elapsed() > TIME {
+        if start.elapsed() > TIME_LIMIT {
             best.exact = false;
             return Ok(best);
         }
         let mut left = smaller(&best.test);
         let mut found = None;
-        while !left.is_empty() && found.is_none() && start.elapsed() <= TIME {
-            let rest = left.split_off(left.len().min(ROUND));
+        while !left.is_empty() && found.is_none() && start.elapsed() <= TIME_LIMIT {
+            let rest = left.split_off(left.len().min(BATCH));
             progress.title(format!(
                 "{} differs on {}, {} steps left",
                 best.test.name,
@@ -120,19 +119,19 @@ fn search(
     }
 }
 
-/// Repetitions in which what was seen is seen again.
+/// The number of repetitions in which the difference is expected to appear again.
 fn times(comparison: &Comparison, times: u32) -> u32 {
     let outside = comparison.rows.iter().filter(|row| row.allowed == Some(false));
     let count: u64 = outside.map(|row| row.count).sum();
     match times.checked_div(u32::try_from(count).unwrap_or(u32::MAX)) {
-        // Each time, or nearly so: once is enough.
+        // It appears in nearly every repetition.
         Some(0 | 1) => 1,
-        Some(rare) => rare.saturating_mul(PATIENCE).min(times),
+        Some(rare) => rare.saturating_mul(REPEAT_FACTOR).min(times),
         None => times,
     }
 }
 
-/// Whether two differences are of one kind.
+/// Whether `one` differs in the same way as `other`.
 fn same(one: &Comparison, other: &Comparison) -> bool {
     one.verdict == Verdict::Differs && one.difference == other.difference
 }
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rare_is_looked_for_longer_and_what_is_certain_once() {
+    fn a_rare_outcome_gets_more_repetitions_and_a_certain_one_a_single_repetition() {
         assert_eq!(times(&with(&[(100, false)]), 100), 1);
         assert_eq!(times(&with(&[(60, false), (40, true)]), 100), 1);
         assert_eq!(times(&with(&[(10, false), (90, true)]), 100), 40);

@@ -1,4 +1,4 @@
-//! One result, for people and for programs.
+//! Prints one result: as text, or as JSON.
 
 use ifq_sim::{say, tell};
 use serde::Serialize;
@@ -8,24 +8,24 @@ use crate::conform::compare::{HistogramRow, Verdict};
 use crate::job::start_skew::StartSkew;
 use crate::job::{RunInfo, Stalls};
 
-/// A test's result on one machine, with everything that is said about it.
+/// The result of a test on one machine, with the context that is printed with it.
 #[derive(Clone, Copy, Debug)]
 pub struct ResultView<'a> {
-    /// The test's name.
+    /// The name of the test.
     pub test: &'a str,
-    /// The machine, as the command line has it.
+    /// The machine, as on the command line.
     pub machine: &'a str,
-    /// The kernel's release, if it is known.
+    /// The release of the kernel, if known.
     pub kernel: Option<&'a str>,
     /// How the machine was run.
     pub how: &'a RunInfo,
     /// The result.
     pub result: &'a TestResult,
-    /// How it was run.
+    /// How the test was run.
     pub options: RunOptions,
-    /// The file in which a difference is stored.
+    /// The file that holds the difference.
     pub stored: Option<&'a str>,
-    /// The command that repeats it.
+    /// The command that repeats the run.
     pub again: &'a str,
 }
 
@@ -61,7 +61,7 @@ impl ResultView<'_> {
         self.kernel.unwrap_or("unknown")
     }
 
-    /// Prints one JSON object in one line.
+    /// Prints the result as one line of JSON.
     pub fn print_json(&self) {
         let TestResult { variant, comparison } = self.result;
         let names = |defects: &[ifq_model::revision::Defect]| {
@@ -97,7 +97,7 @@ impl ResultView<'_> {
         }
     }
 
-    /// Prints the result, the reason, and what was seen beside what is allowed.
+    /// Prints the verdict, the reason, and the observed outcomes beside the allowed ones.
     pub fn print(&self) {
         let comparison = &self.result.comparison;
         let (test, machine, kernel) = (self.test, self.machine, self.kernel());
@@ -119,7 +119,7 @@ impl ResultView<'_> {
     }
 }
 
-/// One row for each outcome, and the share of the allowed ones that was seen.
+/// One row for each outcome, and the share of the allowed outcomes that was observed.
 #[must_use]
 pub fn histogram(result: &TestResult) -> String {
     let TestResult { variant, comparison } = result;
@@ -137,7 +137,7 @@ pub fn histogram(result: &TestResult) -> String {
     let Stalls { late, stalled, example } = &comparison.stalls;
     if *late > 0 {
         text.push_str(&format!(
-            "  a page came late in {late} repetitions, and held up another thread in {stalled}\n"
+            "  a page fault was delayed in {late} repetitions, and blocked another thread in {stalled}\n"
         ));
     }
     if let Some(example) = example {

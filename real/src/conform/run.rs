@@ -1,4 +1,4 @@
-//! Tests on one machine, and what the model says about them meanwhile.
+//! Runs tests on one machine, searches the model for the allowed outcomes meanwhile, and compares.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,52 +15,51 @@ use crate::job::{Job, JobLine, Report, RunInfo};
 use crate::kernels::supported::unsupported;
 use crate::machine::{Failure, Machine, interrupted};
 
-/// A wait gives up after so many milliseconds in which nothing happened, if nothing else is said.
-/// Longer than what the kernel does on its own (an RCU grace period, one turn of
-/// `io_ring_exit_work`).
+/// Default of [`RunOptions::idle_timeout_ms`]. Longer than the background work of the kernel (an RCU
+/// grace period, one round of `io_ring_exit_work`).
 pub const IDLE_TIMEOUT_MS: u64 = 300;
-/// Time between two looks at whether the user has had enough.
-const LOOK: Duration = Duration::from_millis(100);
+/// Time between two checks for an interrupt.
+const INTERRUPT_POLL: Duration = Duration::from_millis(100);
 
 /// How tests are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOptions {
     /// Repetitions of each test.
     pub times: u32,
-    /// What the jitter between threads comes from.
+    /// Seed of the delays between threads.
     pub seed: u64,
-    /// A wait gives up after so many milliseconds in which nothing happened.
+    /// A wait ends without a result after so many milliseconds without progress of the test.
     pub idle_timeout_ms: u64,
 }
 
-/// The user ended it.
+/// The user interrupted the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
 
-/// One test on one kernel.
+/// The result of one test on one kernel.
 #[derive(Clone, Debug)]
 pub struct TestResult {
-    /// What of the model it was compared with; `None`: there was nothing to compare.
+    /// The variant of the model that the kernel was compared with. `None`: there was none.
     pub variant: Option<Variant>,
-    /// What came of it.
+    /// The comparison.
     pub comparison: Comparison,
 }
 
-/// Tests on one machine.
+/// The results of tests on one machine.
 #[derive(Clone, Debug)]
 pub struct MachineResults {
-    /// The kernel's release, as `uname -r`; `None`: it was not started, or did not get up.
+    /// The release of the kernel, as `uname -r`. `None`: the machine did not start.
     pub kernel: Option<String>,
-    /// Why the machine could not be started or died before it was up.
+    /// Why the machine could not be started.
     pub failure: Option<String>,
-    /// How it was run.
+    /// How the machine was run.
     pub how: RunInfo,
-    /// One for each test, in their order.
+    /// One result for each test, in order.
     pub result: Vec<TestResult>,
 }
 
 impl MachineResults {
-    /// Of a machine that cannot be started.
+    /// The results of a machine that cannot be started.
     #[must_use]
     pub fn none(tests: &[Test], reason: &str) -> Self {
         let not_run = Report::NotRun { reason: reason.to_owned() };
@@ -76,12 +75,12 @@ impl MachineResults {
     }
 }
 
-/// What the model said, for machines with the same kernel.
+/// The allowed outcomes by test and variant, shared by machines with the same kernel.
 pub type AllowedCache = Mutex<BTreeMap<(usize, String), Result<Allowed, String>>>;
 
-/// Runs tests on a machine, asks the model about them at the same time, and compares.
+/// Runs tests on a machine, searches the model at the same time, and compares.
 ///
-/// What cannot be run is not sent to the machine; if that is everything, it is not started.
+/// Tests that cannot be run are not sent to the machine. If no test is left, it is not started.
 ///
 /// # Errors
 ///
@@ -98,7 +97,7 @@ pub fn run_tests(
     let able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
     let mut query = ModelQuery::new(tests, oracle, cache, progress);
     let ran =
-        run(machine, tests, &able, options, progress, &mut |kernel| query.ask(kernel, &able))?;
+        run(machine, tests, &able, options, progress, &mut |kernel| query.start(kernel, &able))?;
     let answers = query.answers()?;
     let mut reports: BTreeMap<usize, Report> =
         able.iter().copied().zip(ran.reports.iter().cloned()).collect();
@@ -107,15 +106,15 @@ pub fn run_tests(
             let comparison = compare(&tests[at], &Report::NotRun { reason }, &Err(String::new()));
             return TestResult { variant: None, comparison };
         }
-        let silent = || Report::NotRun { reason: "the machine has not answered".into() };
-        let report = reports.remove(&at).unwrap_or_else(silent);
+        let no_answer = || Report::NotRun { reason: "the machine did not answer".into() };
+        let report = reports.remove(&at).unwrap_or_else(no_answer);
         let (variant, allowed) = match answers.get(&at) {
             Some((variant, allowed)) => (variant.clone(), allowed.clone()),
-            None => (None, Err("it was not asked".to_owned())),
+            None => (None, Err("the model was not searched".to_owned())),
         };
         let allowed = allowed.map(|mut allowed| {
             if let Some(variant) = &variant {
-                search_for_the_rest(&tests[at], &report, variant, &mut allowed, oracle);
+                search_for_observed(&tests[at], &report, variant, &mut allowed, oracle);
             }
             allowed
         });
@@ -125,8 +124,8 @@ pub fn run_tests(
     Ok(MachineResults { result: result.collect(), kernel, failure, how })
 }
 
-/// Where the search came to no end, looks for each outcome that was seen and not found.
-fn search_for_the_rest(
+/// If the search was not exhaustive, searches for each observed outcome that it did not find.
+fn search_for_observed(
     test: &Test,
     report: &Report,
     variant: &Variant,
@@ -144,7 +143,7 @@ fn search_for_the_rest(
     }
 }
 
-/// What a machine said.
+/// The answer of a machine.
 struct RunStats {
     kernel: Option<String>,
     failure: Option<String>,
@@ -152,7 +151,7 @@ struct RunStats {
     reports: Vec<Report>,
 }
 
-/// Runs the tests with these numbers.
+/// Runs the tests with these indices. `ready` gets the release of the kernel.
 fn run(
     machine: &dyn Machine,
     tests: &[Test],
@@ -169,7 +168,7 @@ fn run(
         let (kernel, failure, how) = Default::default();
         return Ok(RunStats { kernel, failure, how, reports: Vec::new() });
     }
-    let mut look = |line: &JobLine| match line {
+    let mut on_line = |line: &JobLine| match line {
         JobLine::Ready { probe } => ready(&probe.kernel),
         JobLine::Test { test, .. } => progress.machine(format!("ran {} of {all} tests", test + 1)),
         JobLine::Beat { test, done } => {
@@ -179,7 +178,7 @@ fn run(
         }
         JobLine::Stuck { .. } | JobLine::End => {}
     };
-    match machine.run(&job, &mut look) {
+    match machine.run(&job, &mut on_line) {
         Ok(reply) => {
             let (kernel, how, reports) = (Some(reply.probe.kernel), reply.how, reply.reports);
             Ok(RunStats { kernel, failure: None, how, reports })
@@ -192,15 +191,15 @@ fn run(
     }
 }
 
-type Answer = (Option<Variant>, Result<Allowed, String>);
+type ModelAnswer = (Option<Variant>, Result<Allowed, String>);
 
-/// Questions to the model that are answered in the background, several at a time.
+/// Searches of the model that run in background threads.
 struct ModelQuery {
     tests: Arc<Vec<Test>>,
     oracle: Arc<dyn Oracle>,
     cache: Arc<AllowedCache>,
     progress: Arc<Progress>,
-    asked: Option<(usize, mpsc::Receiver<(usize, Answer)>)>,
+    pending: Option<(usize, mpsc::Receiver<(usize, ModelAnswer)>)>,
 }
 
 impl ModelQuery {
@@ -212,19 +211,20 @@ impl ModelQuery {
     ) -> Self {
         let (tests, oracle) = (Arc::clone(tests), Arc::clone(oracle));
         let (cache, progress) = (Arc::clone(cache), Arc::clone(progress));
-        ModelQuery { tests, oracle, cache, progress, asked: None }
+        ModelQuery { tests, oracle, cache, progress, pending: None }
     }
 
-    /// Asks about the tests with these numbers, once: a machine that starts again is the same.
-    fn ask(&mut self, kernel: &str, able: &[usize]) {
-        if self.asked.is_some() {
+    /// Starts the searches for the tests with these indices. Later calls do nothing: a machine that is
+    /// started again has the same kernel.
+    fn start(&mut self, kernel: &str, able: &[usize]) {
+        if self.pending.is_some() {
             return;
         }
         let (send, receive) = mpsc::channel();
-        self.asked = Some((able.len(), receive));
+        self.pending = Some((able.len(), receive));
         let next = Arc::new(AtomicUsize::new(0));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        // The threads are left alone: one that searches when the user interrupts ends with us.
+        // The threads are not joined: after an interrupt they end with the process.
         for _ in 0..workers.min(able.len()) {
             let (tests, able, kernel) = (Arc::clone(&self.tests), able.to_vec(), kernel.to_owned());
             let (oracle, cache) = (Arc::clone(&self.oracle), Arc::clone(&self.cache));
@@ -233,7 +233,11 @@ impl ModelQuery {
             std::thread::spawn(move || {
                 while let Some(&at) = able.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let answer = answer(&*oracle, &tests[at], at, &kernel, &cache);
-                    progress.model(format!("the model has answered {} of {}", at + 1, able.len()));
+                    progress.model(format!(
+                        "model searched for {} of {} tests",
+                        at + 1,
+                        able.len()
+                    ));
                     if send.send((at, answer)).is_err() {
                         break;
                     }
@@ -242,16 +246,16 @@ impl ModelQuery {
         }
     }
 
-    /// Waits for all answers.
-    fn answers(self) -> Result<BTreeMap<usize, Answer>, Interrupted> {
+    /// Waits for all searches.
+    fn answers(self) -> Result<BTreeMap<usize, ModelAnswer>, Interrupted> {
         let mut answers = BTreeMap::new();
-        let Some((count, receive)) = self.asked else { return Ok(answers) };
+        let Some((count, receive)) = self.pending else { return Ok(answers) };
         while answers.len() < count {
-            match receive.recv_timeout(LOOK) {
+            match receive.recv_timeout(INTERRUPT_POLL) {
                 Ok((at, answer)) => _ = answers.insert(at, answer),
                 Err(mpsc::RecvTimeoutError::Timeout) if interrupted() => return Err(Interrupted),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // What a thread that is gone has not answered was not asked.
+                // A search whose thread panicked has no answer.
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -265,7 +269,7 @@ fn answer(
     at: usize,
     kernel: &str,
     cache: &AllowedCache,
-) -> Answer {
+) -> ModelAnswer {
     let variant = match oracle.variant(test, kernel) {
         Ok(variant) => variant,
         Err(reason) => return (None, Err(reason)),

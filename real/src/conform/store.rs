@@ -1,4 +1,4 @@
-//! A difference as a test file: what was seen and what is allowed stand in comments before it.
+//! Writes a difference to a test file. Comments at its start list the observed and the allowed outcomes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use ifq_sim::format;
 
 use super::result_view::{ResultView, histogram};
 
-/// Writes the file and returns where it is.
+/// Writes the file and returns its path.
 ///
 /// # Errors
 ///
-/// What could not be written, for people.
+/// A message for the user: the file could not be written.
 pub fn store(
     out: &Path,
     test: &Test,
@@ -19,7 +19,7 @@ pub fn store(
     notes: &[String],
 ) -> Result<PathBuf, String> {
     let machine: String = shown.machine.chars().map(|c| if plain(c) { c } else { '-' }).collect();
-    // Of a path the last part says enough.
+    // Of a path keep the last part.
     let machine = machine.rsplit_once("--").map_or(machine.as_str(), |(_, last)| last);
     let path = out.join(format!("{}.{machine}.ifq", test.name));
     std::fs::create_dir_all(out)

@@ -1,4 +1,4 @@
-//! All results: test files down, kernels across.
+//! The table of all results: a row for each test, a column for each kernel.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use super::run::TestResult;
 use crate::conform::compare::Verdict;
 use crate::job::RunInfo;
 
-/// What one machine showed of all tests.
+/// The results of one machine.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     /// The machine, as the command line has it.
     pub machine: String,
-    /// Its kernel's release, if it got up.
+    /// The release of its kernel, if it started.
     pub kernel: Option<String>,
-    /// How it was run.
+    /// How the machine was run.
     pub how: RunInfo,
-    /// One for each test.
+    /// One cell for each test.
     pub cells: Vec<Cell>,
 }
 
@@ -28,18 +28,18 @@ pub struct Column {
 pub struct Cell {
     /// The result.
     pub result: TestResult,
-    /// Where a difference is stored.
+    /// The file that holds the difference, or why it was not written.
     pub stored: Option<String>,
 }
 
 impl Column {
-    /// Tests with a result.
+    /// The number of tests with a verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
         self.cells.iter().filter(|cell| cell.result.comparison.verdict == verdict).count()
     }
 
-    /// `uml, kernel 7.2.7`.
+    /// The machine and its kernel, such as `uml, kernel 7.2.7`.
     #[must_use]
     pub fn name(&self) -> String {
         let kernel = self.kernel.as_ref().map(|kernel| format!(", kernel {kernel}"));
@@ -50,7 +50,7 @@ impl Column {
         format!("{}{how}{}", self.machine, kernel.unwrap_or_default())
     }
 
-    /// One line: how many of each.
+    /// One line: the number of tests with each verdict.
     #[must_use]
     pub fn summary(&self) -> String {
         let [agree, differ, not_run] =
@@ -59,7 +59,7 @@ impl Column {
     }
 }
 
-/// The reasons for what was not run, numbered in the order in which they come up.
+/// The reasons why tests were not run, numbered in the order of their first use.
 #[derive(Debug, Default)]
 struct Legend {
     reasons: Vec<String>,
@@ -88,8 +88,8 @@ impl Legend {
     }
 }
 
-/// The table, then the reasons for what was not run with their counts, then a line for each kernel.
-/// `rows`: whether there is a row for each test; otherwise only for those that differ.
+/// The table, then the reasons why tests were not run with their counts, then a line for each kernel.
+/// `rows`: print a row for each test; otherwise only for tests that differ.
 #[must_use]
 pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     let mut legend = Legend::default();
@@ -121,7 +121,7 @@ pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     text
 }
 
-/// Of each test that may end in several ways, or that differs: what was seen beside what is allowed.
+/// The histogram of each test that differs or has several allowed outcomes.
 #[must_use]
 pub fn details(tests: &[String], columns: &[Column]) -> String {
     let mut text = String::new();
@@ -151,8 +151,8 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
     text
 }
 
-/// `agrees`, of several allowed outcomes how many were seen; where a difference is stored; the
-/// number of the reason.
+/// The text of a cell: `agrees`, with the number of observed outcomes if several are allowed; the file
+/// of a difference; or the number of the reason in the legend.
 fn text(cell: &Cell, legend: &mut Legend) -> String {
     let comparison = &cell.result.comparison;
     match comparison.verdict {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_stands_once_in_the_legend_with_its_count() {
+    fn each_reason_is_listed_once_in_the_legend_with_its_count() {
         let cells = vec![
             cell(Verdict::Agrees, "", &[5]),
             cell(Verdict::Agrees, "", &[5, 0, 2]),
