@@ -1,4 +1,4 @@
-//! Tests on several machines: run, compared, looked at again, made smaller, stored.
+//! A campaign: runs tests on several machines, compares, confirms, minimises and stores differences.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use super::table::{Cell, Column};
 use crate::conform::compare::{Difference, Verdict};
 use crate::machine::{self, Failure, MachineSpec};
 
-/// What is to be done with tests.
+/// The configuration of a campaign.
 pub struct Campaign<'a> {
-    /// How they are run.
+    /// How tests are run.
     pub options: RunOptions,
-    /// What they are compared with.
+    /// The source of the allowed outcomes.
     pub oracle: Arc<dyn Oracle>,
     /// Where differences are stored.
     pub out: PathBuf,
-    /// So many differences of each machine are made smaller; the others are stored as they are.
+    /// Number of differences of each machine that are minimised; the others are stored unchanged.
     pub minimise: usize,
-    /// Print each result as it comes, as JSON.
+    /// Print each result as JSON at once.
     pub json: bool,
     /// The command that repeats a test on a machine.
     pub again: &'a dyn Fn(&Input, &MachineSpec) -> String,
@@ -42,21 +42,21 @@ impl std::fmt::Debug for Campaign<'_> {
     }
 }
 
-/// A machine and what it has shown so far.
+/// A machine with its results so far.
 #[derive(Debug)]
 pub struct CampaignMachine {
-    /// Which.
+    /// Its name.
     pub on: MachineSpec,
     machine: Result<Box<dyn machine::Machine>, Failure>,
     /// Its results.
     pub column: Column,
-    /// Why it is not started any more.
+    /// Why it is not started again.
     failure: Option<String>,
     minimised: usize,
 }
 
 impl CampaignMachine {
-    /// Nothing was run yet. `cpus`: of a guest in QEMU.
+    /// A machine without results. `cpus`: processors of a QEMU guest.
     #[must_use]
     pub fn new(on: MachineSpec, cpus: u32) -> Self {
         let column = Column { machine: on.to_string(), ..Column::default() };
@@ -69,7 +69,7 @@ impl Campaign<'_> {
     ///
     /// # Errors
     ///
-    /// [`Interrupted`]; what was finished is in the columns.
+    /// [`Interrupted`]; the finished results are in the columns.
     pub fn run(
         &self,
         inputs: &[Input],
@@ -113,8 +113,8 @@ impl Campaign<'_> {
         Ok(results)
     }
 
-    /// A quiet time that is shorter than usual is a guess: where a kernel differs by an outcome, the
-    /// usual one decides.
+    /// Runs tests that differ by an outcome again with the default idle timeout, because a shorter one
+    /// may have ended a wait too early.
     fn recheck(
         &self,
         machine: &dyn machine::Machine,
@@ -141,7 +141,7 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// The cell of a test: a difference is made smaller and stored first.
+    /// The cell of a test. A difference is minimised and stored.
     fn cell(
         &self,
         machine: &mut CampaignMachine,
@@ -171,7 +171,7 @@ impl Campaign<'_> {
         ResultView { test: &test.name, machine, kernel, how, result, options, stored, again }
     }
 
-    /// Stores a difference; where, or why not.
+    /// Minimises and stores a difference. Returns the file, or why it was not written.
     fn keep(
         &self,
         machine: &mut CampaignMachine,
@@ -188,13 +188,13 @@ impl Campaign<'_> {
             let Campaign { oracle, progress, .. } = self;
             let small = minimise(&**kernel, &test, &result, &options, oracle, progress)?;
             let end = match small.exact {
-                true => "no change makes it smaller still",
+                true => "no single change makes it smaller",
                 false => "it may not be the smallest",
             };
-            notes.push(format!("{} tests were run to make it smaller; {end}", small.tried));
+            notes.push(format!("{} tests were run to minimise it; {end}", small.tried));
             (test, result, options) = (small.test, small.result, small.options);
         } else {
-            notes.push("not made smaller".to_owned());
+            notes.push("not minimised".to_owned());
         }
         if let Some(variant) = &result.variant {
             test.revisions = vec![variant.revision];
@@ -212,9 +212,9 @@ impl Campaign<'_> {
         let again = format!(
             "ifq conform {path} --on {on} --times {times} --seed {seed} --quiet-ms {idle_timeout_ms}"
         );
-        notes.push(format!("again: {again}"));
+        notes.push(format!("repeat: {again}"));
         let shown = ResultView { again: &again, ..shown };
-        // Only now is it known where it is.
+        // Write it again: the command contains the path.
         Ok(store(&self.out, &test, &shown, &notes)
             .map_or_else(|e| e, |path| path.display().to_string()))
     }

@@ -1,4 +1,4 @@
-//! What the model allows, asked of the explorer.
+//! The outcomes that the model allows, computed by the explorer.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -17,55 +17,55 @@ use crate::conform::compare::Allowed;
 use crate::kernels::series::variant_for;
 use crate::kernels::supported::delays_page_faults;
 
-/// The side that a kernel is compared with.
+/// The oracle: says which outcomes are allowed.
 pub trait Oracle: Sync + Send {
-    /// What of the model a kernel is compared with when it runs a test.
+    /// The variant of the model that a kernel is compared with when it runs a test.
     ///
     /// # Errors
     ///
-    /// Why there is nothing to compare it with, for people.
+    /// A message for the user: why the kernel cannot be compared.
     fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String>;
 
     /// The outcomes that a variant of the model allows.
     ///
     /// # Errors
     ///
-    /// Why nothing is known, for people.
+    /// A message for the user: why the outcomes are not known.
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String>;
 
-    /// Looks for one outcome that a search which came to no end has not found: whether it is
-    /// allowed. `false` says only that it was not found.
+    /// Searches for one outcome that a bounded search did not find. `true`: it is allowed. `false`: it
+    /// was not found.
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool;
 }
 
-/// What a run may break and still show what user space sees: the kernel that is compared has no
-/// specification, and a stream of an old kernel may stand still.
+/// Invariants whose violation does not end a run. The kernel is not compared with the specification
+/// (I9), and a stream of an old kernel may stall (I10).
 const TOLERATED: &[Invariant] = &[Invariant::I9, Invariant::I10];
-/// The same where a page that comes late holds somebody up: who waits for it goes on when it is
-/// there, and the model looks from outside whether somebody waited.
+/// The same for a test in which a delayed page fault blocks other threads (I4): they continue once the
+/// page is supplied.
 const TOLERATED_WITH_STALLS: &[Invariant] = &[Invariant::I9, Invariant::I10, Invariant::I4];
-/// Preemptions that a search for one outcome goes up to.
+/// Largest preemption bound of a search for one outcome.
 const PREEMPTIONS: u32 = 4;
 
-/// The explorer.
+/// The explorer as oracle.
 #[derive(Clone, Debug, Default)]
 pub struct Explorer {
-    /// A search is given up after so long; what it found until then is not exhaustive.
+    /// Time limit of a search. A search that reaches it is not exhaustive.
     pub time: Duration,
-    /// Defects that are switched on besides those of the kernel's revision.
+    /// Defects that are added to those of the kernel's revision.
     pub defects: Vec<Defect>,
     /// Defects of the kernel's revision that are fixed.
     pub without: Vec<Defect>,
 }
 
 impl Explorer {
-    /// The model as it is, for so long for each test.
+    /// The unchanged model, with a time limit for each test.
     #[must_use]
     pub fn new(time: Duration) -> Self {
         Explorer { time, ..Explorer::default() }
     }
 
-    /// Which of these outcomes there are not when nothing fails.
+    /// The outcomes of `all` that do not occur without faults.
     fn by_fault(
         &self,
         test: &Test,
@@ -86,9 +86,8 @@ impl Explorer {
     }
 }
 
-/// Whether what is broken is that a page that comes late holds up somebody else, and not that
-/// somebody waits for ever.
-fn holds_up(test: &Test, broken: &Counterexample) -> bool {
+/// Whether the violation is that a delayed page fault blocks another thread, and not a deadlock.
+fn is_page_fault_stall(test: &Test, broken: &Counterexample) -> bool {
     delays_page_faults(test)
         && broken.violation.invariant == Invariant::I4
         && broken.violation.what.contains("held over a page fault")
@@ -105,27 +104,25 @@ impl Oracle for Explorer {
                 return Err(format!("{defect} changes nothing: {own} {has}"));
             }
         }
-        let with = [&own.defects[..], &self.defects[..]].concat();
-        let with: Vec<Defect> = with.into_iter().filter(|d| !self.without.contains(d)).collect();
-        let revisions_own = self.without.iter().filter(|d| own.revision.defects().contains(d));
-        let without: Vec<Defect> = own.without.iter().chain(revisions_own).copied().collect();
-        Ok(Variant::with(own.revision, &with).without(&without))
+        // `own` has no defects beside those of its revision, and each option changes it.
+        let without = [&own.without[..], &self.without[..]].concat();
+        Ok(Variant::with(own.revision, &self.defects).without(&without))
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
         let limits = self.limits(self.time);
-        // A defect of the explorer costs this test's answer and not that of the others.
+        // A panic of the explorer must not end the searches for other tests.
         let search = |limits: Limits| {
             std::panic::catch_unwind(|| explore(test, variant, &limits, &mut |_| {}))
                 .map_err(|_| "the explorer panicked".to_string())
         };
         let mut found = search(limits)?;
-        let stalls = found.counterexample.as_ref().is_some_and(|broken| holds_up(test, broken));
+        let stalls = found.counterexample.as_ref().is_some_and(|broken| is_page_fault_stall(test, broken));
         if stalls {
             found = search(Limits { tolerated: TOLERATED_WITH_STALLS, ..limits })?;
         }
         match found.counterexample {
-            // The search ended with it, so the outcomes are those before it.
+            // The search ended at the violation, so the outcomes are incomplete.
             Some(broken) => Err(format!("the model itself breaks {}", broken.violation)),
             None => Ok(Allowed {
                 by_fault: self.by_fault(test, variant, &found.outcomes),
@@ -136,8 +133,8 @@ impl Oracle for Explorer {
         }
     }
 
-    /// First searches the runs with few preemptions, then draws runs. Each may take as long as the
-    /// search that did not find it.
+    /// First searches with a small preemption bound, then tries random schedules. Each phase has the
+    /// time limit of the search that did not find the outcome.
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {
         let start = Instant::now();
         for preemptions in 0..=PREEMPTIONS {
@@ -168,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_without_time_is_not_exhaustive_and_each_outcome_is_found_when_it_is_looked_for() {
+    fn each_allowed_outcome_is_found_by_a_search_for_it_and_another_one_is_not() {
         let (test, long) = (race(), Explorer::new(Duration::from_secs(60)));
         let variant = long.variant(&test, "7.3.4").unwrap();
         let allowed = long.allowed(&test, &variant).unwrap();
@@ -182,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_stands_still_has_an_outcome_where_the_revision_lets_it() {
+    fn a_stalled_stream_has_an_outcome_where_the_revision_allows_it() {
         let text = "test t\nrevision import-7.1 import-7.3\nring A\nsocket s\nsetup\n \
                     ifq = A: register nodev buffers=1 entries=1\n A: recv ifq s\n s: send 8192\n \
                     c = A: wait\n d = A: wait\nobserve c d\nexpect holds\n";
@@ -198,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_late_page_holds_somebody_up_that_is_told_and_all_outcomes_are_there() {
+    fn a_page_fault_stall_is_reported_and_does_not_hide_outcomes() {
         let file = "../tests/library/a-page-fault-of-one-ring-holds-up-another.ifq";
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let test = ifq_sim::format::load(path).unwrap();
@@ -214,13 +211,13 @@ mod tests {
         };
         let (has, fixed) = (allowed(&[]), allowed(&[Defect::AddAreaLock]));
         assert!(has.stalls && has.exhaustive && !fixed.stalls);
-        assert_eq!(has.set, fixed.set, "who is held up goes on in the end");
+        assert_eq!(has.set, fixed.set, "a blocked thread continues in the end");
         let both = "x=0; y=0;";
         assert!(has.set.iter().any(|outcome| outcome.display(&observed) == both), "{has:?}");
     }
 
     #[test]
-    fn a_switch_that_changes_nothing_is_told() {
+    fn a_defect_option_without_effect_is_an_error() {
         let test = race();
         let with = Explorer { defects: vec![Defect::M7], ..Explorer::default() };
         assert!(with.variant(&test, "7.1").unwrap_err().contains("has it anyway"));
@@ -228,6 +225,6 @@ mod tests {
         assert!(without.variant(&test, "7.3").unwrap_err().contains("does not have it"));
         assert!(!without.variant(&test, "7.1").unwrap().has(Defect::M7));
         let release = Test { revisions: vec![ifq_model::revision::Revision::Import72], ..test };
-        assert!(!without.variant(&release, "7.2.7").unwrap().has(Defect::M7), "of old releases");
+        assert!(!without.variant(&release, "7.2.7").unwrap().has(Defect::M7), "7.2.7 still has it");
     }
 }

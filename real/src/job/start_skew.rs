@@ -1,22 +1,22 @@
-//! How far apart the threads of a race were, repetition by repetition.
+//! Start skew: how far apart the threads of a race started.
 
 use serde::{Deserialize, Serialize};
 
-/// Times between the first and the last thread, in nanoseconds.
+/// Time between the first and the last thread, over all repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartSkew {
-    /// When they are released.
+    /// At the release from the start barrier.
     pub release: Quantiles,
-    /// When they begin their first operation, after the seed has held some of them up.
+    /// At the first operation, after the delays of the seed.
     pub first_step: Quantiles,
 }
 
-/// Of many times, in nanoseconds.
+/// Quantiles of times in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantiles {
-    /// Half of them are at most this.
+    /// The median.
     pub median_ns: u64,
-    /// Nine of ten are at most this.
+    /// The 90th percentile.
     pub p90_ns: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct Quantiles {
 pub type SkewSample = (u64, u64);
 
 impl StartSkew {
-    /// Of all repetitions; `None` if there were none.
+    /// The quantiles over all repetitions. `None`: there is no repetition.
     #[must_use]
     pub fn of(samples: &[SkewSample]) -> Option<Self> {
         let release = Quantiles::of(samples.iter().map(|sample| sample.0))?;
@@ -37,7 +37,7 @@ impl Quantiles {
     fn of(times: impl Iterator<Item = u64>) -> Option<Self> {
         let mut times: Vec<u64> = times.collect();
         times.sort_unstable();
-        // The smallest time that so many tenths are not above.
+        // The smallest time that at least `tenths` tenths of the times do not exceed.
         let up_to = |tenths: usize| times.get((times.len() * tenths).div_ceil(10).checked_sub(1)?);
         Some(Quantiles { median_ns: *up_to(5)?, p90_ns: *up_to(9)? })
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_times_are_at_most_the_median_and_nine_of_ten_at_most_the_ninth_tenth() {
+    fn median_and_90th_percentile_are_taken_from_the_sorted_times() {
         let samples: Vec<SkewSample> = (1..=10).rev().map(|n| (n, 100 * n)).collect();
         let spread = StartSkew::of(&samples).unwrap();
         assert_eq!(spread.release, Quantiles { median_ns: 5, p90_ns: 9 });

@@ -1,4 +1,4 @@
-//! What a kernel can do: asked where it can be asked, tried where it cannot.
+//! The probe of a kernel: the zcrx features that it supports, and whether tests can run on it.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::abi::uapi;
 use crate::kernels::series::{KernelSeries, variant_for};
 use crate::kernels::supported::delays_page_faults;
 
-/// The answer. Everything that could not be learnt is `None`.
+/// The result of a probe. `None`: not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// Kernel release, as `uname -r`.
@@ -19,7 +19,7 @@ pub struct Probe {
     pub arch: String,
     /// The sysctl `kernel.io_uring_disabled`.
     pub io_uring_disabled: Option<u32>,
-    /// Whether this process has `CAP_NET_ADMIN`, which registration wants.
+    /// Whether this process has `CAP_NET_ADMIN`, which registration requires.
     pub cap_net_admin: Option<bool>,
     /// Whether a ring with `DEFER_TASKRUN`, `SINGLE_ISSUER` and `CQE32` can be made: 0 or -errno.
     pub ring: Option<i64>,
@@ -27,7 +27,7 @@ pub struct Probe {
     pub request_ops: Option<u32>,
     /// `IO_URING_QUERY_OPCODES`: number of register operations.
     pub register_ops: Option<u32>,
-    /// `IO_URING_QUERY_ZCRX`: what it says, or -errno.
+    /// The answer to `IO_URING_QUERY_ZCRX`.
     pub zcrx: Option<Zcrx>,
     /// `IO_URING_QUERY_ZCRX_EVENT`: one bit for each event type.
     pub events: Option<u32>,
@@ -37,11 +37,11 @@ pub struct Probe {
     pub share: Option<i64>,
     /// The largest refill ring that registration accepts, in entries.
     pub max_rq_entries: Option<u32>,
-    /// Whether a page can be made to come late (`userfaultfd`): 0 or -errno.
+    /// Write protection of a page with `userfaultfd(2)`: 0 or -errno.
     pub userfaultfd: Option<i64>,
 }
 
-/// What `IO_URING_QUERY_ZCRX` says.
+/// The answer to `IO_URING_QUERY_ZCRX`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zcrx {
     /// `ZCRX_REG_*`.
@@ -54,21 +54,21 @@ pub struct Zcrx {
     pub features: u32,
     /// Bytes of the refill ring's header.
     pub rq_header_size: u32,
-    /// Alignment of the entries behind it, in bytes.
+    /// Alignment of the entries after it, in bytes.
     pub rq_header_alignment: u32,
 }
 
 impl Probe {
-    /// Why no test can be run without a network device, if none can.
+    /// Why no test can run on this kernel without a network device. `None`: tests can run.
     ///
-    /// A kernel from before `ZCRX_REG_NODEV` is none: what it refuses is compared, too.
+    /// On a kernel without `ZCRX_REG_NODEV` tests can run: the error codes are compared.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let kernel = &self.kernel;
         let old = KernelSeries::of(kernel).is_none_or(|series| !series.revision.has_nodev());
         match (self.ring, self.nodev) {
             (Some(ring), _) if ring < 0 => {
-                Some(format!("kernel {kernel} makes no ring: {}", errno(ring)))
+                Some(format!("kernel {kernel} cannot create a ring: {}", errno(ring)))
             }
             (_, Some(nodev)) if nodev < 0 && self.cap_net_admin == Some(false) => Some(format!(
                 "registration needs CAP_NET_ADMIN, which this process does not have ({})",
@@ -84,13 +84,13 @@ impl Probe {
         }
     }
 
-    /// Why a test cannot be run or compared on this kernel, if it cannot.
+    /// Why a test cannot run or cannot be compared on this kernel. `None`: it can.
     #[must_use]
     pub fn obstacle_to(&self, test: &Test) -> Option<String> {
-        let late = || self.userfaultfd.filter(|ret| *ret < 0 && delays_page_faults(test));
+        let userfaultfd = || self.userfaultfd.filter(|ret| *ret < 0 && delays_page_faults(test));
         self.obstacle().or_else(|| variant_for(test, &self.kernel).err()).or_else(|| {
-            let error = std::io::Error::from_raw_os_error(late()?.unsigned_abs() as i32);
-            Some(format!("no page can come late on kernel {}: userfaultfd: {error}", self.kernel))
+            let error = std::io::Error::from_raw_os_error(userfaultfd()?.unsigned_abs() as i32);
+            Some(format!("kernel {} cannot delay a page fault: userfaultfd: {error}", self.kernel))
         })
     }
 }
@@ -143,17 +143,17 @@ impl fmt::Display for Probe {
                 let (size, align) = (zcrx.rq_header_size, zcrx.rq_header_alignment);
                 row("refill ring header", format!("{size} bytes, entries aligned to {align}"))?;
             }
-            None => row("query of zcrx", "not answered".into())?,
+            None => row("zcrx query", "not supported".into())?,
         }
         let events = self.events.map(|bits| named(u64::from(bits), &uapi::EVENTS));
         row("events", number(events))?;
         row("register without device", status(self.nodev))?;
         row("export and import", status(self.share))?;
         row("largest refill ring", number(self.max_rq_entries))?;
-        row("pages that come late", status(self.userfaultfd))?;
+        row("userfaultfd", status(self.userfaultfd))?;
         let obstacle = self.obstacle();
         let refuses = self.nodev.is_some_and(|nodev| nodev < 0);
-        let able = if refuses { "those in which no registration succeeds" } else { "yes" };
+        let able = if refuses { "only tests in which no registration succeeds" } else { "yes" };
         row("tests can run", obstacle.map_or(able.into(), |why| format!("no: {why}")))
     }
 }
@@ -163,14 +163,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_named_and_unknown_bits_are_shown() {
+    fn known_flags_are_named_and_unknown_bits_are_numbered() {
         assert_eq!(named(0b11, &uapi::REGISTER_FLAGS), "IMPORT, NODEV");
         assert_eq!(named(0b101, &uapi::FEATURES), "RX_PAGE_SIZE, bit 2");
         assert_eq!(named(0, &uapi::EVENTS), "none");
     }
 
     #[test]
-    fn the_obstacle_names_what_is_missing() {
+    fn the_obstacle_names_the_missing_feature() {
         let able = Probe { ring: Some(0), nodev: Some(0), ..Probe::default() };
         assert_eq!(able.obstacle(), None);
         let odd = Probe { nodev: Some(-22), kernel: "7.1.1".into(), ..able.clone() };
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_of_late_pages_needs_a_kernel_that_can_hold_one_back() {
+    fn a_test_with_delayed_page_faults_needs_userfaultfd() {
         let able = Probe {
             kernel: "7.3.4".into(),
             ring: Some(0),
@@ -196,11 +196,11 @@ mod tests {
         };
         let text = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n x = A: exit\n";
         let parse = |text: &str| ifq_sim::format::parse("t.ifq", text).expect("a test");
-        let (plain, late) = (parse(text), parse(&format!("{text}fault page-fault-waits\n")));
-        assert_eq!(able.obstacle_to(&late), None);
+        let (plain, delayed) = (parse(text), parse(&format!("{text}fault page-fault-waits\n")));
+        assert_eq!(able.obstacle_to(&delayed), None);
         let without = Probe { userfaultfd: Some(-38), ..able };
         assert_eq!(without.obstacle_to(&plain), None);
-        let why = without.obstacle_to(&late).unwrap();
+        let why = without.obstacle_to(&delayed).unwrap();
         assert!(
             why.contains("userfaultfd: ") && why.contains("38") && why.contains("7.3.4"),
             "{why}"
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_kernel_runs_what_is_for_it() {
+    fn an_old_kernel_runs_the_tests_of_its_revision() {
         let old = Probe {
             kernel: "6.19.10".into(),
             ring: Some(0),

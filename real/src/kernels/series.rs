@@ -1,4 +1,4 @@
-//! Which revision of the model a kernel has: one table, by series.
+//! The revision of the model for each series of kernels.
 
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::{Op, Test};
@@ -7,18 +7,18 @@ use ifq_sim::format::verb;
 /// A series of kernels, such as 7.2 with all its stable releases.
 #[derive(Debug)]
 pub struct KernelSeries {
-    /// The first two numbers of its versions.
+    /// The first two numbers of its releases.
     pub version: (u32, u32),
-    /// The revision that it has.
+    /// Its revision of the model.
     pub revision: Revision,
-    /// Defects of the revision that were fixed in a stable release of the series: which one, by the
-    /// third number of its version.
+    /// Defects of the revision that a stable release of the series fixed, with the third number of that
+    /// release.
     pub fixed: &'static [(Defect, u32)],
-    /// Defects that it was published with, each with the file of the library that shows it.
+    /// Defects of the first release, each with the test of the library that shows it.
     pub known: &'static [(Defect, &'static str)],
 }
 
-/// A defect with the file of the library that shows it.
+/// A defect with the test of the library that shows it.
 type KnownDefect = (Defect, &'static str);
 
 const FLAGS: KnownDefect = (Defect::M1, "import-checks-its-flags");
@@ -32,9 +32,9 @@ const UREF: KnownDefect = (Defect::UrefRace, "scrub-races-with-refill");
 const UNINSTALL: KnownDefect = (Defect::UninstallRace, "the-device-goes-while-a-ring-exits");
 const ADD_AREA: KnownDefect = (Defect::AddAreaLock, "a-page-fault-of-one-ring-holds-up-another");
 
-/// All series whose zcrx the model has, oldest first.
+/// All series whose zcrx is modelled, oldest first.
 ///
-/// 6.18 is the base of the proposal and shares nothing: only what a ring does alone is compared.
+/// 6.18 is the base of the proposal and cannot share an ifq: only tests without sharing are compared.
 pub const SERIES: &[KernelSeries] = &[
     KernelSeries {
         version: (6, 18),
@@ -70,15 +70,15 @@ pub const SERIES: &[KernelSeries] = &[
 ];
 
 impl KernelSeries {
-    /// The series of a kernel, such as `7.2.12+deb13-amd64`; of one that is newer than all of them
-    /// the newest. `None`: it is older than all of them, or `kernel` is no version.
+    /// The series of a release such as `7.2.12+deb13-amd64`; the newest series for a newer release.
+    /// `None`: the release is older than all series, or `kernel` is not a release.
     #[must_use]
     pub fn of(kernel: &str) -> Option<&'static KernelSeries> {
         let (version, _) = numbers(kernel)?;
         SERIES.iter().rfind(|series| series.version <= version)
     }
 
-    /// What the model is to be for a kernel of this series.
+    /// The variant of the model for a release of this series.
     #[must_use]
     pub fn variant_of(&self, kernel: &str) -> Variant {
         let is_fixed = |since: u32| match numbers(kernel) {
@@ -94,17 +94,17 @@ impl KernelSeries {
     }
 }
 
-/// Whether a revision is that of a kernel that was released. Of the proposals only the base was.
+/// Whether a revision belongs to a released kernel. Of the proposals only the base does.
 #[must_use]
 pub fn is_released(revision: Revision) -> bool {
     SERIES.iter().any(|series| series.revision == revision)
 }
 
-/// What a kernel is compared with when it runs a test.
+/// The variant that a kernel is compared with when it runs a test.
 ///
 /// # Errors
 ///
-/// For people: why there is nothing to compare it with.
+/// A message for the user: why the kernel cannot be compared.
 pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
     let series = KernelSeries::of(kernel)
         .ok_or_else(|| format!("the model has no revision of kernel {kernel}"))?;
@@ -113,20 +113,20 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
         return Err(format!("the test is not for {revision}, which kernel {kernel} has"));
     }
     if revision.has_proxies()
-        && let Some(step) = test.steps().find(|step| shares(&step.op))
+        && let Some(step) = test.steps().find(|step| is_proposed(&step.op))
     {
         let (verb, series) = (verb(&step.op), series.name());
-        return Err(format!("`{verb}` is the proposal's, and kernels of {series} have not got it"));
+        return Err(format!("`{verb}` belongs to the proposal, which kernel {series} does not have"));
     }
     Ok(series.variant_of(kernel))
 }
 
-/// What means something else in the proposal than in its base, where flags are refused.
-fn shares(op: &Op) -> bool {
+/// Whether an operation is one of the proposal. Its base refuses the flags.
+fn is_proposed(op: &Op) -> bool {
     matches!(op, Op::Clone { .. } | Op::Import { .. })
 }
 
-/// The first two numbers of a version, and the third: 0 if it has none.
+/// The first two numbers of a release, and the third or 0.
 fn numbers(text: &str) -> Option<((u32, u32), u32)> {
     let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
     Some(((parts.next()??, parts.next()??), parts.next().flatten().unwrap_or(0)))
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stable_release_has_fixed_what_later_ones_have_not_either() {
+    fn a_defect_that_a_stable_release_fixed_is_absent_from_later_releases() {
         let stalls =
             |kernel: &str| KernelSeries::of(kernel).unwrap().variant_of(kernel).has(Defect::M7);
         for kernel in ["7.1.13", "7.2", "7.2.7", "7.2.9+deb13-amd64"] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_proposal_has_is_not_compared_with_its_base() {
+    fn operations_of_the_proposal_are_not_compared_with_its_base() {
         let alone = " ifq = A: register nodev buffers=1 entries=1\n f = A: flush ifq";
         let clones = format!("{alone}\n p = B: clone A ifq");
         assert!(variant_for(&test("revision proxy-v1", alone), "6.18.15").is_ok());
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_known_defect_is_shown_by_a_file_that_fails_without_its_mending() {
+    fn each_known_defect_is_shown_by_a_test_that_fails_with_it() {
         let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
         for series in SERIES {
             let (variant, name) = (Variant::of(series.revision), series.name());
@@ -203,7 +203,7 @@ mod tests {
             for (defect, _) in series.fixed {
                 assert!(variant.has(*defect), "{name}: {defect}");
             }
-            // The proposal's own defects are none of its base's.
+            // The base does not have the defects of the proposal itself.
             let proposals = |defect: &Defect| defect.name().starts_with('P');
             let has = series.revision.defects().iter().filter(|defect| variant.has(**defect));
             let known: Vec<Defect> = series.known.iter().map(|known| known.0).collect();

@@ -1,4 +1,4 @@
-//! Which tests can be run on a live kernel.
+//! Which tests can run on a live kernel.
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
@@ -6,13 +6,13 @@ use ifq_model::test::{Op, RingSetup, Source, Test};
 
 use crate::kernels::series::is_released;
 
-/// Why a test cannot be run on any live kernel without a network device of its own, if it cannot.
+/// Why a test cannot run on any live kernel without a network device. `None`: it can.
 ///
-/// Faults are no obstacle: they *may* happen, and of those only a page that comes late does.
+/// Faults do not matter: a fault *may* happen, and only a delayed page fault is injected.
 #[must_use]
 pub fn unsupported(test: &Test) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
-        return Some("none of its revisions is a kernel that was released".into());
+        return Some("none of its revisions is a released kernel".into());
     }
     if test.sockets.iter().any(|socket| socket.queue.is_some()) {
         return Some("it needs a network device for its packets, and there is none here".into());
@@ -20,7 +20,7 @@ pub fn unsupported(test: &Test) -> Option<String> {
     test.steps().find_map(|step| unsupported_op(&step.op))
 }
 
-/// Why a ring is not set up in this way, if it is not.
+/// Why a ring cannot be set up in this way. `None`: it can.
 #[must_use]
 pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
     match setup {
@@ -28,7 +28,7 @@ pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
     }
 }
 
-/// Why an operation is not executed, if it is not.
+/// Why an operation cannot be executed. `None`: it can.
 #[must_use]
 pub fn unsupported_op(op: &Op) -> Option<String> {
     match op {
@@ -36,18 +36,18 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
             Some("it needs a network device's receive queue, and there is none here".into())
         }
         Op::UnregisterNetdev => Some("it needs a network device, and there is none here".into()),
-        Op::Clone { .. } => Some("`clone` is in no kernel that was released".into()),
+        Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
         _ => None,
     }
 }
 
-/// Whether a test is about pages that come late.
+/// Whether a test allows delayed page faults.
 #[must_use]
 pub fn delays_page_faults(test: &Test) -> bool {
     test.max_faults > 0 && test.faults.contains(&FaultPoint::PageFaultWaits)
 }
 
-/// Whether a registration on a queue is refused before a device is looked at, or finds none.
+/// Whether a registration of a device queue fails before it needs the device.
 fn without_device(modifiers: ArgModifiers) -> bool {
     modifiers.has(ArgModifier::NoDevice) || modifiers.has(ArgModifier::NodevIdx)
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_needs_a_device_or_the_proposal_is_not_run() {
+    fn only_tests_that_need_a_device_or_the_proposal_are_not_run() {
         let head = "revision proxy-v1 import-7.3\nring A B\nring C with no-defer";
         for step in [
             "A: flush ifq with resv",

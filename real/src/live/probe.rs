@@ -1,4 +1,4 @@
-//! Queries the running kernel and tries what it cannot be asked.
+//! Probes the running kernel: queries what it reports, and tries the rest.
 
 use crate::abi::syscall::ring::{Ring, Setup};
 use crate::abi::syscall::userfault;
@@ -8,11 +8,10 @@ use crate::kernels::probe::{Probe, Zcrx};
 
 /// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
-/// One more than the largest power of two that is tried as a size of the refill ring.
+/// Refill rings of up to 2^(this - 1) entries are tried.
 const MAX_ENTRIES_SHIFT: u32 = 18;
 
-/// Asks the running kernel. The calling thread owns the rings made for it, which are gone when
-/// this returns.
+/// Probes the running kernel. The rings that this creates are closed before it returns.
 #[must_use]
 pub fn probe() -> Probe {
     let uname = rustix::system::uname();
@@ -23,7 +22,7 @@ pub fn probe() -> Probe {
             .ok()
             .and_then(|text| text.trim().parse().ok()),
         cap_net_admin: has_capability(CAP_NET_ADMIN),
-        userfaultfd: Some(errno_of(userfault::possible())),
+        userfaultfd: Some(errno_of(userfault::check())),
         ..Probe::default()
     };
     let mut opcodes = QueryOpcodes::default();
@@ -95,7 +94,7 @@ fn try_rings(probe: &mut Probe) {
         .max();
 }
 
-/// The pages stay pinned by the kernel as long as the ifq lives, so ours may go.
+/// The kernel pins the pages while the ifq exists, so the mappings may be dropped here.
 fn register(ring: &Ring, entries: u32) -> Result<u32, i64> {
     let out_of_memory = |_| -i64::from(libc::ENOMEM);
     let area = SharedMem::new(4 * PAGE).map_err(out_of_memory)?;

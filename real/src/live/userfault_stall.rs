@@ -140,7 +140,7 @@ impl LiveRun<'_> {
     /// Supplies the page that a thread waits for once nothing else goes on, as the model does.
     fn supply(&self, thread: usize, step: &Step, page: WriteProtectedPage, over: &AtomicBool) {
         let tick = self.quiet.tick();
-        while !page.is_waited_for(tick).unwrap_or(true) {
+        while !page.has_blocked_writer(tick).unwrap_or(true) {
             if over.load(Ordering::Acquire) {
                 return;
             }
@@ -164,7 +164,7 @@ impl LiveRun<'_> {
                 let stacks: Vec<String> = held.iter().map(|&by| self.stack(by)).collect();
                 let waited = start.elapsed();
                 // Dropping the page supplies it, whatever becomes of this.
-                let _ = page.supply();
+                let _ = page.unprotect();
                 drop(page);
                 self.note_stalls(&waits, waited, &held, &stacks);
                 return;
