@@ -117,7 +117,8 @@ impl Oracle for Explorer {
                 .map_err(|_| "the explorer panicked".to_string())
         };
         let mut found = search(limits)?;
-        let stalls = found.counterexample.as_ref().is_some_and(|broken| is_page_fault_stall(test, broken));
+        let stalls =
+            found.counterexample.as_ref().is_some_and(|broken| is_page_fault_stall(test, broken));
         if stalls {
             found = search(Limits { tolerated: TOLERATED_WITH_STALLS, ..limits })?;
         }

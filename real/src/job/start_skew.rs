@@ -20,7 +20,7 @@ pub struct Quantiles {
     pub p90_ns: u64,
 }
 
-/// What is result of one repetition: release and first step.
+/// The skew of one repetition in nanoseconds: at the release, and at the first operation.
 pub type SkewSample = (u64, u64);
 
 impl StartSkew {

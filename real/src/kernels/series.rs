@@ -116,7 +116,9 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
         && let Some(step) = test.steps().find(|step| is_proposed(&step.op))
     {
         let (verb, series) = (verb(&step.op), series.name());
-        return Err(format!("`{verb}` belongs to the proposal, which kernel {series} does not have"));
+        return Err(format!(
+            "`{verb}` belongs to the proposal, which kernel {series} does not have"
+        ));
     }
     Ok(series.variant_of(kernel))
 }

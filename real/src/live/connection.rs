@@ -1,4 +1,4 @@
-//! A TCP connection over loopback: the near end is received from through zcrx, the far end sends.
+//! A TCP connection over loopback: one socket receives through zcrx, its peer sends.
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,17 +12,17 @@ use super::payload;
 use super::sender::Sender;
 use crate::abi::{syscall, uapi};
 
-/// Longest time that bytes may need to reach the other end of loopback.
+/// Longest time that bytes may need to arrive over loopback.
 const ARRIVAL: Duration = Duration::from_secs(2);
-/// Receive buffer in bytes, above what any test leaves unread.
+/// Size of the receive buffer in bytes; more than any test leaves unread.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     number: u8,
-    near: TcpStream,
-    far: Mutex<PeerSocket>,
+    receiver: TcpStream,
+    peer: Mutex<PeerSocket>,
     received: Mutex<Received>,
 }
 
@@ -34,21 +34,21 @@ struct PeerSocket {
     ended: bool,
 }
 
-/// Which parts of the stream have come out of the kernel.
+/// The parts of the stream that were received.
 #[derive(Debug)]
 struct Received {
-    /// Whether a single ring receives: then the parts come in order.
+    /// Whether a single ring receives, so that parts arrive in order.
     in_order: bool,
-    /// Where the stream of this run begins.
+    /// The position at which the stream of this run starts.
     begin: u64,
-    /// In the order of arrival.
+    /// The parts, in the order of arrival.
     parts: Vec<Part>,
 }
 
-/// Bytes that came together.
+/// The bytes of one completion.
 #[derive(Clone, Debug)]
 struct Part {
-    /// Where in the stream they may have been: a few bytes can be found at several positions.
+    /// Candidate positions in the stream: a short part can match at several positions.
     positions: Vec<u64>,
     len: u64,
 }
@@ -57,64 +57,64 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where connections are made.
+/// Opens the listening socket.
 ///
 /// # Errors
 ///
 /// Those of `socket(2)`, `bind(2)` and `listen(2)`.
 pub(super) fn listen() -> io::Result<TcpListener> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    // A plain test needs little; the buffer is set before the handshake so that the window can grow
-    // to it, and a smaller one (without the right to more) will do.
+    // Set before the handshake, so that the window can grow to it. Without the privilege for this size
+    // the default is enough for most tests.
     let _ = SockRef::from(&listener).set_recv_buffer_size(RECEIVE_BUFFER);
     Ok(listener)
 }
 
 impl Connection {
-    /// Connects; `in_order` says that a single ring will receive. `sender` sends.
+    /// Connects. `in_order`: a single ring will receive.
     pub(super) fn new(
         number: u8,
         in_order: bool,
         listener: &TcpListener,
         sender: &Arc<Sender>,
     ) -> io::Result<Self> {
-        let far = TcpStream::connect(listener.local_addr()?)?;
-        let (near, _) = listener.accept()?;
-        far.set_nodelay(true)?;
-        far.set_write_timeout(Some(ARRIVAL))?;
-        for end in [&far, &near] {
-            // Closing resets: no port is left in TIME_WAIT over thousands of repetitions.
+        let peer = TcpStream::connect(listener.local_addr()?)?;
+        let (receiver, _) = listener.accept()?;
+        peer.set_nodelay(true)?;
+        peer.set_write_timeout(Some(ARRIVAL))?;
+        for end in [&peer, &receiver] {
+            // Closing sends a reset, so that thousands of repetitions leave no port in TIME_WAIT.
             SockRef::from(end).set_linger(Some(Duration::ZERO))?;
         }
-        let (stream, sender) = (Arc::new(far), Arc::clone(sender));
+        let (stream, sender) = (Arc::new(peer), Arc::clone(sender));
         Ok(Connection {
             number,
-            near,
-            far: Mutex::new(PeerSocket { stream, sender, sent: 0, ended: false }),
+            receiver,
+            peer: Mutex::new(PeerSocket { stream, sender, sent: 0, ended: false }),
             received: Mutex::new(Received { in_order, begin: 0, parts: Vec::new() }),
         })
     }
 
-    /// The socket of the test that it stands for.
+    /// The number of the socket in the test.
     pub(super) fn number(&self) -> u8 {
         self.number
     }
 
-    /// The connection for another run: what nobody received is thrown away. `None`: its stream has
-    /// ended, or something is wrong with it. No ring may have a request on it.
+    /// The connection for another run; unread bytes are discarded. `None`: its stream has ended or is
+    /// inconsistent. No ring may have a request on it.
     pub(super) fn recycled(self) -> Option<Self> {
         let (ended, sent) = {
-            let far = lock(&self.far);
-            (far.ended, far.sent)
+            let peer = lock(&self.peer);
+            (peer.ended, peer.sent)
         };
         let mut received = lock(&self.received);
         let taken: u64 = received.parts.iter().map(|part| part.len).sum();
         let mut left = sent.checked_sub(received.begin + taken)?;
-        self.near.set_nonblocking(true).ok()?;
+        self.receiver.set_nonblocking(true).ok()?;
         let mut bytes = [0; 4096];
         while left > 0 {
-            // What a completion carried that nobody took is not there any more.
-            match (&self.near).read(&mut bytes) {
+            // The data of completions that were never reaped is gone.
+            match (&self.receiver).read(&mut bytes) {
                 Ok(0) => return None,
                 Ok(read) => left = left.checked_sub(read as u64)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -127,29 +127,29 @@ impl Connection {
         (!ended).then_some(self)
     }
 
-    /// The near end's descriptor.
-    pub(super) fn near_fd(&self) -> RawFd {
-        self.near.as_raw_fd()
+    /// The descriptor of the receiving socket.
+    pub(super) fn receiver_fd(&self) -> RawFd {
+        self.receiver.as_raw_fd()
     }
 
     /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or
     /// -errno.
     pub(super) fn send(&self, len: u32) -> i64 {
-        let mut far = lock(&self.far);
-        let bytes = payload::bytes(self.number, far.sent, len as usize);
-        match far.sender.send(&far.stream, bytes) {
-            Ok(()) => far.sent += u64::from(len),
+        let mut peer = lock(&self.peer);
+        let bytes = payload::bytes(self.number, peer.sent, len as usize);
+        match peer.sender.send(&peer.stream, bytes) {
+            Ok(()) => peer.sent += u64::from(len),
             Err(error) => return negative(&error),
         }
-        let sent = far.sent;
+        let sent = peer.sent;
         self.arrived(|info| bytes_received(info) >= sent)
     }
 
-    /// Ends the stream and waits until the near end knows: 0 or -errno.
+    /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn shutdown(&self) -> i64 {
-        let mut far = lock(&self.far);
-        far.ended = true;
-        match far.stream.shutdown(Shutdown::Write) {
+        let mut peer = lock(&self.peer);
+        peer.ended = true;
+        match peer.stream.shutdown(Shutdown::Write) {
             Ok(()) => self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE_WAIT),
             Err(error) => negative(&error),
         }
@@ -158,7 +158,7 @@ impl Connection {
     fn arrived(&self, is_there: impl Fn(&[u8; 256]) -> bool) -> i64 {
         let start = Instant::now();
         loop {
-            match syscall::tcp_info(self.near.as_fd()) {
+            match syscall::tcp_info(self.receiver.as_fd()) {
                 Ok(info) if is_there(&info) => return 0,
                 Ok(_) if start.elapsed() > ARRIVAL => return -i64::from(libc::ETIMEDOUT),
                 Ok(_) => std::thread::sleep(Duration::from_micros(100)),
@@ -167,10 +167,10 @@ impl Connection {
         }
     }
 
-    /// Finds where in the stream these received bytes belong and notes that they came. `None`:
-    /// nowhere, they are not the bytes that were sent, or they came already.
+    /// Finds the position of received bytes in the stream and records them. `None`: they were not sent, or
+    /// were received before.
     pub(super) fn accept(&self, bytes: &[u8]) -> Option<u64> {
-        let sent = lock(&self.far).sent;
+        let sent = lock(&self.peer).sent;
         let mut received = lock(&self.received);
         let part = received.place(self.number, bytes, sent)?;
         let position = part.positions.first().copied();
@@ -190,18 +190,18 @@ impl Received {
             let next = self.begin + self.parts.iter().map(|part| part.len).sum::<u64>();
             return fits(next).then(|| Part { positions: vec![next], len });
         }
-        // Rings take turns at the socket, and their completions are looked at in any order.
+        // Several rings receive from the socket, and their completions are reaped in any order.
         let positions = (self.begin..=sent.saturating_sub(len)).filter(|at| fits(*at)).collect();
         let part = Part { positions, len };
         let mut all: Vec<&Part> = self.parts.iter().chain([&part]).collect();
-        // Those with the fewest positions first.
+        // Parts with few candidates first, to backtrack early.
         all.sort_by_key(|part| part.positions.len());
-        fit_together(&all, &mut Vec::new()).then_some(part)
+        have_disjoint_positions(&all, &mut Vec::new()).then_some(part)
     }
 }
 
-/// Whether each part has a position of its own beside those that are taken.
-fn fit_together(parts: &[&Part], taken: &mut Vec<(u64, u64)>) -> bool {
+/// Whether each part can be placed without overlapping another part or a taken range.
+fn have_disjoint_positions(parts: &[&Part], taken: &mut Vec<(u64, u64)>) -> bool {
     let Some((part, rest)) = parts.split_first() else { return true };
     part.positions.iter().any(|begin| {
         let end = begin + part.len;
@@ -210,7 +210,7 @@ fn fit_together(parts: &[&Part], taken: &mut Vec<(u64, u64)>) -> bool {
             return false;
         }
         taken.push((*begin, end));
-        let fit = fit_together(rest, taken);
+        let fit = have_disjoint_positions(rest, taken);
         taken.pop();
         fit
     })
@@ -246,29 +246,29 @@ mod tests {
         let connection = connect(0, true);
         assert_eq!(connection.send(100), 0);
         assert_eq!(connection.send(5000), 0);
-        connection.near.set_nonblocking(true).unwrap();
+        connection.receiver.set_nonblocking(true).unwrap();
         let mut bytes = vec![0; 5100];
-        (&connection.near).read_exact(&mut bytes).unwrap();
+        (&connection.receiver).read_exact(&mut bytes).unwrap();
         assert_eq!(bytes, payload::bytes(0, 0, 5100));
         assert_eq!(connection.shutdown(), 0);
-        assert_eq!((&connection.near).read(&mut bytes).unwrap(), 0, "the end of the stream");
+        assert_eq!((&connection.receiver).read(&mut bytes).unwrap(), 0, "the end of the stream");
         assert_eq!(connection.send(1), -i64::from(libc::EPIPE));
     }
 
     #[test]
-    fn a_single_receiver_gets_the_stream_in_order_or_it_is_a_mismatch() {
+    fn a_single_receiver_must_get_the_stream_in_order() {
         let connection = connect(2, true);
         assert_eq!(connection.send(64), 0);
         assert_eq!(connection.accept(&payload::bytes(2, 0, 10)), Some(0));
         assert_eq!(connection.accept(&payload::bytes(2, 20, 10)), None, "ten bytes are missing");
         assert_eq!(connection.accept(&payload::bytes(2, 10, 10)), Some(10));
-        assert_eq!(connection.accept(&payload::bytes(2, 10, 10)), None, "they came already");
+        assert_eq!(connection.accept(&payload::bytes(2, 10, 10)), None, "received before");
         assert_eq!(connection.accept(&payload::bytes(2, 20, 60)), None, "more than was sent");
         assert_eq!(connection.accept(&payload::bytes(1, 20, 10)), None, "another connection's");
     }
 
     #[test]
-    fn several_receivers_may_be_looked_at_in_any_order_but_nothing_comes_twice() {
+    fn several_receivers_may_get_parts_in_any_order_but_no_part_twice() {
         let connection = connect(1, false);
         assert_eq!(connection.send(64), 0);
         assert_eq!(connection.accept(&payload::bytes(1, 32, 32)), Some(32));
@@ -277,18 +277,18 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_that_is_found_earlier_too_leaves_room_for_what_came_there() {
+    fn a_byte_that_also_matches_earlier_does_not_occupy_the_earlier_position() {
         let of_socket = |at| payload::byte(1, at);
-        let same = |late: &u64| (0..*late).any(|early| of_socket(early) == of_socket(*late));
-        let late = (32..4096).find(same).expect("a byte comes again");
+        let repeats = |at: &u64| (0..*at).any(|earlier| of_socket(earlier) == of_socket(*at));
+        let later = (32..4096).find(repeats).expect("a byte value repeats");
         let connection = connect(1, false);
         assert_eq!(connection.send(4096), 0);
-        assert!(connection.accept(&payload::bytes(1, late, 1)).is_some());
-        assert_eq!(connection.accept(&payload::bytes(1, 0, late as usize)), Some(0));
+        assert!(connection.accept(&payload::bytes(1, later, 1)).is_some());
+        assert_eq!(connection.accept(&payload::bytes(1, 0, later as usize)), Some(0));
         assert_eq!(
-            connection.accept(&payload::bytes(1, 0, late as usize)),
+            connection.accept(&payload::bytes(1, 0, later as usize)),
             None,
-            "it came already"
+            "received before"
         );
     }
 
@@ -296,10 +296,10 @@ mod tests {
     fn a_recycled_connection_starts_where_the_last_run_ended() {
         let connection = connect(0, true);
         assert_eq!(connection.send(100), 0);
-        assert_eq!((&connection.near).read(&mut [0; 40]).unwrap(), 40, "as a ring would");
+        assert_eq!((&connection.receiver).read(&mut [0; 40]).unwrap(), 40, "as a ring would");
         assert_eq!(connection.accept(&payload::bytes(0, 0, 40)), Some(0));
         let connection = connection.recycled().expect("it can be used again");
-        assert_eq!(connection.accept(&payload::bytes(0, 40, 60)), None, "thrown away");
+        assert_eq!(connection.accept(&payload::bytes(0, 40, 60)), None, "discarded");
         assert_eq!(connection.send(50), 0);
         assert_eq!(connection.accept(&payload::bytes(0, 100, 50)), Some(100));
         assert_eq!(connection.shutdown(), 0);

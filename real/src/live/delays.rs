@@ -1,26 +1,27 @@
-//! How the threads of a run are moved against each other.
+//! Delays between the threads of a run, chosen by the seed.
 
 use std::time::{Duration, Instant};
 
 use super::rng::Rng;
 
-/// What one repetition does to its threads, drawn for all of them together.
+/// The delays of one repetition; all its threads use the same profile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DelayProfile {
-    /// One of so many steps is held up; 0: none is.
+    /// One of so many steps is delayed, on average. 0: no step is.
     one_of: u64,
-    /// For how long at most, in microseconds.
+    /// The longest delay, in microseconds.
     micros: u64,
 }
 
-/// As long as the kernel needs for what it does on its own: an RCU grace period and the work that
-/// follows it.
+/// Microseconds that the kernel needs for its background work: an RCU grace period and the work items
+/// after it.
 const LONG: u64 = 40_000;
 
 impl DelayProfile {
-    /// Of a repetition. Most let the threads run into each other; some hold one up for longer than a
-    /// system call takes, few for longer than the end of a ring takes.
-    pub(super) fn draw(rng: &mut Rng) -> Self {
+    /// The profile of a repetition. Most have no or short delays, so that system calls overlap; some
+    /// delay a thread for longer than a system call takes, and a few for longer than the teardown of a
+    /// ring takes.
+    pub(super) fn choose(rng: &mut Rng) -> Self {
         let (one_of, micros) = match rng.below(64) {
             0 => (3, LONG),
             1..=8 => (2, 1000),
@@ -31,18 +32,18 @@ impl DelayProfile {
         DelayProfile { one_of, micros }
     }
 
-    /// Holds a thread up before a step, or lets another one in.
+    /// Delays the calling thread before a step, or yields to another one.
     pub(super) fn step(self, rng: &mut Rng) {
         if self.one_of != 0 && rng.below(self.one_of) == 0 {
-            hold(Duration::from_micros(rng.below(self.micros + 1)));
+            delay(Duration::from_micros(rng.below(self.micros + 1)));
         } else if rng.below(3) == 0 {
             std::thread::yield_now();
         }
     }
 }
 
-/// Short times are spent running, since to sleep takes longer than that.
-fn hold(time: Duration) {
+/// Short delays spin, because a sleep takes longer.
+fn delay(time: Duration) {
     if time > Duration::from_micros(100) {
         std::thread::sleep(time);
         return;
@@ -58,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn most_repetitions_hold_nobody_up_for_long_and_some_do() {
-        let styles: Vec<DelayProfile> =
-            (0..1000).map(|lane| DelayProfile::draw(&mut Rng::new(1, lane))).collect();
-        let long = styles.iter().filter(|delays| delays.micros == LONG).count();
+    fn most_repetitions_have_no_long_delay_and_some_have() {
+        let profiles: Vec<DelayProfile> =
+            (0..1000).map(|lane| DelayProfile::choose(&mut Rng::new(1, lane))).collect();
+        let long = profiles.iter().filter(|profile| profile.micros == LONG).count();
         assert!((1..60).contains(&long), "{long}");
-        assert!(styles.iter().filter(|delays| delays.one_of == 0).count() > 200);
+        assert!(profiles.iter().filter(|profile| profile.one_of == 0).count() > 200);
     }
 }

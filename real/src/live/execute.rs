@@ -61,10 +61,10 @@ impl LiveRun<'_> {
             Op::Close { fd } => StepResult::status(close(&value(fd)?)),
             Op::Recv { ring, ifq, socket, len, modifiers } => {
                 let ifq = value(ifq)?;
-                let user_data = self.pending.request(socket, mem_of(&ifq));
+                let user_data = self.pending.add_request(socket, mem_of(&ifq));
                 let recv = RecvZc {
                     ifq: id_of(&ifq),
-                    socket: self.sockets[usize::from(socket)].near_fd(),
+                    socket: self.sockets[usize::from(socket)].receiver_fd(),
                     len,
                     user_data,
                     multishot: !modifiers.has(ArgModifier::Oneshot),
@@ -152,7 +152,8 @@ impl LiveRun<'_> {
         let Some(shared) = self.ring(ring) else {
             return Some(StepResult::status(errno_of(libc::EBADF)));
         };
-        let user_data = self.pending.asks(modifiers.has(ArgModifier::Events), at.1.bind, ring);
+        let user_data =
+            self.pending.add_registration(modifiers.has(ArgModifier::Events), at.1.bind, ring);
         let mut pointed = Pointed::default();
         let mut reg =
             arg::registration(source, entries, modifiers, (mem, area), user_data, &mut pointed);
@@ -276,7 +277,7 @@ impl LiveRun<'_> {
         let call = || self.ctrl(ring, bound, uapi::ZCRX_CTRL_ADD_AREA, &words, modifiers);
         let ret = match modifiers.has(ArgModifier::AreaFault) {
             true => call(),
-            false => self.with_late_page(at, address, call)?,
+            false => self.with_protected_page(at, address, call)?,
         };
         if ret < 0 {
             mem.drop_area(&area);
@@ -292,7 +293,7 @@ impl LiveRun<'_> {
         event: Event,
         modifiers: ArgModifiers,
     ) -> i64 {
-        self.pending.arming(self.test.origin(ifq), event);
+        self.pending.add_armed(self.test.origin(ifq), event);
         let words = [arg::event_type(event)];
         self.ctrl(ring, bound, uapi::ZCRX_CTRL_ARM_EVENT, &words, modifiers)
     }
@@ -321,15 +322,15 @@ impl LiveRun<'_> {
         let Some(shared) = self.ring(ring) else {
             return StepResult::status(errno_of(libc::EBADF));
         };
-        let mut patience = self.quiet.begin(thread);
+        let mut wait = self.idle.begin(thread);
         let result = loop {
-            match lock(&shared).wait(self.quiet.tick()) {
-                Ok(None) if self.quiet.gives_up(thread, &mut patience) => break Ok(None),
+            match lock(&shared).wait(self.idle.tick()) {
+                Ok(None) if self.idle.timed_out(thread, &mut wait) => break Ok(None),
                 Ok(None) => {}
                 other => break other,
             }
         };
-        self.quiet.end(thread);
+        self.idle.end(thread);
         match result {
             Ok(Some(cqe)) => self.completion(ring, &cqe),
             Ok(None) => StepResult::status(errno_of(libc::ETIME)),

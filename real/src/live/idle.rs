@@ -1,24 +1,24 @@
-//! When a wait may give up.
+//! The idle timeout: when a wait for a completion ends without one.
 //!
-//! The model's wait ends without a completion only when nothing else can run any more, and the
-//! earliest such thread gives up first. Here the same is said with time: nothing has happened for
-//! a while, and no earlier thread is waiting as well.
+//! In the model such a wait ends without a completion only when no thread can run, and the waiting
+//! thread with the smallest number ends first. Here time stands for that: the test has made no progress
+//! for a while, and no thread with a smaller number waits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long nothing may happen before a wait gives up, unless told otherwise. Longer than what the
-/// kernel does on its own (an RCU grace period, one turn of `io_ring_exit_work`).
+/// Default idle timeout. Longer than the background work of the kernel (an RCU grace period, one round
+/// of `io_ring_exit_work`).
 pub const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The time is counted in so many parts, each of which the kernel was asked for: while a machine
-/// stands still for long, one goes by.
+/// The timeout is counted in ticks. Each tick is one wait in the kernel, so a machine that is paused
+/// for long loses one tick only.
 pub(super) const TICKS: u32 = 20;
-/// When every other thread is idle or waits too, only what the kernel does on its own is left, and
-/// of that nothing completes a request: so many parts are enough.
-const FEW: u32 = 2;
+/// Ticks that are enough when every other thread is idle or waits, too: only background work of the
+/// kernel is left, which completes no request.
+const IDLE_TICKS: u32 = 2;
 
-/// Watches the progress of one run.
+/// Tracks the progress of one run.
 #[derive(Debug)]
 pub(super) struct IdleTracker {
     limit: Duration,
@@ -27,16 +27,16 @@ pub(super) struct IdleTracker {
 
 #[derive(Debug)]
 struct State {
-    /// Steps that ended, and threads that were let go on.
+    /// Number of steps that ended and threads that were woken.
     progress: u64,
     waiting: Vec<bool>,
-    /// Threads that do nothing before another one does something, or at all.
+    /// Threads that are blocked on another thread, or have nothing to do.
     idle: Vec<bool>,
-    /// Threads that have come to where all of them wait.
-    met: usize,
+    /// Threads that have arrived at the barrier.
+    arrived: usize,
 }
 
-/// What one wait has seen of it.
+/// The state of one wait.
 #[derive(Debug)]
 pub(super) struct IdleWait {
     progress: u64,
@@ -44,9 +44,9 @@ pub(super) struct IdleWait {
 }
 
 impl IdleWait {
-    /// Whether nothing has happened since the kernel was asked last.
-    pub(super) fn is_undisturbed(&self, quiet: &IdleTracker) -> bool {
-        self.progress == quiet.state().progress
+    /// Whether there was no progress since the last tick.
+    pub(super) fn saw_no_progress(&self, tracker: &IdleTracker) -> bool {
+        self.progress == tracker.state().progress
     }
 }
 
@@ -56,7 +56,7 @@ impl IdleTracker {
             progress: 0,
             waiting: vec![false; threads],
             idle: vec![false; threads],
-            met: 0,
+            arrived: 0,
         };
         IdleTracker { limit, state: Mutex::new(state) }
     }
@@ -65,43 +65,44 @@ impl IdleTracker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened: a step ended.
+    /// Counts a step that ended as progress.
     pub(super) fn progress(&self) {
         self.state().progress += 1;
     }
 
-    /// A thread begins or ends to be idle. Whoever lets it go on ends it, since to wake up takes time.
+    /// Marks a thread as idle or not. The thread that wakes it must clear the mark, because waking takes
+    /// time.
     pub(super) fn set_idle(&self, thread: usize, idle: bool) {
         self.state().idle[thread] = idle;
     }
 
-    /// A thread comes to where all of them wait for each other; the last one lets them go on.
-    pub(super) fn meet(&self, thread: usize) {
+    /// A thread arrives at the barrier; the last one releases all.
+    pub(super) fn arrive(&self, thread: usize) {
         let mut state = self.state();
         state.idle[thread] = true;
-        state.met += 1;
-        if state.met == state.idle.len() {
-            state.met = 0;
+        state.arrived += 1;
+        if state.arrived == state.idle.len() {
+            state.arrived = 0;
             state.idle.fill(false);
             state.progress += 1;
         }
     }
 
-    /// A value is there: whoever waits for one may go on.
+    /// A value was bound: marks the threads that wait for it as running.
     pub(super) fn wake(&self, threads: impl Iterator<Item = usize>) {
         let mut state = self.state();
         threads.for_each(|thread| state.idle[thread] = false);
         state.progress += 1;
     }
 
-    /// A thread begins to wait.
+    /// A thread starts a wait.
     pub(super) fn begin(&self, thread: usize) -> IdleWait {
         let mut state = self.state();
         state.waiting[thread] = true;
         IdleWait { progress: state.progress, ticks: 0 }
     }
 
-    /// A thread waits no more.
+    /// A thread ends its wait.
     pub(super) fn end(&self, thread: usize) {
         self.state().waiting[thread] = false;
     }
@@ -113,23 +114,23 @@ impl IdleTracker {
         (0..state.idle.len()).filter(busy).collect()
     }
 
-    /// How long the kernel is asked each time.
+    /// The length of a tick.
     pub(super) fn tick(&self) -> Duration {
         self.limit / TICKS
     }
 
-    /// The kernel was asked for a [`IdleTracker::tick`] and nothing came: whether the thread gives up now,
-    /// which is progress.
-    pub(super) fn gives_up(&self, thread: usize, patience: &mut IdleWait) -> bool {
+    /// Counts one [tick](IdleTracker::tick) without a completion. Returns whether the wait ends now, which
+    /// counts as progress.
+    pub(super) fn timed_out(&self, thread: usize, wait: &mut IdleWait) -> bool {
         let mut state = self.state();
-        if patience.progress != state.progress {
-            *patience = IdleWait { progress: state.progress, ticks: 0 };
+        if wait.progress != state.progress {
+            *wait = IdleWait { progress: state.progress, ticks: 0 };
         }
-        patience.ticks += 1;
-        let rests = |(waits, idle): (&bool, &bool)| *waits || *idle;
-        let alone = state.waiting.iter().zip(&state.idle).all(rests);
-        let enough = if alone { FEW } else { TICKS };
-        if patience.ticks < enough || state.waiting[..thread].contains(&true) {
+        wait.ticks += 1;
+        let inactive = |(waits, idle): (&bool, &bool)| *waits || *idle;
+        let all_inactive = state.waiting.iter().zip(&state.idle).all(inactive);
+        let enough = if all_inactive { IDLE_TICKS } else { TICKS };
+        if wait.ticks < enough || state.waiting[..thread].contains(&true) {
             return false;
         }
         state.progress += 1;
@@ -142,61 +143,61 @@ impl IdleTracker {
 mod tests {
     use super::*;
 
-    fn quiet(threads: usize) -> IdleTracker {
+    fn tracker(threads: usize) -> IdleTracker {
         IdleTracker::new(IDLE_TIMEOUT, threads)
     }
 
-    /// After how many empty ticks in a row a thread gives up, at most `most`.
-    fn ticks(quiet: &IdleTracker, thread: usize, most: u32) -> Option<u32> {
-        let mut patience = quiet.begin(thread);
-        (1..=most).find(|_| quiet.gives_up(thread, &mut patience))
+    /// The number of ticks after which a wait ends, at most `most`.
+    fn ticks(tracker: &IdleTracker, thread: usize, most: u32) -> Option<u32> {
+        let mut wait = tracker.begin(thread);
+        (1..=most).find(|_| tracker.timed_out(thread, &mut wait))
     }
 
     #[test]
-    fn the_earliest_waiting_thread_gives_up_first_and_that_is_progress() {
-        let quiet = quiet(3);
-        quiet.set_idle(0, true);
-        let (mut first, mut second) = (quiet.begin(1), quiet.begin(2));
+    fn the_waiting_thread_with_the_smallest_number_times_out_first_and_that_is_progress() {
+        let tracker = tracker(3);
+        tracker.set_idle(0, true);
+        let (mut first, mut second) = (tracker.begin(1), tracker.begin(2));
         for _ in 0..2 * TICKS {
-            assert!(!quiet.gives_up(2, &mut second), "thread 1 waits too");
+            assert!(!tracker.timed_out(2, &mut second), "thread 1 waits too");
         }
-        assert!(!quiet.gives_up(1, &mut first));
-        assert!(quiet.gives_up(1, &mut first));
-        assert!(!quiet.gives_up(2, &mut second), "it counts anew");
-        quiet.set_idle(1, true);
-        assert!(quiet.gives_up(2, &mut second), "thread 1 waits no more");
+        assert!(!tracker.timed_out(1, &mut first));
+        assert!(tracker.timed_out(1, &mut first));
+        assert!(!tracker.timed_out(2, &mut second), "its ticks start again");
+        tracker.set_idle(1, true);
+        assert!(tracker.timed_out(2, &mut second), "thread 1 does not wait");
     }
 
     #[test]
-    fn progress_of_any_thread_starts_the_time_again() {
-        let quiet = quiet(2);
-        let mut patience = quiet.begin(0);
+    fn progress_of_any_thread_restarts_the_timeout() {
+        let tracker = tracker(2);
+        let mut wait = tracker.begin(0);
         for _ in 1..TICKS {
-            assert!(!quiet.gives_up(0, &mut patience));
+            assert!(!tracker.timed_out(0, &mut wait));
         }
-        quiet.progress();
-        assert!(!quiet.gives_up(0, &mut patience));
-        assert_eq!(patience.ticks, 1);
+        tracker.progress();
+        assert!(!tracker.timed_out(0, &mut wait));
+        assert_eq!(wait.ticks, 1);
     }
 
     #[test]
-    fn a_thread_that_may_still_act_is_waited_for_longer() {
-        assert_eq!(ticks(&quiet(2), 1, 100), Some(TICKS));
-        let alone = quiet(2);
+    fn the_timeout_is_longer_while_another_thread_may_run() {
+        assert_eq!(ticks(&tracker(2), 1, 100), Some(TICKS));
+        let alone = tracker(2);
         alone.set_idle(0, true);
-        assert_eq!(ticks(&alone, 1, 100), Some(FEW));
+        assert_eq!(ticks(&alone, 1, 100), Some(IDLE_TICKS));
         assert_eq!(alone.tick() * TICKS, IDLE_TIMEOUT);
     }
 
     #[test]
-    fn whoever_is_let_go_on_is_not_idle_before_it_runs() {
-        let quiet = quiet(2);
-        quiet.set_idle(0, true);
-        quiet.wake([0].into_iter());
-        assert_eq!(ticks(&quiet, 1, FEW), None);
-        quiet.meet(0);
-        assert_eq!(ticks(&quiet, 1, FEW), Some(FEW));
-        quiet.meet(1);
-        assert_eq!(ticks(&quiet, 1, FEW), None);
+    fn a_woken_thread_is_not_idle_before_it_runs() {
+        let tracker = tracker(2);
+        tracker.set_idle(0, true);
+        tracker.wake([0].into_iter());
+        assert_eq!(ticks(&tracker, 1, IDLE_TICKS), None);
+        tracker.arrive(0);
+        assert_eq!(ticks(&tracker, 1, IDLE_TICKS), Some(IDLE_TICKS));
+        tracker.arrive(1);
+        assert_eq!(ticks(&tracker, 1, IDLE_TICKS), None);
     }
 }

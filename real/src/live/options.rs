@@ -5,10 +5,10 @@ use std::time::Duration;
 /// How a test is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Repetitions.
+    /// Number of repetitions.
     pub times: u32,
-    /// What the rng comes from.
+    /// Seed of the delays.
     pub seed: u64,
-    /// A wait gives up after so long without any progress of the test.
+    /// A wait ends without a result after this time without progress of the test.
     pub idle_timeout: Duration,
 }

@@ -1,21 +1,19 @@
-//! The bytes that the tests send: a function of the connection and the position in its stream, so
-//! that data that arrives twice, in the wrong place or from the wrong connection is seen.
+//! The bytes that the tests send: a function of the connection and the position in its stream, so that
+//! duplicated, misplaced or mixed-up data is detected.
 
 use super::rng::splitmix64;
 
-/// The byte at a position of a connection's stream.
+/// The byte at a position in the stream of a connection.
 ///
-/// Eight bytes at a time come from one hash of the connection and the position, so that a stream
-/// does not repeat itself within any run.
-#[must_use]
-pub fn byte(socket: u8, position: u64) -> u8 {
+/// Each group of eight bytes is one hash of the connection and the position, so a stream does not repeat
+/// within a run.
+pub(super) fn byte(socket: u8, position: u64) -> u8 {
     let word = splitmix64((position / 8) ^ (u64::from(socket) + 1) << 56);
     (word >> (position % 8 * 8)) as u8
 }
 
-/// Some bytes of a connection's stream.
-#[must_use]
-pub fn bytes(socket: u8, position: u64, len: usize) -> Vec<u8> {
+/// A range of bytes of the stream of a connection.
+pub(super) fn bytes(socket: u8, position: u64, len: usize) -> Vec<u8> {
     (position..position + len as u64).map(|at| byte(socket, at)).collect()
 }
 
@@ -37,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_stream_is_the_same_wherever_it_is_cut() {
+    fn a_range_of_a_stream_does_not_depend_on_where_it_starts() {
         let whole = bytes(3, 0, 100);
         for cut in 0..100 {
             assert_eq!(bytes(3, cut, 100 - cut as usize), whole[cut as usize..]);

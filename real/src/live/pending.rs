@@ -1,5 +1,5 @@
-//! What was asked of the kernel, and whether a completion answers it: a request completes exactly
-//! once, and an event comes once until it is armed again.
+//! Pending requests and event registrations: each completion must belong to one. A request completes
+//! exactly once, and an event is reported once until it is armed again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,44 +10,44 @@ use super::memory::IfqMem;
 use crate::abi::syscall::ring::Cqe;
 use crate::abi::uapi;
 
-/// `user_data` of events has this bit, that of requests has not.
+/// This bit is set in `user_data` of events and clear in that of requests.
 const EVENT: u64 = 1 << 63;
 const TYPES: usize = uapi::ZCRX_EVENT_TYPES as usize;
 
-/// Requests and registrations of a run, in order.
+/// The requests and registrations of a run, in order.
 #[derive(Debug, Default)]
 pub(super) struct PendingRequests(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     requests: Vec<Request>,
-    asked: Vec<EventRegistration>,
+    registrations: Vec<EventRegistration>,
 }
 
 #[derive(Debug)]
 struct Request {
     socket: SocketId,
-    /// `None`: the ifq was never made.
+    /// `None`: the ifq was never registered.
     mem: Option<Arc<IfqMem>>,
     done: bool,
 }
 
-/// A registration, which may have asked for events.
+/// A registration, which may have requested events.
 #[derive(Debug)]
 struct EventRegistration {
     events: bool,
     bind: Option<VarId>,
     ring: RingId,
-    came: [u32; TYPES],
+    reported: [u32; TYPES],
     armed: [u32; TYPES],
 }
 
-/// What a completion belongs to.
+/// The kind of a completion.
 #[derive(Debug)]
 pub(super) enum CompletionKind {
-    /// A request: where it receives from and into which memory.
+    /// Of a request, with the socket and the memory that it receives from and into.
     Request { socket: SocketId, mem: Option<Arc<IfqMem>> },
-    /// An event.
+    /// Of an event.
     Event,
 }
 
@@ -56,58 +56,60 @@ impl PendingRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request is about to be submitted; its `user_data`.
-    pub(super) fn request(&self, socket: SocketId, mem: Option<Arc<IfqMem>>) -> u64 {
+    /// Adds a request before it is submitted. Returns its `user_data`.
+    pub(super) fn add_request(&self, socket: SocketId, mem: Option<Arc<IfqMem>>) -> u64 {
         let mut state = self.state();
         state.requests.push(Request { socket, mem, done: false });
         state.requests.len() as u64 - 1
     }
 
-    /// A registration is about to be made; the `user_data` of its events.
-    pub(super) fn asks(&self, events: bool, bind: Option<VarId>, ring: RingId) -> u64 {
+    /// Adds a registration before it is made. Returns the `user_data` of its events.
+    pub(super) fn add_registration(&self, events: bool, bind: Option<VarId>, ring: RingId) -> u64 {
         let mut state = self.state();
-        state.asked.push(EventRegistration {
+        state.registrations.push(EventRegistration {
             events,
             bind,
             ring,
-            came: [0; TYPES],
+            reported: [0; TYPES],
             armed: [0; TYPES],
         });
-        EVENT | (state.asked.len() as u64 - 1)
+        EVENT | (state.registrations.len() as u64 - 1)
     }
 
-    /// An event of the ifq that `origin` registered is about to be armed.
-    pub(super) fn arming(&self, origin: Option<VarId>, event: Event) {
+    /// Notes that an event of the ifq registered by `origin` will be armed.
+    pub(super) fn add_armed(&self, origin: Option<VarId>, event: Event) {
         let number = event_type(event) as usize;
         let mut state = self.state();
-        let asked = state.asked.iter_mut().find(|asked| asked.bind == origin);
-        if let (Some(asked), true) = (asked, number < TYPES) {
-            asked.armed[number] += 1;
+        let registration =
+            state.registrations.iter_mut().find(|registration| registration.bind == origin);
+        if let (Some(registration), true) = (registration, number < TYPES) {
+            registration.armed[number] += 1;
         }
     }
 
-    /// What a completion of a ring belongs to, or what is wrong with it.
+    /// Finds what a completion of a ring belongs to. The error says what is wrong with it.
     pub(super) fn completion(&self, ring: RingId, cqe: &Cqe) -> Result<CompletionKind, String> {
         let mut state = self.state();
         let index = usize::try_from(cqe.user_data & !EVENT).unwrap_or(usize::MAX);
         if cqe.user_data & EVENT != 0 {
-            let asked = state.asked.get_mut(index).filter(|asked| asked.events);
-            let asked = asked.filter(|asked| asked.ring == ring);
-            let asked = asked.ok_or("an event that nobody asked for")?;
+            let registration =
+                state.registrations.get_mut(index).filter(|registration| registration.events);
+            let registration = registration.filter(|registration| registration.ring == ring);
+            let registration = registration.ok_or("an event that was not requested")?;
             let number = usize::try_from(cqe.res).ok().filter(|number| *number < TYPES);
             let number = number
                 .filter(|_| !cqe.more)
                 .ok_or_else(|| format!("an event with the number {}", cqe.res))?;
-            asked.came[number] += 1;
-            if asked.came[number] > asked.armed[number] + 1 {
-                return Err("an event that was not armed again".into());
+            registration.reported[number] += 1;
+            if registration.reported[number] > registration.armed[number] + 1 {
+                return Err("a second event without arming".into());
             }
             return Ok(CompletionKind::Event);
         }
         let request = state.requests.get_mut(index);
-        let request = request.ok_or("a completion that nobody asked for")?;
+        let request = request.ok_or("a completion without a request")?;
         if request.done {
-            return Err("a completion after the request's last one".into());
+            return Err("a completion after the last one of its request".into());
         }
         request.done = !cqe.more;
         Ok(CompletionKind::Request { socket: request.socket, mem: request.mem.clone() })
@@ -123,30 +125,37 @@ mod tests {
     }
 
     #[test]
-    fn a_request_completes_once_and_only_if_it_was_made() {
+    fn a_completion_needs_a_pending_request() {
         let pending = PendingRequests::default();
-        let first = pending.request(3, None);
+        let first = pending.add_request(3, None);
         assert!(matches!(
             pending.completion(0, &cqe(first, 5, true)),
             Ok(CompletionKind::Request { socket: 3, .. })
         ));
         assert!(pending.completion(0, &cqe(first, 0, false)).is_ok());
         assert!(pending.completion(0, &cqe(first, 0, false)).unwrap_err().contains("after"));
-        assert!(pending.completion(0, &cqe(first + 1, 0, false)).unwrap_err().contains("nobody"));
+        assert!(
+            pending
+                .completion(0, &cqe(first + 1, 0, false))
+                .unwrap_err()
+                .contains("without a request")
+        );
     }
 
     #[test]
-    fn an_event_comes_once_until_it_is_armed_again_and_to_the_ring_that_asked() {
+    fn an_event_is_reported_once_until_it_is_armed_again_and_to_its_ring_only() {
         let pending = PendingRequests::default();
-        let deaf = pending.asks(false, None, 0);
-        let data = pending.asks(true, Some(4), 1);
-        assert!(pending.completion(0, &cqe(deaf, 0, false)).is_err());
+        let without_events = pending.add_registration(false, None, 0);
+        let data = pending.add_registration(true, Some(4), 1);
+        assert!(pending.completion(0, &cqe(without_events, 0, false)).is_err());
         assert!(pending.completion(0, &cqe(data, 0, false)).is_err(), "another ring");
         assert!(pending.completion(1, &cqe(data, 2, false)).unwrap_err().contains("number 2"));
         assert!(matches!(pending.completion(1, &cqe(data, 1, false)), Ok(CompletionKind::Event)));
-        assert!(pending.completion(1, &cqe(data, 0, false)).is_ok(), "the other one");
-        pending.arming(Some(4), Event::AllocFail);
+        assert!(pending.completion(1, &cqe(data, 0, false)).is_ok(), "the other event");
+        pending.add_armed(Some(4), Event::AllocFail);
         assert!(pending.completion(1, &cqe(data, 0, false)).is_ok());
-        assert!(pending.completion(1, &cqe(data, 1, false)).unwrap_err().contains("not armed"));
+        assert!(
+            pending.completion(1, &cqe(data, 1, false)).unwrap_err().contains("without arming")
+        );
     }
 }

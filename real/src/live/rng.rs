@@ -1,7 +1,7 @@
 //! Small random numbers, a function of the seed.
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that spreads every
-/// bit.
+/// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection in which every input bit
+/// affects every output bit.
 pub(super) fn splitmix64(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -14,7 +14,7 @@ pub(super) fn splitmix64(mut z: u64) -> u64 {
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// A stream of numbers for each seed and lane; any seed will do.
+    /// The generator for a seed and a lane. Different lanes give independent numbers; every seed is valid.
     pub(super) fn new(seed: u64, lane: u64) -> Self {
         Rng(splitmix64(seed ^ splitmix64(lane)) | 1)
     }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_is_a_function_of_seed_and_lane_and_stays_below_its_bound() {
+    fn the_numbers_depend_on_seed_and_lane_only_and_stay_below_the_bound() {
         let draw = |seed, lane| {
             let mut rng = Rng::new(seed, lane);
             (0..32).map(|_| rng.below(10)).collect::<Vec<_>>()

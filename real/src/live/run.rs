@@ -49,16 +49,16 @@ pub(super) struct LiveRun<'t> {
     pub(super) pending: PendingRequests,
     /// The memory of every `register` step, with the variable it binds, until the run is over.
     pub(super) memory: Mutex<Vec<(Option<VarId>, Arc<IfqMem>)>>,
-    pub(super) quiet: IdleTracker,
+    pub(super) idle: IdleTracker,
     turn: Mutex<usize>,
     turned: Condvar,
     phase: Barrier,
     start: StartBarrier,
     delays: DelayProfile,
     /// The step whose page comes late, if one does.
-    pub(super) late: Option<&'t Step>,
+    pub(super) delayed_step: Option<&'t Step>,
     /// Somebody waits for that page, or the call is over.
-    pub(super) late_is_there: AtomicBool,
+    pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
     mismatch: AtomicBool,
     problems: Mutex<Vec<String>>,
@@ -77,7 +77,7 @@ impl<'t> LiveRun<'t> {
         options: &Options,
         sockets: Vec<Connection>,
         delays: DelayProfile,
-        late: Option<&'t Step>,
+        delayed_step: Option<&'t Step>,
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
@@ -88,14 +88,14 @@ impl<'t> LiveRun<'t> {
             sockets,
             pending: PendingRequests::default(),
             memory: Mutex::new(Vec::new()),
-            quiet: IdleTracker::new(options.idle_timeout, threads),
+            idle: IdleTracker::new(options.idle_timeout, threads),
             turn: Mutex::new(0),
             turned: Condvar::new(),
             phase: Barrier::new(threads),
             start: StartBarrier::new(test.threads.len(), spins),
             delays,
-            late,
-            late_is_there: AtomicBool::new(false),
+            delayed_step,
+            fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),
             problems: Mutex::new(Vec::new()),
@@ -111,9 +111,9 @@ impl<'t> LiveRun<'t> {
         self.run_sequential(me, 0, &self.test.setup);
         self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
-            self.quiet.progress();
-            self.start.together(me);
-            self.after_late(&thread.steps, &mut rng);
+            self.idle.progress();
+            self.start.release(me);
+            self.wait_for_fault(&thread.steps, &mut rng);
             for (at, step) in thread.steps.iter().enumerate() {
                 self.delays.step(&mut rng);
                 if at == 0 {
@@ -128,7 +128,7 @@ impl<'t> LiveRun<'t> {
     }
 
     fn wait_for_all(&self, me: usize) {
-        self.quiet.meet(me);
+        self.idle.arrive(me);
         self.phase.wait();
     }
 
@@ -156,16 +156,16 @@ impl<'t> LiveRun<'t> {
             }
             let mut turn = lock(&self.turn);
             while *turn < base + at {
-                self.quiet.set_idle(me, true);
+                self.idle.set_idle(me, true);
                 turn = self.turned.wait(turn).unwrap_or_else(PoisonError::into_inner);
             }
             drop(turn);
-            self.quiet.set_idle(me, false);
-            self.quiet.progress();
+            self.idle.set_idle(me, false);
+            self.idle.progress();
             self.step(me, step);
             let mut turn = lock(&self.turn);
             *turn += 1;
-            self.quiet.wake(steps.get(at + 1).map(owner).into_iter());
+            self.idle.wake(steps.get(at + 1).map(owner).into_iter());
             drop(turn);
             self.turned.notify_all();
         }
@@ -187,14 +187,14 @@ impl<'t> LiveRun<'t> {
         };
         self.note(step, &bound);
         if let Some(var) = step.bind {
-            self.values.bind(var, bound, &self.quiet);
+            self.values.bind(var, bound, &self.idle);
         }
-        self.quiet.progress();
+        self.idle.progress();
     }
 
     /// Waits for a value that another thread may bind; `None` when the run has failed.
     pub(super) fn value(&self, me: usize, var: VarId) -> Option<StepResult> {
-        self.values.wait(me, var, &self.quiet)
+        self.values.wait(me, var, &self.idle)
     }
 
     /// Bytes that are not what was sent are a problem even if nobody observes the result.

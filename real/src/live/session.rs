@@ -88,10 +88,12 @@ impl<'t> Session<'t> {
         repetition: u32,
         sockets: Vec<Connection>,
     ) -> Result<(RunResult, Vec<Connection>), String> {
-        let delays =
-            DelayProfile::draw(&mut Rng::new(self.options.seed, u64::from(repetition) << 8 | 255));
-        let late = userfault_stall::choose(self.test, self.options.seed, repetition);
-        let run = LiveRun::new(self.test, &self.options, sockets, delays, late, self.spins);
+        let delays = DelayProfile::choose(&mut Rng::new(
+            self.options.seed,
+            u64::from(repetition) << 8 | 255,
+        ));
+        let delayed_step = userfault_stall::choose(self.test, self.options.seed, repetition);
+        let run = LiveRun::new(self.test, &self.options, sockets, delays, delayed_step, self.spins);
         let run = Arc::new(run);
         self.publish(Some((repetition, Arc::clone(&run))));
         self.one(self.test.threads.len());

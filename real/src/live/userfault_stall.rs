@@ -1,5 +1,7 @@
-//! A call whose argument the kernel cannot write before user space supplies the page, which it does
-//! when nothing else goes on; and whom that holds up.
+//! Delays a page fault of one call and detects threads that are blocked meanwhile.
+//!
+//! The kernel cannot write the argument of the call until the page is unprotected. That happens once no
+//! other thread makes progress. A thread that is then blocked in the kernel is a stall.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,31 +19,32 @@ use crate::abi::syscall::{self, KernelArg, PAGE, SharedMem};
 use crate::job::Stalls;
 use crate::kernels::supported::delays_page_faults;
 
-/// BlockedSamples in a row at which a thread is blocked that stands still: half of those of a quiet time. It
-/// may have come to where it waits after the first ones.
-const STILL: u32 = TICKS / 2;
-/// Once the page is there, whoever was held up has so long to go on.
-const GOES_ON: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_micros(200);
+/// Number of consecutive samples after which a blocked thread counts as stalled: half of the ticks of
+/// the idle timeout, because it may have blocked after the first ticks.
+const STALL_SAMPLES: u32 = TICKS / 2;
+/// Time that a stalled thread has to continue after the page is unprotected.
+const RESUME_TIME: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// How long threads wait at most for another one to come to its late page.
-const HEAD_START: Duration = Duration::from_millis(100);
+/// Longest time that threads wait for the delayed call to reach its page fault.
+const FAULT_WAIT: Duration = Duration::from_millis(100);
 
-/// The step of a repetition whose page comes late: each that writes to its caller in turn, and in
-/// one repetition of each turn none.
+/// The step whose page fault is delayed in a repetition. The repetitions cycle through all steps that
+/// write to their caller, and no step.
 pub(super) fn choose(test: &Test, seed: u64, repetition: u32) -> Option<&Step> {
     if !delays_page_faults(test) {
         return None;
     }
     let steps = test.threads.iter().flat_map(|thread| &thread.steps);
-    let mut able: Vec<Option<&Step>> = steps.filter(|step| writes(&step.op)).map(Some).collect();
-    able.push(None);
-    let first = Rng::new(seed, u64::MAX).below(able.len() as u64) as usize;
-    able[(first + repetition as usize) % able.len()]
+    let mut choices: Vec<Option<&Step>> =
+        steps.filter(|step| writes_to_caller(&step.op)).map(Some).collect();
+    choices.push(None);
+    let first = Rng::new(seed, u64::MAX).below(choices.len() as u64) as usize;
+    choices[(first + repetition as usize) % choices.len()]
 }
 
-/// Whether the kernel writes to the caller's memory, if the operation succeeds.
-fn writes(op: &Op) -> bool {
+/// Whether the kernel writes to memory of the caller when the operation succeeds.
+fn writes_to_caller(op: &Op) -> bool {
     let readable = |modifiers: ArgModifiers| {
         !modifiers.has(ArgModifier::ArgFault) && !modifiers.has(ArgModifier::AreaFault)
     };
@@ -54,7 +57,7 @@ fn writes(op: &Op) -> bool {
     }
 }
 
-/// How often in a row each thread was found blocked while a page is not there.
+/// For each thread the number of consecutive samples in which it was blocked.
 struct BlockedSamples(Vec<u32>);
 
 impl BlockedSamples {
@@ -68,39 +71,39 @@ impl BlockedSamples {
         }
     }
 
-    /// Whether a thread stands still: what the kernel does on its own takes less long.
-    fn stands_still(&self, thread: usize) -> bool {
-        self.0[thread] >= STILL
+    /// Whether a thread is stalled. Background work of the kernel blocks it for a shorter time.
+    fn is_stalled(&self, thread: usize) -> bool {
+        self.0[thread] >= STALL_SAMPLES
     }
 }
 
 impl LiveRun<'_> {
-    /// Lets the late call go first, if this is a thread that does not make it: to prepare the page
-    /// takes so long that the others' calls would be over.
-    pub(super) fn after_late(&self, steps: &[Step], rng: &mut Rng) {
-        let is_mine = steps.iter().any(|step| self.is_late(step));
-        if self.late.is_none() || is_mine || rng.below(4) == 0 {
+    /// Waits until the delayed call has reached its page fault, if another thread makes that call. Without
+    /// this the calls of the other threads would end before the page is protected.
+    pub(super) fn wait_for_fault(&self, steps: &[Step], rng: &mut Rng) {
+        let is_own = steps.iter().any(|step| self.is_delayed(step));
+        if self.delayed_step.is_none() || is_own || rng.below(4) == 0 {
             return;
         }
         let start = Instant::now();
-        while !self.late_is_there.load(Ordering::Acquire) && start.elapsed() < HEAD_START {
-            std::thread::sleep(LOOK);
+        while !self.fault_reached.load(Ordering::Acquire) && start.elapsed() < FAULT_WAIT {
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    fn is_late(&self, step: &Step) -> bool {
-        self.late.is_some_and(|late| std::ptr::eq(late, step))
+    fn is_delayed(&self, step: &Step) -> bool {
+        self.delayed_step.is_some_and(|delayed| std::ptr::eq(delayed, step))
     }
 
-    /// Makes a call with this argument, in a page that comes late if it is this step's turn. `None`:
-    /// the machine cannot go on.
+    /// Makes a call with this argument; its page is protected if this is the delayed step. `None`: the
+    /// run failed.
     pub(super) fn with_argument<T: KernelArg + Copy, R>(
         &self,
         at: ThreadStep<'_>,
         argument: &mut T,
         call: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        if !self.is_late(at.1) {
+        if !self.is_delayed(at.1) {
             return Some(call(argument));
         }
         let mut page = SharedMem::new(PAGE)
@@ -108,65 +111,71 @@ impl LiveRun<'_> {
             .ok()?;
         let placed = page.place(*argument);
         let address = syscall::address(placed);
-        let result = self.with_late_page(at, address, || call(placed))?;
+        let result = self.with_protected_page(at, address, || call(placed))?;
         *argument = *placed;
         Some(result)
     }
 
-    /// Makes a call while the page of this address is late if it is this step's turn. `None`: the
-    /// machine cannot go on.
-    pub(super) fn with_late_page<R>(
+    /// Makes a call while the page of this address is protected, if this is the delayed step. `None`: the
+    /// run failed.
+    pub(super) fn with_protected_page<R>(
         &self,
         (thread, step): ThreadStep<'_>,
         address: u64,
         call: impl FnOnce() -> R,
     ) -> Option<R> {
-        if !self.is_late(step) {
+        if !self.is_delayed(step) {
             return Some(call());
         }
         let fail = |error| self.values.fail(format!("userfaultfd: {error}"));
         let page = WriteProtectedPage::new(address).map_err(fail).ok()?;
         let over = AtomicBool::new(false);
         let result = std::thread::scope(|scope| {
-            scope.spawn(|| self.supply(thread, step, page, &over));
+            scope.spawn(|| self.resolve_fault(thread, step, page, &over));
             let result = call();
             over.store(true, Ordering::Release);
-            self.late_is_there.store(true, Ordering::Release);
+            self.fault_reached.store(true, Ordering::Release);
             result
         });
         Some(result)
     }
 
-    /// Supplies the page that a thread waits for once nothing else goes on, as the model does.
-    fn supply(&self, thread: usize, step: &Step, page: WriteProtectedPage, over: &AtomicBool) {
-        let tick = self.quiet.tick();
+    /// Unprotects the page once no other thread makes progress, as the model does.
+    fn resolve_fault(
+        &self,
+        thread: usize,
+        step: &Step,
+        page: WriteProtectedPage,
+        over: &AtomicBool,
+    ) {
+        let tick = self.idle.tick();
         while !page.has_blocked_writer(tick).unwrap_or(true) {
             if over.load(Ordering::Acquire) {
                 return;
             }
         }
-        self.late_is_there.store(true, Ordering::Release);
+        self.fault_reached.store(true, Ordering::Release);
         let start = Instant::now();
-        let (mut patience, mut looks) =
-            (self.quiet.begin(thread), BlockedSamples::none(self.tasks.len()));
+        let (mut wait, mut samples) =
+            (self.idle.begin(thread), BlockedSamples::none(self.tasks.len()));
         loop {
             std::thread::sleep(tick);
-            if !patience.is_undisturbed(&self.quiet) {
-                looks = BlockedSamples::none(self.tasks.len());
+            if !wait.saw_no_progress(&self.idle) {
+                samples = BlockedSamples::none(self.tasks.len());
             }
-            looks.add(&self.tasks);
-            let busy = self.quiet.busy(thread);
-            if self.quiet.gives_up(thread, &mut patience) {
-                let held: Vec<usize> =
-                    busy.into_iter().filter(|&other| looks.stands_still(other)).collect();
+            samples.add(&self.tasks);
+            let busy = self.idle.busy(thread);
+            if self.idle.timed_out(thread, &mut wait) {
+                let stalled: Vec<usize> =
+                    busy.into_iter().filter(|&other| samples.is_stalled(other)).collect();
                 let waits =
                     format!("{}, whose thread was in: {}", verb(&step.op), self.stack(thread));
-                let stacks: Vec<String> = held.iter().map(|&by| self.stack(by)).collect();
+                let stacks: Vec<String> = stalled.iter().map(|&by| self.stack(by)).collect();
                 let waited = start.elapsed();
-                // Dropping the page supplies it, whatever becomes of this.
+                // If this fails, dropping the page removes the protection.
                 let _ = page.unprotect();
                 drop(page);
-                self.note_stalls(&waits, waited, &held, &stacks);
+                self.record_stalls(&waits, waited, &stalled, &stacks);
                 return;
             }
         }
@@ -174,26 +183,26 @@ impl LiveRun<'_> {
 
     fn stack(&self, thread: usize) -> String {
         match self.tasks.stack(thread) {
-            stack if stack.is_empty() => "(the kernel does not tell)".to_owned(),
+            stack if stack.is_empty() => "(not available)".to_owned(),
             stack => stack,
         }
     }
 
-    fn note_stalls(&self, waits: &str, waited: Duration, held: &[usize], stacks: &[String]) {
+    fn record_stalls(&self, waits: &str, waited: Duration, threads: &[usize], stacks: &[String]) {
         let start = Instant::now();
-        let blocked = || held.iter().any(|&thread| self.tasks.is_blocked(thread));
-        while blocked() && start.elapsed() < GOES_ON {
-            std::thread::sleep(LOOK);
+        let blocked = || threads.iter().any(|&thread| self.tasks.is_blocked(thread));
+        while blocked() && start.elapsed() < RESUME_TIME {
+            std::thread::sleep(POLL_INTERVAL);
         }
-        let went_on = start.elapsed();
+        let resumed = start.elapsed();
         let name = |thread: usize| self.test.threads.get(thread).map_or("main", |t| &t.name);
-        let stalls = held.iter().zip(stacks).map(|(&thread, stack)| {
+        let stalls = threads.iter().zip(stacks).map(|(&thread, stack)| {
             format!(
-                "thread {} stood still in a system call for {} ms and went on within {} ms after a \
-                 page was there; it was in: {stack}; the page was missing for {waits}",
+                "thread {} was blocked in a system call for {} ms and continued within {} ms after the \
+                 page fault was resolved; it was in: {stack}; the page fault was in {waits}",
                 name(thread),
                 waited.as_millis(),
-                went_on.as_millis().max(1),
+                resumed.as_millis().max(1),
             )
         });
         let stalls: Vec<String> = stalls.collect();
@@ -217,11 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn each_call_that_writes_to_its_caller_is_late_in_turn_and_once_none_is() {
-        let late = test("fault page-fault-waits");
+    fn the_repetitions_cycle_through_the_calls_that_write_to_their_caller_and_none() {
+        let delayed = test("fault page-fault-waits");
         for seed in 0..5 {
             let verbs = |from: u32| {
-                let drawn = (from..from + 3).map(|repetition| choose(&late, seed, repetition));
+                let drawn = (from..from + 3).map(|repetition| choose(&delayed, seed, repetition));
                 let mut verbs: Vec<_> = drawn.map(|step| step.map(|s| verb(&s.op))).collect();
                 verbs.sort_unstable();
                 verbs
@@ -234,11 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_stands_still_that_was_blocked_for_half_the_quiet_time() {
-        let looks = BlockedSamples(vec![STILL, STILL - 1, 0]);
-        assert!(looks.stands_still(0) && !looks.stands_still(1) && !looks.stands_still(2));
-        let mut looks = BlockedSamples(vec![STILL]);
-        looks.add(&Tasks::new(1));
-        assert!(!looks.stands_still(0), "it went on meanwhile");
+    fn a_thread_blocked_for_half_of_the_idle_timeout_is_stalled() {
+        let samples = BlockedSamples(vec![STALL_SAMPLES, STALL_SAMPLES - 1, 0]);
+        assert!(samples.is_stalled(0) && !samples.is_stalled(1) && !samples.is_stalled(2));
+        let mut samples = BlockedSamples(vec![STALL_SAMPLES]);
+        samples.add(&Tasks::new(1));
+        assert!(!samples.is_stalled(0), "it continued meanwhile");
     }
 }

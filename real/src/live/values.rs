@@ -1,4 +1,4 @@
-//! The values that steps bind, and waiting for them.
+//! The results that steps bind to variables, and waiting for them.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use ifq_model::test::VarId;
 use super::idle::IdleTracker;
 use super::memory::{HeldBuffer, IfqMem};
 
-/// What a step's result refers to.
+/// The resource that a result refers to.
 #[derive(Clone, Debug)]
 pub(super) enum Resource {
-    /// Nothing: a status, or a failure.
+    /// None: the result is a status or an error.
     None,
     /// A registered or imported ifq.
     Ifq(Ifq),
     /// An exported descriptor.
     Fd(Arc<Exported>),
-    /// A completion with a buffer.
+    /// The buffer of a completion.
     Buffer(Arc<HeldBuffer>),
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Exported {
     pub(super) ifq: Ifq,
 }
 
-/// A result.
+/// The result of a step.
 #[derive(Clone, Debug)]
 pub(super) struct StepResult {
     pub(super) raw: i64,
@@ -48,7 +48,7 @@ impl StepResult {
     }
 }
 
-/// All values of a run.
+/// All results of a run.
 #[derive(Debug)]
 pub(super) struct Values {
     state: Mutex<State>,
@@ -58,7 +58,7 @@ pub(super) struct Values {
 #[derive(Debug)]
 struct State {
     values: Vec<Option<StepResult>>,
-    /// Threads that wait, with what they wait for.
+    /// Waiting threads, each with the variable that it waits for.
     waiting: Vec<(usize, VarId)>,
     failure: Option<String>,
 }
@@ -73,34 +73,29 @@ impl Values {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Binds a value and wakes whoever waits for it.
-    pub(super) fn bind(&self, var: VarId, bound: StepResult, quiet: &IdleTracker) {
+    /// Binds a result and wakes the threads that wait for it.
+    pub(super) fn bind(&self, var: VarId, bound: StepResult, idle: &IdleTracker) {
         let mut state = self.state();
         state.values[usize::from(var)] = Some(bound);
-        quiet.wake(state.waiting.iter().filter(|(_, for_)| *for_ == var).map(|(by, _)| *by));
+        idle.wake(state.waiting.iter().filter(|(_, for_)| *for_ == var).map(|(by, _)| *by));
         state.waiting.retain(|(_, for_)| *for_ != var);
         drop(state);
         self.changed.notify_all();
     }
 
-    /// The machine cannot go on: nobody waits any more.
+    /// The run failed: wakes all waiting threads.
     pub(super) fn fail(&self, why: String) {
         self.state().failure.get_or_insert(why);
         self.changed.notify_all();
     }
 
-    /// Why the machine could not go on.
+    /// Why the run failed.
     pub(super) fn failure(&self) -> Option<String> {
         self.state().failure.clone()
     }
 
-    /// Waits for a value, idle; `None` when the run has failed.
-    pub(super) fn wait(
-        &self,
-        thread: usize,
-        var: VarId,
-        quiet: &IdleTracker,
-    ) -> Option<StepResult> {
+    /// Waits for a result; the thread is idle meanwhile. `None`: the run failed.
+    pub(super) fn wait(&self, thread: usize, var: VarId, idle: &IdleTracker) -> Option<StepResult> {
         let mut state = self.state();
         let mut waits = false;
         loop {
@@ -112,13 +107,13 @@ impl Values {
             }
             if !std::mem::replace(&mut waits, true) {
                 state.waiting.push((thread, var));
-                quiet.set_idle(thread, true);
+                idle.set_idle(thread, true);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// The raw result, if there is one by now.
+    /// The raw result, if it is bound.
     pub(super) fn raw(&self, var: VarId) -> Option<i64> {
         self.state().values[usize::from(var)].as_ref().map(|bound| bound.raw)
     }
