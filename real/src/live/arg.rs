@@ -1,4 +1,4 @@
-//! The argument of a system call as a step's modifiers have it.
+//! Builds the argument of a system call from the modifiers of a step.
 
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Source};
@@ -7,19 +7,19 @@ use super::memory::{Area, IfqMem};
 use crate::abi::syscall::{self, NOWHERE};
 use crate::abi::uapi::{self, AreaReg, EventDesc, IfqReg, RegionDesc, ZcrxCtrl};
 
-/// A number of which no network device has the index.
+/// An index that no network device has.
 const NO_DEVICE: u32 = 0x7fff_fff0;
-/// A bit that no kernel knows, of any of the flags.
+/// A flag bit that no kernel defines.
 const UNKNOWN_FLAG: u32 = 1 << 30;
 
-/// What [`IfqReg`] points to. The kernel writes into the region's description, too.
+/// The structures that [`IfqReg`] points to. The kernel also writes into the region descriptor.
 #[derive(Debug, Default)]
 pub(super) struct Pointed {
     region: RegionDesc,
     event: EventDesc,
 }
 
-/// The argument of a registration, except for what cannot be read.
+/// The argument of a registration. The caller handles an unreadable argument.
 pub(super) fn registration(
     source: Source,
     entries: u32,
@@ -72,7 +72,7 @@ pub(super) fn registration(
     }
 }
 
-/// The argument of an import from a descriptor, except for what cannot be read.
+/// The argument of an import. The caller handles an unreadable argument.
 pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) -> IfqReg {
     let has = |modifier| modifiers.has(modifier);
     let one = |modifier| u32::from(has(modifier));
@@ -89,12 +89,12 @@ pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) ->
     }
 }
 
-/// The flag that a registration or an import must not have.
+/// The undefined flag, if the modifiers ask for it.
 fn flag(modifiers: ArgModifiers) -> u32 {
     if modifiers.has(ArgModifier::Flags) { UNKNOWN_FLAG } else { 0 }
 }
 
-/// What both have reserved.
+/// The reserved fields of registration and import.
 fn reserved(modifiers: ArgModifiers) -> IfqReg {
     let one = |modifier| u32::from(modifiers.has(modifier));
     IfqReg {
@@ -108,7 +108,7 @@ fn region(mem: &IfqMem, modifiers: ArgModifiers) -> RegionDesc {
     let kernel = modifiers.has(ArgModifier::KernelRegion);
     RegionDesc {
         user_addr: if kernel { 0 } else { mem.region.addr() },
-        // Whole pages, so that nothing but none is smaller than every ring.
+        // Sizes are whole pages, so only 0 is smaller than every ring.
         size: if modifiers.has(ArgModifier::RegionSmall) { 0 } else { mem.region.len() as u64 },
         flags: if kernel { 0 } else { uapi::IORING_MEM_REGION_TYPE_USER },
         ..RegionDesc::default()
@@ -117,7 +117,7 @@ fn region(mem: &IfqMem, modifiers: ArgModifiers) -> RegionDesc {
 
 fn event_desc(modifiers: ArgModifiers, user_data: u64) -> EventDesc {
     let one = |modifier| u32::from(modifiers.has(modifier));
-    // All that are known, or the first that is not.
+    // All defined types, and the first undefined one.
     let known = one(ArgModifier::Events) * ((1 << uapi::ZCRX_EVENT_TYPES) - 1);
     let unknown = one(ArgModifier::EventType) << uapi::ZCRX_EVENT_TYPES;
     EventDesc {
@@ -146,7 +146,7 @@ pub(super) fn area_reg(area: &Area, modifiers: ArgModifiers) -> AreaReg {
     }
 }
 
-/// The argument of a control operation. `arg`: its first words.
+/// The argument of a control operation. `arg`: the first words of its union.
 pub(super) fn ctrl(id: u32, op: u32, arg: &[u32], modifiers: ArgModifiers) -> ZcrxCtrl {
     let one = |modifier| u32::from(modifiers.has(modifier));
     let mut ctrl = ZcrxCtrl { zcrx_id: id, op, ..ZcrxCtrl::default() };
@@ -154,12 +154,12 @@ pub(super) fn ctrl(id: u32, op: u32, arg: &[u32], modifiers: ArgModifiers) -> Zc
     for (to, from) in ctrl.arg.iter_mut().zip(arg) {
         *to = *from;
     }
-    // The last word is reserved in every operation's part.
+    // The last word is reserved for every operation.
     ctrl.arg[11] |= one(ArgModifier::OpResv);
     ctrl
 }
 
-/// `event_type`.
+/// The number of an event type.
 pub(super) fn event_type(event: Event) -> u32 {
     match event {
         Event::AllocFail => 0,
@@ -172,9 +172,9 @@ pub(super) fn event_type(event: Event) -> u32 {
 mod tests {
     use super::*;
 
-    /// Each modifier changes the argument of each verb that it fits, or is done by the caller.
+    /// Each modifier changes the argument of each verb that it fits, or is handled by the caller.
     #[test]
-    fn no_modifier_of_an_argument_is_forgotten() {
+    fn each_modifier_changes_the_argument() {
         let (mem, area) = IfqMem::new(1, 1, false).unwrap();
         let mut pointed = Pointed::default();
         let text = |modifiers: ArgModifiers, verb: &str, pointed: &mut Pointed| match verb {
@@ -189,8 +189,7 @@ mod tests {
             }
             _ => format!("{:?}", ctrl(0, 0, &[], modifiers)),
         };
-        // By hand: the capability, the addresses that the caller passes, `nr_args`, and what is in
-        // the memory of the ring.
+        // The capability, the addresses that the caller passes, `nr_args`, and the content of the ring.
         let by_caller = [
             ArgModifier::NoCap,
             ArgModifier::ArgFault,

@@ -1,4 +1,4 @@
-//! One operation of a test, done on the kernel.
+//! Executes one operation of a test on the kernel.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::refill_push;
 
 use super::arg::{self, Pointed};
-use super::memory::{Area, HeldBuffer, IfqMem, at_once};
+use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::pending::CompletionKind;
 use super::run::{LiveRun, SharedRing, ThreadStep};
 use super::values::{Exported, Ifq, Resource, StepResult};
@@ -17,9 +17,9 @@ use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
 use crate::abi::uapi;
 
-/// A descriptor that is open in no process.
+/// A number that no open descriptor has.
 const CLOSED_FD: RawFd = -1;
-/// An id that no ifq has, and that fits into the offset of a mapping.
+/// An id that no ifq has; it fits into the offset of a mapping.
 const NO_ID: u32 = 0xffff;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,7 +27,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl LiveRun<'_> {
-    /// Does an operation in the calling thread. `None`: the machine cannot go on.
+    /// Executes an operation in the calling thread. `None`: the run failed.
     pub(super) fn execute(&self, thread: usize, step: &Step) -> Option<StepResult> {
         let value = |var| self.value(thread, var);
         let at = (thread, step);
@@ -77,7 +77,7 @@ impl LiveRun<'_> {
             Op::Return { cqe, ifq, locked } => {
                 let bound = value(cqe)?;
                 value(ifq)?;
-                StepResult::status(self.give_back(&bound, ifq, locked)?)
+                StepResult::status(self.return_buffer(&bound, ifq, locked)?)
             }
             Op::Send { socket, len } => {
                 StepResult::status(self.sockets[usize::from(socket)].send(len))
@@ -91,7 +91,7 @@ impl LiveRun<'_> {
                 StepResult::status(0)
             }
             Op::Clone { .. } | Op::UnregisterNetdev => {
-                self.values.fail("an operation that is not run on live kernels".to_owned());
+                self.values.fail("an operation that live kernels do not support".to_owned());
                 return None;
             }
         };
@@ -109,18 +109,17 @@ impl LiveRun<'_> {
         }
     }
 
-    /// Does something without the capability if the modifier says so. `None`: that cannot be done here.
+    /// Calls a function, without `CAP_NET_ADMIN` if the modifier says so. `None`: the run failed.
     fn without_cap<T>(&self, modifiers: ArgModifiers, f: impl FnOnce() -> T) -> Option<T> {
         if !modifiers.has(ArgModifier::NoCap) {
             return Some(f());
         }
         syscall::without_net_admin(f)
-            .map_err(|error| self.values.fail(format!("giving up CAP_NET_ADMIN: {error}")))
+            .map_err(|error| self.values.fail(format!("dropping CAP_NET_ADMIN: {error}")))
             .ok()
     }
 
-    /// The memory of a `register` step. It stays mapped until the run is over, whatever the test
-    /// closes.
+    /// Allocates the memory of a `register` step. It stays mapped until the run ends.
     fn memory(
         &self,
         buffers: u32,
@@ -164,9 +163,9 @@ impl LiveRun<'_> {
         };
         Some(match result {
             Ok(reg) => {
-                // Set once: this memory is registered once.
+                // The cell is empty: this memory is registered once.
                 mem.offsets.get_or_init(|| reg.offsets);
-                mem.known_to(ring, reg.id);
+                mem.add_ring(ring, reg.id);
                 let ifq = Ifq { id: reg.id, mem: Arc::clone(mem) };
                 StepResult { raw: i64::from(reg.id), resource: Resource::Ifq(ifq) }
             }
@@ -200,7 +199,7 @@ impl LiveRun<'_> {
                 let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
                 StepResult { raw: i64::from(fd), resource: Resource::Fd(Arc::new(fd_of)) }
             }
-            // The kernel exported what no registration had given us.
+            // The kernel exported an ifq that was never registered.
             _ => StepResult::status(-errno::EBADMSG),
         })
     }
@@ -229,7 +228,7 @@ impl LiveRun<'_> {
         };
         Some(match (imported, ifq) {
             (Ok(reg), Some(ifq)) => {
-                ifq.mem.known_to(ring, reg.id);
+                ifq.mem.add_ring(ring, reg.id);
                 let ifq = Ifq { id: reg.id, mem: Arc::clone(&ifq.mem) };
                 StepResult { raw: i64::from(reg.id), resource: Resource::Ifq(ifq) }
             }
@@ -238,7 +237,7 @@ impl LiveRun<'_> {
         })
     }
 
-    /// A control operation: 0 or -errno. `words`: what its part of the argument begins with.
+    /// A control operation: 0 or -errno. `words`: the first words of its argument.
     fn ctrl(
         &self,
         ring: RingId,
@@ -262,7 +261,7 @@ impl LiveRun<'_> {
         modifiers: ArgModifiers,
     ) -> Option<StepResult> {
         let fail = |error| self.values.fail(format!("memory for an area: {error}"));
-        // An ifq that was never made has no memory that could be shared: some that nobody knows.
+        // An ifq that was never registered has no memory; use new memory.
         let mem = match mem_of(bound) {
             Some(mem) => mem,
             None => Arc::new(IfqMem::new(1, 1, false).map_err(fail).ok()?.0),
@@ -273,7 +272,7 @@ impl LiveRun<'_> {
             false => area.describe(&arg::area_reg(&area, modifiers)),
         };
         let words = [address as u32, (address >> 32) as u32];
-        // What the kernel writes is the area's description, which it finds in memory of ours or not.
+        // The kernel writes the area token into the description, unless that is unmapped.
         let call = || self.ctrl(ring, bound, uapi::ZCRX_CTRL_ADD_AREA, &words, modifiers);
         let ret = match modifiers.has(ArgModifier::AreaFault) {
             true => call(),
@@ -298,7 +297,7 @@ impl LiveRun<'_> {
         self.ctrl(ring, bound, uapi::ZCRX_CTRL_ARM_EVENT, &words, modifiers)
     }
 
-    /// Maps the refill ring's region, which works for the whole of it only, and lets go of it.
+    /// Maps and unmaps the region of the refill ring. The kernel maps only the whole region.
     fn mmap(&self, ring: RingId, bound: &StepResult) -> i64 {
         let (id, len) = (id_of(bound), mem_of(bound).map_or(syscall::PAGE, |mem| mem.region.len()));
         self.with_ring(ring, |ring| match ring.map_region(id, len) {
@@ -307,7 +306,7 @@ impl LiveRun<'_> {
         })
     }
 
-    /// Closes the ring: its mappings and its descriptor go with the last reference.
+    /// Closes the ring. The last reference unmaps it and closes its descriptor.
     fn exit(&self, ring: RingId) -> i64 {
         match lock(&self.rings[usize::from(ring)]).take() {
             Some(ring) => {
@@ -338,16 +337,16 @@ impl LiveRun<'_> {
         }
     }
 
-    /// The memory of the `register` step that an ifq goes back to, whether the kernel knows it or not.
+    /// The memory of the `register` step that an ifq comes from, even if that step failed.
     fn memory_of(&self, ifq: VarId) -> Option<Arc<IfqMem>> {
         let origin = self.test.origin(ifq)?;
         let memory = lock(&self.memory);
         memory.iter().find(|(bind, _)| *bind == Some(origin)).map(|(_, mem)| Arc::clone(mem))
     }
 
-    /// Calls a function with the memory of a refill ring. What the kernel allocated is mapped for as
-    /// long as that takes, through a ring that is open and knows the ifq: a mapping that stays would
-    /// hold the ring. `None`: it cannot be mapped any more, and the run ends.
+    /// Calls a function with the region of a refill ring. A region that the kernel allocated is mapped
+    /// meanwhile, through an open ring that has the ifq: a permanent mapping would keep the ring alive.
+    /// `None`: no ring can map it, and the run failed.
     fn with_region<T>(&self, mem: &IfqMem, f: impl FnOnce(&SharedMem) -> T) -> Option<T> {
         let rings = mem.mapped_by();
         if rings.is_empty() {
@@ -357,7 +356,8 @@ impl LiveRun<'_> {
         let mapped = match open {
             Some((ring, id)) => lock(&ring).map_region(id, mem.region.len()),
             None => {
-                let why = "the kernel's own region is mapped through a ring, and each is closed";
+                let why =
+                    "the region of the kernel is mapped through a ring, and all rings are closed";
                 self.values.fail(why.to_owned());
                 return None;
             }
@@ -365,27 +365,26 @@ impl LiveRun<'_> {
         match mapped {
             Ok(mapped) => Some(f(&mapped)),
             Err(error) => {
-                self.values.fail(format!("mapping the kernel's own region: {error}"));
+                self.values.fail(format!("mapping the region of the kernel: {error}"));
                 None
             }
         }
     }
 
-    /// The buffer of a completion goes into the refill ring of the ifq that `ifq` goes back to,
-    /// whether the kernel knows that ring or not. `None`: the machine cannot go on.
-    fn give_back(&self, cqe: &StepResult, ifq: VarId, locked: bool) -> Option<i64> {
-        let Resource::Buffer(held) = &cqe.resource else {
+    /// Returns the buffer of a completion through the refill ring of the ifq. `None`: the run failed.
+    fn return_buffer(&self, cqe: &StepResult, ifq: VarId, locked: bool) -> Option<i64> {
+        let Resource::Buffer(buffer) = &cqe.resource else {
             return Some(-errno::ENODATA);
         };
-        if held.first_return() && !held.intact() {
+        if buffer.first_return() && !buffer.intact() {
             return Some(-errno::EBADMSG);
         }
         let Some(mem) = self.memory_of(ifq) else {
             return Some(-errno::ENODATA);
         };
         let _guard = locked.then(|| lock(&mem.lock));
-        let buffer = held.off & !(syscall::PAGE as u64 - 1);
-        let push = |region: &SharedMem| at_once(refill_push(&mem.refill_ring(region), buffer));
+        let off = buffer.off & !(syscall::PAGE as u64 - 1);
+        let push = |region: &SharedMem| poll_once(refill_push(&mem.refill_ring(region), off));
         Some(match self.with_region(&mem, push)? {
             Some(Ok(())) => 0,
             Some(Err(errno)) => errno,
@@ -400,7 +399,7 @@ impl LiveRun<'_> {
         Some(())
     }
 
-    /// Checks a completion against what was asked for and sent, and remembers its buffer.
+    /// Checks a completion against the pending requests and the sent bytes. Its result holds the buffer.
     fn completion(&self, ring: RingId, cqe: &Cqe) -> StepResult {
         let raw = i64::from(cqe.res);
         let (socket, mem) = match self.pending.completion(ring, cqe) {
@@ -422,15 +421,15 @@ impl LiveRun<'_> {
             .find_map(|(area, bytes)| Some((area, connection.accept(&bytes)?)));
         match found {
             Some((area, position)) => {
-                let held = HeldBuffer::new(area, cqe.off, len, socket, position);
-                StepResult { raw, resource: Resource::Buffer(Arc::new(held)) }
+                let buffer = HeldBuffer::new(area, cqe.off, len, socket, position);
+                StepResult { raw, resource: Resource::Buffer(Arc::new(buffer)) }
             }
             None => StepResult::status(-errno::EBADMSG),
         }
     }
 }
 
-/// The id that the kernel gets: of an ifq that was never made, one that it does not know.
+/// The id of an ifq; [`NO_ID`] if it was never registered.
 fn id_of(bound: &StepResult) -> u32 {
     match &bound.resource {
         Resource::Ifq(ifq) => ifq.id,

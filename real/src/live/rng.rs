@@ -9,7 +9,7 @@ pub(super) fn splitmix64(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Small random numbers for rng: xorshift64* (Vigna, ACM TOMS 42(4), 2016).
+/// A random number generator: xorshift64* (Vigna, ACM TOMS 42(4), 2016).
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 

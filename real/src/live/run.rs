@@ -1,4 +1,4 @@
-//! One run of a test: its threads, its phases, and what they leave behind.
+//! One run of a test: its threads and phases, and its result.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,24 +20,24 @@ use crate::abi::syscall::ring::{Ring, Setup};
 use crate::job::Stalls;
 use crate::job::start_skew::SkewSample;
 
-/// A ring of the test. Whoever uses it holds a reference, as `io_uring_enter(2)` does.
+/// A ring of the test. Its users hold a reference, as `io_uring_enter(2)` does.
 pub(super) type SharedRing = Arc<Mutex<Ring>>;
 
-/// A step and the thread that does it.
+/// A step with the number of the thread that executes it.
 pub(super) type ThreadStep<'s> = (usize, &'s Step);
 
-/// What one repetition showed.
+/// The result of one repetition.
 #[derive(Debug)]
 pub(super) struct RunResult {
     pub(super) outcome: Outcome,
-    /// What was wrong apart from it.
+    /// Problems that the outcome does not show.
     pub(super) problems: Vec<String>,
     pub(super) stalls: Stalls,
-    /// How close its threads were.
+    /// The start skew of its threads.
     pub(super) sample: Option<SkewSample>,
 }
 
-/// What the threads of a run share.
+/// The state that the threads of a run share.
 #[derive(Debug)]
 pub(super) struct LiveRun<'t> {
     pub(super) test: &'t Test,
@@ -45,9 +45,9 @@ pub(super) struct LiveRun<'t> {
     /// Open rings.
     pub(super) rings: Vec<Mutex<Option<SharedRing>>>,
     pub(super) sockets: Vec<Connection>,
-    /// Requests and events.
+    /// Pending requests and event registrations.
     pub(super) pending: PendingRequests,
-    /// The memory of every `register` step, with the variable it binds, until the run is over.
+    /// The memory of each `register` step with the variable that it binds. It is kept until the run ends.
     pub(super) memory: Mutex<Vec<(Option<VarId>, Arc<IfqMem>)>>,
     pub(super) idle: IdleTracker,
     turn: Mutex<usize>,
@@ -55,9 +55,9 @@ pub(super) struct LiveRun<'t> {
     phase: Barrier,
     start: StartBarrier,
     delays: DelayProfile,
-    /// The step whose page comes late, if one does.
+    /// The step whose page fault is delayed, if any.
     pub(super) delayed_step: Option<&'t Step>,
-    /// Somebody waits for that page, or the call is over.
+    /// Whether that step has reached the page fault, or its call has returned.
     pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
     mismatch: AtomicBool,
@@ -70,8 +70,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'t> LiveRun<'t> {
-    /// A run that nothing has happened in. `sockets`: the test's connections. `spins`: whether there
-    /// is a processor for each thread.
+    /// A run that has not started. `sockets`: the connections of the test. `spins`: whether there is a
+    /// processor for each thread.
     pub(super) fn new(
         test: &'t Test,
         options: &Options,
@@ -103,7 +103,7 @@ impl<'t> LiveRun<'t> {
         }
     }
 
-    /// The part of one thread. The last one, the executor, drives what no thread of the test does.
+    /// Runs one thread. The last thread, the executor, runs the steps that belong to no thread of the test.
     pub(super) fn thread(&self, me: usize, mut rng: Rng) {
         self.tasks.enter(me);
         self.make_rings(me);
@@ -145,8 +145,8 @@ impl<'t> LiveRun<'t> {
         self.test.driver(ring).unwrap_or(self.test.threads.len())
     }
 
-    /// Runs steps one after the other, each in the thread that drives its ring. `base` is the
-    /// number of turns before the first one.
+    /// Runs steps one after the other, each in the thread that owns its ring. `base` is the number of
+    /// turns before the first step.
     fn run_sequential(&self, me: usize, base: usize, steps: &[Step]) {
         let executor = self.test.threads.len();
         let owner = |step: &Step| step.op.ring().map_or(executor, |ring| self.driver(ring));
@@ -172,7 +172,7 @@ impl<'t> LiveRun<'t> {
     }
 
     fn step(&self, me: usize, step: &Step) {
-        // An operation waits by itself for what it uses; nothing happens when the run has failed.
+        // Wait for all variables that the step uses. After a failure no step runs.
         if !step
             .after
             .iter()
@@ -185,44 +185,44 @@ impl<'t> LiveRun<'t> {
         let Some(bound) = self.execute(me, step) else {
             return;
         };
-        self.note(step, &bound);
+        self.record_mismatch(step, &bound);
         if let Some(var) = step.bind {
             self.values.bind(var, bound, &self.idle);
         }
         self.idle.progress();
     }
 
-    /// Waits for a value that another thread may bind; `None` when the run has failed.
+    /// Waits for a result that another thread may bind. `None`: the run failed.
     pub(super) fn value(&self, me: usize, var: VarId) -> Option<StepResult> {
         self.values.wait(me, var, &self.idle)
     }
 
-    /// Bytes that are not what was sent are a problem even if nobody observes the result.
-    fn note(&self, step: &Step, bound: &StepResult) {
+    /// Records wrong bytes as a problem, even if the test does not observe the result.
+    fn record_mismatch(&self, step: &Step, bound: &StepResult) {
         let checked = matches!(step.op, Op::Wait { .. } | Op::Return { .. });
         if checked && bound.raw == -ifq_model::errno::EBADMSG {
             self.mismatch.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Something is wrong that no outcome shows.
+    /// Records a problem that the outcome does not show.
     pub(super) fn problem(&self, what: String) {
         lock(&self.problems).push(what);
     }
 
-    /// Adds what a page that came late held up.
+    /// Adds the stalls of a delayed page fault.
     pub(super) fn stalls(&self, stalls: Stalls) {
         lock(&self.stalls).add(stalls);
     }
 
-    /// What the run showed.
-    pub(super) fn shown(&self) -> RunResult {
+    /// The result of the run.
+    pub(super) fn result(&self) -> RunResult {
         let stalls = std::mem::take(&mut *lock(&self.stalls));
         let (problems, sample) = (self.problems(), self.start.sample());
         RunResult { outcome: self.outcome(), problems, stalls, sample }
     }
 
-    /// What user space saw.
+    /// The observed values.
     fn outcome(&self) -> Outcome {
         let value = |&var: &u16| match self.values.raw(var) {
             Some(raw) => Value::from_raw(self.test.vars[usize::from(var)].kind, raw),
@@ -231,11 +231,11 @@ impl<'t> LiveRun<'t> {
         Outcome(self.test.observe.iter().map(value).collect())
     }
 
-    /// What was wrong apart from that.
+    /// The problems that the outcome does not show.
     fn problems(&self) -> Vec<String> {
         let mut problems = std::mem::take(&mut *lock(&self.problems));
         if self.mismatch.load(Ordering::Relaxed) {
-            problems.push("a buffer held other bytes than were sent".to_owned());
+            problems.push("a buffer contained bytes that were not sent".to_owned());
         }
         problems
     }

@@ -1,4 +1,4 @@
-//! The repetitions of a test: its threads live through all of them, and so do its connections.
+//! The repetitions of a test. Its threads and connections are reused by all of them.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
@@ -14,20 +14,20 @@ use super::sender::Sender;
 use super::userfault_stall;
 use crate::abi::syscall;
 
-/// The threads of a test, which take one run after the other.
+/// The threads of a test, which execute one run after the other.
 #[derive(Debug)]
 pub(super) struct Session<'t> {
     test: &'t Test,
     options: Options,
-    /// The run that is due, with its number; `None`: the session is over.
-    due: Mutex<Option<(u32, Arc<LiveRun<'t>>)>>,
+    /// The current run with its number. `None`: the session has ended.
+    current: Mutex<Option<(u32, Arc<LiveRun<'t>>)>>,
     start: Barrier,
     end: Barrier,
     spins: bool,
 }
 
 impl<'t> Session<'t> {
-    /// Calls `f` with a session whose threads are alive.
+    /// Starts the threads, calls `f` with the session, and joins the threads.
     pub(super) fn with<T>(
         test: &'t Test,
         options: &Options,
@@ -37,7 +37,7 @@ impl<'t> Session<'t> {
         let session = Session {
             test,
             options: *options,
-            due: Mutex::new(None),
+            current: Mutex::new(None),
             start: Barrier::new(threads + 1),
             end: Barrier::new(threads + 1),
             spins: std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= threads),
@@ -47,7 +47,7 @@ impl<'t> Session<'t> {
                 let session = &session;
                 scope.spawn(move || {
                     syscall::pin_thread(thread);
-                    session.serve(thread);
+                    session.run_all(thread);
                 });
             }
             let result = f(&session);
@@ -57,16 +57,16 @@ impl<'t> Session<'t> {
         })
     }
 
-    fn serve(&self, thread: usize) {
-        while self.one(thread) {
+    fn run_all(&self, thread: usize) {
+        while self.run_one(thread) {
             self.end.wait();
         }
     }
 
-    /// The part of one thread in the run that is due. `false`: there is none any more.
-    fn one(&self, thread: usize) -> bool {
+    /// Executes one thread of the current run. `false`: the session has ended.
+    fn run_one(&self, thread: usize) -> bool {
         self.start.wait();
-        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let due = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((repetition, run)) = due else { return false };
         let lane = u64::from(repetition) << 8 | thread as u64;
         run.thread(thread, Rng::new(self.options.seed, lane));
@@ -74,15 +74,15 @@ impl<'t> Session<'t> {
     }
 
     fn publish(&self, due: Option<(u32, Arc<LiveRun<'t>>)>) {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = due;
     }
 
-    /// Runs the test once. The calling thread is the executor. The connections come back when all
-    /// that used them has been closed.
+    /// Runs the test once; the calling thread is the executor. Returns the connections once all rings
+    /// that used them are closed.
     ///
     /// # Errors
     ///
-    /// Why the machine could not go on.
+    /// A message for the user: why the run failed.
     pub(super) fn run(
         &self,
         repetition: u32,
@@ -96,28 +96,28 @@ impl<'t> Session<'t> {
         let run = LiveRun::new(self.test, &self.options, sockets, delays, delayed_step, self.spins);
         let run = Arc::new(run);
         self.publish(Some((repetition, Arc::clone(&run))));
-        self.one(self.test.threads.len());
-        // From here on no other thread touches the run, and it can be taken apart.
+        self.run_one(self.test.threads.len());
+        // After this no other thread uses the run.
         self.end.wait();
         self.publish(None);
-        let shown = match run.values.failure() {
+        let result = match run.values.failure() {
             Some(failure) => Err(failure),
-            None => Ok(run.shown()),
+            None => Ok(run.result()),
         };
         let sockets = Arc::into_inner(run).map(|run| run.sockets).unwrap_or_default();
-        Ok((shown?, sockets))
+        Ok((result?, sockets))
     }
 }
 
-/// Connections that runs have used and others will use.
+/// The connections that the repetitions reuse.
 #[derive(Debug)]
 pub(super) struct ConnectionPool<'t> {
     test: &'t Test,
     listener: Option<TcpListener>,
     sender: Arc<Sender>,
-    /// By socket of the test: those that are ready.
+    /// The connections that are ready, by socket of the test.
     ready: Vec<Vec<Connection>>,
-    /// Those that requests may still point to.
+    /// Connections that requests may still refer to.
     used: Vec<Connection>,
 }
 
@@ -127,11 +127,11 @@ impl<'t> ConnectionPool<'t> {
         ConnectionPool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
     }
 
-    /// Connections for one run.
+    /// Takes the connections for one run.
     ///
     /// # Errors
     ///
-    /// What the machine could not do, for people.
+    /// A message for the user: a connection cannot be created.
     pub(super) fn take(&mut self) -> Result<Vec<Connection>, String> {
         (0..self.test.sockets.len()).map(|number| self.one(number)).collect()
     }
@@ -140,24 +140,25 @@ impl<'t> ConnectionPool<'t> {
         if let Some(ready) = self.ready[number].pop() {
             return Ok(ready);
         }
-        let said = |error| format!("a TCP connection over 127.0.0.1: {error}");
+        let context = |error| format!("a TCP connection over 127.0.0.1: {error}");
         let listener = match self.listener.take() {
             Some(listener) => listener,
-            None => listen().map_err(said)?,
+            None => listen().map_err(context)?,
         };
         let number = number as SocketId;
         let in_order = receivers(self.test, number) <= 1;
-        let connection = Connection::new(number, in_order, &listener, &self.sender).map_err(said);
+        let connection =
+            Connection::new(number, in_order, &listener, &self.sender).map_err(context);
         self.listener = Some(listener);
         connection
     }
 
-    /// A run is over.
+    /// Returns the connections of a run that has ended.
     pub(super) fn give_back(&mut self, connections: Vec<Connection>) {
         self.used.extend(connections);
     }
 
-    /// No ring is left that has a request on any of them.
+    /// Makes the returned connections ready again. No ring may have a request on them.
     pub(super) fn recycle(&mut self) {
         for connection in self.used.drain(..) {
             if let Some(connection) = connection.recycled() {
@@ -167,7 +168,7 @@ impl<'t> ConnectionPool<'t> {
     }
 }
 
-/// How many rings receive from a socket.
+/// The number of rings that receive from a socket.
 fn receivers(test: &Test, socket: SocketId) -> usize {
     let mut rings: Vec<RingId> = test
         .steps()
