@@ -1,5 +1,5 @@
-//! What connects us with a machine: its input, its answer and its console, in memory, so that
-//! nothing stays on any disk however we end.
+//! The channel to a machine: its input, its answer and its console, in memory files, so that nothing is
+//! left on a disk.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,19 +8,19 @@ use std::process::Command;
 
 use rustix::fs::{MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create};
 
-/// Lines of the console that are shown when something went wrong.
+/// Lines of the console that are shown after an error.
 const TAIL: usize = 25;
-/// The most of a console that is looked at, in bytes.
-const CONSOLE: u64 = 1 << 20;
+/// Bytes of the console that are read.
+const CONSOLE_MAX: u64 = 1 << 20;
 
-/// The input, by name, in a process that is [connected](GuestChannel::connect).
+/// Path of the input in a process that is [connected](GuestChannel::connect).
 pub(super) const INPUT: &str = "/proc/self/fd/0";
-/// The answer.
+/// Path of the answer.
 pub(super) const ANSWER: &str = "/proc/self/fd/1";
-/// The console; its writers append.
+/// Path of the console. Writers append.
 pub(super) const CONSOLE_PATH: &str = "/proc/self/fd/2";
 
-/// The three files.
+/// The three memory files.
 #[derive(Debug)]
 pub(super) struct GuestChannel {
     input: File,
@@ -29,23 +29,23 @@ pub(super) struct GuestChannel {
 }
 
 impl GuestChannel {
-    /// GuestChannel whose input is what `fill` writes.
+    /// A channel whose input `fill` writes.
     pub(super) fn new(fill: impl FnOnce(&mut File) -> Result<(), String>) -> Result<Self, String> {
-        let mut input = memory("ifq-input", MemfdFlags::CLOEXEC)?;
+        let mut input = create_memfd("ifq-input", MemfdFlags::CLOEXEC)?;
         fill(&mut input)?;
         let (answer, console) = (
-            memory("ifq-answer", MemfdFlags::CLOEXEC)?,
-            memory("ifq-console", MemfdFlags::CLOEXEC)?,
+            create_memfd("ifq-answer", MemfdFlags::CLOEXEC)?,
+            create_memfd("ifq-console", MemfdFlags::CLOEXEC)?,
         );
         for file in [&answer, &console] {
-            let says = |error: rustix::io::Errno| format!("a file in memory: {error}");
-            let flags = fcntl_getfl(file).map_err(says)?;
-            fcntl_setfl(file, flags | OFlags::APPEND).map_err(says)?;
+            let context = |error: rustix::io::Errno| format!("memfd_create: {error}");
+            let flags = fcntl_getfl(file).map_err(context)?;
+            fcntl_setfl(file, flags | OFlags::APPEND).map_err(context)?;
         }
         Ok(GuestChannel { input, answer, console })
     }
 
-    /// Makes them a command's standard input, output and error, in this order.
+    /// Makes input, answer and console the standard input, output and error of a command.
     pub(super) fn connect(&self, command: &mut Command) -> Result<(), String> {
         let copy = |file: &File| -> Result<OwnedFd, String> {
             file.as_fd().try_clone_to_owned().map_err(|error| format!("a descriptor: {error}"))
@@ -55,17 +55,17 @@ impl GuestChannel {
         Ok(())
     }
 
-    /// What the answer has from a byte on.
+    /// The answer from a byte offset on.
     pub(super) fn answer(&self, from: u64) -> Vec<u8> {
         read(&self.answer, from, u64::MAX)
     }
 
-    /// What the console says, as far as it is looked at.
+    /// The text of the console, at most [`CONSOLE_MAX`] bytes.
     pub(super) fn console(&self) -> String {
-        String::from_utf8_lossy(&read(&self.console, 0, CONSOLE)).into_owned()
+        String::from_utf8_lossy(&read(&self.console, 0, CONSOLE_MAX)).into_owned()
     }
 
-    /// The lines of the console that say most: a panic and what follows it, or the last ones.
+    /// The relevant lines of the console: from a panic on, or the last ones.
     pub(super) fn tail(&self) -> String {
         let text = self.console();
         let lines: Vec<&str> = text.lines().collect();
@@ -75,14 +75,14 @@ impl GuestChannel {
     }
 }
 
-/// A file in memory that our children find by its path, too.
+/// A memory file that children inherit and can open by its path.
 #[derive(Debug)]
 pub(super) struct MemFd(File);
 
 impl MemFd {
-    /// What `fill` writes.
+    /// A file that `fill` writes.
     pub(super) fn new(fill: impl FnOnce(&mut File) -> Result<(), String>) -> Result<Self, String> {
-        let mut file = memory("ifq-lasting", MemfdFlags::empty())?;
+        let mut file = create_memfd("ifq-inherited", MemfdFlags::empty())?;
         fill(&mut file)?;
         Ok(MemFd(file))
     }
@@ -93,15 +93,15 @@ impl MemFd {
     }
 }
 
-fn memory(name: &str, flags: MemfdFlags) -> Result<File, String> {
-    memfd_create(name, flags).map(File::from).map_err(|error| format!("a file in memory: {error}"))
+fn create_memfd(name: &str, flags: MemfdFlags) -> Result<File, String> {
+    memfd_create(name, flags).map(File::from).map_err(|error| format!("memfd_create: {error}"))
 }
 
-/// Reads without moving the place where the machine writes; the machine may share our descriptor.
+/// Reads without moving the file position, which the machine may share.
 fn read(file: &File, from: u64, most: u64) -> Vec<u8> {
     let len = file.metadata().map_or(0, |data| data.len()).min(most);
     let mut bytes = vec![0; usize::try_from(len.saturating_sub(from)).unwrap_or(0)];
-    // A machine cannot make its answer shorter; if it could, nothing would be lost but the rest.
+    // Fails only if the file became shorter meanwhile.
     match file.read_exact_at(&mut bytes, from) {
         Ok(()) => bytes,
         Err(_) => Vec::new(),
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_finds_the_three_files_by_name_and_nothing_of_them_is_on_a_disk() {
+    fn a_process_opens_the_three_files_by_path_and_none_is_on_a_disk() {
         let channel =
             GuestChannel::new(|file| file.write_all(b"in").map_err(|e| e.to_string())).unwrap();
         let mut command = Command::new("/bin/sh");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_begins_with_the_panic_if_there_is_one() {
+    fn the_tail_starts_at_a_panic() {
         let channel = GuestChannel::new(|_| Ok(())).unwrap();
         let write = |text: &str| (&channel.console).write_all(text.as_bytes()).unwrap();
         for line in 0..100 {

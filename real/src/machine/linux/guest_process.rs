@@ -1,33 +1,33 @@
-//! A process that runs a job: started, watched and always ended.
+//! The process that runs a job: starts it, reads its answer, and always ends it.
 
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::guest_channel::GuestChannel;
-use super::process::{KillOnDrop, LOOK, interrupted};
+use super::process::{KillOnDrop, POLL_INTERVAL, interrupted};
 use crate::job::{Job, JobLine, Report};
 use crate::kernels::probe::Probe;
 use crate::machine::Failure;
 
-/// Time that a machine has to end by itself when everything is done.
-const END: Duration = Duration::from_secs(5);
-/// How much longer than the guest's own watchdog ours waits.
+/// Time that a machine has to exit after the end of the job.
+const EXIT_TIME: Duration = Duration::from_secs(5);
+/// Time that this process waits longer than the watchdog of the guest.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// What came of one start of a machine.
+/// The result of one boot of a machine.
 #[derive(Debug)]
 pub(super) struct BootResult {
-    /// `None`: it never was up.
+    /// `None`: it did not boot.
     pub(super) probe: Option<Probe>,
     /// From the start to the first line.
     pub(super) up: Duration,
-    /// One for each test of the job; those behind the one that broke it have none.
+    /// One for each test of the job; `None` for the tests that did not end.
     pub(super) reports: Vec<Option<Report>>,
-    /// Why there is no more, with the end of the console.
+    /// Why the answer ended, with the end of the console.
     pub(super) end: String,
 }
 
-/// The answer as it grows.
+/// Reads the answer while it is written.
 #[derive(Debug)]
 struct Answer<'a> {
     channel: &'a GuestChannel,
@@ -36,7 +36,7 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The lines that came since the last call.
+    /// The lines that were added since the last call.
     fn lines(&mut self) -> Vec<JobLine> {
         let bytes = self.channel.answer(self.read);
         self.read += bytes.len() as u64;
@@ -46,7 +46,7 @@ impl Answer<'_> {
         };
         let rest = self.rest.split_off(end + 1);
         let whole = std::mem::replace(&mut self.rest, rest);
-        // A line that is none is the machine dying while it wrote; the missing `End` says so.
+        // An invalid line means that the machine crashed while writing; `End` is missing, too.
         whole
             .split(|&byte| byte == b'\n')
             .filter_map(|line| serde_json::from_slice(line).ok())
@@ -54,7 +54,7 @@ impl Answer<'_> {
     }
 }
 
-/// Starts `command`, which runs `job`, and gathers its answer. `boot`: how long it may take to be up.
+/// Starts `command`, which runs `job`, and collects its answer. `boot`: time limit of the boot.
 pub(super) fn supervise(
     command: Command,
     job: &Job,
@@ -70,38 +70,38 @@ pub(super) fn supervise(
     let mut answer = Answer { channel, read: 0, rest: Vec::new() };
     let mut gathered = AnswerState::new(job.tests.len());
     let (mut last, mut up) = (start, None);
-    // The guest's own watchdog speaks first; this one is for a guest that is silent altogether.
+    // The watchdog of the guest is faster. This limit is for a guest without any output.
     let waits = job.tests.iter().map(|test| test.steps().count()).max().unwrap_or(0);
-    let quiet = Duration::from_millis(job.idle_timeout_ms) * u32::try_from(waits).unwrap_or(1);
-    let patience = Duration::from_millis(job.stuck_timeout_ms) + quiet + SLACK;
+    let idle = Duration::from_millis(job.idle_timeout_ms) * u32::try_from(waits).unwrap_or(1);
+    let silence = Duration::from_millis(job.stuck_timeout_ms) + idle + SLACK;
     let end = loop {
-        let ended = child.ended();
+        let ended = child.exit_status();
         for line in answer.lines() {
             last = Instant::now();
             up.get_or_insert(start.elapsed());
             progress(&line);
-            gathered.take(line);
+            gathered.add(line);
         }
-        if gathered.over {
-            break "it ended".to_owned();
+        if gathered.ended {
+            break "the job ended".to_owned();
         }
         if let Some(status) = ended {
-            break died(status);
+            break exit_reason(status);
         }
         if interrupted() {
             return Err(Failure::Interrupted);
         }
-        let limit = if up.is_some() { patience } else { boot };
+        let limit = if up.is_some() { silence } else { boot };
         if last.elapsed() > limit {
-            break format!("it has been silent for {} s", limit.as_secs());
+            break format!("no output for {} s", limit.as_secs());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     };
     if gathered.complete() {
-        // It has nothing left to do but to end; this also reaps what it started.
+        // Let it exit by itself, so that it reaps its own children.
         let start = Instant::now();
-        while child.ended().is_none() && start.elapsed() < END {
-            std::thread::sleep(LOOK);
+        while child.exit_status().is_none() && start.elapsed() < EXIT_TIME {
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
     drop(child);
@@ -113,24 +113,24 @@ pub(super) fn supervise(
     Ok(BootResult { probe, up: up.unwrap_or_else(|| start.elapsed()), reports, end })
 }
 
-fn died(status: ExitStatus) -> String {
-    format!("it died ({status})")
+fn exit_reason(status: ExitStatus) -> String {
+    format!("it exited ({status})")
 }
 
-/// The answer so far.
+/// The state of the answer.
 #[derive(Debug)]
 struct AnswerState {
     probe: Option<Probe>,
     reports: Vec<Option<Report>>,
-    over: bool,
+    ended: bool,
 }
 
 impl AnswerState {
     fn new(tests: usize) -> Self {
-        AnswerState { probe: None, reports: vec![None; tests], over: false }
+        AnswerState { probe: None, reports: vec![None; tests], ended: false }
     }
 
-    fn take(&mut self, line: JobLine) {
+    fn add(&mut self, line: JobLine) {
         match line {
             JobLine::Ready { probe } => self.probe = Some(probe),
             JobLine::Beat { .. } => {}
@@ -139,9 +139,9 @@ impl AnswerState {
                 let tasks = tasks.join("\n");
                 let reason = format!("it hangs after {done} repetitions:\n{tasks}");
                 self.set(test, Report::Broken { reason });
-                self.over = true;
+                self.ended = true;
             }
-            JobLine::End => self.over = true,
+            JobLine::End => self.ended = true,
         }
     }
 
@@ -152,7 +152,7 @@ impl AnswerState {
     }
 
     fn complete(&self) -> bool {
-        self.over && self.reports.iter().all(Option::is_some)
+        self.ended && self.reports.iter().all(Option::is_some)
     }
 }
 
@@ -186,14 +186,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_machine_that_dies_before_it_is_up_has_no_probe_and_its_console_is_shown() {
+    fn a_machine_that_exits_during_boot_has_no_probe_and_its_console_is_shown() {
         let boot = supervised("echo no disk >&2; exit 3", 1);
         assert_eq!(boot.probe, None);
         assert!(boot.end.contains("exit status: 3") && boot.end.contains("no disk"), "{boot:?}");
     }
 
     #[test]
-    fn a_machine_that_dies_in_a_test_leaves_the_reports_of_those_before() {
+    fn a_machine_that_crashes_in_a_test_keeps_the_earlier_reports() {
         let report = Report::NotRun { reason: "why".into() };
         let done =
             serde_json::to_string(&JobLine::Test { test: 0, report: report.clone() }).unwrap();
@@ -203,24 +203,24 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_never_up_is_ended_at_its_time_limit() {
+    fn a_machine_that_never_boots_is_killed_at_the_time_limit() {
         let start = Instant::now();
         let boot = supervised("exec sleep 1000", 1);
-        assert!(boot.end.contains("silent for 1 s"), "{boot:?}");
+        assert!(boot.end.contains("no output for 1 s"), "{boot:?}");
         assert!(start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
-    fn what_the_child_started_is_gone_afterwards() {
+    fn processes_started_by_the_child_are_gone_afterwards() {
         let end = serde_json::to_string(&JobLine::End).unwrap();
         let boot = supervised(&format!("sleep 1000 & echo $! >&2; echo '{}\n{end}'", ready()), 0);
         let pid = boot.end.lines().next_back().unwrap();
         let start = Instant::now();
         let stat = format!("/proc/{pid}/stat");
-        // The orphan stays a zombie until its new parent looks at it.
+        // The orphan stays a zombie until its new parent reaps it.
         let alive = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
         while alive() && start.elapsed() < Duration::from_secs(10) {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
         assert!(!alive(), "process {pid} is still there");
     }

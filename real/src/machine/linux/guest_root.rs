@@ -1,4 +1,4 @@
-//! A root directory for a guest: our executable, what it is linked to, and nothing else.
+//! The root directory of a guest: this executable and its shared objects.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use super::elf;
 
-/// Where the executable stands in the guest.
+/// Path of the executable in the guest.
 pub(super) const INIT: &str = "/ifq";
 
-/// The files of a guest's root directory, by their absolute names.
+/// The files of the root directory, by absolute path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GuestRoot(BTreeMap<PathBuf, Vec<u8>>);
 
@@ -35,12 +35,12 @@ impl GuestRoot {
         self.0.insert(path.into(), bytes);
     }
 
-    /// The files, in the order of their names; all of them may be executed.
+    /// The files in the order of their paths. All are executable.
     pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
         self.0.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()))
     }
 
-    /// Directories that are wanted even if nothing is in them.
+    /// Empty directories.
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
         ["/dev", "/proc", "/sys", "/tmp"].iter().map(Path::new)
     }
@@ -50,7 +50,7 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|error| format!("reading {} for the guest: {error}", file.display()))
 }
 
-/// The files that a program's own loader maps for it.
+/// The shared objects of a program, as listed by its loader.
 fn shared_objects(loader: &str, program: &Path) -> Result<Vec<PathBuf>, String> {
     let output = Command::new(loader)
         .arg("--list")
@@ -63,8 +63,8 @@ fn shared_objects(loader: &str, program: &Path) -> Result<Vec<PathBuf>, String> 
     Ok(parse_list(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Lines such as `libc.so.6 => /lib/libc.so.6 (0x7f…)`; the loader and the vDSO have no arrow, or
-/// no path behind it.
+/// Lines such as `libc.so.6 => /lib/libc.so.6 (0x7f…)`; the lines of the loader and
+/// the vDSO have no arrow, or no path after it.
 fn parse_list(text: &str) -> Vec<PathBuf> {
     text.lines()
         .filter_map(|line| line.split_once(" => "))
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loaders_list_names_the_files_to_copy() {
+    fn the_list_of_the_loader_names_the_files_to_copy() {
         let text = "\tlinux-vdso.so.1 (0x00007ffe)\n\
                     \tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x00007f1)\n\
                     \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f2)\n\
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_for_this_very_program_has_it_and_everything_it_is_linked_to() {
+    fn the_root_of_this_program_contains_it_and_its_shared_objects() {
         let exe = std::env::current_exe().unwrap();
         let root = GuestRoot::of(&exe).unwrap();
         let file = fs::read(&exe).unwrap();

@@ -1,4 +1,4 @@
-//! The kernel that we run on.
+//! The machine `host`: the running kernel.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use super::guest_process;
 use crate::job::{Job, JobLine, Reply, Report, RunInfo};
 use crate::machine::{Failure, Machine, MachineSpec};
 
-/// Time for the first line.
+/// Time limit for the first line of the answer.
 const START: Duration = Duration::from_secs(30);
 
-/// This host. The job runs in a child process, so that what hangs can be left behind.
+/// This host. The job runs in a child process, so that a hanging test can be abandoned.
 #[derive(Debug)]
 pub struct Host {
     ifq: PathBuf,
@@ -32,7 +32,7 @@ impl Machine for Host {
         MachineSpec::Host.to_string()
     }
 
-    /// A host is not started again: the tests behind one that broke it are not run.
+    /// The process is not started again after a hang or crash; the remaining tests are not run.
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
         let channel = GuestChannel::new(|input| {
             let text = serde_json::to_vec(job).map_err(|error| format!("the job: {error}"))?;
@@ -52,7 +52,7 @@ impl Machine for Host {
             boot.reports.iter().flatten().any(|report| matches!(report, Report::Broken { .. }));
         let missing = || {
             if std::mem::replace(&mut broken, true) {
-                Report::NotRun { reason: "the process broke down in an earlier test".into() }
+                Report::NotRun { reason: "the process hung or crashed in an earlier test".into() }
             } else {
                 Report::Broken { reason: format!("in this test {}", boot.end) }
             }

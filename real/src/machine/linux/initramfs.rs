@@ -1,4 +1,4 @@
-//! What a guest begins with: our executable and a job, as an archive that the kernel unpacks
+//! The initramfs of a guest: this executable and a job, as a cpio archive
 //! (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 
 use std::io::{BufWriter, Write};
@@ -10,7 +10,7 @@ use super::guest_channel::GuestChannel;
 use super::guest_root::GuestRoot;
 use crate::job::Job;
 
-/// The job in the guest.
+/// Path of the job in the guest.
 pub(super) const JOB: &str = "/job.json";
 
 /// `S_IFDIR`, `S_IFREG` and `S_IFCHR` of `inode(7)`, with permissions.
@@ -20,13 +20,13 @@ const CONSOLE: u32 = 0o20_600;
 /// Major and minor number of `/dev/console`.
 const CONSOLE_DEVICE: (u32, u32) = (5, 1);
 
-/// GuestChannel whose input is an archive of `root` with a job.
+/// A channel whose input is an archive of `root` and a job.
 pub(super) fn channel(root: &GuestRoot, job: &Job) -> Result<GuestChannel, String> {
     let text = serde_json::to_vec(job).map_err(|error| format!("the job: {error}"))?;
     let mut of_job = GuestRoot::default();
     of_job.add(JOB, text);
     GuestChannel::new(|file| {
-        // The kernel unpacks archives that stand behind each other one after the other.
+        // The kernel unpacks concatenated archives.
         let mut file = BufWriter::new(file);
         write(&mut file, root)
             .and_then(|()| write(&mut file, &of_job))
@@ -34,12 +34,12 @@ pub(super) fn channel(root: &GuestRoot, job: &Job) -> Result<GuestChannel, Strin
     })
 }
 
-/// Writes an archive of `root`; every file may be executed.
+/// Writes an archive of `root`. All files are executable.
 pub(super) fn write(mut to: impl Write, root: &GuestRoot) -> std::io::Result<()> {
     let mut inode = 0;
     let mut entry = |path: &Path, mode: u32| {
         inode += 1;
-        // Names have no slash in front.
+        // Names in the archive are relative.
         let name = path.strip_prefix("/").unwrap_or(path);
         Builder::new(&name.to_string_lossy()).ino(inode).mode(mode)
     };
@@ -59,7 +59,7 @@ pub(super) fn write(mut to: impl Write, root: &GuestRoot) -> std::io::Result<()>
     to.flush()
 }
 
-/// Every directory that is wanted, parents first.
+/// All directories, parents first.
 fn directories(root: &GuestRoot) -> Vec<std::path::PathBuf> {
     let files = root.files().filter_map(|(path, _)| path.parent());
     let wanted = files.chain(root.directories());
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_stand_before_what_is_in_them_and_files_are_whole() {
+    fn parents_come_before_their_children_and_files_are_complete() {
         let mut root = GuestRoot::default();
         root.add("/lib/deep/libc.so", b"library".to_vec());
         root.add("/ifq", b"program".to_vec());

@@ -1,4 +1,4 @@
-//! What machines there are here: fetched or not, accelerated or not, and why not.
+//! The inventory of machines: whether each is fetched and accelerated, and why not.
 
 use serde::Serialize;
 
@@ -7,25 +7,24 @@ use super::debian_kernel::Image;
 use super::{debian_kernel, kvm, process, qemu_binary, uml};
 use crate::machine::{Failure, MachineSpec, Series};
 
-/// One machine of this host.
+/// The status of one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MachineStatus {
     /// The name that `--on` takes.
     pub machine: String,
-    /// Its kernel, if it is known: of this host, or that of the package in the cache.
+    /// Its kernel, if known: the running one, or the package in the cache.
     pub kernel: Option<String>,
-    /// SHA-256 of the package that the kernel is from, as the index of packages had it.
+    /// SHA-256 of the package of the kernel, from the package index.
     pub sha256: Option<String>,
-    /// Whether it can be started without fetching anything.
+    /// Whether it can start without fetching anything.
     pub cached: bool,
-    /// Whether the host's processor executes the guest's instructions; `None`: it is no guest of an
-    /// emulator, or not known yet.
+    /// Whether the guest is accelerated by KVM. `None`: not a QEMU guest, or not known yet.
     pub accelerated: Option<bool>,
-    /// What is in the way of starting it or of accelerating it.
+    /// Why it cannot start, or is not accelerated.
     pub reason: Option<String>,
 }
 
-/// Every machine; of kernels all known series and all that are in the cache.
+/// All machines: host, user-mode Linux, all known series and all series in the cache.
 ///
 /// # Errors
 ///
@@ -88,11 +87,11 @@ fn user_mode(cache: &Cache) -> MachineStatus {
     }
 }
 
-/// Fetches a machine's kernel into the cache, `again` even if there is one.
+/// Fetches the kernel of a machine into the cache. `again`: also if it is in the cache.
 ///
 /// # Errors
 ///
-/// [`Failure`]; there is nothing to fetch for a host or for a kernel of the user.
+/// [`Failure`]; always for the host and for a kernel of the user.
 pub fn fetch(on: &MachineSpec, again: bool) -> Result<(), Failure> {
     process::interrupted();
     let cache = Cache::of_user().map_err(Failure::NotRun)?;

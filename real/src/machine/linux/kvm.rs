@@ -1,5 +1,4 @@
-//! Whether the host's processor can run guests: a device that is there may still not work, and only
-//! a kernel that really starts shows it.
+//! Checks whether KVM works. The device may exist and still not work, so a kernel is started.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,25 +7,25 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::guest_channel::{ANSWER, GuestChannel};
-use super::process::{KillOnDrop, LOOK, interrupted};
+use super::process::{KillOnDrop, POLL_INTERVAL, interrupted};
 use super::qemu_binary::PROGRAM;
 
 /// The device.
 const DEVICE: &str = "/dev/kvm";
-/// Time for a kernel's first word; it takes a tenth of a second.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for the first console output of the kernel, which takes about 0.1 s.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// Whether KVM starts this kernel, tried once for this process.
+/// Checks that KVM starts this kernel. The result is computed once per process.
 ///
 /// # Errors
 ///
-/// Why it does not.
+/// Why KVM does not work.
 pub(super) fn works(kernel: &Path) -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     TRIED.get_or_init(|| attempt(kernel)).clone()
 }
 
-/// Starts the kernel without anything to run, and waits for the first word of it.
+/// Starts the kernel without an init program and waits for its first console output.
 fn attempt(kernel: &Path) -> Result<(), String> {
     File::options()
         .read(true)
@@ -45,24 +44,24 @@ fn attempt(kernel: &Path) -> Result<(), String> {
     let mut child = KillOnDrop::start(command)?;
     let start = Instant::now();
     loop {
-        let ended = child.ended();
+        let ended = child.exit_status();
         let complaint = channel.console();
         if !channel.answer(0).is_empty() {
             return Ok(());
         }
         let first = complaint.lines().find(|line| !line.trim().is_empty());
         match (ended, first) {
-            // QEMU is silent when all is well; after an internal error it stands still.
+            // QEMU prints only errors. After an internal error it stays paused.
             (_, Some(line)) => return Err(format!("{DEVICE} does not work: {line}")),
             (Some(status), None) => return Err(format!("{DEVICE} does not work ({status})")),
             (None, None) if interrupted() => return Err("interrupted".into()),
-            (None, None) if start.elapsed() > PATIENCE => {
-                let seconds = PATIENCE.as_secs();
+            (None, None) if start.elapsed() > TIME_LIMIT => {
+                let seconds = TIME_LIMIT.as_secs();
                 return Err(format!(
-                    "{DEVICE} does not work: no word from a kernel in {seconds} s"
+                    "{DEVICE} does not work: no output of the kernel in {seconds} s"
                 ));
             }
-            (None, None) => std::thread::sleep(LOOK),
+            (None, None) => std::thread::sleep(POLL_INTERVAL),
         }
     }
 }

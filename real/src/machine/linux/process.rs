@@ -1,4 +1,4 @@
-//! Processes that are always ended, and the user's wish to end.
+//! Child processes that are killed when dropped, and interrupts by the user.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -11,23 +11,23 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::abi::syscall;
 
-/// Time between two looks at a process.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
+/// Time between two checks of a process.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A child in its own process group. The group is killed when this is dropped, and the child when
-/// we die.
+/// A child process in its own process group. Dropping this kills the group; the kernel kills the child
+/// if this process dies.
 #[derive(Debug)]
 pub(super) struct KillOnDrop(Child);
 
 impl KillOnDrop {
     pub(super) fn start(mut command: Command) -> Result<Self, String> {
         command.process_group(0);
-        KillOnDrop::start_in_front(command)
+        KillOnDrop::start_in_foreground(command)
     }
 
-    /// As [`KillOnDrop::start`], but in our own process group, which the terminal belongs to; of what
-    /// it starts itself nothing is killed.
-    pub(super) fn start_in_front(mut command: Command) -> Result<Self, String> {
+    /// Like [`KillOnDrop::start`], but in the process group of this process, which owns the terminal.
+    /// Processes that the child starts are not killed.
+    pub(super) fn start_in_foreground(mut command: Command) -> Result<Self, String> {
         syscall::bind_life(&mut command);
         let start = command.spawn();
         start
@@ -35,8 +35,8 @@ impl KillOnDrop {
             .map_err(|error| format!("starting {}: {error}", command.get_program().display()))
     }
 
-    /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    /// The exit status, if the child has exited.
+    pub(super) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().ok().flatten()
     }
 }
@@ -52,13 +52,13 @@ impl Drop for KillOnDrop {
     }
 }
 
-/// Whether the user asked us to end. The first call installs the handlers.
+/// Whether the user interrupted this process. The first call installs the signal handlers.
 pub fn interrupted() -> bool {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     let flag = FLAG.get_or_init(|| {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            // Without a handler the signal ends us at once, which is no worse than before.
+            // Without a handler the signal ends the process, as it did before.
             let _ = signal_hook::flag::register(signal, Arc::clone(&flag));
         }
         flag
@@ -66,11 +66,11 @@ pub fn interrupted() -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// Runs a program to its end, or ends it when the user asks us to end.
+/// Runs a program to its end, or kills it when the user interrupts.
 ///
 /// # Errors
 ///
-/// For people: it could not be started, it failed, or the user ended it.
+/// A message for the user: the program could not be started, failed, or was interrupted.
 pub(super) fn output(mut command: Command) -> Result<Output, String> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let name: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
@@ -82,15 +82,15 @@ pub(super) fn output(mut command: Command) -> Result<Output, String> {
         let stdout = scope.spawn(move || read(stdout));
         let stderr = scope.spawn(move || read(stderr));
         let status = loop {
-            if let Some(status) = child.ended() {
+            if let Some(status) = child.exit_status() {
                 break Ok(status);
             }
             if interrupted() {
                 break Err("interrupted".to_owned());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         };
-        // The pipes end when the whole group has.
+        // The pipes are closed once the whole process group is dead.
         drop(child);
         let text = |reader: std::thread::ScopedJoinHandle<'_, Vec<u8>>| {
             reader.join().map_err(|_| format!("{name}: reading what it printed failed"))
@@ -103,7 +103,7 @@ pub(super) fn output(mut command: Command) -> Result<Output, String> {
     })
 }
 
-/// Everything up to the end; a pipe that breaks has ended.
+/// Reads to the end. An error ends the output.
 fn read(pipe: Option<impl std::io::Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_prints_is_all_there_however_much_it_is() {
+    fn the_output_of_a_program_is_complete() {
         let output = output(shell("head -c 300000 /dev/zero; echo no >&2")).unwrap();
         assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, 3));
     }
 
     #[test]
-    fn a_program_that_fails_is_named_with_what_it_said() {
+    fn an_error_names_the_program_and_its_error_output() {
         let error = output(shell("echo it is so >&2; exit 3")).unwrap_err();
         assert!(error.starts_with("/bin/sh -c") && error.ends_with("it is so"), "{error}");
         let error = output(Command::new("/no/such/program")).unwrap_err();

@@ -1,4 +1,4 @@
-//! Where something in the cache is from.
+//! The provenance of a cache entry: the package that it was extracted from.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::apt::Package;
 
-/// The file that says it.
+/// File name in the directory of the entry.
 const FILE: &str = "provenance.json";
 
-/// A package of Debian.
+/// A Debian package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Provenance {
     pub(super) package: String,
     pub(super) version: String,
-    /// SHA-256 of the package, which apt has compared.
+    /// SHA-256 of the package, verified by apt.
     pub(super) sha256: String,
 }
 
@@ -27,7 +27,7 @@ impl From<Package> for Provenance {
 }
 
 impl Provenance {
-    /// Of what is in a directory of the cache.
+    /// Reads the provenance of a directory of the cache.
     pub(super) fn read(home: &Path) -> Result<Self, String> {
         let file = home.join(FILE);
         let says = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
@@ -35,7 +35,7 @@ impl Provenance {
         serde_json::from_slice(&text).map_err(|error| says(&error))
     }
 
-    /// Writes it down beside what is from there.
+    /// Writes the provenance into a directory of the cache.
     pub(super) fn write(&self, home: &Path) -> Result<(), String> {
         let file = home.join(FILE);
         let says = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());

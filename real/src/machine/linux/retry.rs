@@ -1,24 +1,23 @@
-//! A job on a machine that may break down: the tests behind the one that broke it are run by a
-//! fresh boot.
+//! Runs a job on a machine that may crash: the remaining tests run after a new boot.
 
 use super::guest_process::BootResult;
 use crate::job::{Job, JobLine, Reply, Report, RunInfo};
 use crate::machine::Failure;
 
-/// Starts of a machine for one job; what is left after them is not run.
+/// Maximum number of boots for one job. Tests that are left are not run.
 const BOOTS: u32 = 12;
 
-/// Starts a machine, runs a part of a job on it, and tells of each line.
-type Start<'a> = dyn FnMut(&Job, &mut RunInfo, Tell<'_>) -> Result<BootResult, Failure> + 'a;
-type Tell<'a> = &'a mut dyn FnMut(&JobLine);
+/// Boots a machine, runs a part of a job on it, and reports each line.
+type RunOnce<'a> = dyn FnMut(&Job, &mut RunInfo, Progress<'_>) -> Result<BootResult, Failure> + 'a;
+type Progress<'a> = &'a mut dyn FnMut(&JobLine);
 
-/// Runs a job on `start`, which starts a machine and runs a part of the job on it. `how`: how the
-/// machine is run; the starts are counted in it.
+/// Runs a job with `start`, which boots a machine and runs a part of the job on it. `how` describes
+/// how the machine is run; the boots are counted in it.
 pub(super) fn run(
     job: &Job,
     mut how: RunInfo,
     progress: &mut dyn FnMut(&JobLine),
-    start: &mut Start<'_>,
+    start: &mut RunOnce<'_>,
 ) -> Result<Reply, Failure> {
     let mut reports: Vec<Report> = Vec::new();
     let mut first = None;
@@ -30,13 +29,13 @@ pub(super) fn run(
             ..job.clone()
         };
         how.boots += 1;
-        let boot = start(&part, &mut how, &mut |line| progress(&shifted(line, from)))?;
+        let boot = start(&part, &mut how, &mut |line| progress(&with_offset(line, from)))?;
         let Some(probe) = boot.probe else {
             let reason = format!("before it was up: {}", boot.end);
             let Some(probe) = first else {
                 return Err(Failure::NotRun(reason));
             };
-            let reason = format!("the machine broke down and did not come back {reason}");
+            let reason = format!("the machine crashed and did not boot again {reason}");
             reports.resize(job.tests.len(), Report::NotRun { reason });
             return Ok(Reply { probe, reports, how });
         };
@@ -46,7 +45,7 @@ pub(super) fn run(
         let probe = first.get_or_insert(probe);
         let done = boot.reports.into_iter().map_while(|report| report);
         reports.extend(done);
-        // A test that hung has a report already; one that took the machine down has none.
+        // A test that hung has a report. A test that crashed the machine has none.
         let hung = matches!(reports.last(), Some(Report::Broken { .. })) && reports.len() > from;
         if !hung && reports.len() < job.tests.len() {
             reports.push(Report::Broken { reason: format!("in this test {}", boot.end) });
@@ -56,18 +55,18 @@ pub(super) fn run(
         }
         let rest = match reports.last_mut() {
             Some(Report::Broken { reason }) if how.boots < BOOTS => {
-                reason.push_str("\nthe tests behind this one were run after a fresh boot");
+                reason.push_str("\nthe remaining tests were run after a new boot");
                 continue;
             }
-            _ => format!("the machine broke down {} times before this test", how.boots),
+            _ => format!("the machine crashed {} times before this test", how.boots),
         };
         reports.resize(job.tests.len(), Report::NotRun { reason: rest });
         return Ok(Reply { probe: probe.clone(), reports, how });
     }
 }
 
-/// A line of a part of a job, as one of the whole.
-fn shifted(line: &JobLine, from: usize) -> JobLine {
+/// A line about a part of a job, with the index of the whole job.
+fn with_offset(line: &JobLine, from: usize) -> JobLine {
     let mut line = line.clone();
     match &mut line {
         JobLine::Beat { test, .. } | JobLine::Test { test, .. } | JobLine::Stuck { test, .. } => {
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_dies_in_one_test_runs_those_behind_it_after_a_fresh_boot() {
+    fn after_a_crash_the_remaining_tests_run_after_a_new_boot() {
         let mut asked = Vec::new();
         let mut lines = Vec::new();
         let job = sample_job(4);
@@ -119,9 +118,9 @@ mod tests {
             &job,
             RunInfo::default(),
             &mut |line| lines.push(line.clone()),
-            &mut |part, _, tell| {
+            &mut |part, _, progress| {
                 asked.push(part.tests.len());
-                tell(&JobLine::Beat { test: 0, done: 1 });
+                progress(&JobLine::Beat { test: 0, done: 1 });
                 Ok(match part.tests.len() {
                     4 => boot(vec![Some(seen()), None, None, None]),
                     _ => boot(vec![Some(seen()), Some(seen())]),
@@ -133,12 +132,12 @@ mod tests {
         assert_eq!(kinds(&reply), "sbss");
         assert_eq!((reply.how.boots, reply.how.boot_ms), (2, 7));
         let Report::Broken { reason } = &reply.reports[1] else { unreachable!() };
-        assert!(reason.contains("it died") && reason.contains("fresh boot"), "{reason}");
+        assert!(reason.contains("it died") && reason.contains("new boot"), "{reason}");
         assert!(matches!(lines[1], JobLine::Beat { test: 2, .. }), "{lines:?}");
     }
 
     #[test]
-    fn a_test_that_hangs_is_broken_once_and_the_last_one_needs_no_fresh_boot() {
+    fn a_hanging_test_is_reported_once_and_the_last_test_needs_no_new_boot() {
         let hung = || Report::Broken { reason: "it hangs".into() };
         let reply = run(&sample_job(2), RunInfo::default(), &mut |_| {}, &mut |part, _, _| {
             Ok(boot(
@@ -152,8 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_never_up_was_not_run_and_one_that_does_not_come_back_loses_only_the_rest()
-    {
+    fn a_machine_that_never_boots_is_not_run_and_a_failed_second_boot_loses_only_the_rest() {
         let down = || Ok(BootResult { probe: None, ..boot(Vec::new()) });
         let failure = run(&sample_job(1), RunInfo::default(), &mut |_| {}, &mut |_, _, _| down());
         let Err(Failure::NotRun(reason)) = failure else { panic!("{failure:?}") };
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_dies_in_every_test_is_given_up_some_time() {
+    fn a_machine_that_crashes_in_every_test_is_abandoned_after_some_boots() {
         let tests = BOOTS as usize + 5;
         let reply = run(&sample_job(tests), RunInfo::default(), &mut |_| {}, &mut |part, _, _| {
             Ok(boot(vec![None; part.tests.len()]))

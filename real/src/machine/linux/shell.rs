@@ -9,7 +9,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use super::cache::Cache;
 use super::guest_channel::{GuestChannel, MemFd};
 use super::guest_root::GuestRoot;
-use super::process::{KillOnDrop, LOOK, interrupted};
+use super::process::{KillOnDrop, POLL_INTERVAL, interrupted};
 use super::qemu::Qemu;
 use super::shell_session::ShellSession;
 use super::uml::Uml;
@@ -72,7 +72,7 @@ fn batch(
     let mut child = KillOnDrop::start(command).map_err(Failure::NotRun)?;
     let mut printed = 0;
     loop {
-        let ended = child.ended();
+        let ended = child.exit_status();
         let bytes = channel.answer(printed);
         printed += bytes.len() as u64;
         // Whoever closes our output does not want the rest.
@@ -86,7 +86,7 @@ fn batch(
         if interrupted() {
             return Err(Failure::Interrupted);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     exit_code(&channel.console()).ok_or_else(|| {
         Failure::NotRun(format!("the command did not end; the console:\n{}", channel.tail()))
@@ -104,12 +104,12 @@ fn interactive(
     .map_err(Failure::NotRun)?;
     let command = start(&ShellSession { initrd: &archive.path(), terminal: true })?;
     let _terminal = Terminal::keep();
-    let mut child = KillOnDrop::start_in_front(command).map_err(Failure::NotRun)?;
-    while child.ended().is_none() {
+    let mut child = KillOnDrop::start_in_foreground(command).map_err(Failure::NotRun)?;
+    while child.exit_status().is_none() {
         if interrupted() {
             return Err(Failure::Interrupted);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(0)
 }
