@@ -1,7 +1,7 @@
-//! Goal: however a run ends, nothing of it is left, and the next one works.
-//! Method: start real runs, each in a session of its own, and kill the tool or the guest at moments
-//! drawn from a seed, which is printed first (`IFQ_SEED` repeats one). Then look for processes of the
-//! session, mounts, temporary files, half a fetch.
+//! Goal: a killed run leaves nothing behind, and the next run works.
+//! Method: start real runs, each in its own session, and kill the tool or the guest at random times. The
+//! seed is printed first; `IFQ_SEED` sets it. Then check for processes of the session, mounts, temporary
+//! files and incomplete fetches.
 #![cfg(target_os = "linux")]
 
 mod race;
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use race::RACE;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long whatever was killed may take to be gone.
-const GONE: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(10);
+/// Time limit for killed processes to disappear.
+const EXIT_TIME: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Who is killed, and how.
+/// The process to kill, and the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
     Tool(Signal),
@@ -33,16 +33,16 @@ const VICTIMS: [Victim; 4] = [
     Victim::Tool(Signal::INT),
 ];
 
-/// Moments, the same for the same seed (splitmix64).
-struct Moments(u64);
+/// Random times from a seed (SplitMix64).
+struct RandomTimes(u64);
 
-impl Moments {
+impl RandomTimes {
     fn from_seed() -> Self {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let given = std::env::var("IFQ_SEED").ok().map(|seed| seed.parse().expect("a number"));
         let seed = given.unwrap_or_else(|| u64::from(clock.subsec_nanos()));
         println!("IFQ_SEED={seed}");
-        Moments(seed)
+        RandomTimes(seed)
     }
 
     fn within(&mut self, limit: Duration) -> Duration {
@@ -55,21 +55,21 @@ impl Moments {
     }
 }
 
-/// Where runs keep what they keep.
-struct Place {
+/// The working directory and the environment of runs.
+struct Sandbox {
     dir: tempfile::TempDir,
-    /// `None`: the user's.
+    /// `None`: the cache of the user.
     cache: Option<PathBuf>,
     mounts: String,
 }
 
-impl Place {
+impl Sandbox {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("tmp")).unwrap();
         fs::write(dir.path().join("a-race.ifq"), RACE).unwrap();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        Place { dir, cache: None, mounts }
+        Sandbox { dir, cache: None, mounts }
     }
 
     fn tmp(&self) -> PathBuf {
@@ -91,11 +91,11 @@ impl Place {
         self.command(&["run", "a-race.ifq", "--on", on, "--times", times, "--seed", "1"])
     }
 
-    /// Fails if something of a session is left.
+    /// Fails if a session left something behind.
     fn assert_clean(&self, session: u32, context: &str) {
         let start = Instant::now();
-        while !members(session).is_empty() && start.elapsed() < GONE {
-            std::thread::sleep(LOOK);
+        while !members(session).is_empty() && start.elapsed() < EXIT_TIME {
+            std::thread::sleep(POLL_INTERVAL);
         }
         assert_eq!(members(session), Vec::<(u32, String)>::new(), "{context}: processes");
         let left: Vec<_> = fs::read_dir(self.tmp()).unwrap().flatten().map(|e| e.path()).collect();
@@ -104,7 +104,7 @@ impl Place {
         assert_eq!(mounts, self.mounts, "{context}: mounts");
     }
 
-    /// Whether a machine is there; if not, the reason has been printed.
+    /// Whether a machine is available. If not, prints the reason.
     fn has(&self, on: &str) -> bool {
         let output = self.command(&["probe", "--on", on]).output().expect("setsid");
         if output.status.code() == Some(77) {
@@ -127,7 +127,7 @@ fn members(session: u32) -> Vec<(u32, String)> {
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name stands in brackets and may have anything in it.
+        // The name is in parentheses and may contain any character.
         let Some((head, rest)) = stat.rsplit_once(')') else { continue };
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let (state, of) = (fields[0], fields[3]);
@@ -141,20 +141,19 @@ fn members(session: u32) -> Vec<(u32, String)> {
 
 fn kill(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
-    // It may have ended by itself.
+    // It may have exited by itself.
     let _ = kill_process(pid, signal);
 }
 
-/// Kills the victim; whether there was one.
-fn strike(victim: Victim, tool: &Child) -> bool {
+/// Kills the victim. Returns whether it existed.
+fn kill_victim(victim: Victim, tool: &Child) -> bool {
     match victim {
         Victim::Tool(signal) => {
             kill(tool.id(), signal);
             true
         }
         Victim::Guest => {
-            // The oldest process with an archive to begin from; the look at KVM has none. What it
-            // started itself goes with it or not.
+            // The oldest process with an initrd; the KVM check has none.
             let is_guest = |pid: u32| {
                 let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 String::from_utf8_lossy(&line).contains("initrd")
@@ -172,30 +171,30 @@ fn ended(tool: &mut Child) -> ExitStatus {
         if let Some(status) = tool.try_wait().unwrap() {
             return status;
         }
-        assert!(start.elapsed() < GONE * 6, "the tool does not end");
-        std::thread::sleep(LOOK);
+        assert!(start.elapsed() < EXIT_TIME * 6, "the tool does not exit");
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// Whether this is how the tool has to end.
-fn fits(victim: Victim, struck: bool, status: ExitStatus) -> bool {
+/// Whether the tool exited as expected.
+fn is_expected(victim: Victim, killed: bool, status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;
     match victim {
         Victim::Tool(Signal::KILL) => status.signal() == Some(9),
-        // Before the tool has its handlers the signal itself ends it.
+        // Before the tool has installed its handlers the signal itself ends it.
         Victim::Tool(_) => status.code() == Some(130) || status.signal().is_some(),
-        // A guest that dies before it was up says nothing about its kernel.
-        Victim::Guest => !struck || [Some(1), Some(77)].contains(&status.code()),
+        // A guest killed during boot is not run; later it is a difference.
+        Victim::Guest => !killed || [Some(1), Some(77)].contains(&status.code()),
     }
 }
 
-/// Kills runs on a machine at `count` moments; after every fourth the next run must work.
-fn torment(on: &str, count: usize, within: Duration) {
-    let place = Place::new();
+/// Kills runs on a machine at `count` random times. After every fourth, the next run must work.
+fn kill_runs(on: &str, count: usize, within: Duration) {
+    let place = Sandbox::new();
     if !place.has(on) {
         return;
     }
-    let mut moments = Moments::from_seed();
+    let mut moments = RandomTimes::from_seed();
     for number in 0..count {
         let (victim, moment) = (VICTIMS[number % VICTIMS.len()], moments.within(within));
         let context = format!("{number}: {on}, {victim:?} after {moment:?}");
@@ -203,14 +202,14 @@ fn torment(on: &str, count: usize, within: Duration) {
         let mut command = place.run(on, "4000000000");
         let mut tool = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(moment);
-        let mut struck = strike(victim, &tool);
-        while victim == Victim::Guest && !struck && tool.try_wait().unwrap().is_none() {
-            // It has not started its guest yet.
-            std::thread::sleep(LOOK);
-            struck = strike(victim, &tool);
+        let mut killed = kill_victim(victim, &tool);
+        while victim == Victim::Guest && !killed && tool.try_wait().unwrap().is_none() {
+            // The guest has not started yet.
+            std::thread::sleep(POLL_INTERVAL);
+            killed = kill_victim(victim, &tool);
         }
         let status = ended(&mut tool);
-        assert!(fits(victim, struck, status), "{context}: {status:?}");
+        assert!(is_expected(victim, killed, status), "{context}: {status:?}");
         place.assert_clean(tool.id(), &context);
         if number % VICTIMS.len() == VICTIMS.len() - 1 || number + 1 == count {
             place.assert_works(on, &context);
@@ -219,33 +218,33 @@ fn torment(on: &str, count: usize, within: Duration) {
 }
 
 #[test]
-fn user_mode_linux_leaves_nothing_behind_however_its_run_is_killed() {
-    torment("uml", 20, Duration::from_millis(2500));
+fn a_killed_run_on_user_mode_linux_leaves_nothing_behind() {
+    kill_runs("uml", 20, Duration::from_millis(2500));
 }
 
 #[test]
 #[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
             cargo test -p ifq-real -- --ignored in_qemu"]
-fn in_qemu_nothing_is_left_behind_when_the_tool_or_the_guest_is_killed() {
-    torment("qemu:7.3", 2, Duration::from_secs(15));
+fn in_qemu_a_killed_tool_or_guest_leaves_nothing_behind() {
+    kill_runs("qemu:7.3", 2, Duration::from_secs(15));
 }
 
 #[test]
 #[ignore = "not run by default: each moment is an emulated boot, some five minutes in all; \
-            cargo test -p ifq-real --test robust -- --ignored runs it"]
-fn qemu_leaves_nothing_behind_at_twenty_moments() {
-    torment("qemu:7.3", 20, Duration::from_secs(20));
+            cargo test -p ifq-real --test cleanup -- --ignored runs it"]
+fn twenty_killed_runs_in_qemu_leave_nothing_behind() {
+    kill_runs("qemu:7.3", 20, Duration::from_secs(20));
 }
 
 /// A fetch that was killed may leave its directory in the cache until the next one; nothing else.
 #[test]
 #[ignore = "not run by default: downloads a kernel seven times from the mirror; \
-            cargo test -p ifq-real --test robust -- --ignored runs it"]
-fn a_fetch_that_is_killed_is_swept_away_by_the_next() {
-    let mut place = Place::new();
+            cargo test -p ifq-real --test cleanup -- --ignored runs it"]
+fn the_remains_of_a_killed_fetch_are_removed_by_the_next_fetch() {
+    let mut place = Sandbox::new();
     let cache = place.dir.path().join("cache");
     place.cache = Some(cache.clone());
-    let mut moments = Moments::from_seed();
+    let mut moments = RandomTimes::from_seed();
     for number in 0..6 {
         let moment = moments.within(Duration::from_secs(8));
         let victim = [VICTIMS[0], VICTIMS[2]][number % 2];
@@ -253,7 +252,7 @@ fn a_fetch_that_is_killed_is_swept_away_by_the_next() {
         println!("{context}");
         let mut tool = place.command(&["rig", "fetch", "7.3", "--again"]).spawn().unwrap();
         std::thread::sleep(moment);
-        strike(victim, &tool);
+        kill_victim(victim, &tool);
         ended(&mut tool);
         place.assert_clean(tool.id(), &context);
         if victim != VICTIMS[0] {

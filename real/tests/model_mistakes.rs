@@ -1,7 +1,6 @@
-//! Goal: a mistake in the model is noticed by one comparison with a kernel. Method: plant one in
-//! what the model says (a defect switched on in its code, or its answer changed), run the test on
-//! user-mode Linux, compare; the same test without the mistake agrees. Where there is no such
-//! kernel the reason is printed and nothing is claimed.
+//! Goal: one comparison with a kernel detects a mistake in the model. Method: add a defect to the model
+//! or change an allowed outcome, run the test on user-mode Linux and compare; without the mistake the
+//! same test agrees. Without that kernel the test prints the reason and checks nothing.
 #![cfg(target_os = "linux")]
 
 mod race;
@@ -22,10 +21,10 @@ use ifq_real::conform::run::{AllowedCache, IDLE_TIMEOUT_MS, RunOptions, TestResu
 use ifq_real::machine::Uml;
 use race::RACE;
 
-/// A life of two rings: what each result is, is certain.
+/// Two rings use an ifq; each result is deterministic.
 const LIFE: &str = "\
 test a-life
-about Two buffers go round between an owner and an importer.
+about Two buffers are received, returned and received into again by owner and importer.
 revision import-7.1 import-7.2 import-7.3
 ring a b
 socket s
@@ -51,7 +50,7 @@ setup
 expect holds
 ";
 
-/// A receive that stops half-way for lack of a buffer.
+/// A receive that runs out of buffers.
 const STALL: &str = "\
 test a-stream-goes-on
 revision import-7.1 import-7.2 import-7.3
@@ -68,16 +67,16 @@ setup
 expect holds
 ";
 
-/// A mistake in an outcome.
+/// Changes an outcome.
 type Change = fn(&mut Vec<Value>);
 
-/// The explorer, with a mistake in what it says.
-struct Planted {
+/// The explorer with changed outcomes.
+struct Mistaken {
     explorer: Explorer,
     change: Change,
 }
 
-impl Oracle for Planted {
+impl Oracle for Mistaken {
     fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
         self.explorer.variant(test, kernel)
     }
@@ -87,7 +86,7 @@ impl Oracle for Planted {
         let changed = |Outcome(mut values): Outcome| {
             let before = values.clone();
             (self.change)(&mut values);
-            assert_ne!(values, before, "the mistake changes nothing");
+            assert_ne!(values, before, "the change has no effect");
             Outcome(values)
         };
         Ok(Allowed { set: set.into_iter().map(changed).collect(), by_fault, exhaustive, stalls })
@@ -126,7 +125,7 @@ fn say_not_run<T>(reason: &str) -> Option<T> {
     None
 }
 
-/// Which result of [`LIFE`] is where.
+/// Indices of the observed results of [`LIFE`].
 const BAD: usize = 1;
 const C: usize = 2;
 const D: usize = 3;
@@ -145,17 +144,17 @@ fn without_a_mistake_the_kernel_agrees() {
 }
 
 #[test]
-fn each_mistake_in_an_outcome_is_noticed_in_one_run() {
+fn each_mistake_in_an_outcome_is_detected_in_one_run() {
     let mistakes: [(&str, Change); 6] = [
         ("the errno of an import", |o| o[BAD] = Value::Number(-EINVAL)),
         ("the order of two completions", |o| o.swap(C, D)),
-        ("a lost buffer: none comes back by the flush", |o| o[E] = Value::Number(-ENOMEM)),
-        ("a buffer too many", |o| o[G] = Value::Number(20)),
+        ("a lost buffer: the flush returns none", |o| o[E] = Value::Number(-ENOMEM)),
+        ("an additional buffer", |o| o[G] = Value::Number(20)),
         ("the number of bytes of a completion", |o| o[C] = Value::Number(128)),
         ("the errno of a receive", |o| o[G] = Value::Number(-EBADF)),
     ];
     for (what, change) in mistakes {
-        let planted = Planted { explorer: explorer(), change };
+        let planted = Mistaken { explorer: explorer(), change };
         let Some(result) = compared(&[LIFE], planted) else { return };
         let comparison = &result[0].comparison;
         assert_eq!(comparison.verdict, Verdict::Differs, "{what}: {comparison:?}");
@@ -164,9 +163,9 @@ fn each_mistake_in_an_outcome_is_noticed_in_one_run() {
 }
 
 #[test]
-fn a_race_that_the_model_says_cannot_be_lost_is_noticed() {
+fn a_missing_outcome_of_a_race_is_detected() {
     let change: Change = |o| o[0] = Value::Number(-EINVAL);
-    let Some(result) = compared(&[RACE], Planted { explorer: explorer(), change }) else {
+    let Some(result) = compared(&[RACE], Mistaken { explorer: explorer(), change }) else {
         return;
     };
     assert_eq!(result[0].comparison.verdict, Verdict::Differs);
@@ -174,14 +173,14 @@ fn a_race_that_the_model_says_cannot_be_lost_is_noticed() {
 }
 
 #[test]
-fn a_defect_in_the_model_is_noticed_through_the_command_stored_and_gone_without_it() {
+fn a_defect_in_the_model_is_detected_and_stored_by_the_command_and_agrees_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     std::fs::write(path("stall.ifq"), STALL).unwrap();
     let conform = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_ifq")).arg("conform").args(arguments).output().unwrap()
     };
-    // On kernels with the defect the fixed model is the departed one.
+    // On a kernel with the defect the fixed model is the wrong one.
     let explorer = explorer();
     let switch = |kernel: &str| {
         let test = ifq_sim::format::parse("test", STALL).unwrap();
@@ -215,10 +214,10 @@ fn a_defect_in_the_model_is_noticed_through_the_command_stored_and_gone_without_
     let text = std::fs::read_to_string(stored).unwrap();
     let comments: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
     for (side, mark) in [("seen", " NO "), ("allowed", " yes ")] {
-        assert!(comments.iter().any(|line| line.contains(mark)), "{side} is not there:\n{text}");
+        assert!(comments.iter().any(|line| line.contains(mark)), "{side} is missing:\n{text}");
     }
     let test = ifq_sim::format::parse(stored, &text).unwrap();
-    assert!(test.steps().count() <= 5, "not made smaller:\n{text}");
+    assert!(test.steps().count() <= 5, "not minimised:\n{text}");
     let again = conform(&[stored, "--on", "uml", "--times", "2"]);
     assert_eq!(again.status.code(), Some(0), "{again:?}");
     let again =
