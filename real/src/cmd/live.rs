@@ -69,7 +69,7 @@ impl Live {
             text.push_str(&format!(" --cpus {}", self.cpus));
         }
         if self.idle_timeout_ms.is_some() && *idle_timeout_ms != IDLE_TIMEOUT_MS {
-            text.push_str(&format!(" --quiet-ms {idle_timeout_ms}"));
+            text.push_str(&format!(" --idle-timeout-ms {idle_timeout_ms}"));
         }
         for (option, defects) in [("defect", &self.defects), ("without", &self.without)] {
             defects.iter().for_each(|defect| text.push_str(&format!(" --{option} {defect}")));

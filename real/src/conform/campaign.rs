@@ -210,7 +210,7 @@ impl Campaign<'_> {
         };
         let on = &machine.on;
         let again = format!(
-            "ifq conform {path} --on {on} --times {times} --seed {seed} --quiet-ms {idle_timeout_ms}"
+            "ifq conform {path} --on {on} --times {times} --seed {seed} --idle-timeout-ms {idle_timeout_ms}"
         );
         notes.push(format!("repeat: {again}"));
         let shown = ResultView { again: &again, ..shown };
