@@ -128,6 +128,9 @@ impl<'a> Visit<'a> for Paths {
         }
     }
 
+    /// `pub(super)` is no import.
+    fn visit_visibility(&mut self, _: &'a Visibility) {}
+
     fn visit_path(&mut self, path: &'a syn::Path) {
         self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);
