@@ -1,5 +1,4 @@
-//! The kernel's user interface that the `io-uring` crate does not have: zcrx, memory regions and
-//! queries. Read from `include/uapi/linux/io_uring/{zcrx,query}.h` and `include/uapi/linux/io_uring.h`
+//! The UAPI that the `io-uring` crate does not have: zcrx, memory regions and queries. Read from `include/uapi/linux/io_uring/{zcrx,query}.h` and `include/uapi/linux/io_uring.h`
 //! of 7.3; the tests pin every size and offset.
 
 /// `IORING_REGISTER_ZCRX_IFQ` (6.15).
@@ -9,7 +8,7 @@ pub const IORING_REGISTER_QUERY: u32 = 35;
 /// `IORING_REGISTER_ZCRX_CTRL` (6.19).
 pub const IORING_REGISTER_ZCRX_CTRL: u32 = 36;
 
-/// `IORING_MEM_REGION_TYPE_USER`: the region lies in memory that user space brought.
+/// `IORING_MEM_REGION_TYPE_USER`: the region is memory of user space.
 pub const IORING_MEM_REGION_TYPE_USER: u32 = 1;
 
 /// `ZCRX_REG_IMPORT`: `if_idx` is a descriptor made by [`ZCRX_CTRL_EXPORT`].
@@ -149,9 +148,9 @@ pub struct IfqReg {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventDesc {
-    /// `user_data` of the completions that tell.
+    /// `user_data` of the event completions.
     pub user_data: u64,
-    /// One bit for each `ZCRX_EVENT_*` that is asked for.
+    /// One bit for each requested `ZCRX_EVENT_*`.
     pub type_mask: u32,
     /// `ZCRX_EVENT_DESC_FLAG_*`.
     pub flags: u32,

@@ -25,10 +25,10 @@ pub fn interrupted() -> bool {
 /// Why a machine gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// It is not there, or did not get as far as to run anything: says nothing about the kernel.
+    /// The machine is not available or did not boot. It says nothing about the kernel.
     #[error("{0}")]
     NotRun(String),
-    /// The user ended it.
+    /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
 }
@@ -38,9 +38,9 @@ pub trait Machine: fmt::Debug {
     /// The name that the command line uses.
     fn name(&self) -> String;
 
-    /// Runs a job; `progress` sees each line of the answer as it comes.
+    /// Runs a job. `progress` is called for each line of the answer.
     ///
-    /// A kernel that hangs or dies after it was up is an answer: the tests concerned are
+    /// A kernel that hangs or crashes after the boot is a result: its tests are
     /// [`crate::job::Report::Broken`].
     ///
     /// # Errors

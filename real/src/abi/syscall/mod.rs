@@ -1,4 +1,4 @@
-//! The system calls that no safe wrapper has, each behind a function that is safe to call.
+//! Safe functions around system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
 pub mod ring;
@@ -30,7 +30,7 @@ unsafe impl KernelArg for crate::abi::uapi::QueryHdr {}
 /// that need no ring. Returns the result or -errno.
 ///
 /// Addresses inside `arg` are the caller's business: the kernel checks them like any user pointer,
-/// and what it writes there must not be Rust memory that somebody else borrows.
+/// and memory that it writes there must not be borrowed.
 pub fn io_uring_register<T: KernelArg>(fd: RawFd, opcode: u32, arg: &mut T, nr_args: u32) -> i64 {
     // SAFETY: `arg` is valid for reads and writes of a `T`, and any bytes are a valid `T`.
     let ret = unsafe {
@@ -106,7 +106,7 @@ pub fn adopt_fd(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: the caller has the number from the kernel and gives it to nobody else.
+    // SAFETY: the caller got the number from the kernel, and no other owner of it exists.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -181,18 +181,18 @@ pub fn synchronize_rcu() {
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
 }
 
-/// Has a command killed when we die.
-pub fn bind_life(command: &mut std::process::Command) {
+/// Makes the kernel kill a command when this process dies.
+pub fn kill_with_parent(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: this call has no arguments and cannot fail.
     let parent = unsafe { libc::getpid() };
-    // SAFETY: the closure only makes async-signal-safe system calls.
+    // SAFETY: the closure runs between fork and exec and only makes async-signal-safe system calls.
     unsafe {
         command.pre_exec(move || {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            // We may have died before.
+            // The parent may have died before the prctl.
             if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
     }

@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 
 use super::{KernelArg, PAGE};
 
-/// Anonymous shared memory that the kernel may write while we look: whole pages, zeroed, not
-/// passed on to children, unmapped when dropped.
+/// Anonymous shared memory that the kernel may write at any time: whole pages, zeroed, not inherited by
+/// children, unmapped when dropped.
 #[derive(Debug)]
 pub struct SharedMem {
     ptr: NonNull<u8>,
@@ -121,7 +121,7 @@ impl SharedMem {
         unsafe { std::sync::atomic::AtomicU64::from_ptr(self.ptr.as_ptr().add(offset).cast()) }
     }
 
-    /// Puts a value at the beginning, where the kernel may be told to write.
+    /// Writes a value at the start and borrows it, as an argument that the kernel may write.
     ///
     /// # Panics
     ///
@@ -129,7 +129,8 @@ impl SharedMem {
     pub fn place<T: KernelArg>(&mut self, value: T) -> &mut T {
         assert!(size_of::<T>() <= self.len, "{} bytes are too few", self.len);
         const { assert!(align_of::<T>() <= PAGE) }
-        // SAFETY: inside the mapping, which begins with a page; nobody else has a reference to it.
+        // SAFETY: inside the mapping, which begins with a page; `&mut self` excludes
+        // other references.
         unsafe {
             let place = self.ptr.as_ptr().cast::<T>();
             place.write(value);

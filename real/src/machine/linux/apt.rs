@@ -91,16 +91,16 @@ impl Index {
     /// Fetches packages and unpacks each into the directory that is returned. apt compares size and
     /// sum of each with the index.
     pub(super) fn unpack(&self, packages: &[&str]) -> Result<PathBuf, String> {
-        let says = |dir: &Path, error: std::io::Error| format!("{}: {error}", dir.display());
+        let context = |dir: &Path, error: std::io::Error| format!("{}: {error}", dir.display());
         let (debs, root) = (self.dir.join("debs"), self.dir.join("root"));
         for dir in [&debs, &root] {
             if dir.exists() {
-                fs::remove_dir_all(dir).map_err(|error| says(dir, error))?;
+                fs::remove_dir_all(dir).map_err(|error| context(dir, error))?;
             }
-            fs::create_dir(dir).map_err(|error| says(dir, error))?;
+            fs::create_dir(dir).map_err(|error| context(dir, error))?;
         }
         self.apt("apt-get", &[&["-q", "download"], packages].concat(), &debs)?;
-        for deb in fs::read_dir(&debs).map_err(|error| says(&debs, error))?.flatten() {
+        for deb in fs::read_dir(&debs).map_err(|error| context(&debs, error))?.flatten() {
             let mut command = Command::new("dpkg-deb");
             command.arg("-x").arg(deb.path()).arg(&root);
             output(command)?;

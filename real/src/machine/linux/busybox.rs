@@ -33,9 +33,9 @@ fn fetch(work: &Path) -> Result<PathBuf, String> {
         .find(|path| path.is_file())
         .ok_or_else(|| format!("the package {PACKAGE} has no program"))?;
     let made = work.join("made");
-    let says = |error: std::io::Error| format!("{}: {error}", made.display());
-    fs::create_dir(&made).map_err(says)?;
-    fs::rename(program, made.join(PROGRAM)).map_err(says)?;
+    let context = |error: std::io::Error| format!("{}: {error}", made.display());
+    fs::create_dir(&made).map_err(context)?;
+    fs::rename(program, made.join(PROGRAM)).map_err(context)?;
     Provenance::from(package).write(&made)?;
     Ok(made)
 }

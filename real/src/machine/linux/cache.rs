@@ -1,7 +1,7 @@
-//! The user's cache: what was fetched once, each thing in a directory of its own.
+//! The cache of the user: each fetched entry has its own directory.
 //!
-//! A directory gets its name when all of it is there. One fetch runs at a time, also among several
-//! processes; what a killed one has left behind is removed by the next.
+//! A directory is renamed to its final name when it is complete. A lock file allows one fetch at a time,
+//! also among processes. The next fetch removes the remains of a killed one.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::process::interrupted;
 
-/// How directories begin that a fetch works in.
+/// Prefix of the working directories of fetches.
 const FETCH: &str = "fetch-";
 /// Time between two tries to get the lock.
 const TRY: Duration = Duration::from_millis(100);
@@ -33,19 +33,19 @@ impl Cache {
             .ok_or_else(|| "neither XDG_CACHE_HOME nor HOME says where to keep a kernel".into())
     }
 
-    /// The directory of a thing that is there.
+    /// The directory of an entry, if it exists.
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
         Some(self.0.join(name)).filter(|home| home.is_dir())
     }
 
-    /// The names of all things that are there.
+    /// The names of all entries.
     pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
-    /// The directory of a thing; if it is not there, `fetch` makes it in the directory it is given
-    /// and says where in there.
+    /// The directory of an entry. If it does not exist, `fetch` creates it in the directory that it is
+    /// given, and returns its path.
     pub(super) fn get(
         &self,
         name: &str,
@@ -61,7 +61,7 @@ impl Cache {
         }
     }
 
-    /// As [`Cache::get`], but fetches again what is there.
+    /// Like [`Cache::get`], but replaces an existing entry.
     pub(super) fn renew(
         &self,
         name: &str,
@@ -71,7 +71,7 @@ impl Cache {
         self.fill(name, fetch)
     }
 
-    /// The lock is held.
+    /// Fetches an entry. The caller holds the lock.
     fn fill(
         &self,
         name: &str,
@@ -81,32 +81,32 @@ impl Cache {
         let work = tempfile::Builder::new()
             .prefix(FETCH)
             .tempdir_in(&self.0)
-            .map_err(|error| says(&self.0, &error))?;
+            .map_err(|error| context(&self.0, &error))?;
         let made = fetch(work.path())?;
         let home = self.0.join(name);
         if home.is_dir() {
             let old = work.path().join("old");
-            fs::rename(&home, &old).map_err(|error| says(&home, &error))?;
+            fs::rename(&home, &old).map_err(|error| context(&home, &error))?;
         }
-        fs::rename(&made, &home).map_err(|error| says(&home, &error))?;
+        fs::rename(&made, &home).map_err(|error| context(&home, &error))?;
         Ok(home)
     }
 
     fn lock(&self) -> Result<File, String> {
-        fs::create_dir_all(&self.0).map_err(|error| says(&self.0, &error))?;
+        fs::create_dir_all(&self.0).map_err(|error| context(&self.0, &error))?;
         let path = self.0.join("lock");
-        let file = File::create(&path).map_err(|error| says(&path, &error))?;
+        let file = File::create(&path).map_err(|error| context(&path, &error))?;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(file),
                 Err(Errno::WOULDBLOCK) if interrupted() => return Err("interrupted".into()),
                 Err(Errno::WOULDBLOCK) => std::thread::sleep(TRY),
-                Err(error) => return Err(says(&path, &error)),
+                Err(error) => return Err(context(&path, &error)),
             }
         }
     }
 
-    /// Removes what a killed fetch has left behind; the lock is held.
+    /// Removes the remains of killed fetches. The caller holds the lock.
     fn sweep(&self) {
         for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(FETCH)) {
@@ -116,7 +116,7 @@ impl Cache {
     }
 }
 
-fn says(what: &Path, error: &dyn std::fmt::Display) -> String {
+fn context(what: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", what.display())
 }
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thing_is_fetched_once_and_again_when_asked() {
+    fn an_entry_is_fetched_once_and_again_by_renew() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache(dir.path().join("ifq"));
         let read = |home: &Path| fs::read_to_string(home.join("thing")).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_that_fails_leaves_the_old_thing_and_nothing_else() {
+    fn a_failed_fetch_keeps_the_old_entry_and_leaves_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache(dir.path().into());
         cache.get("a", |work| fetched(work, "1")).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_fetch_left_behind_is_removed_by_the_next() {
+    fn the_remains_of_a_killed_fetch_are_removed_by_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache(dir.path().into());
         fs::create_dir(dir.path().join("fetch-dead")).unwrap();

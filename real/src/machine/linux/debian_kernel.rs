@@ -1,4 +1,4 @@
-//! Debian's kernels by series: which package has the newest, and its image in the user's cache.
+//! Kernel images of Debian: finds the newest package of a series and keeps its image in the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,13 @@ use super::cache::Cache;
 use super::provenance::Provenance;
 use crate::machine::Series;
 
-/// Where kernels are looked for; the first wins among equals.
+/// Suites to search. The first one wins among equal releases.
 const SUITES: [&str; 2] = ["trixie-backports", "sid"];
-/// How the packages are called that have an image: since 6.19, and before.
+/// Prefixes of packages with an image: since 6.19, and before.
 const PREFIXES: [&str; 2] = ["linux-binary-", "linux-image-"];
-/// The flavours, best first: the cloud one is made for virtual machines and has all that is needed
-/// built in.
+/// Flavours in order of preference. The cloud flavour is for virtual machines and needs no modules.
 const FLAVOURS: [&str; 2] = ["-cloud-amd64", "-amd64"];
-/// How the directories in the cache begin.
+/// Prefix of the cache entries.
 const PLACE: &str = "kernel-";
 /// The image in the cache.
 const IMAGE: &str = "vmlinuz";
@@ -55,7 +54,8 @@ fn read(home: &Path) -> Result<Image, String> {
 }
 
 fn fetch(work: &Path, series: Series) -> Result<PathBuf, String> {
-    let says = |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
+    let context =
+        |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
     eprintln!("ifq: fetching Debian's newest kernel {series} with apt, once");
     let index = Index::fetch(&work.join("apt"), &SUITES)?;
     let package = newest(index.packages(&PREFIXES)?, series).ok_or_else(|| {
@@ -72,13 +72,13 @@ fn fetch(work: &Path, series: Series) -> Result<PathBuf, String> {
         .find(|path| path.is_file())
         .ok_or_else(|| format!("the package {} has no kernel image", package.name))?;
     let made = work.join("made");
-    fs::create_dir(&made).map_err(|error| says(&made, &error))?;
-    fs::rename(image, made.join(IMAGE)).map_err(|error| says(image, &error))?;
+    fs::create_dir(&made).map_err(|error| context(&made, &error))?;
+    fs::rename(image, made.join(IMAGE)).map_err(|error| context(image, &error))?;
     Provenance::from(package).write(&made)?;
     Ok(made)
 }
 
-/// What the name of a kernel's package says.
+/// The release in the name of a kernel package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Release<'a> {
     numbers: Vec<u32>,

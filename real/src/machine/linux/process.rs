@@ -28,7 +28,7 @@ impl KillOnDrop {
     /// Like [`KillOnDrop::start`], but in the process group of this process, which owns the terminal.
     /// Processes that the child starts are not killed.
     pub(super) fn start_in_foreground(mut command: Command) -> Result<Self, String> {
-        syscall::bind_life(&mut command);
+        syscall::kill_with_parent(&mut command);
         let start = command.spawn();
         start
             .map(KillOnDrop)

@@ -30,16 +30,16 @@ impl Provenance {
     /// Reads the provenance of a directory of the cache.
     pub(super) fn read(home: &Path) -> Result<Self, String> {
         let file = home.join(FILE);
-        let says = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let text = fs::read(&file).map_err(|error| says(&error))?;
-        serde_json::from_slice(&text).map_err(|error| says(&error))
+        let context = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = fs::read(&file).map_err(|error| context(&error))?;
+        serde_json::from_slice(&text).map_err(|error| context(&error))
     }
 
     /// Writes the provenance into a directory of the cache.
     pub(super) fn write(&self, home: &Path) -> Result<(), String> {
         let file = home.join(FILE);
-        let says = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let text = serde_json::to_vec(self).map_err(|error| says(&error))?;
-        fs::write(&file, text).map_err(|error| says(&error))
+        let context = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = serde_json::to_vec(self).map_err(|error| context(&error))?;
+        fs::write(&file, text).map_err(|error| context(&error))
     }
 }

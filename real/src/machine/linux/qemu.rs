@@ -1,4 +1,4 @@
-//! A kernel in QEMU: Debian's newest of a series, or one that the user has built.
+//! The machines `qemu:SERIES` and `kernel:PATH`: a kernel of Debian or of the user in QEMU.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,8 +20,8 @@ const MEMORY: &str = "768";
 const BOOT_ACCELERATED: Duration = Duration::from_secs(60);
 /// The same if every instruction is emulated.
 const BOOT_EMULATED: Duration = Duration::from_secs(240);
-/// What every kernel is told: warnings go to the console; memory that is used after it was freed is
-/// noticed; what only costs time in a machine of our own is off.
+/// Kernel parameters: print warnings to the console, detect use after free, and disable mitigations,
+/// which only cost time here.
 const KERNEL: [&str; 8] = [
     "console=ttyS0",
     "loglevel=5",
@@ -96,7 +96,7 @@ impl Machine for Qemu {
     }
 
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
-        // From here on a signal ends us in order.
+        // Installs the signal handlers.
         process::interrupted();
         let image = self.image()?;
         let kvm = kvm::works(&image);
@@ -108,7 +108,7 @@ impl Machine for Qemu {
         how.notes.extend(kvm.err().map(|reason| format!("emulated without KVM: {reason}")));
         let root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
         retry::run(job, how, progress, &mut |part, how, progress| {
-            start_anyhow(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
+            boot_with_fallback(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
         })
     }
 }
@@ -130,8 +130,8 @@ impl Qemu {
     }
 }
 
-/// Starts a machine, and if it does not come up, in a more modest way: with one processor.
-fn start_anyhow(
+/// Boots a machine; if it does not come up, boots it again with one processor.
+fn boot_with_fallback(
     how: &mut RunInfo,
     boot: &mut dyn FnMut(&RunInfo) -> Result<BootResult, Failure>,
 ) -> Result<BootResult, Failure> {
@@ -176,7 +176,7 @@ fn serial_lines(command: &mut Command) {
         .args(["-serial", "chardev:console", "-serial", "chardev:answer"]);
 }
 
-/// How QEMU executes the guest's instructions.
+/// The accelerator arguments of QEMU.
 ///
 /// One emulated processor gets a clock that counts its instructions, 4 ns each, and goes on at once
 /// when it waits. With the host's clock a busy host makes a kernel measure its timers wrong, and some
@@ -221,19 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_does_not_come_up_with_two_processors_is_given_one_and_that_is_said() {
+    fn a_guest_that_does_not_boot_with_two_processors_gets_one_and_a_note() {
         let mut how = RunInfo { cpus: Some(2), ..RunInfo::default() };
-        let boot = start_anyhow(&mut how, &mut |how| Ok(booted(how.cpus == Some(1)))).unwrap();
+        let boot =
+            boot_with_fallback(&mut how, &mut |how| Ok(booted(how.cpus == Some(1)))).unwrap();
         assert!(boot.probe.is_some());
         assert_eq!(how.cpus, Some(1));
         assert!(how.notes[0].contains("Kernel panic"), "{how:?}");
         let mut how = RunInfo { cpus: Some(1), ..RunInfo::default() };
-        assert!(start_anyhow(&mut how, &mut |_| Ok(booted(false))).unwrap().probe.is_none());
+        assert!(boot_with_fallback(&mut how, &mut |_| Ok(booted(false))).unwrap().probe.is_none());
         assert_eq!(how.notes, Vec::<String>::new());
     }
 
     #[test]
-    fn arguments_of_the_kernel_stand_before_those_of_its_init() {
+    fn kernel_parameters_come_before_the_arguments_of_init() {
         let line = append(&["guest", "/job"]);
         assert!(line.starts_with("console=ttyS0 "), "{line}");
         assert!(line.ends_with(" rdinit=/ifq -- guest /job"), "{line}");

@@ -1,4 +1,4 @@
-//! A shell in a guest, on our own terminal, or one command in it.
+//! Starts a guest with an interactive shell, or with one command.
 
 use std::io::Write;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn batch(
         let ended = child.exit_status();
         let bytes = channel.answer(printed);
         printed += bytes.len() as u64;
-        // Whoever closes our output does not want the rest.
+        // A closed output means that the rest is not needed.
         let mut out = std::io::stdout().lock();
         if out.write_all(&bytes).and_then(|()| out.flush()).is_err() {
             return Ok(0);
@@ -114,7 +114,7 @@ fn interactive(
     Ok(0)
 }
 
-/// Our terminal as it was, put back when this is dropped.
+/// The settings of the terminal, restored when this is dropped.
 struct Terminal(Option<Termios>);
 
 impl Terminal {

@@ -1,4 +1,4 @@
-//! Debian's user-mode Linux: a whole kernel as an ordinary process, up in about a second.
+//! The machine `uml`: Debian's user-mode Linux, a kernel that runs as an ordinary process.
 //!
 //! The kernel comes from the package `user-mode-linux`. It is linked to a C library that may be
 //! newer than this system's, so that of the same suite is unpacked beside it, and a copy of the
@@ -71,7 +71,8 @@ pub(super) fn cached(cache: &Cache) -> Option<Provenance> {
 }
 
 fn fetch(work: &Path) -> Result<PathBuf, String> {
-    let says = |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
+    let context =
+        |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
     eprintln!("ifq: fetching the packages {PACKAGE} and libc6 of {SUITE} with apt, once");
     let index = Index::fetch(&work.join("apt"), &[SUITE])?;
     let package = index
@@ -82,12 +83,12 @@ fn fetch(work: &Path) -> Result<PathBuf, String> {
     let root = index.unpack(&[PACKAGE, "libc6"])?;
     let libraries = root.join(LIBRARIES);
     let program = root.join(PROGRAM);
-    let mut kernel = fs::read(&program).map_err(|error| says(&program, &error))?;
-    elf::set_interpreter(&mut kernel, LOADER).map_err(|error| says(&program, &error))?;
+    let mut kernel = fs::read(&program).map_err(|error| context(&program, &error))?;
+    elf::set_interpreter(&mut kernel, LOADER).map_err(|error| context(&program, &error))?;
     let patched = libraries.join("linux.uml");
-    fs::write(&patched, kernel).map_err(|error| says(&patched, &error))?;
-    let mode = fs::metadata(&program).map_err(|error| says(&program, &error))?.permissions();
-    fs::set_permissions(&patched, mode).map_err(|error| says(&patched, &error))?;
+    fs::write(&patched, kernel).map_err(|error| context(&patched, &error))?;
+    let mode = fs::metadata(&program).map_err(|error| context(&program, &error))?.permissions();
+    fs::set_permissions(&patched, mode).map_err(|error| context(&patched, &error))?;
     Provenance::from(package).write(&libraries)?;
     Ok(libraries)
 }
@@ -98,7 +99,7 @@ impl Machine for Uml {
     }
 
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
-        // From here on a signal ends us in order.
+        // Installs the signal handlers.
         process::interrupted();
         let kernel = match kernel(&self.cache, false) {
             Ok(kernel) => kernel,
@@ -146,7 +147,7 @@ fn command(kernel: &Path, initrd: &str) -> Command {
         .env("LD_LIBRARY_PATH", kernel)
         .env("PATH", "/usr/bin:/bin")
         .args([MEMORY, "con=null", "ssl=null", "console=tty0", "printk.time=1", "panic=-1"])
-        // Nowhere: it would keep files for a management console that nobody uses.
+        // An invalid directory: no files for the management console.
         .arg("uml_dir=/dev/null/")
         .arg(format!("initrd={initrd}"))
         .arg(format!("rdinit={INIT}"));
