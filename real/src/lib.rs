@@ -1,43 +1,51 @@
-//! The live kernel: runs tests on a real io_uring, on this host or on a kernel of its own, and
-//! compares what it saw with what the model allows.
+//! The live kernel: runs tests on a real io_uring and compares the observed outcomes with those that
+//! the model allows. The crate also holds the command `ifq`.
 //!
-//! * [`abi`]: the kernel's user interface of zcrx; [`machine`]: what a test can run on; [`job`]:
-//!   what is asked of a machine and what it answers.
-//! * On Linux only: `ring`, `sys`, `userfault`, `live` (the executor), `probe` (what a kernel can), `guest` (the
-//!   side that runs inside a machine).
-//! * [`supported`]: which tests can be run at all; [`series`]: what a kernel is compared with;
-//!   [`compare`]: observed outcomes against allowed ones; [`spread`]: how close a race was; [`conform`]: many tests on many kernels;
-//!   [`cmd`]: the subcommands of `ifq`.
+//! # Architecture
+//!
+//! Each folder uses only the folders above it in this list; `tests/layout.rs` rejects import cycles.
+//!
+//! * [`abi`]: the kernel interface: UAPI structures, system calls, one ring.
+//! * [`kernels`]: what is known about kernels: the probe's result, the revision of the model that a
+//!   release has, which tests can run.
+//! * [`job`]: what the tool sends to a machine (a job) and what the machine answers (reports).
+//! * `live`: the executor: runs the threads of a test on the running kernel, and checks for leaks and
+//!   kernel warnings afterwards.
+//! * `guest`: the process inside a machine that reads a job, runs it with `live` and writes the answer.
+//! * [`machine`]: what runs kernels: this host, user-mode Linux, QEMU.
+//! * [`conform`]: campaigns: many tests on many machines, compared with the model.
+//! * [`cmd`]: the subcommands of `ifq`.
+//!
+//! # What is supported
+//!
+//! Registration with `ZCRX_REG_NODEV` and everything that needs no network device: sharing by export
+//! and import, refill, receive over loopback TCP, control operations, mapping, teardown. Threads of a
+//! test race on the kernel; the seed chooses which thread is delayed and for how long. On a kernel
+//! with `userfaultfd`, a page fault of one thread can be held open while the other threads run.
+//!
+//! # What is not run
+//!
+//! Device queues need a network device and are not run. `clone` is in no released kernel. No other
+//! fault is injected into a live kernel. A test that cannot run is reported as *not run* with the
+//! reason, and never as passed. `live` and `guest` are compiled on Linux only.
+//!
+//! # Safety
+//!
+//! `unsafe` code is limited to the module `syscall` of [`abi`]: raw system calls and memory that the
+//! kernel writes. Each block states why it is sound. All functions that the module exports are safe to
+//! call.
 
 #[macro_use]
 mod output;
 
 pub mod abi;
 pub mod cmd;
-pub mod compare;
 pub mod conform;
-pub mod job;
-pub mod library;
-pub mod machine;
-pub mod pattern;
-pub mod probe;
-pub mod series;
-pub mod spread;
-pub mod supported;
-
 #[cfg(target_os = "linux")]
 pub mod guest;
-#[cfg(target_os = "linux")]
-pub mod guest_shell;
-#[cfg(target_os = "linux")]
-pub mod kmsg;
+pub mod job;
+pub mod kernels;
+pub mod library;
 #[cfg(target_os = "linux")]
 pub mod live;
-#[cfg(target_os = "linux")]
-pub mod residue;
-#[cfg(target_os = "linux")]
-pub mod ring;
-#[cfg(target_os = "linux")]
-pub mod sys;
-#[cfg(target_os = "linux")]
-pub mod userfault;
+pub mod machine;

@@ -1,6 +1,6 @@
-//! Goal: the machines run real jobs on real kernels and report what is known to be true of them.
+//! Goal: the machines run real jobs on real kernels and report the known results.
 //! Method: boot user-mode Linux (where apt can fetch it) and use this host; where a kernel is
-//! missing, the reason is printed and nothing is claimed.
+//! missing, the test prints the reason and checks nothing.
 #![cfg(target_os = "linux")]
 
 mod race;
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::test::Test;
-use ifq_real::job::{Canary, Job, Reply, Report};
+use ifq_real::job::{InjectedFailure, Job, Reply, Report};
 use ifq_real::machine::{Failure, Host, Machine, Qemu, Series, Uml};
 use race::RACE;
 
@@ -37,7 +37,7 @@ fn job(texts: &[&str], times: u32) -> Job {
 
 /// The outcomes of a test that ran without any problem.
 fn outcomes(report: &Report) -> Vec<(Vec<i64>, u64)> {
-    let Report::Seen { histogram, problems, .. } = report else { panic!("{report:?}") };
+    let Report::Completed { histogram, problems, .. } = report else { panic!("{report:?}") };
     assert_eq!(*problems, Vec::<String>::new());
     let number = |value: &Value| match value {
         Value::Number(n) => *n,
@@ -48,7 +48,7 @@ fn outcomes(report: &Report) -> Vec<(Vec<i64>, u64)> {
 
 const LIFE: &str = "\
 test a-life
-about A buffer goes round once: received, given back, flushed, received into again.
+about A buffer is received, returned, flushed and received into again.
 revision import-7.1 import-7.2 import-7.3
 ring a
 socket s
@@ -82,7 +82,7 @@ expect holds
 ";
 
 #[test]
-fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
+fn user_mode_linux_runs_tests_and_its_probe_is_correct() {
     let machine = Uml::new(ifq());
     let Some(reply) = run_on(machine, &job(&[LIFE, RACE, NEEDS_DEVICE], 20)) else {
         return;
@@ -101,7 +101,7 @@ fn user_mode_linux_runs_tests_and_its_kernel_can_do_what_it_says() {
 }
 
 #[test]
-fn what_is_sent_at_once_comes_in_whole_pages_however_much_was_sent_before_and_not_read() {
+fn a_send_arrives_in_whole_pages_regardless_of_unread_bytes_before_it() {
     let text = "\
 test unread-bytes-pile-up
 revision import-7.1 import-7.2 import-7.3
@@ -126,7 +126,7 @@ expect holds
 }
 
 #[test]
-fn a_region_of_the_kernel_is_mapped_through_an_importer_and_is_not_run_once_no_ring_is_left() {
+fn a_kernel_region_is_mapped_through_an_importer_and_without_open_rings_the_test_is_not_run() {
     let text = "\
 test a-region-is-gone
 revision import-7.1 import-7.2 import-7.3
@@ -177,32 +177,32 @@ expect holds
 }
 
 #[test]
-fn an_alarm_a_leak_a_hang_and_a_crash_are_each_noticed_and_the_other_tests_are_run() {
-    for (canary, sign) in [
-        (Canary::Alarm, "WARNING: canary"),
-        (Canary::Leak, "io_uring]) is still open"),
-        (Canary::Number, "is taken, and no descriptor has it"),
-        (Canary::Hang, "hangs after 0 repetitions"),
-        (Canary::Crash, "in this test it died"),
+fn a_warning_a_leak_a_hang_and_a_crash_are_each_detected_and_the_other_tests_run() {
+    for (injected, sign) in [
+        (InjectedFailure::KernelWarning, "WARNING: injected"),
+        (InjectedFailure::Leak, "io_uring]) is still open"),
+        (InjectedFailure::ReservedFd, "is reserved but not open"),
+        (InjectedFailure::Hang, "hangs after 0 repetitions"),
+        (InjectedFailure::Crash, "in this test it exited"),
     ] {
-        let job = Job { canary: Some(canary), patience_ms: 1000, ..job(&[LIFE, RACE], 1) };
+        let job = Job { injected: Some(injected), stuck_timeout_ms: 1000, ..job(&[LIFE, RACE], 1) };
         let Some(reply) = run_on(Uml::new(ifq()), &job) else {
             return;
         };
-        let noticed = match &reply.reports[0] {
-            Report::Seen { problems, .. } => problems.iter().any(|text| text.contains(sign)),
+        let detected = match &reply.reports[0] {
+            Report::Completed { problems, .. } => problems.iter().any(|text| text.contains(sign)),
             Report::Broken { reason } => reason.contains(sign),
             Report::NotRun { .. } => false,
         };
-        assert!(noticed, "{canary:?}: {reply:?}");
-        assert_eq!(outcomes(&reply.reports[1]).len(), 1, "it goes on after {canary:?}");
-        let survives = !matches!(canary, Canary::Hang | Canary::Crash);
+        assert!(detected, "{injected:?}: {reply:?}");
+        assert_eq!(outcomes(&reply.reports[1]).len(), 1, "the next test runs after {injected:?}");
+        let survives = !matches!(injected, InjectedFailure::Hang | InjectedFailure::Crash);
         assert_eq!(reply.how.boots, if survives { 1 } else { 2 });
     }
 }
 
 #[test]
-fn a_guest_whose_init_dies_is_not_run_and_its_console_is_shown() {
+fn a_guest_whose_init_exits_is_not_run_and_its_console_is_shown() {
     let machine = match Uml::new(Path::new("/bin/false")) {
         Ok(machine) if Path::new("/bin/false").exists() => machine,
         other => return println!("not run: {other:?}"),
@@ -220,9 +220,9 @@ fn a_guest_whose_init_dies_is_not_run_and_its_console_is_shown() {
 #[test]
 #[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
             cargo test -p ifq-real -- --ignored in_qemu"]
-fn in_qemu_a_kernel_runs_tests_and_one_crash_does_not_lose_the_others() {
+fn in_qemu_a_kernel_runs_tests_and_a_crash_in_one_does_not_lose_the_others() {
     let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
-    let job = Job { canary: Some(Canary::Crash), ..job(&[LIFE, RACE, NEEDS_DEVICE], 5) };
+    let job = Job { injected: Some(InjectedFailure::Crash), ..job(&[LIFE, RACE, NEEDS_DEVICE], 5) };
     let Some(reply) = run_on(machine, &job) else {
         return;
     };
@@ -238,31 +238,31 @@ fn in_qemu_a_kernel_runs_tests_and_one_crash_does_not_lose_the_others() {
     assert!(reply.how.accelerated.is_some());
 }
 
-/// Goal: what the user pays for is noticed, whatever descriptors and slabs say. Method: a ring lives
-/// on by a mapping alone.
+/// Goal: memory that stays charged to the user is detected without a descriptor or a slab trace.
+/// Method: a mapping keeps a ring alive.
 #[test]
-fn memory_that_the_user_still_pays_for_is_told_in_kib() {
-    let job = Job { canary: Some(Canary::Account), ..job(&[LIFE], 1) };
+fn locked_memory_that_stays_charged_is_reported_in_kib() {
+    let job = Job { injected: Some(InjectedFailure::LockedMemory), ..job(&[LIFE], 1) };
     let Some(reply) = run_on(Uml::new(ifq()), &job) else {
         return;
     };
-    let Report::Seen { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
-    assert_eq!(problems.len(), 1, "nothing else shows it: {problems:?}");
+    let Report::Completed { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
+    assert_eq!(problems.len(), 1, "no other check reports it: {problems:?}");
     assert!(problems[0].contains("KiB of the user's locked memory are still"), "{problems:?}");
 }
 
-/// Goal: an object that io_uring does not free is noticed, whatever descriptors say. Method: a ring
-/// stays open on a kernel whose slabs remember who allocated what.
+/// Goal: an object that io_uring does not free is detected. Method: a ring stays open on a kernel that
+/// records allocation stacks.
 #[test]
 #[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
             cargo test -p ifq-real -- --ignored in_qemu"]
-fn in_qemu_objects_that_io_uring_keeps_in_the_kernel_are_named_with_who_allocated_them() {
+fn in_qemu_leaked_objects_of_io_uring_are_reported_with_their_allocation_stack() {
     let machine = Qemu::debian(ifq(), Series::new(7, 3), 1);
-    let job = Job { canary: Some(Canary::Leak), ..job(&[LIFE], 3) };
+    let job = Job { injected: Some(InjectedFailure::Leak), ..job(&[LIFE], 3) };
     let Some(reply) = run_on(machine, &job) else {
         return;
     };
-    let Report::Seen { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
+    let Report::Completed { problems, .. } = &reply.reports[0] else { panic!("{reply:?}") };
     let named = |word: &str| {
         problems.iter().any(|line| line.contains("the kernel still has") && line.contains(word))
     };
@@ -270,9 +270,9 @@ fn in_qemu_objects_that_io_uring_keeps_in_the_kernel_are_named_with_who_allocate
     assert!(named("zcrx"), "{problems:#?}");
 }
 
-/// Goal: the kernel that the user names is the one that is started. Method: a file that is none.
+/// Goal: `kernel:PATH` starts that file. Method: a file that is not a kernel.
 #[test]
-fn a_file_that_is_no_kernel_is_not_run_and_the_reason_is_shown() {
+fn a_file_that_is_not_a_kernel_is_not_run_and_the_reason_is_shown() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [0x55; 4096]).unwrap();
     match Qemu::file(ifq(), file.path(), 1).run(&Job::probe(), &mut |_| {}) {
@@ -289,7 +289,7 @@ fn command(arguments: &[&str], tmp: &Path) -> Output {
 }
 
 #[test]
-fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind() {
+fn an_unsupported_host_exits_with_77_and_leaves_no_temporary_files() {
     let dir = tempfile::tempdir().unwrap();
     let tmp = dir.path().join("tmp");
     std::fs::create_dir(&tmp).unwrap();
@@ -297,7 +297,7 @@ fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind()
     std::fs::write(&file, LIFE).unwrap();
     let probe = command(&["probe", "--on", "host", "--json"], &tmp);
     assert_eq!(probe.status.code(), Some(0), "{probe:?}");
-    let answer: ifq_real::probe::Probe = serde_json::from_slice(&probe.stdout).unwrap();
+    let answer: ifq_real::kernels::probe::Probe = serde_json::from_slice(&probe.stdout).unwrap();
     let path = file.to_str().unwrap();
     let run = command(&["run", path, "--on", "host", "--times", "3", "--json"], &tmp);
     let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
@@ -319,7 +319,7 @@ fn the_host_says_what_it_cannot_do_with_exit_code_77_and_leaves_nothing_behind()
 }
 
 #[test]
-fn what_user_mode_linux_does_lies_inside_what_the_model_allows() {
+fn the_outcomes_on_user_mode_linux_are_allowed_by_the_model() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in [("a-life.ifq", LIFE), ("a-race.ifq", RACE)] {
         std::fs::write(dir.path().join(name), text).unwrap();
@@ -341,7 +341,7 @@ fn what_user_mode_linux_does_lies_inside_what_the_model_allows() {
 }
 
 #[test]
-fn wrong_use_has_exit_code_2() {
+fn usage_errors_exit_with_2() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("broken.ifq");
     std::fs::write(&file, "test x\nnonsense\n").unwrap();

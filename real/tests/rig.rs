@@ -1,5 +1,5 @@
-//! Goal: `ifq rig` says what is there, starts it, and shells end with the code of what ran in them.
-//! Method: call it as a user does; where a kernel is missing, the reason is printed.
+//! Goal: `ifq rig` lists the machines, boots them, and `rig shell -c` exits with the code of its command.
+//! Method: run it as a user does. Without a kernel the test prints the reason and checks nothing.
 #![cfg(target_os = "linux")]
 
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ fn json_lines(output: &Output) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn every_machine_is_listed_with_what_is_known_of_it() {
+fn every_machine_is_listed_with_its_status() {
     let output = rig(&["list", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let lines = json_lines(&output);
@@ -26,7 +26,7 @@ fn every_machine_is_listed_with_what_is_known_of_it() {
         let fetched = line["cached"] == true && line["machine"] != "host";
         assert_eq!(line["sha256"].as_str().map(str::len), fetched.then_some(64), "{line}");
         if line["accelerated"] == false {
-            assert!(line["reason"].is_string(), "why it is not: {line}");
+            assert!(line["reason"].is_string(), "reason is missing: {line}");
         }
     }
     let table = String::from_utf8(rig(&["list"]).stdout).unwrap();
@@ -34,7 +34,7 @@ fn every_machine_is_listed_with_what_is_known_of_it() {
 }
 
 #[test]
-fn a_command_in_a_guest_gives_its_output_and_its_exit_code() {
+fn a_command_in_a_guest_returns_its_output_and_exit_code() {
     let script = "uname -s; head -c 100000 /dev/zero | tr '\\0' x; exit 5";
     let output = rig(&["shell", "--on", "uml", "-c", script]);
     if output.status.code() == Some(77) {
@@ -44,11 +44,11 @@ fn a_command_in_a_guest_gives_its_output_and_its_exit_code() {
     let text = String::from_utf8(output.stdout).unwrap();
     let (name, rest) = text.split_once('\n').unwrap();
     assert_eq!((name, rest.len()), ("Linux", 100_000));
-    assert!(rest.bytes().all(|byte| byte == b'x'), "bytes as they are");
+    assert!(rest.bytes().all(|byte| byte == b'x'), "bytes are unchanged");
 }
 
 #[test]
-fn a_boot_says_how_long_it_took_and_what_the_kernel_is() {
+fn a_boot_reports_its_duration_and_the_kernel() {
     let output = rig(&["boot", "--on", "uml", "--json"]);
     let line = &json_lines(&output)[0];
     if output.status.code() == Some(77) {
@@ -60,7 +60,7 @@ fn a_boot_says_how_long_it_took_and_what_the_kernel_is() {
 }
 
 #[test]
-fn wrong_use_has_exit_code_2_and_says_what_was_expected() {
+fn usage_errors_exit_with_2_and_say_what_is_expected() {
     for (arguments, says) in [
         (vec!["fetch", "host"], "expected a series or uml"),
         (vec!["fetch", "7"], "qemu:SERIES"),

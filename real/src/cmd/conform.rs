@@ -9,18 +9,18 @@ use ifq_sim::format::Input;
 use super::exit::{EXIT_INTERRUPTED, EXIT_USAGE};
 use super::live::{Live, exit_code};
 use super::selection::read_or;
-use crate::conform::campaign::{Campaign, Machine};
-use crate::conform::generated::{self, Kind};
-use crate::conform::measure::{Options, QUIET_MS};
+use crate::conform::campaign::{Campaign, CampaignMachine};
+use crate::conform::generated::{self, DrawKind};
 use crate::conform::progress::Progress;
+use crate::conform::run::{IDLE_TIMEOUT_MS, RunOptions};
 use crate::conform::table;
-use crate::machine::On;
+use crate::machine::MachineSpec;
 
 /// Repetitions of each test.
 const TIMES: u32 = 100;
 /// A shorter timeout for drawn tests: most of their waits that end without a completion are expected
 /// to.
-const DRAWN_QUIET_MS: u64 = 60;
+const DRAWN_IDLE_TIMEOUT_MS: u64 = 60;
 /// Number of drawn tests that a machine runs per boot.
 const BATCH: usize = 500;
 
@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(value_name = "FILE", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
     /// Machine to run on (may be repeated): host, uml, qemu:SERIES or kernel:PATH
-    #[arg(long, value_name = "MACHINE", required = true, value_parser = On::argument)]
-    pub on: Vec<On>,
+    #[arg(long, value_name = "MACHINE", required = true, value_parser = MachineSpec::argument)]
+    pub on: Vec<MachineSpec>,
     /// Draw N random sequences of operations instead of reading files
     #[arg(long, value_name = "N")]
     pub generate: Option<u64>,
@@ -64,14 +64,15 @@ pub struct Args {
 }
 
 impl Args {
-    fn kind(&self) -> Kind {
-        if self.races { Kind::Race } else { Kind::Sequence }
+    fn kind(&self) -> DrawKind {
+        if self.races { DrawKind::Race } else { DrawKind::Sequence }
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> RunOptions {
         let times = if self.generate.is_some() && !self.races { 1 } else { TIMES };
-        let quiet_ms = if self.generate.is_some() { DRAWN_QUIET_MS } else { QUIET_MS };
-        self.live.options(times, quiet_ms)
+        let idle_timeout_ms =
+            if self.generate.is_some() { DRAWN_IDLE_TIMEOUT_MS } else { IDLE_TIMEOUT_MS };
+        self.live.options(times, idle_timeout_ms)
     }
 
     /// The arguments that select the tests.
@@ -92,7 +93,7 @@ impl Args {
 pub fn conform(args: &Args, library: &[Input]) -> u8 {
     let options = args.options();
     let how = args.live.again(&options);
-    let again = |input: &Input, on: &On| match generated::number(&input.path) {
+    let again = |input: &Input, on: &MachineSpec| match generated::number(&input.path) {
         Some(number) => {
             let races = if args.races { " --races" } else { "" };
             format!("ifq conform --generate 1{races} --skip {number} --on {on} {how}")
@@ -101,15 +102,15 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
     };
     let campaign = Campaign {
         options,
-        predict: Arc::new(args.live.explorer()),
+        oracle: Arc::new(args.live.explorer()),
         out: args.out.clone(),
         minimise: args.minimise,
         json: args.json,
         again: &again,
         progress: Arc::new(Progress::new()),
     };
-    let mut machines: Vec<Machine> =
-        args.on.iter().map(|on| Machine::new(on.clone(), args.live.cpus)).collect();
+    let mut machines: Vec<CampaignMachine> =
+        args.on.iter().map(|on| CampaignMachine::new(on.clone(), args.live.cpus)).collect();
     let mut names = Vec::new();
     let mut interrupted = false;
     let mut run = |inputs: &[Input]| {
@@ -147,5 +148,5 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         outln!("repeat: ifq conform{}{on} {how}", args.test_arguments());
     }
     let cells = columns.iter().flat_map(|column| &column.cells);
-    exit_code(cells.map(|cell| cell.measured.comparison.verdict))
+    exit_code(cells.map(|cell| cell.result.comparison.verdict))
 }

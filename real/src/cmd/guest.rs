@@ -22,7 +22,7 @@ pub(super) fn run(job: &Path, answer: &Path) -> u8 {
 /// Runs a shell on a terminal; returns the exit code.
 #[cfg(target_os = "linux")]
 pub(super) fn shell(line: &Path) -> u8 {
-    match crate::guest_shell::run(line) {
+    match crate::guest::shell::run(line) {
         Ok(()) => EXIT_OK,
         Err(error) => {
             eprintln!("ifq: {error}");

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use ifq_model::revision::Defect;
 
-use crate::compare::Verdict;
-use crate::conform::measure::{Options, QUIET_MS};
-use crate::conform::predict::Explorer;
+use crate::conform::compare::Verdict;
+use crate::conform::oracle::Explorer;
+use crate::conform::run::{IDLE_TIMEOUT_MS, RunOptions};
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
 
@@ -26,7 +26,7 @@ pub struct Live {
     /// A wait gives up after so many milliseconds in which nothing happened [default: 300; of a drawn
     /// test 60, and 300 before a difference counts]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..60_000))]
-    pub quiet_ms: Option<u64>,
+    pub idle_timeout_ms: Option<u64>,
     /// Time limit, in seconds, of the model search for each test
     #[arg(long, default_value_t = 60)]
     pub search_seconds: u64,
@@ -39,13 +39,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// How tests are run; `times` and `quiet_ms` if nothing else was said.
+    /// How tests are run; `times` and `idle_timeout_ms` if nothing else was said.
     #[must_use]
-    pub fn options(&self, times: u32, quiet_ms: u64) -> Options {
-        Options {
+    pub fn options(&self, times: u32, idle_timeout_ms: u64) -> RunOptions {
+        RunOptions {
             times: self.times.unwrap_or(times),
             seed: self.seed.unwrap_or_else(clock_seed),
-            quiet_ms: self.quiet_ms.unwrap_or(quiet_ms),
+            idle_timeout_ms: self.idle_timeout_ms.unwrap_or(idle_timeout_ms),
         }
     }
 
@@ -61,14 +61,14 @@ impl Live {
 
     /// The arguments that repeat a run.
     #[must_use]
-    pub fn again(&self, options: &Options) -> String {
-        let Options { times, seed, quiet_ms } = options;
+    pub fn again(&self, options: &RunOptions) -> String {
+        let RunOptions { times, seed, idle_timeout_ms } = options;
         let mut text = format!("--times {times} --seed {seed}");
         if self.cpus != 1 {
             text.push_str(&format!(" --cpus {}", self.cpus));
         }
-        if self.quiet_ms.is_some() && *quiet_ms != QUIET_MS {
-            text.push_str(&format!(" --quiet-ms {quiet_ms}"));
+        if self.idle_timeout_ms.is_some() && *idle_timeout_ms != IDLE_TIMEOUT_MS {
+            text.push_str(&format!(" --idle-timeout-ms {idle_timeout_ms}"));
         }
         for (option, defects) in [("defect", &self.defects), ("without", &self.without)] {
             defects.iter().for_each(|defect| text.push_str(&format!(" --{option} {defect}")));

@@ -5,15 +5,15 @@ use serde_json::json;
 
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::Job;
-use crate::machine::{Failure, On};
+use crate::machine::{Failure, MachineSpec};
 
 /// The arguments of `ifq probe`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on qemu:7.3 --json")]
 pub struct Args {
     /// Machine to probe: host, uml, qemu:SERIES or kernel:PATH
-    #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = On::argument)]
-    pub on: On,
+    #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = MachineSpec::argument)]
+    pub on: MachineSpec,
     /// Number of processors of a QEMU guest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,

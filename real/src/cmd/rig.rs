@@ -4,8 +4,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
-use crate::job::{How, Job};
-use crate::machine::{Failure, On, ParseError, Series};
+use crate::job::{Job, RunInfo};
+use crate::machine::{Failure, MachineSpec, ParseError, Series};
 
 /// The arguments of `ifq rig`.
 #[derive(Debug, ClapArgs)]
@@ -37,7 +37,7 @@ pub enum Command {
     Fetch {
         /// Series such as 7.3, or uml [default: all known ones]
         #[arg(value_name = "SERIES", value_parser = fetchable)]
-        machines: Vec<On>,
+        machines: Vec<MachineSpec>,
         /// Download again if the machine is already in the cache
         #[arg(long)]
         again: bool,
@@ -47,8 +47,8 @@ pub enum Command {
         ifq rig boot --on qemu:7.2 --cpus 2 --json")]
     Boot {
         /// Machine: host, uml, qemu:SERIES or kernel:PATH
-        #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
-        on: On,
+        #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
+        on: MachineSpec,
         /// Number of processors of a QEMU guest
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
         cpus: u32,
@@ -63,7 +63,7 @@ pub enum Command {
     Shell {
         /// Machine: uml, qemu:SERIES or kernel:PATH
         #[arg(long, value_name = "MACHINE", value_parser = guest)]
-        on: On,
+        on: MachineSpec,
         /// Number of processors of a QEMU guest
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
         cpus: u32,
@@ -88,23 +88,23 @@ pub fn rig(args: &Args) -> u8 {
 }
 
 /// Parses a machine that can be downloaded. A series means Debian's kernel of that series.
-fn fetchable(text: &str) -> Result<On, String> {
+fn fetchable(text: &str) -> Result<MachineSpec, String> {
     let on = match text.parse::<Series>() {
-        Ok(series) => On::Qemu(series),
+        Ok(series) => MachineSpec::Qemu(series),
         Err(_) => text.parse().map_err(|error: ParseError| error.to_string())?,
     };
     match on {
-        On::Uml | On::Qemu(_) => Ok(on),
-        On::Host | On::Kernel(_) => {
+        MachineSpec::Uml | MachineSpec::Qemu(_) => Ok(on),
+        MachineSpec::Host | MachineSpec::Kernel(_) => {
             Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }
     }
 }
 
 /// Parses a machine that is a guest.
-fn guest(text: &str) -> Result<On, String> {
-    match On::argument(text) {
-        Ok(On::Host) => Err("the host cannot run a guest shell; expected a guest".into()),
+fn guest(text: &str) -> Result<MachineSpec, String> {
+    match MachineSpec::argument(text) {
+        Ok(MachineSpec::Host) => Err("the host cannot run a guest shell; expected a guest".into()),
         Ok(on) => Ok(on),
         Err(error) => Err(error.to_string()),
     }
@@ -127,7 +127,7 @@ fn exit_code(result: Result<(), Failure>, json: bool) -> u8 {
 
 #[cfg(target_os = "linux")]
 fn list(json: bool) -> Result<(), Failure> {
-    for machine in crate::machine::stock()? {
+    for machine in crate::machine::inventory()? {
         if json {
             outln!("{}", json!(machine));
             continue;
@@ -152,13 +152,14 @@ fn list(json: bool) -> Result<(), Failure> {
 
 #[cfg(not(target_os = "linux"))]
 fn list(_: bool) -> Result<(), Failure> {
-    On::Host.machine().map(drop)
+    MachineSpec::Host.machine().map(drop)
 }
 
 #[cfg(target_os = "linux")]
-fn fetch(machines: &[On], again: bool) -> u8 {
-    let all = || std::iter::once(On::Uml).chain(Series::KNOWN.map(On::Qemu)).collect();
-    let machines: Vec<On> = if machines.is_empty() { all() } else { machines.to_vec() };
+fn fetch(machines: &[MachineSpec], again: bool) -> u8 {
+    let all =
+        || std::iter::once(MachineSpec::Uml).chain(Series::KNOWN.map(MachineSpec::Qemu)).collect();
+    let machines: Vec<MachineSpec> = if machines.is_empty() { all() } else { machines.to_vec() };
     let mut code = EXIT_OK;
     for on in machines {
         match crate::machine::fetch(&on, again) {
@@ -174,29 +175,29 @@ fn fetch(machines: &[On], again: bool) -> u8 {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn fetch(_: &[On], _: bool) -> u8 {
-    exit_code(On::Host.machine().map(drop), false)
+fn fetch(_: &[MachineSpec], _: bool) -> u8 {
+    exit_code(MachineSpec::Host.machine().map(drop), false)
 }
 
 #[cfg(target_os = "linux")]
-fn shell(on: &On, cpus: u32, command: Option<&str>) -> Result<u8, Failure> {
+fn shell(on: &MachineSpec, cpus: u32, command: Option<&str>) -> Result<u8, Failure> {
     let ifq = std::env::current_exe()
         .map_err(|error| Failure::NotRun(format!("cannot find the path of ifq: {error}")))?;
     crate::machine::shell(&ifq, on, cpus, command)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn shell(on: &On, cpus: u32, _: Option<&str>) -> Result<u8, Failure> {
+fn shell(on: &MachineSpec, cpus: u32, _: Option<&str>) -> Result<u8, Failure> {
     on.machine_with(cpus).map(|_| EXIT_OK)
 }
 
-fn boot(on: &On, cpus: u32, json: bool) -> Result<(), Failure> {
+fn boot(on: &MachineSpec, cpus: u32, json: bool) -> Result<(), Failure> {
     let reply = on.machine_with(cpus)?.run(&Job::probe(), &mut |_| {})?;
     if json {
         outln!("{}", json!({ "machine": on.to_string(), "how": reply.how, "probe": reply.probe }));
         return Ok(());
     }
-    let How { boot_ms, notes, .. } = &reply.how;
+    let RunInfo { boot_ms, notes, .. } = &reply.how;
     let how = match reply.how.to_string() {
         how if how.is_empty() => how,
         how => format!(" ({how})"),
@@ -215,9 +216,9 @@ mod tests {
 
     #[test]
     fn a_series_can_be_fetched_and_the_host_cannot() {
-        assert_eq!(fetchable("7.3"), Ok(On::Qemu(Series::new(7, 3))));
+        assert_eq!(fetchable("7.3"), Ok(MachineSpec::Qemu(Series::new(7, 3))));
         assert_eq!(fetchable("qemu:7.3"), fetchable("7.3"));
-        assert_eq!(fetchable("uml"), Ok(On::Uml));
+        assert_eq!(fetchable("uml"), Ok(MachineSpec::Uml));
         for (text, says) in [("host", "cannot be fetched"), ("7", "qemu:SERIES")] {
             let error = fetchable(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

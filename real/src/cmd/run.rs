@@ -10,11 +10,11 @@ use ifq_sim::format::Input;
 use super::exit::EXIT_INTERRUPTED;
 use super::live::{Live, exit_code};
 use super::selection::read_or;
-use crate::conform::measure::{Cache, QUIET_MS, Results, measure};
-use crate::conform::predict::Predict;
+use crate::conform::oracle::Oracle;
 use crate::conform::progress::Progress;
-use crate::conform::show::Shown;
-use crate::machine::On;
+use crate::conform::result_view::ResultView;
+use crate::conform::run::{AllowedCache, IDLE_TIMEOUT_MS, MachineResults, run_tests};
+use crate::machine::MachineSpec;
 
 /// Repetitions of each test.
 const TIMES: u32 = 100;
@@ -32,8 +32,8 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Machine to run on: host, uml, qemu:SERIES or kernel:PATH
-    #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
-    pub on: On,
+    #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
+    pub on: MachineSpec,
     /// How to run and compare
     #[command(flatten)]
     pub live: Live,
@@ -50,12 +50,12 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         Err(code) => return code,
     };
     let tests: Arc<Vec<Test>> = Arc::new(inputs.iter().map(|input| input.test.clone()).collect());
-    let options = args.live.options(TIMES, QUIET_MS);
-    let predict: Arc<dyn Predict> = Arc::new(args.live.explorer());
-    let (cache, progress) = (Arc::new(Cache::default()), Arc::new(Progress::new()));
+    let options = args.live.options(TIMES, IDLE_TIMEOUT_MS);
+    let oracle: Arc<dyn Oracle> = Arc::new(args.live.explorer());
+    let (cache, progress) = (Arc::new(AllowedCache::default()), Arc::new(Progress::new()));
     let results = match args.on.machine_with(args.live.cpus) {
-        Ok(machine) => measure(&*machine, &tests, &options, &predict, &cache, &progress),
-        Err(failure) => Ok(Results::none(&tests, &failure.to_string())),
+        Ok(machine) => run_tests(&*machine, &tests, &options, &oracle, &cache, &progress),
+        Err(failure) => Ok(MachineResults::none(&tests, &failure.to_string())),
     };
     progress.clear();
     let Ok(results) = results else {
@@ -66,14 +66,14 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         eprintln!("ifq: {note}");
     }
     let (machine, how) = (args.on.to_string(), args.live.again(&options));
-    for (input, measured) in inputs.iter().zip(&results.measured) {
+    for (input, result) in inputs.iter().zip(&results.result) {
         let again = format!("ifq run {} --on {machine} {how}", input.path);
-        let shown = Shown {
+        let shown = ResultView {
             test: &input.test.name,
             machine: &machine,
             kernel: results.kernel.as_deref(),
             how: &results.how,
-            measured,
+            result,
             options,
             stored: None,
             again: &again,
@@ -84,5 +84,5 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
             shown.print();
         }
     }
-    exit_code(results.measured.iter().map(|measured| measured.comparison.verdict))
+    exit_code(results.result.iter().map(|result| result.comparison.verdict))
 }

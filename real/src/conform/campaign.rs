@@ -1,4 +1,4 @@
-//! Tests on several machines: run, compared, looked at again, made smaller, stored.
+//! A campaign: runs tests on several machines, compares, confirms, minimises and stores differences.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,30 +6,32 @@ use std::sync::Arc;
 use ifq_model::test::{Expect, Test};
 use ifq_sim::format::Input;
 
-use super::measure::{Cache, Interrupted, Measured, Options, QUIET_MS, Results, measure};
 use super::minimise::minimise;
-use super::predict::Predict;
+use super::oracle::Oracle;
 use super::progress::Progress;
-use super::show::Shown;
+use super::result_view::ResultView;
+use super::run::{
+    AllowedCache, IDLE_TIMEOUT_MS, Interrupted, MachineResults, RunOptions, TestResult, run_tests,
+};
 use super::store::store;
 use super::table::{Cell, Column};
-use crate::compare::{Difference, Verdict};
-use crate::machine::{self, Failure, On};
+use crate::conform::compare::{Difference, Verdict};
+use crate::machine::{self, Failure, MachineSpec};
 
-/// What is to be done with tests.
+/// The configuration of a campaign.
 pub struct Campaign<'a> {
-    /// How they are run.
-    pub options: Options,
-    /// What they are compared with.
-    pub predict: Arc<dyn Predict>,
+    /// How tests are run.
+    pub options: RunOptions,
+    /// The source of the allowed outcomes.
+    pub oracle: Arc<dyn Oracle>,
     /// Where differences are stored.
     pub out: PathBuf,
-    /// So many differences of each machine are made smaller; the others are stored as they are.
+    /// Number of differences of each machine that are minimised; the others are stored unchanged.
     pub minimise: usize,
-    /// Print each result as it comes, as JSON.
+    /// Print each result as JSON at once.
     pub json: bool,
     /// The command that repeats a test on a machine.
-    pub again: &'a dyn Fn(&Input, &On) -> String,
+    pub again: &'a dyn Fn(&Input, &MachineSpec) -> String,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
 }
@@ -40,25 +42,25 @@ impl std::fmt::Debug for Campaign<'_> {
     }
 }
 
-/// A machine and what it has shown so far.
+/// A machine with its results so far.
 #[derive(Debug)]
-pub struct Machine {
-    /// Which.
-    pub on: On,
+pub struct CampaignMachine {
+    /// Its name.
+    pub on: MachineSpec,
     machine: Result<Box<dyn machine::Machine>, Failure>,
     /// Its results.
     pub column: Column,
-    /// Why it is not started any more.
+    /// Why it is not started again.
     failure: Option<String>,
     minimised: usize,
 }
 
-impl Machine {
-    /// Nothing was run yet. `cpus`: of a guest in QEMU.
+impl CampaignMachine {
+    /// A machine without results. `cpus`: processors of a QEMU guest.
     #[must_use]
-    pub fn new(on: On, cpus: u32) -> Self {
+    pub fn new(on: MachineSpec, cpus: u32) -> Self {
         let column = Column { machine: on.to_string(), ..Column::default() };
-        Machine { machine: on.machine_with(cpus), on, column, failure: None, minimised: 0 }
+        CampaignMachine { machine: on.machine_with(cpus), on, column, failure: None, minimised: 0 }
     }
 }
 
@@ -67,11 +69,15 @@ impl Campaign<'_> {
     ///
     /// # Errors
     ///
-    /// [`Interrupted`]; what was finished is in the columns.
-    pub fn run(&self, inputs: &[Input], machines: &mut [Machine]) -> Result<(), Interrupted> {
+    /// [`Interrupted`]; the finished results are in the columns.
+    pub fn run(
+        &self,
+        inputs: &[Input],
+        machines: &mut [CampaignMachine],
+    ) -> Result<(), Interrupted> {
         let tests: Arc<Vec<Test>> =
             Arc::new(inputs.iter().map(|input| input.test.clone()).collect());
-        let cache = Arc::new(Cache::default());
+        let cache = Arc::new(AllowedCache::default());
         for machine in machines {
             self.progress.title(machine.on.to_string());
             let results = self.results(machine, &tests, &cache)?;
@@ -82,8 +88,8 @@ impl Campaign<'_> {
             }
             machine.column.how = results.how;
             machine.column.kernel = results.kernel.or(machine.column.kernel.take());
-            for (input, measured) in inputs.iter().zip(results.measured) {
-                let cell = self.cell(machine, input, measured)?;
+            for (input, result) in inputs.iter().zip(results.result) {
+                let cell = self.cell(machine, input, result)?;
                 machine.column.cells.push(cell);
             }
         }
@@ -92,111 +98,111 @@ impl Campaign<'_> {
 
     fn results(
         &self,
-        machine: &Machine,
+        machine: &CampaignMachine,
         tests: &Arc<Vec<Test>>,
-        cache: &Arc<Cache>,
-    ) -> Result<Results, Interrupted> {
+        cache: &Arc<AllowedCache>,
+    ) -> Result<MachineResults, Interrupted> {
         let machine = match (&machine.failure, &machine.machine) {
-            (Some(reason), _) => return Ok(Results::none(tests, reason)),
-            (None, Err(failure)) => return Ok(Results::none(tests, &failure.to_string())),
+            (Some(reason), _) => return Ok(MachineResults::none(tests, reason)),
+            (None, Err(failure)) => return Ok(MachineResults::none(tests, &failure.to_string())),
             (None, Ok(machine)) => &**machine,
         };
-        let Campaign { options, predict, progress, .. } = self;
-        let mut results = measure(machine, tests, options, predict, cache, progress)?;
-        self.look_again(machine, tests, &mut results)?;
+        let Campaign { options, oracle, progress, .. } = self;
+        let mut results = run_tests(machine, tests, options, oracle, cache, progress)?;
+        self.recheck(machine, tests, &mut results)?;
         Ok(results)
     }
 
-    /// A quiet time that is shorter than usual is a guess: where a kernel differs by an outcome, the
-    /// usual one decides.
-    fn look_again(
+    /// Runs tests that differ by an outcome again with the default idle timeout, because a shorter one
+    /// may have ended a wait too early.
+    fn recheck(
         &self,
         machine: &dyn machine::Machine,
         tests: &[Test],
-        results: &mut Results,
+        results: &mut MachineResults,
     ) -> Result<(), Interrupted> {
-        if self.options.quiet_ms >= QUIET_MS {
+        if self.options.idle_timeout_ms >= IDLE_TIMEOUT_MS {
             return Ok(());
         }
         let differs =
-            |measured: &Measured| measured.comparison.difference == Some(Difference::Outcome);
+            |result: &TestResult| result.comparison.difference == Some(Difference::Outcome);
         let again: Vec<usize> =
-            (0..tests.len()).filter(|at| differs(&results.measured[*at])).collect();
+            (0..tests.len()).filter(|at| differs(&results.result[*at])).collect();
         if again.is_empty() {
             return Ok(());
         }
         let chosen = Arc::new(again.iter().map(|at| tests[*at].clone()).collect());
-        let options = Options { quiet_ms: QUIET_MS, ..self.options };
-        let cache = Arc::new(Cache::default());
-        let seen = measure(machine, &chosen, &options, &self.predict, &cache, &self.progress)?;
-        for (at, measured) in again.into_iter().zip(seen.measured) {
-            results.measured[at] = measured;
+        let options = RunOptions { idle_timeout_ms: IDLE_TIMEOUT_MS, ..self.options };
+        let cache = Arc::new(AllowedCache::default());
+        let seen = run_tests(machine, &chosen, &options, &self.oracle, &cache, &self.progress)?;
+        for (at, result) in again.into_iter().zip(seen.result) {
+            results.result[at] = result;
         }
         Ok(())
     }
 
-    /// The cell of a test: a difference is made smaller and stored first.
+    /// The cell of a test. A difference is minimised and stored.
     fn cell(
         &self,
-        machine: &mut Machine,
+        machine: &mut CampaignMachine,
         input: &Input,
-        measured: Measured,
+        result: TestResult,
     ) -> Result<Cell, Interrupted> {
-        let differs = measured.comparison.verdict == Verdict::Differs;
-        let stored = if differs { Some(self.keep(machine, input, &measured)?) } else { None };
+        let differs = result.comparison.verdict == Verdict::Differs;
+        let stored = if differs { Some(self.keep(machine, input, &result)?) } else { None };
         let again = (self.again)(input, &machine.on);
         if self.json {
             self.progress.clear();
-            self.shown(machine, &input.test, &measured, stored.as_deref(), &again).print_json();
+            self.shown(machine, &input.test, &result, stored.as_deref(), &again).print_json();
         }
-        Ok(Cell { measured, stored })
+        Ok(Cell { result, stored })
     }
 
     fn shown<'s>(
         &self,
-        machine: &'s Machine,
+        machine: &'s CampaignMachine,
         test: &'s Test,
-        measured: &'s Measured,
+        result: &'s TestResult,
         stored: Option<&'s str>,
         again: &'s str,
-    ) -> Shown<'s> {
+    ) -> ResultView<'s> {
         let Column { machine, kernel, how, .. } = &machine.column;
         let (kernel, options) = (kernel.as_deref(), self.options);
-        Shown { test: &test.name, machine, kernel, how, measured, options, stored, again }
+        ResultView { test: &test.name, machine, kernel, how, result, options, stored, again }
     }
 
-    /// Stores a difference; where, or why not.
+    /// Minimises and stores a difference. Returns the file, or why it was not written.
     fn keep(
         &self,
-        machine: &mut Machine,
+        machine: &mut CampaignMachine,
         input: &Input,
-        measured: &Measured,
+        result: &TestResult,
     ) -> Result<String, Interrupted> {
-        let (mut test, mut measured) = (input.test.clone(), measured.clone());
+        let (mut test, mut result) = (input.test.clone(), result.clone());
         let mut notes = vec![format!("found by: {}", (self.again)(input, &machine.on))];
         let mut options = self.options;
         if let Ok(kernel) = &machine.machine
             && machine.minimised < self.minimise
         {
             machine.minimised += 1;
-            let Campaign { predict, progress, .. } = self;
-            let small = minimise(&**kernel, &test, &measured, &options, predict, progress)?;
+            let Campaign { oracle, progress, .. } = self;
+            let small = minimise(&**kernel, &test, &result, &options, oracle, progress)?;
             let end = match small.exact {
-                true => "no change makes it smaller still",
+                true => "no single change makes it smaller",
                 false => "it may not be the smallest",
             };
-            notes.push(format!("{} tests were run to make it smaller; {end}", small.tried));
-            (test, measured, options) = (small.test, small.measured, small.options);
+            notes.push(format!("{} tests were run to minimise it; {end}", small.tried));
+            (test, result, options) = (small.test, small.result, small.options);
         } else {
-            notes.push("not made smaller".to_owned());
+            notes.push("not minimised".to_owned());
         }
-        if let Some(variant) = &measured.variant {
+        if let Some(variant) = &result.variant {
             test.revisions = vec![variant.revision];
             test.shows.clear();
             test.expect = vec![Expect::default()];
         }
-        let Options { times, seed, quiet_ms } = options;
-        let shown = self.shown(machine, &test, &measured, None, "");
+        let RunOptions { times, seed, idle_timeout_ms } = options;
+        let shown = self.shown(machine, &test, &result, None, "");
         let path = store(&self.out, &test, &shown, &notes);
         let path = match path {
             Ok(path) => path.display().to_string(),
@@ -204,11 +210,11 @@ impl Campaign<'_> {
         };
         let on = &machine.on;
         let again = format!(
-            "ifq conform {path} --on {on} --times {times} --seed {seed} --quiet-ms {quiet_ms}"
+            "ifq conform {path} --on {on} --times {times} --seed {seed} --idle-timeout-ms {idle_timeout_ms}"
         );
-        notes.push(format!("again: {again}"));
-        let shown = Shown { again: &again, ..shown };
-        // Only now is it known where it is.
+        notes.push(format!("repeat: {again}"));
+        let shown = ResultView { again: &again, ..shown };
+        // Write it again: the command contains the path.
         Ok(store(&self.out, &test, &shown, &notes)
             .map_or_else(|e| e, |path| path.display().to_string()))
     }

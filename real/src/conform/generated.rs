@@ -1,4 +1,4 @@
-//! Tests that are drawn instead of read.
+//! Tests that are generated from a seed.
 
 use std::ops::Range;
 
@@ -6,23 +6,23 @@ use ifq_model::revision::Revision;
 use ifq_sim::format::Input;
 use ifq_sim::generate::drawn::{DrawLimits, race, sequential};
 
-use crate::supported::{unsupported_op, unsupported_setup};
+use crate::kernels::supported::{unsupported_op, unsupported_setup};
 
-/// What is drawn.
+/// The kind of tests to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One operation after the other.
+pub enum DrawKind {
+    /// A sequence of operations.
     Sequence,
-    /// Two threads after a set-up.
+    /// A set-up and two racing threads.
     Race,
 }
 
-/// How the paths of drawn tests begin.
-const PATH: &str = "drawn:";
+/// The prefix of the paths of generated tests.
+const PATH_PREFIX: &str = "drawn:";
 
-/// The tests of a seed with these numbers, for all revisions that need no device.
+/// Generates the tests of a seed with these numbers, for all revisions that need no device.
 #[must_use]
-pub fn draw(kind: Kind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
+pub fn draw(kind: DrawKind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     let revisions: Vec<Revision> =
         Revision::ALL.into_iter().filter(|revision| revision.has_nodev()).collect();
     let limits = DrawLimits {
@@ -33,28 +33,28 @@ pub fn draw(kind: Kind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     numbers
         .map(|number| {
             let test = match kind {
-                Kind::Sequence => sequential(seed, number, &limits),
-                Kind::Race => race(seed, number, &limits),
+                DrawKind::Sequence => sequential(seed, number, &limits),
+                DrawKind::Race => race(seed, number, &limits),
             };
-            Input { path: format!("{PATH}{number}"), test }
+            Input { path: format!("{PATH_PREFIX}{number}"), test }
         })
         .collect()
 }
 
-/// The number of a drawn test.
+/// The number of a generated test, from its path.
 #[must_use]
 pub fn number(path: &str) -> Option<u64> {
-    path.strip_prefix(PATH)?.parse().ok()
+    path.strip_prefix(PATH_PREFIX)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supported::unsupported;
+    use crate::kernels::supported::unsupported;
 
     #[test]
-    fn a_drawn_test_is_the_same_whatever_is_drawn_before_it_and_can_be_run() {
-        for kind in [Kind::Sequence, Kind::Race] {
+    fn a_generated_test_depends_only_on_seed_and_number_and_can_be_run() {
+        for kind in [DrawKind::Sequence, DrawKind::Race] {
             let all = draw(kind, 4, 0..40);
             let tail = draw(kind, 4, 30..40);
             for (one, other) in all[30..].iter().zip(&tail) {

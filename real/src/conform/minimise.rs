@@ -1,4 +1,4 @@
-//! A smaller test that still differs on the kernel: each step is run there again.
+//! Finds a smaller test that still differs, by running candidates on the kernel.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,43 +6,42 @@ use std::time::{Duration, Instant};
 use ifq_model::test::Test;
 use ifq_sim::shrink::{Size, smaller};
 
-use super::measure::{Cache, Interrupted, Measured, Options, measure};
-use super::predict::Predict;
+use super::oracle::Oracle;
 use super::progress::Progress;
-use crate::compare::{Comparison, Verdict};
+use super::run::{AllowedCache, Interrupted, RunOptions, TestResult, run_tests};
+use crate::conform::compare::{Comparison, Verdict};
 use crate::machine::Machine;
 
-/// Tests of one start of the machine.
-const ROUND: usize = 64;
-/// The machine starts only within this time.
-const TIME: Duration = Duration::from_secs(90);
-/// Quiet time on the way, in milliseconds. Whether the smallest test differs is looked at with the
-/// usual one.
-const QUIET_MS: u64 = 50;
-/// An outcome that came up once in so many repetitions is looked for in as many times this number.
-const PATIENCE: u32 = 4;
+/// Candidates that run in one start of the machine.
+const BATCH: usize = 64;
+/// Time after which the machine is not started again.
+const TIME_LIMIT: Duration = Duration::from_secs(90);
+/// Idle timeout of candidates, in milliseconds. The result is confirmed with the usual timeout.
+const IDLE_TIMEOUT_MS: u64 = 50;
+/// Factor on the number of repetitions in which a rare outcome is expected once.
+const REPEAT_FACTOR: u32 = 4;
 
-/// A test made smaller.
+/// The smallest test found.
 #[derive(Clone, Debug)]
 pub struct Minimised {
     /// The test.
     pub test: Test,
-    /// How it differs.
-    pub measured: Measured,
+    /// Its result.
+    pub result: TestResult,
     /// How it was run.
-    pub options: Options,
-    /// Tests that were run on the way.
+    pub options: RunOptions,
+    /// Number of candidates that were run.
     pub tried: usize,
-    /// Nothing smaller by one change differs in the same way; otherwise the time was over, or a
-    /// smaller one did not differ again.
+    /// Whether no single change makes it smaller. Otherwise the time was over, or a smaller test did
+    /// not differ when it was confirmed.
     pub exact: bool,
 }
 
-/// Makes a test smaller while the kernel still differs in the same way: by an outcome, by what it
-/// says, or by hanging.
+/// Makes a test smaller while the kernel still differs in the same way: by an outcome, by a problem, or
+/// by hanging.
 ///
-/// Tests that are smaller by one change run many in one start of the machine, the boldest changes
-/// first, and the smallest of those that differ is taken; until none does.
+/// Candidates that are smaller by one change run in batches, the largest changes first. The smallest
+/// candidate that differs becomes the next test, until none differs.
 ///
 /// # Errors
 ///
@@ -50,49 +49,49 @@ pub struct Minimised {
 pub fn minimise(
     machine: &dyn Machine,
     test: &Test,
-    measured: &Measured,
-    options: &Options,
-    predict: &Arc<dyn Predict>,
+    result: &TestResult,
+    options: &RunOptions,
+    oracle: &Arc<dyn Oracle>,
     progress: &Arc<Progress>,
 ) -> Result<Minimised, Interrupted> {
-    let usual = Options { times: times(&measured.comparison, options.times), ..*options };
-    let quick = Options { quiet_ms: usual.quiet_ms.min(QUIET_MS), ..usual };
+    let usual = RunOptions { times: times(&result.comparison, options.times), ..*options };
+    let quick = RunOptions { idle_timeout_ms: usual.idle_timeout_ms.min(IDLE_TIMEOUT_MS), ..usual };
     let mut tried = 0;
     for options in [quick, usual] {
-        let from = (test, measured);
-        let mut small = search(machine, from, &options, predict, progress)?;
+        let from = (test, result);
+        let mut small = search(machine, from, &options, oracle, progress)?;
         tried += small.tried;
         let tests = Arc::new(vec![small.test.clone()]);
-        let cache = Arc::new(Cache::default());
-        let sure = measure(machine, &tests, &usual, predict, &cache, progress)?.measured.pop();
-        if let Some(sure) = sure.filter(|sure| same(&sure.comparison, &measured.comparison)) {
-            small.measured = sure;
+        let cache = Arc::new(AllowedCache::default());
+        let confirmed = run_tests(machine, &tests, &usual, oracle, &cache, progress)?.result.pop();
+        if let Some(confirmed) = confirmed.filter(|new| same(&new.comparison, &result.comparison)) {
+            small.result = confirmed;
             return Ok(Minimised { tried, options: usual, ..small });
         }
     }
-    let (test, measured) = (test.clone(), measured.clone());
-    Ok(Minimised { test, measured, options: *options, tried, exact: false })
+    let (test, result) = (test.clone(), result.clone());
+    Ok(Minimised { test, result, options: *options, tried, exact: false })
 }
 
 fn search(
     machine: &dyn Machine,
-    (test, measured): (&Test, &Measured),
-    options: &Options,
-    predict: &Arc<dyn Predict>,
+    (test, result): (&Test, &TestResult),
+    options: &RunOptions,
+    oracle: &Arc<dyn Oracle>,
     progress: &Arc<Progress>,
 ) -> Result<Minimised, Interrupted> {
     let start = Instant::now();
-    let (test, measured) = (test.clone(), measured.clone());
-    let mut best = Minimised { test, measured, options: *options, tried: 0, exact: true };
+    let (test, result) = (test.clone(), result.clone());
+    let mut best = Minimised { test, result, options: *options, tried: 0, exact: true };
     loop {
-        if start.elapsed() > TIME {
+        if start.elapsed() > TIME_LIMIT {
             best.exact = false;
             return Ok(best);
         }
         let mut left = smaller(&best.test);
         let mut found = None;
-        while !left.is_empty() && found.is_none() && start.elapsed() <= TIME {
-            let rest = left.split_off(left.len().min(ROUND));
+        while !left.is_empty() && found.is_none() && start.elapsed() <= TIME_LIMIT {
+            let rest = left.split_off(left.len().min(BATCH));
             progress.title(format!(
                 "{} differs on {}, {} steps left",
                 best.test.name,
@@ -101,17 +100,17 @@ fn search(
             ));
             best.tried += left.len();
             let tests = Arc::new(std::mem::replace(&mut left, rest));
-            let cache = Arc::new(Cache::default());
-            let results = measure(machine, &tests, &best.options, predict, &cache, progress)?;
+            let cache = Arc::new(AllowedCache::default());
+            let results = run_tests(machine, &tests, &best.options, oracle, &cache, progress)?;
             found = tests
                 .iter()
-                .zip(results.measured)
-                .filter(|(_, measured)| same(&measured.comparison, &best.measured.comparison))
+                .zip(results.result)
+                .filter(|(_, result)| same(&result.comparison, &best.result.comparison))
                 .min_by_key(|(test, _)| Size::of(test))
-                .map(|(test, measured)| (test.clone(), measured));
+                .map(|(test, result)| (test.clone(), result));
         }
         match found {
-            Some((test, measured)) => (best.test, best.measured) = (test, measured),
+            Some((test, result)) => (best.test, best.result) = (test, result),
             None => {
                 best.exact = left.is_empty();
                 return Ok(best);
@@ -120,19 +119,19 @@ fn search(
     }
 }
 
-/// Repetitions in which what was seen is seen again.
+/// The number of repetitions in which the difference is expected to appear again.
 fn times(comparison: &Comparison, times: u32) -> u32 {
     let outside = comparison.rows.iter().filter(|row| row.allowed == Some(false));
     let count: u64 = outside.map(|row| row.count).sum();
     match times.checked_div(u32::try_from(count).unwrap_or(u32::MAX)) {
-        // Each time, or nearly so: once is enough.
+        // It appears in nearly every repetition.
         Some(0 | 1) => 1,
-        Some(rare) => rare.saturating_mul(PATIENCE).min(times),
+        Some(rare) => rare.saturating_mul(REPEAT_FACTOR).min(times),
         None => times,
     }
 }
 
-/// Whether two differences are of one kind.
+/// Whether `one` differs in the same way as `other`.
 fn same(one: &Comparison, other: &Comparison) -> bool {
     one.verdict == Verdict::Differs && one.difference == other.difference
 }
@@ -140,11 +139,11 @@ fn same(one: &Comparison, other: &Comparison) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::Row;
+    use crate::conform::compare::HistogramRow;
     use crate::job::Stalls;
 
     fn with(counts: &[(u64, bool)]) -> Comparison {
-        let row = |&(count, allowed): &(u64, bool)| Row {
+        let row = |&(count, allowed): &(u64, bool)| HistogramRow {
             outcome: String::new(),
             count,
             allowed: Some(allowed),
@@ -157,12 +156,12 @@ mod tests {
             exhaustive: true,
             difference: None,
             stalls: Stalls::default(),
-            spread: None,
+            start_skew: None,
         }
     }
 
     #[test]
-    fn what_is_rare_is_looked_for_longer_and_what_is_certain_once() {
+    fn a_rare_outcome_gets_more_repetitions_and_a_certain_one_a_single_repetition() {
         assert_eq!(times(&with(&[(100, false)]), 100), 1);
         assert_eq!(times(&with(&[(60, false), (40, true)]), 100), 1);
         assert_eq!(times(&with(&[(10, false), (90, true)]), 100), 40);

@@ -1,19 +1,20 @@
-//! Many tests on many kernels, compared with the model.
+//! Conformance campaigns: many tests on many kernels, compared with the model.
 //!
-//! * [`predict`]: what the model allows; [`measure`]: tests on one machine, beside it; [`progress`]:
-//!   how far that is.
-//! * [`show`]: one result, for people and for programs; [`table`]: all of them.
-//! * [`minimise`]: a smaller test that still differs on the kernel; [`store`]: a difference as a
-//!   file.
-//! * [`generated`]: tests that are drawn from a seed.
-//! * [`campaign`]: all of it, over several machines.
+//! * [`oracle`]: the outcomes that the model allows; [`compare`]: observed outcomes against them.
+//! * [`run`]: runs tests on one machine while the model is searched; [`progress`]: the progress line.
+//! * [`result_view`]: prints one result; [`table`]: prints all results.
+//! * [`minimise`]: finds a smaller test that still differs on the kernel; [`store`]: writes a
+//!   difference to a file.
+//! * [`generated`]: tests generated from a seed.
+//! * [`campaign`]: all of these over several machines.
 
 pub mod campaign;
+pub mod compare;
 pub mod generated;
-pub mod measure;
 pub mod minimise;
-pub mod predict;
+pub mod oracle;
 pub mod progress;
-pub mod show;
+pub mod result_view;
+pub mod run;
 pub mod store;
 pub mod table;

@@ -1,15 +1,15 @@
-//! A line on the terminal that says how far we are, once it takes long.
+//! A progress line on the terminal, for runs that take long.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Nothing is shown before that.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Time between two lines.
-const PAUSE: Duration = Duration::from_millis(100);
+/// No line is shown before this time.
+const FIRST_SHOWN: Duration = Duration::from_secs(2);
+/// Minimum time between two updates.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The line. It has two parts: what the machine does, and what the model does meanwhile.
+/// The progress line. It has two parts: the state of the machine and the state of the model search.
 #[derive(Debug)]
 pub struct Progress {
     start: Instant,
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Progress {
-    /// Begins to count the time.
+    /// Starts the time.
     #[must_use]
     pub fn new() -> Self {
         let start = Instant::now();
@@ -35,19 +35,19 @@ impl Progress {
         Progress { start, terminal: std::io::stderr().is_terminal(), state }
     }
 
-    /// What all that follows is part of.
+    /// Sets the title and clears both parts.
     pub fn title(&self, title: String) {
         self.change(|state| {
             *state = State { title, machine: String::new(), model: String::new(), ..*state };
         });
     }
 
-    /// What the machine does.
+    /// Sets the state of the machine.
     pub fn machine(&self, text: String) {
         self.change(|state| state.machine = text);
     }
 
-    /// What the model does.
+    /// Sets the state of the model search.
     pub fn model(&self, text: String) {
         self.change(|state| state.model = text);
     }
@@ -55,7 +55,10 @@ impl Progress {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
-        if !self.terminal || self.start.elapsed() < PATIENCE || state.shown.elapsed() < PAUSE {
+        if !self.terminal
+            || self.start.elapsed() < FIRST_SHOWN
+            || state.shown.elapsed() < UPDATE_INTERVAL
+        {
             return;
         }
         state.shown = Instant::now();
@@ -63,11 +66,11 @@ impl Progress {
         let parts: Vec<&str> =
             parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         eprint!("\r\x1b[K{}", parts.join("; "));
-        // A terminal that takes no more text loses nothing.
+        // The line is only information: an error is ignored.
         let _ = std::io::stderr().flush();
     }
 
-    /// Takes the line away, before something is printed.
+    /// Erases the line; called before something else is printed.
     pub fn clear(&self) {
         if self.terminal {
             eprint!("\r\x1b[K");

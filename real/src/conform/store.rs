@@ -1,25 +1,25 @@
-//! A difference as a test file: what was seen and what is allowed stand in comments before it.
+//! Writes a difference to a test file. Comments at its start list the observed and the allowed outcomes.
 
 use std::path::{Path, PathBuf};
 
 use ifq_model::test::Test;
 use ifq_sim::format;
 
-use super::show::{Shown, histogram};
+use super::result_view::{ResultView, histogram};
 
-/// Writes the file and returns where it is.
+/// Writes the file and returns its path.
 ///
 /// # Errors
 ///
-/// What could not be written, for people.
+/// A message for the user: the file could not be written.
 pub fn store(
     out: &Path,
     test: &Test,
-    shown: &Shown<'_>,
+    shown: &ResultView<'_>,
     notes: &[String],
 ) -> Result<PathBuf, String> {
     let machine: String = shown.machine.chars().map(|c| if plain(c) { c } else { '-' }).collect();
-    // Of a path the last part says enough.
+    // Of a path keep the last part.
     let machine = machine.rsplit_once("--").map_or(machine.as_str(), |(_, last)| last);
     let path = out.join(format!("{}.{machine}.ifq", test.name));
     std::fs::create_dir_all(out)
@@ -32,13 +32,13 @@ fn plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '.' || c == '_'
 }
 
-fn text(test: &Test, shown: &Shown<'_>, notes: &[String]) -> String {
+fn text(test: &Test, shown: &ResultView<'_>, notes: &[String]) -> String {
     let kernel = shown.kernel.unwrap_or("unknown");
-    let by = shown.measured.variant.as_ref().map_or("the model".to_owned(), ToString::to_string);
+    let by = shown.result.variant.as_ref().map_or("the model".to_owned(), ToString::to_string);
     let mut head = format!("{}, kernel {kernel}, differs from {by}.\n", shown.machine);
-    head.push_str(&format!("{}\n", shown.measured.comparison.reason));
-    if !shown.measured.comparison.rows.is_empty() {
-        head.push_str(&histogram(shown.measured));
+    head.push_str(&format!("{}\n", shown.result.comparison.reason));
+    if !shown.result.comparison.rows.is_empty() {
+        head.push_str(&histogram(shown.result));
     }
     for note in notes {
         head.push_str(&format!("{note}\n"));

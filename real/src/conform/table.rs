@@ -1,25 +1,25 @@
-//! All results: test files down, kernels across.
+//! The table of all results: a row for each test, a column for each kernel.
 
 use std::collections::BTreeMap;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::measure::Measured;
-use super::show::histogram;
-use crate::compare::Verdict;
-use crate::job::How;
+use super::result_view::histogram;
+use super::run::TestResult;
+use crate::conform::compare::Verdict;
+use crate::job::RunInfo;
 
-/// What one machine showed of all tests.
+/// The results of one machine.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     /// The machine, as the command line has it.
     pub machine: String,
-    /// Its kernel's release, if it got up.
+    /// The release of its kernel, if it started.
     pub kernel: Option<String>,
-    /// How it was run.
-    pub how: How,
-    /// One for each test.
+    /// How the machine was run.
+    pub how: RunInfo,
+    /// One cell for each test.
     pub cells: Vec<Cell>,
 }
 
@@ -27,19 +27,19 @@ pub struct Column {
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// The result.
-    pub measured: Measured,
-    /// Where a difference is stored.
+    pub result: TestResult,
+    /// The file that holds the difference, or why it was not written.
     pub stored: Option<String>,
 }
 
 impl Column {
-    /// Tests with a result.
+    /// The number of tests with a verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
-        self.cells.iter().filter(|cell| cell.measured.comparison.verdict == verdict).count()
+        self.cells.iter().filter(|cell| cell.result.comparison.verdict == verdict).count()
     }
 
-    /// `uml, kernel 7.2.7`.
+    /// The machine and its kernel, such as `uml, kernel 7.2.7`.
     #[must_use]
     pub fn name(&self) -> String {
         let kernel = self.kernel.as_ref().map(|kernel| format!(", kernel {kernel}"));
@@ -50,7 +50,7 @@ impl Column {
         format!("{}{how}{}", self.machine, kernel.unwrap_or_default())
     }
 
-    /// One line: how many of each.
+    /// One line: the number of tests with each verdict.
     #[must_use]
     pub fn summary(&self) -> String {
         let [agree, differ, not_run] =
@@ -59,7 +59,7 @@ impl Column {
     }
 }
 
-/// The reasons for what was not run, numbered in the order in which they come up.
+/// The reasons why tests were not run, numbered in the order of their first use.
 #[derive(Debug, Default)]
 struct Legend {
     reasons: Vec<String>,
@@ -88,8 +88,8 @@ impl Legend {
     }
 }
 
-/// The table, then the reasons for what was not run with their counts, then a line for each kernel.
-/// `rows`: whether there is a row for each test; otherwise only for those that differ.
+/// The table, then the reasons why tests were not run with their counts, then a line for each kernel.
+/// `rows`: print a row for each test; otherwise only for tests that differ.
 #[must_use]
 pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     let mut legend = Legend::default();
@@ -101,7 +101,7 @@ pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     for (at, test) in tests.iter().enumerate() {
         let cells: Vec<&Cell> = columns.iter().map(|column| &column.cells[at]).collect();
         let texts: Vec<String> = cells.iter().map(|cell| text(cell, &mut legend)).collect();
-        let differs = |cell: &&Cell| cell.measured.comparison.verdict == Verdict::Differs;
+        let differs = |cell: &&Cell| cell.result.comparison.verdict == Verdict::Differs;
         if rows || cells.iter().any(differs) {
             table.add_row(std::iter::once(test.clone()).chain(texts));
         }
@@ -121,14 +121,14 @@ pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     text
 }
 
-/// Of each test that may end in several ways, or that differs: what was seen beside what is allowed.
+/// The histogram of each test that differs or has several allowed outcomes.
 #[must_use]
 pub fn details(tests: &[String], columns: &[Column]) -> String {
     let mut text = String::new();
     for (at, test) in tests.iter().enumerate() {
         for column in columns {
-            let Cell { measured, stored } = &column.cells[at];
-            let comparison = &measured.comparison;
+            let Cell { result, stored } = &column.cells[at];
+            let comparison = &result.comparison;
             let differs = comparison.verdict == Verdict::Differs;
             if !differs && comparison.allowed() < 2 {
                 continue;
@@ -138,7 +138,7 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
                 text.push_str(&format!("  {line}\n"));
             }
             if !comparison.rows.is_empty() {
-                text.push_str(&histogram(measured));
+                text.push_str(&histogram(result));
             }
             if let Some(stored) = stored {
                 text.push_str(&format!("  stored: {stored}\n"));
@@ -151,10 +151,10 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
     text
 }
 
-/// `agrees`, of several allowed outcomes how many were seen; where a difference is stored; the
-/// number of the reason.
+/// The text of a cell: `agrees`, with the number of observed outcomes if several are allowed; the file
+/// of a difference; or the number of the reason in the legend.
 fn text(cell: &Cell, legend: &mut Legend) -> String {
-    let comparison = &cell.measured.comparison;
+    let comparison = &cell.result.comparison;
     match comparison.verdict {
         Verdict::Agrees if comparison.allowed() > 1 => {
             format!("agrees {}/{}", comparison.seen(), comparison.allowed())
@@ -171,11 +171,11 @@ fn text(cell: &Cell, legend: &mut Legend) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{Comparison, Row};
+    use crate::conform::compare::{Comparison, HistogramRow};
     use crate::job::Stalls;
 
     fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
-        let row = |count: &u64| Row {
+        let row = |count: &u64| HistogramRow {
             outcome: "x=0;".into(),
             count: *count,
             allowed: Some(true),
@@ -189,13 +189,13 @@ mod tests {
             exhaustive: true,
             difference: None,
             stalls: Stalls::default(),
-            spread: None,
+            start_skew: None,
         };
-        Cell { measured: Measured { variant: None, comparison }, stored: None }
+        Cell { result: TestResult { variant: None, comparison }, stored: None }
     }
 
     #[test]
-    fn each_reason_stands_once_in_the_legend_with_its_count() {
+    fn each_reason_is_listed_once_in_the_legend_with_its_count() {
         let cells = vec![
             cell(Verdict::Agrees, "", &[5]),
             cell(Verdict::Agrees, "", &[5, 0, 2]),
@@ -207,7 +207,7 @@ mod tests {
         let column = Column {
             machine: "uml".into(),
             kernel: Some("7.2.7".into()),
-            how: How::default(),
+            how: RunInfo::default(),
             cells,
         };
         let tests: Vec<String> = (0..6).map(|i| format!("test-{i}")).collect();

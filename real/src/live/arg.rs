@@ -1,25 +1,25 @@
-//! The argument of a system call as a step's modifiers have it.
+//! Builds the argument of a system call from the modifiers of a step.
 
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Source};
 
 use super::memory::{Area, IfqMem};
-use crate::abi::{self, AreaReg, EventDesc, IfqReg, RegionDesc, ZcrxCtrl};
-use crate::sys::{self, NOWHERE};
+use crate::abi::syscall::{self, NOWHERE};
+use crate::abi::uapi::{self, AreaReg, EventDesc, IfqReg, RegionDesc, ZcrxCtrl};
 
-/// A number of which no network device has the index.
+/// An index that no network device has.
 const NO_DEVICE: u32 = 0x7fff_fff0;
-/// A bit that no kernel knows, of any of the flags.
+/// A flag bit that no kernel defines.
 const UNKNOWN_FLAG: u32 = 1 << 30;
 
-/// What [`IfqReg`] points to. The kernel writes into the region's description, too.
+/// The structures that [`IfqReg`] points to. The kernel also writes into the region descriptor.
 #[derive(Debug, Default)]
 pub(super) struct Pointed {
     region: RegionDesc,
     event: EventDesc,
 }
 
-/// The argument of a registration, except for what cannot be read.
+/// The argument of a registration. The caller handles an unreadable argument.
 pub(super) fn registration(
     source: Source,
     entries: u32,
@@ -52,27 +52,27 @@ pub(super) fn registration(
             queue | one(ArgModifier::Rxq)
         },
         rq_entries: entries,
-        flags: if nodev { abi::ZCRX_REG_NODEV } else { 0 } | flag(modifiers),
+        flags: if nodev { uapi::ZCRX_REG_NODEV } else { 0 } | flag(modifiers),
         area_ptr: if has(ArgModifier::AreaFault) { NOWHERE } else { area },
         region_ptr: match has(ArgModifier::RegionFault) {
             true => NOWHERE,
-            false => sys::address(&mut pointed.region),
+            false => syscall::address(&mut pointed.region),
         },
         rx_buf_len: if has(ArgModifier::RxBufLen) {
             3000
         } else {
-            one(ArgModifier::RxBufBig) * 2 * sys::PAGE as u32
+            one(ArgModifier::RxBufBig) * 2 * syscall::PAGE as u32
         },
         event_desc: match (has(ArgModifier::EventFault), asks) {
             (true, _) => NOWHERE,
-            (false, true) => sys::address(&mut pointed.event),
+            (false, true) => syscall::address(&mut pointed.event),
             (false, false) => 0,
         },
         ..reserved(modifiers)
     }
 }
 
-/// The argument of an import from a descriptor, except for what cannot be read.
+/// The argument of an import. The caller handles an unreadable argument.
 pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) -> IfqReg {
     let has = |modifier| modifiers.has(modifier);
     let one = |modifier| u32::from(has(modifier));
@@ -81,20 +81,20 @@ pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) ->
         if_idx: fd.cast_unsigned(),
         if_rxq: one(ArgModifier::Rxq),
         rq_entries: one(ArgModifier::RqEntries),
-        flags: abi::ZCRX_REG_IMPORT | flag(modifiers),
-        area_ptr: pointer(ArgModifier::AreaPtr, sys::address(&mut pointed.region)),
-        region_ptr: pointer(ArgModifier::RegionPtr, sys::address(&mut pointed.region)),
-        event_desc: pointer(ArgModifier::EventDesc, sys::address(&mut pointed.event)),
+        flags: uapi::ZCRX_REG_IMPORT | flag(modifiers),
+        area_ptr: pointer(ArgModifier::AreaPtr, syscall::address(&mut pointed.region)),
+        region_ptr: pointer(ArgModifier::RegionPtr, syscall::address(&mut pointed.region)),
+        event_desc: pointer(ArgModifier::EventDesc, syscall::address(&mut pointed.event)),
         ..reserved(modifiers)
     }
 }
 
-/// The flag that a registration or an import must not have.
+/// The undefined flag, if the modifiers ask for it.
 fn flag(modifiers: ArgModifiers) -> u32 {
     if modifiers.has(ArgModifier::Flags) { UNKNOWN_FLAG } else { 0 }
 }
 
-/// What both have reserved.
+/// The reserved fields of registration and import.
 fn reserved(modifiers: ArgModifiers) -> IfqReg {
     let one = |modifier| u32::from(modifiers.has(modifier));
     IfqReg {
@@ -108,23 +108,23 @@ fn region(mem: &IfqMem, modifiers: ArgModifiers) -> RegionDesc {
     let kernel = modifiers.has(ArgModifier::KernelRegion);
     RegionDesc {
         user_addr: if kernel { 0 } else { mem.region.addr() },
-        // Whole pages, so that nothing but none is smaller than every ring.
+        // Sizes are whole pages, so only 0 is smaller than every ring.
         size: if modifiers.has(ArgModifier::RegionSmall) { 0 } else { mem.region.len() as u64 },
-        flags: if kernel { 0 } else { abi::IORING_MEM_REGION_TYPE_USER },
+        flags: if kernel { 0 } else { uapi::IORING_MEM_REGION_TYPE_USER },
         ..RegionDesc::default()
     }
 }
 
 fn event_desc(modifiers: ArgModifiers, user_data: u64) -> EventDesc {
     let one = |modifier| u32::from(modifiers.has(modifier));
-    // All that are known, or the first that is not.
-    let known = one(ArgModifier::Events) * ((1 << abi::ZCRX_EVENT_TYPES) - 1);
-    let unknown = one(ArgModifier::EventType) << abi::ZCRX_EVENT_TYPES;
+    // All defined types, and the first undefined one.
+    let known = one(ArgModifier::Events) * ((1 << uapi::ZCRX_EVENT_TYPES) - 1);
+    let unknown = one(ArgModifier::EventType) << uapi::ZCRX_EVENT_TYPES;
     EventDesc {
         user_data,
         type_mask: known | unknown,
         flags: one(ArgModifier::EventFlags) * UNKNOWN_FLAG,
-        stats_offset: u64::from(one(ArgModifier::EventStats)) * sys::PAGE as u64,
+        stats_offset: u64::from(one(ArgModifier::EventStats)) * syscall::PAGE as u64,
         resv2: [0, 0, 0, 0, 0, 0, 0, 0, u64::from(one(ArgModifier::EventResv))],
     }
 }
@@ -138,7 +138,7 @@ pub(super) fn area_reg(area: &Area, modifiers: ArgModifiers) -> AreaReg {
             true => 0,
             false => plain.addr + u64::from(one(ArgModifier::AreaUnaligned)) * 64,
         },
-        rq_area_token: u64::from(one(ArgModifier::AreaToken)) << abi::IORING_ZCRX_AREA_SHIFT,
+        rq_area_token: u64::from(one(ArgModifier::AreaToken)) << uapi::IORING_ZCRX_AREA_SHIFT,
         flags: one(ArgModifier::AreaFlags) * UNKNOWN_FLAG,
         dmabuf_fd: one(ArgModifier::AreaDmabufFd),
         resv2: [0, u64::from(one(ArgModifier::AreaResv))],
@@ -146,7 +146,7 @@ pub(super) fn area_reg(area: &Area, modifiers: ArgModifiers) -> AreaReg {
     }
 }
 
-/// The argument of a control operation. `arg`: its first words.
+/// The argument of a control operation. `arg`: the first words of its union.
 pub(super) fn ctrl(id: u32, op: u32, arg: &[u32], modifiers: ArgModifiers) -> ZcrxCtrl {
     let one = |modifier| u32::from(modifiers.has(modifier));
     let mut ctrl = ZcrxCtrl { zcrx_id: id, op, ..ZcrxCtrl::default() };
@@ -154,17 +154,17 @@ pub(super) fn ctrl(id: u32, op: u32, arg: &[u32], modifiers: ArgModifiers) -> Zc
     for (to, from) in ctrl.arg.iter_mut().zip(arg) {
         *to = *from;
     }
-    // The last word is reserved in every operation's part.
+    // The last word is reserved for every operation.
     ctrl.arg[11] |= one(ArgModifier::OpResv);
     ctrl
 }
 
-/// `event_type`.
+/// The number of an event type.
 pub(super) fn event_type(event: Event) -> u32 {
     match event {
         Event::AllocFail => 0,
         Event::Copy => 1,
-        Event::Unknown => abi::ZCRX_EVENT_TYPES,
+        Event::Unknown => uapi::ZCRX_EVENT_TYPES,
     }
 }
 
@@ -172,9 +172,9 @@ pub(super) fn event_type(event: Event) -> u32 {
 mod tests {
     use super::*;
 
-    /// Each modifier changes the argument of each verb that it fits, or is done by the caller.
+    /// Each modifier changes the argument of each verb that it fits, or is handled by the caller.
     #[test]
-    fn no_modifier_of_an_argument_is_forgotten() {
+    fn each_modifier_changes_the_argument() {
         let (mem, area) = IfqMem::new(1, 1, false).unwrap();
         let mut pointed = Pointed::default();
         let text = |modifiers: ArgModifiers, verb: &str, pointed: &mut Pointed| match verb {
@@ -189,8 +189,7 @@ mod tests {
             }
             _ => format!("{:?}", ctrl(0, 0, &[], modifiers)),
         };
-        // By hand: the capability, the addresses that the caller passes, `nr_args`, and what is in
-        // the memory of the ring.
+        // The capability, the addresses that the caller passes, `nr_args`, and the content of the ring.
         let by_caller = [
             ArgModifier::NoCap,
             ArgModifier::ArgFault,

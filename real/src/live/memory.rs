@@ -8,35 +8,34 @@ use ifq_model::platform::{AtomicWord, Order, Rmw};
 use ifq_model::test::{RingId, RqWord};
 use ifq_model::user::refill::RefillRing;
 
-use crate::abi::{self, AREA_OFFSET_MASK, Offsets};
-use crate::pattern;
-use crate::sys::{PAGE, SharedMem};
+use super::payload;
+use crate::abi::syscall::{PAGE, SharedMem};
+use crate::abi::uapi::{self, AREA_OFFSET_MASK, Offsets};
 
-/// Areas and refill ring. Whoever shares the ifq shares this.
+/// The areas and the refill ring of an ifq. All rings that share the ifq share this.
 #[derive(Debug)]
 pub(super) struct IfqMem {
     areas: Mutex<Vec<Arc<Area>>>,
-    /// User space's memory for the refill ring, unless the kernel brought its own.
+    /// Memory of user space for the refill ring; unused if the kernel allocates the region.
     pub(super) region: SharedMem,
-    /// Where the kernel allocates the region: the rings that can map it with the id there, none
-    /// before it is registered.
+    /// If the kernel allocates the region: the rings that can map it, each with the id of the ifq there.
     pub(super) kernel_region: Option<Mutex<Vec<(RingId, u32)>>>,
     /// Entries of the refill ring, a power of two.
     pub(super) entries: u32,
-    /// Where the kernel has put the ring's parts; unset as long as it has not registered it.
+    /// The offsets that the kernel chose; unset before the registration.
     pub(super) offsets: OnceLock<Offsets>,
-    /// What the rings that share the refill ring hold while they produce.
+    /// The lock of user space around the producer side, for rings that share the refill ring.
     pub(super) lock: Mutex<()>,
 }
 
-/// More entries than any kernel accepts need no memory behind them.
+/// The largest ring that gets memory; no kernel accepts more entries.
 const MAX_BACKED_ENTRIES: u32 = ifq_model::io_uring::uapi::IO_RQ_MAX_ENTRIES;
-/// The layout of a ring that no kernel has registered: user space can still write into it.
+/// The offsets used before the registration, because a test may write into the ring anyway.
 const UNREGISTERED: Offsets = Offsets { head: 0, tail: 4, rqes: 64, resv2: 0, resv: [0; 2] };
 
 impl IfqMem {
     /// Memory for an area of `buffers` pages and a refill ring of `entries`. `kernel_region`: the
-    /// kernel is to allocate the region.
+    /// kernel allocates the region.
     pub(super) fn new(
         buffers: u32,
         entries: u32,
@@ -44,7 +43,7 @@ impl IfqMem {
     ) -> io::Result<(Self, Arc<Area>)> {
         let entries = entries.clamp(1, MAX_BACKED_ENTRIES).next_power_of_two();
         // The header is at most one page on every architecture.
-        let region = PAGE + entries as usize * size_of::<abi::Rqe>();
+        let region = PAGE + entries as usize * size_of::<uapi::Rqe>();
         let area = Arc::new(Area::new(buffers, true)?);
         let mem = IfqMem {
             areas: Mutex::new(vec![Arc::clone(&area)]),
@@ -61,32 +60,32 @@ impl IfqMem {
         self.areas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A ring has registered or imported the ifq, which has this id there.
-    pub(super) fn known_to(&self, ring: RingId, id: u32) {
+    /// Notes that a ring has registered or imported the ifq under this id.
+    pub(super) fn add_ring(&self, ring: RingId, id: u32) {
         if let Some(rings) = &self.kernel_region {
             rings.lock().unwrap_or_else(PoisonError::into_inner).push((ring, id));
         }
     }
 
-    /// The rings that can map the region with the id there; none: it is user space's own memory.
+    /// The rings that can map the region, each with the id of the ifq. None: it is memory of user space.
     pub(super) fn mapped_by(&self) -> Vec<(RingId, u32)> {
         let rings = self.kernel_region.iter();
         rings.flat_map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
-    /// One more area, which the kernel is about to be told of.
+    /// Adds an area before the kernel is asked to add it.
     pub(super) fn add_area(&self, buffers: u32) -> io::Result<Arc<Area>> {
         let area = Arc::new(Area::new(buffers, false)?);
         self.areas().push(Arc::clone(&area));
         Ok(area)
     }
 
-    /// The kernel did not take the area.
+    /// Removes an area that the kernel refused.
     pub(super) fn drop_area(&self, area: &Arc<Area>) {
         self.areas().retain(|other| !Arc::ptr_eq(other, area));
     }
 
-    /// The areas that an offset can mean, with the bytes that are there.
+    /// The areas that an offset may refer to, each with the bytes at the offset.
     pub(super) fn read(&self, off: u64, len: usize) -> Vec<(Arc<Area>, Vec<u8>)> {
         let (token, at) = (off & !AREA_OFFSET_MASK, (off & AREA_OFFSET_MASK) as usize);
         let areas = self.areas();
@@ -94,15 +93,14 @@ impl IfqMem {
         named.filter_map(|area| Some((Arc::clone(area), area.read(at, len)?))).collect()
     }
 
-    /// Writes what an earlier ring in the same memory has left: an entry for buffer 0 that nobody
-    /// has read.
+    /// Writes stale content, as if an earlier ring had used the memory: one unread entry for buffer 0.
     pub(super) fn make_stale(&self) {
         let ring = self.refill_ring(&self.region);
         ring.tail.store_in_step(1);
         self.region.atomic_u64(ring.rqes).store(0, Ordering::Relaxed);
     }
 
-    /// The producer's side of the refill ring, in this memory.
+    /// The producer side of the refill ring, in this memory.
     pub(super) fn refill_ring<'m>(&'m self, region: &'m SharedMem) -> MappedRing<'m> {
         let offsets = *self.offsets.get().unwrap_or(&UNREGISTERED);
         MappedRing {
@@ -115,8 +113,8 @@ impl IfqMem {
     }
 }
 
-/// The memory of an area, and behind it the structure that describes it to the kernel. The kernel
-/// writes the area's number into that before the first packet can land in it.
+/// The memory of an area, followed by its description for the kernel. The kernel writes the area token
+/// into the description before it writes packets into the area.
 #[derive(Debug)]
 pub(super) struct Area {
     mem: SharedMem,
@@ -124,23 +122,23 @@ pub(super) struct Area {
     first: bool,
 }
 
-/// Offset of `rq_area_token` in [`abi::AreaReg`].
-const TOKEN: usize = std::mem::offset_of!(abi::AreaReg, rq_area_token);
+/// Offset of `rq_area_token` in [`uapi::AreaReg`].
+const TOKEN: usize = std::mem::offset_of!(uapi::AreaReg, rq_area_token);
 
 impl Area {
-    /// Of so many pages. `first`: it comes with the registration.
+    /// An area of `buffers` pages. `first`: it belongs to the registration.
     fn new(buffers: u32, first: bool) -> io::Result<Self> {
         let len = buffers as usize * PAGE;
         Ok(Area { mem: SharedMem::new(len + PAGE)?, len, first })
     }
 
-    /// `struct io_uring_zcrx_area_reg` as it is when nothing is unusual.
-    pub(super) fn reg(&self) -> abi::AreaReg {
-        abi::AreaReg { addr: self.mem.addr(), len: self.len as u64, ..abi::AreaReg::default() }
+    /// A valid `struct io_uring_zcrx_area_reg`.
+    pub(super) fn reg(&self) -> uapi::AreaReg {
+        uapi::AreaReg { addr: self.mem.addr(), len: self.len as u64, ..uapi::AreaReg::default() }
     }
 
-    /// Writes the structure where the kernel reads it; its address.
-    pub(super) fn describe(&self, reg: &abi::AreaReg) -> u64 {
+    /// Writes the description after the area. Returns its address.
+    pub(super) fn describe(&self, reg: &uapi::AreaReg) -> u64 {
         let flags = u64::from(reg.flags) | u64::from(reg.dmabuf_fd) << 32;
         let words = [reg.addr, reg.len, reg.rq_area_token, flags, reg.resv2[0], reg.resv2[1]];
         for (i, word) in words.iter().enumerate() {
@@ -149,10 +147,10 @@ impl Area {
         self.mem.addr() + self.len as u64
     }
 
-    /// What the kernel puts before offsets into this area. `None`: it has not told yet.
+    /// The area token, the upper bits of offsets into this area. `None`: the kernel has not written it.
     fn token(&self) -> Option<u64> {
         let token = self.mem.atomic_u64(self.len + TOKEN).load(Ordering::Acquire);
-        // Only the first area has the number 0.
+        // Only the token of the first area is 0.
         (self.first || token != 0).then_some(token)
     }
 
@@ -161,11 +159,11 @@ impl Area {
     }
 }
 
-/// A word that is shared with the kernel. Its futures are ready at once.
+/// A word that is shared with the kernel. Its futures complete at the first poll.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MappedWord<'m>(&'m AtomicU32);
 
-/// C11 has no stronger order than `SeqCst`; no producer's code asks for more.
+/// The C11 ordering of a kernel ordering. The producer needs nothing stronger than `SeqCst`.
 fn ordering(order: Order, weakest: Ordering) -> Ordering {
     match order {
         Order::Relaxed => Ordering::Relaxed,
@@ -214,9 +212,9 @@ pub(super) struct MappedRing<'m> {
 }
 
 impl MappedRing<'_> {
-    /// Writes a word, whatever the rules are; past the last entry nothing is written.
+    /// Writes a word without any check. A word past the last entry is not written.
     pub(super) fn scribble(&self, word: RqWord, value: u64) {
-        let entry = |index: u32| self.rqes + index as usize * size_of::<abi::Rqe>();
+        let entry = |index: u32| self.rqes + index as usize * size_of::<uapi::Rqe>();
         match word {
             RqWord::Head => self.head.store_in_step(value),
             RqWord::Tail => self.tail.store_in_step(value),
@@ -225,7 +223,7 @@ impl MappedRing<'_> {
                 self.region.atomic_u64(entry(index)).store(value, Ordering::Relaxed);
             }
             RqWord::Pad(index) => {
-                let pad = entry(index) + std::mem::offset_of!(abi::Rqe, pad);
+                let pad = entry(index) + std::mem::offset_of!(uapi::Rqe, pad);
                 self.region.atomic_u32(pad).store(value as u32, Ordering::Relaxed);
             }
         }
@@ -248,14 +246,14 @@ impl<'m> RefillRing for MappedRing<'m> {
     }
 
     async fn write(&self, index: u32, off: u64) {
-        // Length and padding stay as they are: the kernel reads no length.
-        let rqe = self.rqes + index as usize * size_of::<abi::Rqe>();
+        // Length and padding are not written: the kernel does not read the length.
+        let rqe = self.rqes + index as usize * size_of::<uapi::Rqe>();
         self.region.atomic_u64(rqe).store(off, Ordering::Relaxed);
     }
 }
 
-/// Drives a future that is ready at once, which those of [`MappedWord`] are.
-pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+/// Polls a future once. The futures of [`MappedWord`] complete at the first poll.
+pub(super) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(value) => Some(value),
@@ -263,9 +261,9 @@ pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// A buffer that a completion handed to us, with what it must hold until it is given back.
+/// A buffer of a completion, with the bytes that it must contain until it is returned.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBuffer {
     pub(super) area: Arc<Area>,
     pub(super) off: u64,
     pub(super) len: u32,
@@ -274,20 +272,20 @@ pub(super) struct Held {
     returned: AtomicBool,
 }
 
-impl Held {
+impl HeldBuffer {
     pub(super) fn new(area: Arc<Area>, off: u64, len: u32, socket: u8, position: u64) -> Self {
-        Held { area, off, len, socket, position, returned: AtomicBool::new(false) }
+        HeldBuffer { area, off, len, socket, position, returned: AtomicBool::new(false) }
     }
 
-    /// Whether the buffer still holds its bytes.
+    /// Whether the buffer still contains its bytes.
     pub(super) fn intact(&self) -> bool {
         let at = (self.off & AREA_OFFSET_MASK) as usize;
         self.area
             .read(at, self.len as usize)
-            .is_some_and(|bytes| bytes == pattern::bytes(self.socket, self.position, bytes.len()))
+            .is_some_and(|bytes| bytes == payload::bytes(self.socket, self.position, bytes.len()))
     }
 
-    /// Whether this is the first time that the buffer is given back; later its bytes are not ours.
+    /// Whether the buffer is returned for the first time. Later the kernel may overwrite it.
     pub(super) fn first_return(&self) -> bool {
         !self.returned.swap(true, Ordering::Relaxed)
     }
@@ -301,11 +299,11 @@ mod tests {
     use super::*;
 
     fn push(mem: &IfqMem, off: u64) -> Result<(), i64> {
-        at_once(refill_push(&mem.refill_ring(&mem.region), off)).unwrap()
+        poll_once(refill_push(&mem.refill_ring(&mem.region), off)).unwrap()
     }
 
     #[test]
-    fn the_ring_takes_its_entries_in_order_and_then_is_full() {
+    fn the_ring_stores_entries_in_order_until_it_is_full() {
         let (mem, _) = IfqMem::new(1, 3, false).unwrap();
         for i in 0..4 {
             assert_eq!(push(&mem, 0x1000 * i), Ok(()));
@@ -314,12 +312,12 @@ mod tests {
         assert_eq!(mem.region.atomic_u32(4).load(Ordering::Relaxed), 4);
         assert_eq!(mem.region.atomic_u64(64 + 3 * 16).load(Ordering::Relaxed), 0x3000);
         mem.region.atomic_u32(0).store(1, Ordering::Relaxed);
-        assert_eq!(push(&mem, 0x9000), Ok(()), "the kernel took one");
+        assert_eq!(push(&mem, 0x9000), Ok(()), "the kernel consumed one");
         assert_eq!(mem.region.atomic_u64(64).load(Ordering::Relaxed), 0x9000);
     }
 
     #[test]
-    fn the_indices_of_the_ring_wrap_around_where_the_kernel_put_them() {
+    fn the_indices_of_the_ring_wrap_around_at_the_offsets_of_the_kernel() {
         let (mem, _) = IfqMem::new(1, 2, false).unwrap();
         mem.offsets.set(Offsets { head: 8, tail: 16, rqes: 128, ..Offsets::default() }).unwrap();
         mem.region.atomic_u32(8).store(u32::MAX, Ordering::Relaxed);
@@ -333,24 +331,24 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_word_changes_in_one_step_and_keeps_to_32_bits() {
+    fn a_mapped_word_is_updated_atomically_and_has_32_bits() {
         let word = AtomicU32::new(u32::MAX);
         let mapped = MappedWord(&word);
-        assert_eq!(at_once(mapped.rmw(Rmw::Add(2), Order::Full)), Some(u64::from(u32::MAX)));
+        assert_eq!(poll_once(mapped.rmw(Rmw::Add(2), Order::Full)), Some(u64::from(u32::MAX)));
         assert_eq!(mapped.load_in_step(), 1);
         let failed = Rmw::CmpXchg { old: 9, new: 8 };
-        assert_eq!(at_once(mapped.rmw(failed, Order::Relaxed)), Some(1));
+        assert_eq!(poll_once(mapped.rmw(failed, Order::Relaxed)), Some(1));
         assert_eq!(mapped.load_in_step(), 1);
         mapped.store_in_step(7);
-        assert_eq!(at_once(mapped.load(Order::Acquire)), Some(7));
+        assert_eq!(poll_once(mapped.load(Order::Acquire)), Some(7));
     }
 
     #[test]
     fn a_held_buffer_is_intact_until_a_byte_of_it_changes() {
         let area = Arc::new(Area::new(2, true).unwrap());
-        let held = Held::new(Arc::clone(&area), PAGE as u64, 8, 0, 16);
+        let held = HeldBuffer::new(Arc::clone(&area), PAGE as u64, 8, 0, 16);
         assert!(!held.intact());
-        let word = u64::from_ne_bytes(pattern::bytes(0, 16, 8).try_into().unwrap());
+        let word = u64::from_ne_bytes(payload::bytes(0, 16, 8).try_into().unwrap());
         area.mem.atomic_u64(PAGE).store(word, Ordering::Relaxed);
         assert!(held.intact());
         area.mem.atomic_u64(PAGE).store(word ^ 1, Ordering::Relaxed);
@@ -360,20 +358,20 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_means_the_area_whose_number_the_kernel_has_told() {
+    fn an_offset_refers_to_the_area_with_its_token() {
         let (mem, first) = IfqMem::new(1, 1, false).unwrap();
         let second = mem.add_area(2).unwrap();
-        let second_off = 1 << abi::IORING_ZCRX_AREA_SHIFT | PAGE as u64;
+        let second_off = 1 << uapi::IORING_ZCRX_AREA_SHIFT | PAGE as u64;
         assert_eq!(mem.read(0, PAGE).len(), 1);
-        assert!(mem.read(second_off, 1).is_empty(), "not told yet");
-        second.describe(&abi::AreaReg { rq_area_token: 1 << 48, ..second.reg() });
+        assert!(mem.read(second_off, 1).is_empty(), "no token yet");
+        second.describe(&uapi::AreaReg { rq_area_token: 1 << 48, ..second.reg() });
         let found = mem.read(second_off, PAGE);
         assert!(found.len() == 1 && Arc::ptr_eq(&found[0].0, &second));
         assert!(mem.read(second_off, PAGE + 1).is_empty(), "past its end");
         mem.drop_area(&second);
         assert!(mem.read(second_off, 1).is_empty());
         assert!(Arc::ptr_eq(&mem.read(0, 1)[0].0, &first));
-        assert!(mem.read(PAGE as u64, 1).is_empty(), "what describes the area is not in it");
+        assert!(mem.read(PAGE as u64, 1).is_empty(), "the description is not part of the area");
     }
 
     #[test]

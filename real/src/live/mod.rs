@@ -1,87 +1,83 @@
-//! Runs a test on the running kernel, again and again, and counts the outcomes.
+//! The executor: runs a test on the running kernel repeatedly and counts the outcomes.
 
 mod arg;
-mod jitter;
-mod late;
+mod connection;
+mod delays;
+mod execute;
+mod idle;
+pub mod kernel_log;
+pub mod leak_check;
 mod memory;
-mod ops;
-mod quiet;
+mod options;
+mod payload;
+mod pending;
+pub mod probe;
+mod rng;
 mod run;
 mod sender;
 mod session;
-mod socket;
 mod start;
-mod told;
-mod vars;
+mod tasks;
+mod userfault_stall;
+mod values;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::test::Test;
 
 use crate::job::Stalls;
-use crate::residue::Held;
-use crate::spread::Spread;
-use crate::supported::unsupported;
+use crate::job::start_skew::StartSkew;
+use crate::kernels::supported::unsupported;
+use crate::live::leak_check::ProcessSnapshot;
 
-use session::{Pool, Session};
+use session::{ConnectionPool, Session};
 
-pub use quiet::QUIET;
+pub use idle::IDLE_TIMEOUT;
+pub use options::Options;
 
-/// How a test is run.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Repetitions.
-    pub times: u32,
-    /// What the jitter comes from.
-    pub seed: u64,
-    /// A wait gives up after so long without any progress of the test.
-    pub quiet: Duration,
-}
-
-/// What the repetitions showed.
+/// The observations of all repetitions.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// How often each outcome came up.
+pub struct Observations {
+    /// The number of repetitions with each outcome.
     pub histogram: BTreeMap<Outcome, u64>,
-    /// What was wrong apart from outcomes, the first few.
+    /// Problems that no outcome shows, the first few.
     pub problems: Vec<String>,
-    /// What pages that came late held up.
+    /// Threads that were blocked by a delayed page fault.
     pub stalls: Stalls,
-    /// How close its threads were, where it is a race.
-    pub spread: Option<Spread>,
+    /// How far apart the threads of a race started.
+    pub start_skew: Option<StartSkew>,
 }
 
-/// Problems kept of one test; one is enough to fail it.
+/// Maximum number of problems kept for one test; one is enough to fail it.
 const PROBLEMS: usize = 8;
-/// Repetitions after which it is seen whether the kernel has let go of all memory. The end of a ring
-/// takes an RCU grace period, for which not every repetition has to wait.
+/// Repetitions between two checks for leaked memory. A ring is freed after an RCU grace period, and not
+/// every repetition should wait for one.
 const BATCH: u32 = 32;
 
 /// Runs a test `options.times` times; `beat` is called after each repetition.
 ///
 /// # Errors
 ///
-/// What the machine could not do (make rings, connect sockets), for people; a property of the
-/// machine and not of the kernel's sharing code.
-pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, String> {
+/// A message for the user: what the machine cannot do (create rings, connect sockets). It says nothing
+/// about the zcrx code of the kernel.
+pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Observations, String> {
     if let Some(reason) = unsupported(test) {
         return Err(reason);
     }
-    let mut held = Held::begin();
-    let (mut seen, mut pool) = (Seen::default(), Pool::new(test));
+    let mut resources = ProcessSnapshot::take();
+    let (mut seen, mut pool) = (Observations::default(), ConnectionPool::new(test));
     let mut samples = Vec::new();
     Session::with(test, options, |session| {
         for repetition in 0..options.times {
-            let (shown, sockets) = session.run(repetition, pool.take()?)?;
+            let (result, sockets) = session.run(repetition, pool.take()?)?;
             pool.give_back(sockets);
-            *seen.histogram.entry(shown.outcome).or_default() += 1;
-            seen.problems.extend(shown.problems);
-            seen.stalls.add(shown.stalls);
-            samples.extend(shown.sample);
+            *seen.histogram.entry(result.outcome).or_default() += 1;
+            seen.problems.extend(result.problems);
+            seen.stalls.add(result.stalls);
+            samples.extend(result.sample);
             if (repetition + 1) % BATCH == 0 {
-                seen.problems.extend(held.memory_left());
+                seen.problems.extend(resources.memory_leaks());
                 pool.recycle();
             }
             seen.problems.truncate(PROBLEMS);
@@ -90,7 +86,7 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Seen, Stri
         Ok::<(), String>(())
     })?;
     drop(pool);
-    seen.problems.extend(held.left());
-    seen.spread = Spread::of(&samples);
+    seen.problems.extend(resources.leaks());
+    seen.start_skew = StartSkew::of(&samples);
     Ok(seen)
 }

@@ -1,4 +1,4 @@
-//! One run of a test: its threads, its phases, and what they leave behind.
+//! One run of a test: its threads and phases, and its result.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,43 +6,59 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use ifq_model::outcome::{Outcome, Value};
 use ifq_model::test::{Op, RingId, RingSetup, Step, Test, VarId};
 
-use super::Options;
-use super::jitter::Style;
-use super::late::Tasks;
+use super::connection::Connection;
+use super::delays::DelayProfile;
+use super::idle::IdleTracker;
 use super::memory::IfqMem;
-use super::ops::SharedRing;
-use super::quiet::Quiet;
-use super::session::Shown;
-use super::socket::Connection;
-use super::start::Start;
-use super::told::Told;
-use super::vars::{Bound, Vars};
+use super::options::Options;
+use super::pending::PendingRequests;
+use super::rng::Rng;
+use super::start::StartBarrier;
+use super::tasks::Tasks;
+use super::values::{StepResult, Values};
+use crate::abi::syscall::ring::{Ring, Setup};
 use crate::job::Stalls;
-use crate::pattern::Jitter;
-use crate::ring::{Ring, Setup};
+use crate::job::start_skew::SkewSample;
 
-/// What the threads of a run share.
+/// A ring of the test. Its users hold a reference, as `io_uring_enter(2)` does.
+pub(super) type SharedRing = Arc<Mutex<Ring>>;
+
+/// A step with the number of the thread that executes it.
+pub(super) type ThreadStep<'s> = (usize, &'s Step);
+
+/// The result of one repetition.
 #[derive(Debug)]
-pub(super) struct World<'t> {
+pub(super) struct RunResult {
+    pub(super) outcome: Outcome,
+    /// Problems that the outcome does not show.
+    pub(super) problems: Vec<String>,
+    pub(super) stalls: Stalls,
+    /// The start skew of its threads.
+    pub(super) sample: Option<SkewSample>,
+}
+
+/// The state that the threads of a run share.
+#[derive(Debug)]
+pub(super) struct LiveRun<'t> {
     pub(super) test: &'t Test,
-    pub(super) vars: Vars,
+    pub(super) values: Values,
     /// Open rings.
     pub(super) rings: Vec<Mutex<Option<SharedRing>>>,
     pub(super) sockets: Vec<Connection>,
-    /// Requests and events.
-    pub(super) told: Told,
-    /// The memory of every `register` step, with the variable it binds, until the run is over.
+    /// Pending requests and event registrations.
+    pub(super) pending: PendingRequests,
+    /// The memory of each `register` step with the variable that it binds. It is kept until the run ends.
     pub(super) memory: Mutex<Vec<(Option<VarId>, Arc<IfqMem>)>>,
-    pub(super) quiet: Quiet,
+    pub(super) idle: IdleTracker,
     turn: Mutex<usize>,
     turned: Condvar,
     phase: Barrier,
-    start: Start,
-    style: Style,
-    /// The step whose page comes late, if one does.
-    pub(super) late: Option<&'t Step>,
-    /// Somebody waits for that page, or the call is over.
-    pub(super) late_is_there: AtomicBool,
+    start: StartBarrier,
+    delays: DelayProfile,
+    /// The step whose page fault is delayed, if any.
+    pub(super) delayed_step: Option<&'t Step>,
+    /// Whether that step has reached the page fault, or its call has returned.
+    pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
     mismatch: AtomicBool,
     problems: Mutex<Vec<String>>,
@@ -53,33 +69,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<'t> World<'t> {
-    /// A run that nothing has happened in. `sockets`: the test's connections. `spins`: whether there
-    /// is a processor for each thread.
+impl<'t> LiveRun<'t> {
+    /// A run that has not started. `sockets`: the connections of the test. `spins`: whether there is a
+    /// processor for each thread.
     pub(super) fn new(
         test: &'t Test,
         options: &Options,
         sockets: Vec<Connection>,
-        style: Style,
-        late: Option<&'t Step>,
+        delays: DelayProfile,
+        delayed_step: Option<&'t Step>,
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
-        World {
+        LiveRun {
             test,
-            vars: Vars::new(test.vars.len()),
+            values: Values::new(test.vars.len()),
             rings: test.rings.iter().map(|_| Mutex::new(None)).collect(),
             sockets,
-            told: Told::default(),
+            pending: PendingRequests::default(),
             memory: Mutex::new(Vec::new()),
-            quiet: Quiet::new(options.quiet, threads),
+            idle: IdleTracker::new(options.idle_timeout, threads),
             turn: Mutex::new(0),
             turned: Condvar::new(),
             phase: Barrier::new(threads),
-            start: Start::new(test.threads.len(), spins),
-            style,
-            late,
-            late_is_there: AtomicBool::new(false),
+            start: StartBarrier::new(test.threads.len(), spins),
+            delays,
+            delayed_step,
+            fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),
             problems: Mutex::new(Vec::new()),
@@ -87,19 +103,19 @@ impl<'t> World<'t> {
         }
     }
 
-    /// The part of one thread. The last one, the executor, drives what no thread of the test does.
-    pub(super) fn thread(&self, me: usize, mut jitter: Jitter) {
+    /// Runs one thread. The last thread, the executor, runs the steps that belong to no thread of the test.
+    pub(super) fn thread(&self, me: usize, mut rng: Rng) {
         self.tasks.enter(me);
         self.make_rings(me);
         self.wait_for_all(me);
-        self.in_turn(me, 0, &self.test.setup);
+        self.run_sequential(me, 0, &self.test.setup);
         self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
-            self.quiet.progress();
-            self.start.together(me);
-            self.after_late(&thread.steps, &mut jitter);
+            self.idle.progress();
+            self.start.release(me);
+            self.wait_for_fault(&thread.steps, &mut rng);
             for (at, step) in thread.steps.iter().enumerate() {
-                self.style.step(&mut jitter);
+                self.delays.step(&mut rng);
                 if at == 0 {
                     self.start.step(me);
                 }
@@ -107,12 +123,12 @@ impl<'t> World<'t> {
             }
         }
         self.wait_for_all(me);
-        self.in_turn(me, self.test.setup.len(), &self.test.finally);
+        self.run_sequential(me, self.test.setup.len(), &self.test.finally);
         self.wait_for_all(me);
     }
 
     fn wait_for_all(&self, me: usize) {
-        self.quiet.meet(me);
+        self.idle.arrive(me);
         self.phase.wait();
     }
 
@@ -120,7 +136,7 @@ impl<'t> World<'t> {
         for ring in (0..self.test.rings.len()).filter(|&ring| self.driver(ring as RingId) == me) {
             match Ring::new(setup_of(self.test, ring as RingId)) {
                 Ok(made) => *lock(&self.rings[ring]) = Some(Arc::new(Mutex::new(made))),
-                Err(error) => self.vars.fail(format!("io_uring_setup: {error}")),
+                Err(error) => self.values.fail(format!("io_uring_setup: {error}")),
             }
         }
     }
@@ -129,9 +145,9 @@ impl<'t> World<'t> {
         self.test.driver(ring).unwrap_or(self.test.threads.len())
     }
 
-    /// Runs steps one after the other, each in the thread that drives its ring. `base` is the
-    /// number of turns before the first one.
-    fn in_turn(&self, me: usize, base: usize, steps: &[Step]) {
+    /// Runs steps one after the other, each in the thread that owns its ring. `base` is the number of
+    /// turns before the first step.
+    fn run_sequential(&self, me: usize, base: usize, steps: &[Step]) {
         let executor = self.test.threads.len();
         let owner = |step: &Step| step.op.ring().map_or(executor, |ring| self.driver(ring));
         for (at, step) in steps.iter().enumerate() {
@@ -140,23 +156,23 @@ impl<'t> World<'t> {
             }
             let mut turn = lock(&self.turn);
             while *turn < base + at {
-                self.quiet.set_idle(me, true);
+                self.idle.set_idle(me, true);
                 turn = self.turned.wait(turn).unwrap_or_else(PoisonError::into_inner);
             }
             drop(turn);
-            self.quiet.set_idle(me, false);
-            self.quiet.progress();
+            self.idle.set_idle(me, false);
+            self.idle.progress();
             self.step(me, step);
             let mut turn = lock(&self.turn);
             *turn += 1;
-            self.quiet.wake(steps.get(at + 1).map(owner).into_iter());
+            self.idle.wake(steps.get(at + 1).map(owner).into_iter());
             drop(turn);
             self.turned.notify_all();
         }
     }
 
     fn step(&self, me: usize, step: &Step) {
-        // An operation waits by itself for what it uses; nothing happens when the run has failed.
+        // Wait for all variables that the step uses. After a failure no step runs.
         if !step
             .after
             .iter()
@@ -166,60 +182,60 @@ impl<'t> World<'t> {
         {
             return;
         }
-        let Some(bound) = self.operate(me, step) else {
+        let Some(bound) = self.execute(me, step) else {
             return;
         };
-        self.note(step, &bound);
+        self.record_mismatch(step, &bound);
         if let Some(var) = step.bind {
-            self.vars.bind(var, bound, &self.quiet);
+            self.values.bind(var, bound, &self.idle);
         }
-        self.quiet.progress();
+        self.idle.progress();
     }
 
-    /// Waits for a value that another thread may bind; `None` when the run has failed.
-    pub(super) fn value(&self, me: usize, var: VarId) -> Option<Bound> {
-        self.vars.wait(me, var, &self.quiet)
+    /// Waits for a result that another thread may bind. `None`: the run failed.
+    pub(super) fn value(&self, me: usize, var: VarId) -> Option<StepResult> {
+        self.values.wait(me, var, &self.idle)
     }
 
-    /// Bytes that are not what was sent are a problem even if nobody observes the result.
-    fn note(&self, step: &Step, bound: &Bound) {
+    /// Records wrong bytes as a problem, even if the test does not observe the result.
+    fn record_mismatch(&self, step: &Step, bound: &StepResult) {
         let checked = matches!(step.op, Op::Wait { .. } | Op::Return { .. });
         if checked && bound.raw == -ifq_model::errno::EBADMSG {
             self.mismatch.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Something is wrong that no outcome shows.
+    /// Records a problem that the outcome does not show.
     pub(super) fn problem(&self, what: String) {
         lock(&self.problems).push(what);
     }
 
-    /// Adds what a page that came late held up.
+    /// Adds the stalls of a delayed page fault.
     pub(super) fn stalls(&self, stalls: Stalls) {
         lock(&self.stalls).add(stalls);
     }
 
-    /// What the run showed.
-    pub(super) fn shown(&self) -> Shown {
+    /// The result of the run.
+    pub(super) fn result(&self) -> RunResult {
         let stalls = std::mem::take(&mut *lock(&self.stalls));
         let (problems, sample) = (self.problems(), self.start.sample());
-        Shown { outcome: self.outcome(), problems, stalls, sample }
+        RunResult { outcome: self.outcome(), problems, stalls, sample }
     }
 
-    /// What user space saw.
+    /// The observed values.
     fn outcome(&self) -> Outcome {
-        let value = |&var: &u16| match self.vars.raw(var) {
+        let value = |&var: &u16| match self.values.raw(var) {
             Some(raw) => Value::from_raw(self.test.vars[usize::from(var)].kind, raw),
             None => Value::Unbound,
         };
         Outcome(self.test.observe.iter().map(value).collect())
     }
 
-    /// What was wrong apart from that.
+    /// The problems that the outcome does not show.
     fn problems(&self) -> Vec<String> {
         let mut problems = std::mem::take(&mut *lock(&self.problems));
         if self.mismatch.load(Ordering::Relaxed) {
-            problems.push("a buffer held other bytes than were sent".to_owned());
+            problems.push("a buffer contained bytes that were not sent".to_owned());
         }
         problems
     }

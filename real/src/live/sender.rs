@@ -1,8 +1,8 @@
-//! Who sends: a thread that is replaced before its bytes can lie in two pieces of memory.
+//! Sender threads, recycled before a send would span two page fragments.
 //!
-//! TCP copies what a task sends into a piece of memory of that task, one piece after the other
-//! (`skb_page_frag_refill`, `net/core/sock.c`), and where one ends a receive gets two completions
-//! instead of one. In the model what is sent at once lies together. A new task begins a new piece.
+//! TCP copies sent data into the page fragment of the sending task (`skb_page_frag_refill`,
+//! `net/core/sock.c`). A send that spans two fragments gives a receiver two completions instead of one.
+//! In the model a send is contiguous. A new task starts with a new fragment.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, Sender as Channel, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Bytes of a piece, if there is memory: `SKB_FRAG_PAGE_ORDER`.
-const PIECE: usize = 32 << 10;
+/// Bytes of a page fragment, if memory is available: `SKB_FRAG_PAGE_ORDER`.
+const FRAGMENT: usize = 32 << 10;
 
-/// Sends for all connections of a test.
+/// The sender of all connections of a test.
 #[derive(Debug, Default)]
 pub(super) struct Sender(Mutex<Option<Task>>);
 
@@ -41,20 +41,20 @@ impl Task {
 
     fn end(self) {
         drop(self.work);
-        // A thread that panicked has given no answer, which is an error already.
+        // If the thread panicked, the missing answer was reported as an error.
         let _ = self.thread.join();
     }
 }
 
 impl Sender {
-    /// Sends bytes, which lie together in the kernel unless they are more than a piece holds.
+    /// Sends bytes. They are contiguous in the kernel if they fit into one fragment.
     ///
     /// # Errors
     ///
     /// Those of `send(2)`.
     pub(super) fn send(&self, stream: &Arc<TcpStream>, bytes: Vec<u8>) -> io::Result<()> {
         let mut task = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(full) = task.take_if(|task| task.sent + bytes.len() > PIECE) {
+        if let Some(full) = task.take_if(|task| task.sent + bytes.len() > FRAGMENT) {
             full.end();
         }
         let task = match &mut *task {
@@ -62,9 +62,9 @@ impl Sender {
             none => none.insert(Task::start()?),
         };
         task.sent += bytes.len();
-        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-        task.work.send((Arc::clone(stream), bytes)).map_err(|_| gone())?;
-        task.done.recv().map_err(|_| gone())?
+        let broken_pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        task.work.send((Arc::clone(stream), bytes)).map_err(|_| broken_pipe())?;
+        task.done.recv().map_err(|_| broken_pipe())?
     }
 }
 
@@ -83,24 +83,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_task_sends_more_than_a_piece_and_what_is_sent_arrives_in_order() {
+    fn no_task_sends_more_than_a_fragment_and_the_bytes_arrive_in_order() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let far = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let peer = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
         let (mut near, _) = listener.accept().unwrap();
         let sender = Sender::default();
         let task = || sender.0.lock().unwrap().as_ref().map(|task| task.thread.thread().id());
         let mut tasks = Vec::new();
         for number in 0..5 {
-            sender.send(&far, vec![number; PIECE / 2]).unwrap();
+            sender.send(&peer, vec![number; FRAGMENT / 2]).unwrap();
             tasks.push(task().unwrap());
         }
         assert!(tasks[0] == tasks[1] && tasks[2] == tasks[3], "{tasks:?}");
         assert!(tasks[1] != tasks[2] && tasks[3] != tasks[4], "{tasks:?}");
-        let mut bytes = vec![0; 5 * PIECE / 2];
+        let mut bytes = vec![0; 5 * FRAGMENT / 2];
         near.read_exact(&mut bytes).unwrap();
-        assert!(bytes.chunks(PIECE / 2).zip(0..).all(|(part, number)| part[0] == number));
-        far.shutdown(std::net::Shutdown::Write).unwrap();
-        let error = sender.send(&far, vec![0; 1]).unwrap_err();
+        assert!(bytes.chunks(FRAGMENT / 2).zip(0..).all(|(part, number)| part[0] == number));
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        let error = sender.send(&peer, vec![0; 1]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -1,47 +1,33 @@
-//! The repetitions of a test: its threads live through all of them, and so do its connections.
+//! The repetitions of a test. Its threads and connections are reused by all of them.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
-use ifq_model::outcome::Outcome;
 use ifq_model::test::{Op, RingId, SocketId, Test};
 
-use super::Options;
-use super::jitter::Style;
-use super::late;
-use super::run::World;
+use super::connection::{Connection, listen};
+use super::delays::DelayProfile;
+use super::options::Options;
+use super::rng::Rng;
+use super::run::{LiveRun, RunResult};
 use super::sender::Sender;
-use super::socket::{Connection, listen};
-use crate::job::Stalls;
-use crate::pattern::Jitter;
-use crate::spread::Sample;
-use crate::sys;
+use super::userfault_stall;
+use crate::abi::syscall;
 
-/// What one repetition showed.
-#[derive(Debug)]
-pub(super) struct Shown {
-    pub(super) outcome: Outcome,
-    /// What was wrong apart from it.
-    pub(super) problems: Vec<String>,
-    pub(super) stalls: Stalls,
-    /// How close its threads were.
-    pub(super) sample: Option<Sample>,
-}
-
-/// The threads of a test, which take one run after the other.
+/// The threads of a test, which execute one run after the other.
 #[derive(Debug)]
 pub(super) struct Session<'t> {
     test: &'t Test,
     options: Options,
-    /// The run that is due, with its number; `None`: the session is over.
-    due: Mutex<Option<(u32, Arc<World<'t>>)>>,
+    /// The current run with its number. `None`: the session has ended.
+    current: Mutex<Option<(u32, Arc<LiveRun<'t>>)>>,
     start: Barrier,
     end: Barrier,
     spins: bool,
 }
 
 impl<'t> Session<'t> {
-    /// Calls `f` with a session whose threads are alive.
+    /// Starts the threads, calls `f` with the session, and joins the threads.
     pub(super) fn with<T>(
         test: &'t Test,
         options: &Options,
@@ -51,7 +37,7 @@ impl<'t> Session<'t> {
         let session = Session {
             test,
             options: *options,
-            due: Mutex::new(None),
+            current: Mutex::new(None),
             start: Barrier::new(threads + 1),
             end: Barrier::new(threads + 1),
             spins: std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= threads),
@@ -60,8 +46,8 @@ impl<'t> Session<'t> {
             for thread in 0..threads {
                 let session = &session;
                 scope.spawn(move || {
-                    sys::pin_thread(thread);
-                    session.serve(thread);
+                    syscall::pin_thread(thread);
+                    session.run_all(thread);
                 });
             }
             let result = f(&session);
@@ -71,79 +57,81 @@ impl<'t> Session<'t> {
         })
     }
 
-    fn serve(&self, thread: usize) {
-        while self.one(thread) {
+    fn run_all(&self, thread: usize) {
+        while self.run_one(thread) {
             self.end.wait();
         }
     }
 
-    /// The part of one thread in the run that is due. `false`: there is none any more.
-    fn one(&self, thread: usize) -> bool {
+    /// Executes one thread of the current run. `false`: the session has ended.
+    fn run_one(&self, thread: usize) -> bool {
         self.start.wait();
-        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((repetition, world)) = due else { return false };
+        let due = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((repetition, run)) = due else { return false };
         let lane = u64::from(repetition) << 8 | thread as u64;
-        world.thread(thread, Jitter::new(self.options.seed, lane));
+        run.thread(thread, Rng::new(self.options.seed, lane));
         true
     }
 
-    fn publish(&self, due: Option<(u32, Arc<World<'t>>)>) {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+    fn publish(&self, due: Option<(u32, Arc<LiveRun<'t>>)>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = due;
     }
 
-    /// Runs the test once. The calling thread is the executor. The connections come back when all
-    /// that used them has been closed.
+    /// Runs the test once; the calling thread is the executor. Returns the connections once all rings
+    /// that used them are closed.
     ///
     /// # Errors
     ///
-    /// Why the machine could not go on.
+    /// A message for the user: why the run failed.
     pub(super) fn run(
         &self,
         repetition: u32,
         sockets: Vec<Connection>,
-    ) -> Result<(Shown, Vec<Connection>), String> {
-        let style =
-            Style::draw(&mut Jitter::new(self.options.seed, u64::from(repetition) << 8 | 255));
-        let late = late::draw(self.test, self.options.seed, repetition);
-        let world = World::new(self.test, &self.options, sockets, style, late, self.spins);
-        let world = Arc::new(world);
-        self.publish(Some((repetition, Arc::clone(&world))));
-        self.one(self.test.threads.len());
-        // From here on no other thread touches the run, and it can be taken apart.
+    ) -> Result<(RunResult, Vec<Connection>), String> {
+        let delays = DelayProfile::choose(&mut Rng::new(
+            self.options.seed,
+            u64::from(repetition) << 8 | 255,
+        ));
+        let delayed_step = userfault_stall::choose(self.test, self.options.seed, repetition);
+        let run = LiveRun::new(self.test, &self.options, sockets, delays, delayed_step, self.spins);
+        let run = Arc::new(run);
+        self.publish(Some((repetition, Arc::clone(&run))));
+        self.run_one(self.test.threads.len());
+        // After this no other thread uses the run.
         self.end.wait();
         self.publish(None);
-        let shown = match world.vars.failure() {
+        let result = match run.values.failure() {
             Some(failure) => Err(failure),
-            None => Ok(world.shown()),
+            None => Ok(run.result()),
         };
-        let sockets = Arc::into_inner(world).map(|world| world.sockets).unwrap_or_default();
-        Ok((shown?, sockets))
+        let sockets = Arc::into_inner(run).map(|run| run.sockets).unwrap_or_default();
+        Ok((result?, sockets))
     }
 }
 
-/// Connections that runs have used and others will use.
+/// The connections that the repetitions reuse.
 #[derive(Debug)]
-pub(super) struct Pool<'t> {
+pub(super) struct ConnectionPool<'t> {
     test: &'t Test,
     listener: Option<TcpListener>,
     sender: Arc<Sender>,
-    /// By socket of the test: those that are ready.
+    /// The connections that are ready, by socket of the test.
     ready: Vec<Vec<Connection>>,
-    /// Those that requests may still point to.
+    /// Connections that requests may still refer to.
     used: Vec<Connection>,
 }
 
-impl<'t> Pool<'t> {
+impl<'t> ConnectionPool<'t> {
     pub(super) fn new(test: &'t Test) -> Self {
         let ready = test.sockets.iter().map(|_| Vec::new()).collect();
-        Pool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
+        ConnectionPool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
     }
 
-    /// Connections for one run.
+    /// Takes the connections for one run.
     ///
     /// # Errors
     ///
-    /// What the machine could not do, for people.
+    /// A message for the user: a connection cannot be created.
     pub(super) fn take(&mut self) -> Result<Vec<Connection>, String> {
         (0..self.test.sockets.len()).map(|number| self.one(number)).collect()
     }
@@ -152,24 +140,25 @@ impl<'t> Pool<'t> {
         if let Some(ready) = self.ready[number].pop() {
             return Ok(ready);
         }
-        let said = |error| format!("a TCP connection over 127.0.0.1: {error}");
+        let context = |error| format!("a TCP connection over 127.0.0.1: {error}");
         let listener = match self.listener.take() {
             Some(listener) => listener,
-            None => listen().map_err(said)?,
+            None => listen().map_err(context)?,
         };
         let number = number as SocketId;
         let in_order = receivers(self.test, number) <= 1;
-        let connection = Connection::new(number, in_order, &listener, &self.sender).map_err(said);
+        let connection =
+            Connection::new(number, in_order, &listener, &self.sender).map_err(context);
         self.listener = Some(listener);
         connection
     }
 
-    /// A run is over.
+    /// Returns the connections of a run that has ended.
     pub(super) fn give_back(&mut self, connections: Vec<Connection>) {
         self.used.extend(connections);
     }
 
-    /// No ring is left that has a request on any of them.
+    /// Makes the returned connections ready again. No ring may have a request on them.
     pub(super) fn recycle(&mut self) {
         for connection in self.used.drain(..) {
             if let Some(connection) = connection.recycled() {
@@ -179,7 +168,7 @@ impl<'t> Pool<'t> {
     }
 }
 
-/// How many rings receive from a socket.
+/// The number of rings that receive from a socket.
 fn receivers(test: &Test, socket: SocketId) -> usize {
     let mut rings: Vec<RingId> = test
         .steps()

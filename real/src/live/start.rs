@@ -1,70 +1,71 @@
-//! The start of a race: all its threads at the same moment, and how well that went.
+//! The start barrier of a race: releases all threads at the same time and measures the start skew.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::spread::Sample;
+use crate::job::start_skew::SkewSample;
 
-/// Threads that come to the same place within so short a time all run right now.
-const NEAR: Duration = Duration::from_micros(10);
-/// So long they try to. Longer than a processor of a guest is taken from it at a time.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// Threads that arrive within this time are all running.
+const MAX_SKEW: Duration = Duration::from_micros(10);
+/// Time after which the race starts regardless of the skew. Longer than a time slice in which the host
+/// does not run a processor of the guest.
+const TIME_LIMIT: Duration = Duration::from_millis(10);
 
-/// Where the threads of a run wait for each other.
+/// The start barrier of the threads of a run.
 #[derive(Debug)]
-pub(super) struct Start {
-    /// Whether they wait running: there is a processor for each.
+pub(super) struct StartBarrier {
+    /// Whether the threads spin, because there is a processor for each.
     spins: bool,
     begin: Instant,
-    /// How often a thread has come, all rounds together.
-    came: AtomicUsize,
-    /// Twice the number of the last round that has ended, plus one if the race begins.
+    /// Number of arrivals over all rounds.
+    arrivals: AtomicUsize,
+    /// Twice the number of the last finished round, plus one if the race starts.
     verdict: AtomicUsize,
-    /// When the first round ended, in nanoseconds.
-    met: AtomicU64,
-    /// When each thread came last, was released, and began its first step, in nanoseconds.
+    /// The end of the first round, in nanoseconds.
+    first_round: AtomicU64,
+    /// For each thread the last arrival, the release and the first step, in nanoseconds.
     arrived: Vec<AtomicU64>,
     released: Vec<AtomicU64>,
     stepped: Vec<AtomicU64>,
 }
 
-impl Start {
+impl StartBarrier {
     pub(super) fn new(threads: usize, spins: bool) -> Self {
         let times = || (0..threads).map(|_| AtomicU64::new(0)).collect();
-        Start {
+        StartBarrier {
             spins,
             begin: Instant::now(),
-            came: AtomicUsize::new(0),
+            arrivals: AtomicUsize::new(0),
             verdict: AtomicUsize::new(0),
-            met: AtomicU64::new(0),
+            first_round: AtomicU64::new(0),
             arrived: times(),
             released: times(),
             stepped: times(),
         }
     }
 
-    /// Releases the threads at the same moment. A barrier wakes them one after the other, and whoever
-    /// emulates processors or lends them out stops some of them meanwhile: they meet again until all
-    /// come at once.
-    pub(super) fn together(&self, thread: usize) {
+    /// Blocks until all threads are released at the same time. An ordinary barrier wakes threads one
+    /// after the other, and a hypervisor may preempt some of them meanwhile. So the threads repeat
+    /// rounds until all arrive within [`MAX_SKEW`].
+    pub(super) fn release(&self, thread: usize) {
         let mut round = 1;
-        while self.spins && !self.meet(thread, round) {
+        while self.spins && !self.round(thread, round) {
             round += 1;
         }
         self.now(&self.released[thread]);
     }
 
-    /// One round: whether the race begins, which is the same for all.
-    fn meet(&self, thread: usize, round: usize) -> bool {
+    /// One round. Returns whether the race starts, which is the same for all threads.
+    fn round(&self, thread: usize, round: usize) -> bool {
         self.now(&self.arrived[thread]);
-        if self.came.fetch_add(1, Ordering::AcqRel) + 1 == round * self.arrived.len() {
-            // The last one decides.
+        if self.arrivals.fetch_add(1, Ordering::AcqRel) + 1 == round * self.arrived.len() {
+            // The last thread to arrive decides.
             if round == 1 {
-                self.now(&self.met);
+                self.now(&self.first_round);
             }
-            let met = self.met.load(Ordering::Relaxed);
-            let tried = nanos(self.begin.elapsed()) - met > nanos(PATIENCE);
-            let begins = tried || apart(&self.arrived) <= nanos(NEAR);
+            let first = self.first_round.load(Ordering::Relaxed);
+            let timed_out = nanos(self.begin.elapsed()) - first > nanos(TIME_LIMIT);
+            let begins = timed_out || skew(&self.arrived) <= nanos(MAX_SKEW);
             self.verdict.store(round * 2 + usize::from(begins), Ordering::Release);
             return begins;
         }
@@ -77,7 +78,7 @@ impl Start {
         }
     }
 
-    /// A thread is about to do its first step.
+    /// Notes that a thread starts its first step.
     pub(super) fn step(&self, thread: usize) {
         self.now(&self.stepped[thread]);
     }
@@ -86,9 +87,9 @@ impl Start {
         time.store(nanos(self.begin.elapsed()), Ordering::Relaxed);
     }
 
-    /// How far apart the threads were; `None`: there is one, or none.
-    pub(super) fn sample(&self) -> Option<Sample> {
-        (self.released.len() > 1).then(|| (apart(&self.released), apart(&self.stepped)))
+    /// The start skew. `None`: there are fewer than two threads.
+    pub(super) fn sample(&self) -> Option<SkewSample> {
+        (self.released.len() > 1).then(|| (skew(&self.released), skew(&self.stepped)))
     }
 }
 
@@ -96,7 +97,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn apart(times: &[AtomicU64]) -> u64 {
+fn skew(times: &[AtomicU64]) -> u64 {
     let times = || times.iter().map(|time| time.load(Ordering::Relaxed));
     times().max().zip(times().min()).map_or(0, |(last, first)| last - first)
 }
@@ -106,18 +107,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_starts_before_all_have_come_where_they_wait_running() {
-        let start = Start::new(2, true);
-        let late = Duration::from_millis(20);
+    fn no_spinning_thread_starts_before_all_have_arrived() {
+        let start = StartBarrier::new(2, true);
+        let delay = Duration::from_millis(20);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                start.together(0);
+                start.release(0);
                 start.step(0);
             });
-            std::thread::sleep(late);
+            std::thread::sleep(delay);
             assert_eq!(start.released[0].load(Ordering::Relaxed), 0);
-            start.together(1);
-            std::thread::sleep(late);
+            start.release(1);
+            std::thread::sleep(delay);
             start.step(1);
         });
         let times = |times: &[AtomicU64]| -> Vec<u64> {
@@ -126,23 +127,23 @@ mod tests {
         let (arrived, released) = (times(&start.arrived), times(&start.released));
         assert!(arrived.iter().max() <= released.iter().min(), "{arrived:?} {released:?}");
         let stepped = times(&start.stepped);
-        assert!(stepped[0] >= released[0] && stepped[1] >= released[1] + nanos(late));
-        assert_eq!(start.sample().map(|(release, _)| release), Some(apart(&start.released)));
-        assert_eq!(Start::new(1, true).sample(), None);
+        assert!(stepped[0] >= released[0] && stepped[1] >= released[1] + nanos(delay));
+        assert_eq!(start.sample().map(|(release, _)| release), Some(skew(&start.released)));
+        assert_eq!(StartBarrier::new(1, true).sample(), None);
     }
 
     #[test]
-    fn they_meet_again_until_all_come_at_once_or_it_takes_too_long() {
+    fn rounds_repeat_until_all_arrive_together_or_the_time_is_over() {
         for _ in 0..20 {
-            let start = Start::new(3, true);
+            let start = StartBarrier::new(3, true);
             std::thread::scope(|scope| {
                 let start = &start;
-                (0..3).for_each(|thread| _ = scope.spawn(move || start.together(thread)));
+                (0..3).for_each(|thread| _ = scope.spawn(move || start.release(thread)));
             });
             let rounds = start.verdict.load(Ordering::Relaxed) / 2;
-            assert_eq!(start.came.load(Ordering::Relaxed), 3 * rounds);
-            let tried = nanos(start.begin.elapsed()) > nanos(PATIENCE);
-            assert!(apart(&start.arrived) <= nanos(NEAR) || tried);
+            assert_eq!(start.arrivals.load(Ordering::Relaxed), 3 * rounds);
+            let timed_out = nanos(start.begin.elapsed()) > nanos(TIME_LIMIT);
+            assert!(skew(&start.arrived) <= nanos(MAX_SKEW) || timed_out);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A small race that is sure to run on every kernel without a device.
+//! A small race that runs on every kernel without a network device.
 
 /// Import against close of the descriptor.
 pub(crate) const RACE: &str = "\

@@ -1,0 +1,291 @@
+//! Compares the observed outcomes of a test with the allowed ones.
+
+use std::collections::BTreeSet;
+
+use ifq_model::outcome::Outcome;
+use ifq_model::test::Test;
+use serde::Serialize;
+
+use crate::job::start_skew::StartSkew;
+use crate::job::{Report, Stalls};
+
+/// The outcomes that the model allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// All allowed outcomes that were found.
+    pub set: BTreeSet<Outcome>,
+    /// The outcomes that only a fault leads to. No fault is injected into a live kernel.
+    pub by_fault: BTreeSet<Outcome>,
+    /// Whether the search was exhaustive: no other outcome is allowed.
+    pub exhaustive: bool,
+    /// Whether a delayed page fault may block other threads, because it does so in the model.
+    pub stalls: bool,
+}
+
+/// The result of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All observed outcomes are allowed.
+    Agrees,
+    /// An outcome is not allowed, or the kernel warned, leaked, hung or crashed.
+    Differs,
+    /// The test was not run, or the allowed outcomes are not known.
+    NotRun,
+}
+
+impl Verdict {
+    /// The word in texts and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Agrees => "agrees",
+            Verdict::Differs => "differs",
+            Verdict::NotRun => "not-run",
+        }
+    }
+}
+
+/// The kind of a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// An outcome is not allowed.
+    Outcome,
+    /// The kernel warned, leaked, or delivered wrong bytes.
+    Problem,
+    /// The kernel hung or crashed.
+    Broken,
+}
+
+/// One row of the histogram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistogramRow {
+    /// The outcome, formatted by [`Outcome::display`].
+    pub outcome: String,
+    /// The number of repetitions with this outcome.
+    pub count: u64,
+    /// Whether the model allows it. `None`: not known.
+    pub allowed: Option<bool>,
+    /// Whether it needs a fault.
+    pub by_fault: bool,
+}
+
+/// The comparison of one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The reason of the verdict; empty for `Agrees`.
+    pub reason: String,
+    /// The observed and the allowed outcomes, in the order of the outcomes.
+    pub rows: Vec<HistogramRow>,
+    /// Whether all allowed outcomes are known.
+    pub exhaustive: bool,
+    /// The kind of the difference, for `Differs`.
+    pub difference: Option<Difference>,
+    /// Threads that were blocked by a delayed page fault.
+    pub stalls: Stalls,
+    /// How far apart the threads of a race started.
+    pub start_skew: Option<StartSkew>,
+}
+
+impl Comparison {
+    fn expected(&self) -> impl Iterator<Item = &HistogramRow> {
+        self.rows.iter().filter(|row| row.allowed == Some(true) && !row.by_fault)
+    }
+
+    /// The number of outcomes that are allowed without a fault.
+    #[must_use]
+    pub fn allowed(&self) -> usize {
+        self.expected().count()
+    }
+
+    /// The number of those that were observed.
+    #[must_use]
+    pub fn seen(&self) -> usize {
+        self.expected().filter(|row| row.count > 0).count()
+    }
+
+    /// The fraction of the outcomes allowed without a fault that was observed. `None`: none is known.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        (self.allowed() > 0).then(|| self.seen() as f64 / self.allowed() as f64)
+    }
+}
+
+/// Compares the report of a machine with the allowed outcomes, or with the reason why they are not
+/// known.
+#[must_use]
+pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
+    let (histogram, problems, stalls, start_skew) = match report {
+        Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
+        Report::Broken { reason } => {
+            return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
+        }
+        Report::Completed { histogram, problems, stalls, start_skew } => {
+            (histogram, problems, stalls.clone(), *start_skew)
+        }
+    };
+    let mut problems = problems.clone();
+    if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
+        problems.push(format!("a delayed page fault must not block another thread, but {example}"));
+    }
+    let rows = rows(test, histogram, allowed.as_ref().ok());
+    let outside: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.count > 0 && row.allowed == Some(false))
+        .map(|row| row.outcome.as_str())
+        .collect();
+    let (verdict, reason) = match allowed {
+        _ if !problems.is_empty() => (Verdict::Differs, problems.join("\n")),
+        Err(why) => (Verdict::NotRun, format!("the allowed outcomes are not known: {why}")),
+        Ok(_) if outside.is_empty() => (Verdict::Agrees, String::new()),
+        Ok(allowed) if allowed.exhaustive => {
+            (Verdict::Differs, format!("not allowed: {}", outside.join(" | ")))
+        }
+        Ok(_) => (
+            Verdict::NotRun,
+            format!("the model was not searched to the end; not found: {}", outside.join(" | ")),
+        ),
+    };
+    let exhaustive = allowed.as_ref().is_ok_and(|allowed| allowed.exhaustive);
+    let difference = (verdict == Verdict::Differs).then_some(match problems.is_empty() {
+        true => Difference::Outcome,
+        false => Difference::Problem,
+    });
+    Comparison { verdict, reason, rows, exhaustive, difference, stalls, start_skew }
+}
+
+fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
+    Comparison {
+        verdict,
+        reason: reason.to_string(),
+        rows: Vec::new(),
+        exhaustive: false,
+        difference,
+        stalls: Stalls::default(),
+        start_skew: None,
+    }
+}
+
+fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) -> Vec<HistogramRow> {
+    let seen = histogram.iter().map(|(outcome, _)| outcome);
+    let all: BTreeSet<&Outcome> =
+        seen.chain(allowed.iter().flat_map(|allowed| &allowed.set)).collect();
+    let count = |wanted: &Outcome| {
+        histogram.iter().filter(|(outcome, _)| outcome == wanted).map(|(_, count)| count).sum()
+    };
+    all.into_iter()
+        .map(|outcome| HistogramRow {
+            outcome: outcome.display(test),
+            count: count(outcome),
+            allowed: allowed.map(|allowed| allowed.set.contains(outcome)),
+            by_fault: allowed.is_some_and(|allowed| allowed.by_fault.contains(outcome)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ifq_model::outcome::Value;
+
+    use super::*;
+
+    fn test() -> Test {
+        serde_json::from_value(serde_json::json!({
+            "name": "sample", "about": "SkewSample.", "revisions": ["import-7.3"], "rings": [],
+            "sockets": [], "queues": 0, "vars": [{"name": "x", "kind": "status"}], "setup": [],
+            "threads": [], "finally": [], "faults": [], "max_faults": 0, "observe": [0],
+            "expect": [], "schedule": null
+        }))
+        .unwrap()
+    }
+
+    fn outcome(n: i64) -> Outcome {
+        Outcome(vec![Value::Number(n)])
+    }
+
+    fn seen(numbers: &[i64], problems: &[&str]) -> Report {
+        Report::Completed {
+            histogram: numbers.iter().map(|&n| (outcome(n), 5)).collect(),
+            problems: problems.iter().map(ToString::to_string).collect(),
+            stalls: Stalls::default(),
+            start_skew: None,
+        }
+    }
+
+    fn allowed(numbers: &[i64], exhaustive: bool) -> Result<Allowed, String> {
+        let set = numbers.iter().map(|&n| outcome(n)).collect();
+        Ok(Allowed { set, by_fault: BTreeSet::new(), exhaustive, stalls: false })
+    }
+
+    #[test]
+    fn observing_a_subset_of_the_allowed_outcomes_agrees() {
+        let comparison = compare(&test(), &seen(&[0], &[]), &allowed(&[0, -9], true));
+        assert_eq!(comparison.verdict, Verdict::Agrees);
+        assert_eq!(comparison.reason, "");
+        let rows: Vec<_> = comparison.rows.iter().map(|r| (r.outcome.as_str(), r.count)).collect();
+        assert_eq!(rows, [("x=-EBADF;", 0), ("x=0;", 5)]);
+    }
+
+    #[test]
+    fn the_share_counts_outcomes_that_are_allowed_without_a_fault() {
+        let mut fails = allowed(&[0, -9, -12], true).unwrap();
+        fails.by_fault.insert(outcome(-12));
+        let comparison = compare(&test(), &seen(&[0], &[]), &Ok(fails.clone()));
+        assert_eq!((comparison.seen(), comparison.allowed()), (1, 2));
+        assert_eq!(comparison.share(), Some(0.5));
+        let comparison = compare(&test(), &seen(&[0, -12], &[]), &Ok(fails));
+        assert_eq!(comparison.verdict, Verdict::Agrees, "a fault may happen");
+        assert_eq!(comparison.seen(), 1);
+    }
+
+    #[test]
+    fn an_outcome_that_is_not_allowed_differs_and_is_named() {
+        let comparison = compare(&test(), &seen(&[0, -5], &[]), &allowed(&[0], true));
+        assert_eq!(comparison.verdict, Verdict::Differs);
+        assert!(comparison.reason.contains("x=-5;"), "{}", comparison.reason);
+    }
+
+    #[test]
+    fn a_blocked_thread_differs_unless_the_model_allows_it() {
+        let stalls = Stalls { late: 2, stalled: 1, example: Some("thread b was blocked".into()) };
+        let report = Report::Completed {
+            histogram: vec![(outcome(0), 2)],
+            problems: Vec::new(),
+            stalls: stalls.clone(),
+            start_skew: None,
+        };
+        let mut model = allowed(&[0], true);
+        let comparison = compare(&test(), &report, &model);
+        assert_eq!(comparison.verdict, Verdict::Differs);
+        assert_eq!(comparison.difference, Some(Difference::Problem));
+        assert!(comparison.reason.contains("thread b was blocked"), "{}", comparison.reason);
+        model.as_mut().unwrap().stalls = true;
+        let comparison = compare(&test(), &report, &model);
+        assert_eq!((comparison.verdict, comparison.stalls), (Verdict::Agrees, stalls));
+        let comparison = compare(&test(), &seen(&[0], &[]), &model);
+        assert_eq!(comparison.verdict, Verdict::Agrees, "allowed, not required");
+    }
+
+    #[test]
+    fn an_outcome_that_a_bounded_search_did_not_find_is_not_run() {
+        let comparison = compare(&test(), &seen(&[1], &[]), &allowed(&[0], false));
+        assert_eq!(comparison.verdict, Verdict::NotRun);
+        let comparison = compare(&test(), &seen(&[1], &[]), &Err("no model".into()));
+        assert_eq!(comparison.verdict, Verdict::NotRun);
+        assert!(comparison.reason.contains("no model"));
+        assert_eq!(comparison.rows[0].allowed, None);
+    }
+
+    #[test]
+    fn a_problem_or_a_broken_machine_differs_regardless_of_the_outcomes() {
+        let comparison = compare(&test(), &seen(&[0], &["a leak"]), &allowed(&[0], true));
+        assert_eq!((comparison.verdict, comparison.reason.as_str()), (Verdict::Differs, "a leak"));
+        let broken = Report::Broken { reason: "panic".into() };
+        assert_eq!(compare(&test(), &broken, &allowed(&[0], true)).verdict, Verdict::Differs);
+        let not_run = Report::NotRun { reason: "no NIC".into() };
+        let comparison = compare(&test(), &not_run, &allowed(&[0], true));
+        assert_eq!((comparison.verdict, comparison.reason.as_str()), (Verdict::NotRun, "no NIC"));
+    }
+}

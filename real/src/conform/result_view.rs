@@ -1,0 +1,154 @@
+//! Prints one result: as text, or as JSON.
+
+use serde::Serialize;
+
+use super::run::{RunOptions, TestResult};
+use crate::conform::compare::{HistogramRow, Verdict};
+use crate::job::start_skew::StartSkew;
+use crate::job::{RunInfo, Stalls};
+
+/// The result of a test on one machine, with the context that is printed with it.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultView<'a> {
+    /// The name of the test.
+    pub test: &'a str,
+    /// The machine, as on the command line.
+    pub machine: &'a str,
+    /// The release of the kernel, if known.
+    pub kernel: Option<&'a str>,
+    /// How the machine was run.
+    pub how: &'a RunInfo,
+    /// The result.
+    pub result: &'a TestResult,
+    /// How the test was run.
+    pub options: RunOptions,
+    /// The file that holds the difference.
+    pub stored: Option<&'a str>,
+    /// The command that repeats the run.
+    pub again: &'a str,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    test: &'a str,
+    machine: &'a str,
+    kernel: &'a str,
+    accelerated: Option<bool>,
+    cpus: Option<u32>,
+    boots: u32,
+    notes: &'a [String],
+    revision: Option<&'static str>,
+    defects: Vec<&'static str>,
+    without: Vec<&'static str>,
+    result: Verdict,
+    reason: &'a str,
+    times: u32,
+    seed: u64,
+    histogram: &'a [HistogramRow],
+    allowed: usize,
+    seen: usize,
+    share: Option<f64>,
+    exhaustive: bool,
+    stalls: &'a Stalls,
+    spread: Option<StartSkew>,
+    stored: Option<&'a str>,
+    again: &'a str,
+}
+
+impl ResultView<'_> {
+    fn kernel(&self) -> &str {
+        self.kernel.unwrap_or("unknown")
+    }
+
+    /// Prints the result as one line of JSON.
+    pub fn print_json(&self) {
+        let TestResult { variant, comparison } = self.result;
+        let names = |defects: &[ifq_model::revision::Defect]| {
+            defects.iter().map(|defect| defect.name()).collect()
+        };
+        let line = Line {
+            test: self.test,
+            machine: self.machine,
+            kernel: self.kernel(),
+            accelerated: self.how.accelerated,
+            cpus: self.how.cpus,
+            boots: self.how.boots,
+            notes: &self.how.notes,
+            revision: variant.as_ref().map(|variant| variant.revision.name()),
+            defects: variant.as_ref().map(|v| names(&v.defects)).unwrap_or_default(),
+            without: variant.as_ref().map(|v| names(&v.without)).unwrap_or_default(),
+            result: comparison.verdict,
+            reason: &comparison.reason,
+            times: self.options.times,
+            seed: self.options.seed,
+            histogram: &comparison.rows,
+            allowed: comparison.allowed(),
+            seen: comparison.seen(),
+            share: comparison.share(),
+            exhaustive: comparison.exhaustive,
+            stalls: &comparison.stalls,
+            spread: comparison.start_skew,
+            stored: self.stored,
+            again: self.again,
+        };
+        if let Ok(line) = serde_json::to_string(&line) {
+            outln!("{line}");
+        }
+    }
+
+    /// Prints the verdict, the reason, and the observed outcomes beside the allowed ones.
+    pub fn print(&self) {
+        let comparison = &self.result.comparison;
+        let (test, machine, kernel) = (self.test, self.machine, self.kernel());
+        let how = match self.how.to_string() {
+            how if how.is_empty() => how,
+            how => format!(" ({how})"),
+        };
+        outln!("test {test} on {machine}{how}, kernel {kernel}: {}", comparison.verdict.name());
+        for line in comparison.reason.lines() {
+            outln!("  {line}");
+        }
+        if !comparison.rows.is_empty() {
+            out!("{}", histogram(self.result));
+        }
+        if let Some(stored) = self.stored {
+            outln!("  stored: {stored}");
+        }
+        outln!("  again: {}", self.again);
+    }
+}
+
+/// One row for each outcome, and the share of the allowed outcomes that was observed.
+#[must_use]
+pub fn histogram(result: &TestResult) -> String {
+    let TestResult { variant, comparison } = result;
+    let by = variant.as_ref().map_or("no revision".to_owned(), ToString::to_string);
+    let mut text = format!("  {:>8}  {:<8} outcome (allowed by {by})\n", "seen", "allowed");
+    for row in &comparison.rows {
+        let allowed = match row.allowed {
+            Some(true) if row.by_fault => "by fault",
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "?",
+        };
+        text.push_str(&format!("  {:>8}  {allowed:<8} {}\n", row.count, row.outcome));
+    }
+    let Stalls { late, stalled, example } = &comparison.stalls;
+    if *late > 0 {
+        text.push_str(&format!(
+            "  a page fault was delayed in {late} repetitions, and blocked another thread in {stalled}\n"
+        ));
+    }
+    if let Some(example) = example {
+        text.push_str(&format!("  {example}\n"));
+    }
+    if let Some(share) = comparison.share() {
+        let (seen, all) = (comparison.seen(), comparison.allowed());
+        let end = if comparison.exhaustive { "" } else { " that were found" };
+        let percent = 100.0 * share;
+        text.push_str(&format!(
+            "  {seen} of {all} allowed outcomes{end} were seen ({percent:.0} %)\n"
+        ));
+    }
+    text
+}

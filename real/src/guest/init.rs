@@ -1,0 +1,63 @@
+//! Set-up and power-off of a guest, for its init process.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::mount::MountFlags;
+use rustix::system::RebootCommand;
+use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
+
+use crate::abi::syscall;
+
+/// A task that sleeps uninterruptibly for so many seconds is reported as hung.
+const HUNG_TASK_SECONDS: &str = "20";
+
+/// Mounts the file systems that tests and checks read, and brings the loopback interface up.
+pub(super) fn set_up() -> Result<(), String> {
+    rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None)
+        .map_err(|error| format!("mounting /proc: {error}"))?;
+    // The kernel may have mounted it already. Only injected failures need it.
+    let _ = rustix::mount::mount("dev", "/dev", "devtmpfs", MountFlags::empty(), None);
+    // For the leak check; without these it reports less.
+    let _ = rustix::mount::mount("sys", "/sys", "sysfs", MountFlags::empty(), None);
+    let _ =
+        rustix::mount::mount("debug", "/sys/kernel/debug", "debugfs", MountFlags::empty(), None);
+    // The hung-task report must come before the watchdog ends the guest. A kernel without
+    // CONFIG_DETECT_HUNG_TASK does not have the file.
+    let _ = write_file("/proc/sys/kernel/hung_task_timeout_secs", HUNG_TASK_SECONDS);
+    syscall::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))
+}
+
+/// Powers the guest off.
+pub(super) fn power_off() -> ! {
+    rustix::fs::sync();
+    let _ = rustix::system::reboot(RebootCommand::PowerOff);
+    std::process::exit(1)
+}
+
+/// Opens a file to append to it, or a serial line, which is set to raw mode.
+pub(super) fn open_line(path: &Path) -> Result<File, String> {
+    let context = |error: std::io::Error| format!("the answer in {}: {error}", path.display());
+    let file =
+        File::options().append(true).custom_flags(libc::O_NOCTTY).open(path).map_err(context)?;
+    if file.is_terminal() {
+        let mut line = tcgetattr(&file).map_err(|error| context(error.into()))?;
+        line.make_raw();
+        let now = OptionalActions::Now;
+        tcsetattr(&file, now, &line).map_err(|error| context(error.into()))?;
+    }
+    Ok(file)
+}
+
+/// Waits until a serial line has transmitted all output.
+pub(super) fn drain(file: &File) {
+    // Fails on a regular file, which needs no waiting.
+    let _ = tcdrain(file);
+}
+
+/// Writes a text to a file that exists, such as one of `/proc/sys`.
+pub(super) fn write_file(file: &str, text: &str) -> std::io::Result<()> {
+    File::options().write(true).open(file)?.write_all(text.as_bytes())
+}

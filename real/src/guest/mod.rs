@@ -1,0 +1,113 @@
+//! The process inside a machine: reads a job, runs it on the running kernel and writes the answer. As
+//! the init process of a guest it also sets the guest up and powers it off.
+
+mod answer;
+mod init;
+mod injected_failure;
+pub mod shell;
+mod watchdog;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::job::{Job, JobLine, Report};
+use crate::live::kernel_log::KernelLogWatch;
+use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
+use crate::live::probe::probe;
+use crate::live::{self, Options};
+
+use answer::AnswerWriter;
+use init::{power_off, set_up};
+use injected_failure::inject;
+use watchdog::Watchdog;
+
+/// Runs the job in the file `job` and appends [`JobLine`]s to `answer`. Does not return as process 1.
+///
+/// # Errors
+///
+/// A message for the user: a file cannot be read or written.
+pub fn run(job: &Path, answer: &Path) -> Result<(), String> {
+    let is_init = std::process::id() == 1;
+    let result =
+        if is_init { set_up().and_then(|()| run_job(job, answer)) } else { run_job(job, answer) };
+    if is_init {
+        if let Err(error) = &result {
+            eprintln!("ifq: {error}");
+        }
+        power_off();
+    }
+    result
+}
+
+fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
+    let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
+    let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
+    let answer = AnswerWriter::open(answer)?;
+    let probe = probe();
+    let obstacles: Vec<_> = job.tests.iter().map(|test| probe.obstacle_to(test)).collect();
+    answer.write(&JobLine::Ready { probe })?;
+    // First the memlock probe: threads started from here on are charged for locked memory.
+    let memlock = MemlockProbe::start();
+    let mut checks = Checks {
+        kernel_log: KernelLogWatch::start(),
+        allocations: AllocationSnapshot::take(),
+        memlock,
+    };
+    for (at, obstacle) in obstacles.into_iter().enumerate() {
+        let report = match obstacle {
+            Some(reason) => Report::NotRun { reason },
+            None => run_test(&job, at, &answer, &mut checks),
+        };
+        answer.write(&JobLine::Test { test: at, report })?;
+    }
+    answer.write(&JobLine::End)?;
+    answer.drain();
+    Ok(())
+}
+
+/// The checks of the whole guest that follow each test.
+struct Checks {
+    kernel_log: KernelLogWatch,
+    allocations: AllocationSnapshot,
+    memlock: Option<MemlockProbe>,
+}
+
+fn run_test(job: &Job, at: usize, answer: &AnswerWriter, checks: &mut Checks) -> Report {
+    let test = &job.tests[at];
+    let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
+    let options = Options { times: job.times, seed: job.seed, idle_timeout };
+    let mut resources = ProcessSnapshot::take();
+    let done = Arc::new(AtomicU32::new(0));
+    let limit = Duration::from_millis(job.stuck_timeout_ms)
+        + idle_timeout * u32::try_from(test.steps().count()).unwrap_or(u32::MAX);
+    let watchdog = Watchdog::start(at, Arc::clone(&done), answer.clone(), limit);
+    if let Some(failure) = job.injected.filter(|_| at == 0 && std::process::id() == 1) {
+        inject(failure);
+    }
+    let result = live::run(test, &options, &|| {
+        done.fetch_add(1, Ordering::Relaxed);
+    });
+    watchdog.stop();
+    match result {
+        Ok(observed) => {
+            let mut problems = observed.problems;
+            let leaks = resources.leaks().into_iter().filter(|leak| !problems.contains(leak));
+            problems.extend(leaks.collect::<Vec<_>>());
+            let beat = || {
+                // Nobody may read the answer any more; the checks go on.
+                let _ = answer.write(&JobLine::Beat { test: at, done: job.times });
+            };
+            let last = at + 1 == job.tests.len();
+            let memlock = checks.memlock.as_mut();
+            problems.extend(memlock.into_iter().flat_map(|memlock| memlock.leaks(last, &beat)));
+            problems.extend(checks.allocations.leaks(last, &beat));
+            problems.extend(checks.kernel_log.new_warnings());
+            let histogram = observed.histogram.into_iter().collect();
+            let (stalls, start_skew) = (observed.stalls, observed.start_skew);
+            Report::Completed { histogram, problems, stalls, start_skew }
+        }
+        Err(reason) => Report::NotRun { reason },
+    }
+}

@@ -1,0 +1,6 @@
+//! What is known about kernels: what one supports, which revision of the model it has, and which
+//! tests can run on it.
+
+pub mod probe;
+pub mod series;
+pub mod supported;

@@ -1,0 +1,96 @@
+//! Which tests can run on a live kernel.
+
+use ifq_model::fault::FaultPoint;
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Op, RingSetup, Source, Test};
+
+use crate::kernels::series::is_released;
+
+/// Why a test cannot run on any live kernel without a network device. `None`: it can.
+///
+/// Faults do not matter: a fault *may* happen, and only a delayed page fault is injected.
+#[must_use]
+pub fn unsupported(test: &Test) -> Option<String> {
+    if !test.revisions.iter().any(|revision| is_released(*revision)) {
+        return Some("none of its revisions is a released kernel".into());
+    }
+    if test.sockets.iter().any(|socket| socket.queue.is_some()) {
+        return Some("it needs a network device for its packets, and there is none here".into());
+    }
+    test.steps().find_map(|step| unsupported_op(&step.op))
+}
+
+/// Why a ring cannot be set up in this way. `None`: it can.
+#[must_use]
+pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
+    match setup {
+        RingSetup::NoDefer | RingSetup::NoCqe32 | RingSetup::Clamp => None,
+    }
+}
+
+/// Why an operation cannot be executed. `None`: it can.
+#[must_use]
+pub fn unsupported_op(op: &Op) -> Option<String> {
+    match op {
+        Op::Register { source: Source::Queue(_), modifiers, .. } if !without_device(*modifiers) => {
+            Some("it needs a network device's receive queue, and there is none here".into())
+        }
+        Op::UnregisterNetdev => Some("it needs a network device, and there is none here".into()),
+        Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
+        _ => None,
+    }
+}
+
+/// Whether a test allows delayed page faults.
+#[must_use]
+pub fn delays_page_faults(test: &Test) -> bool {
+    test.max_faults > 0 && test.faults.contains(&FaultPoint::PageFaultWaits)
+}
+
+/// Whether a registration of a device queue fails before it needs the device.
+fn without_device(modifiers: ArgModifiers) -> bool {
+    modifiers.has(ArgModifier::NoDevice) || modifiers.has(ArgModifier::NodevIdx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(header: &str, steps: &str) -> Option<String> {
+        let text = format!(
+            "test t\n{header}\nexpect holds\nsetup\n ifq = A: register nodev buffers=1 entries=1\n{steps}"
+        );
+        unsupported(&ifq_sim::format::parse("t.ifq", &text).expect("a test"))
+    }
+
+    #[test]
+    fn only_tests_that_need_a_device_or_the_proposal_are_not_run() {
+        let head = "revision proxy-v1 import-7.3\nring A B\nring C with no-defer";
+        for step in [
+            "A: flush ifq with resv",
+            "A: add-area ifq buffers=1 with area-null",
+            "A: arm ifq copy",
+            "A: mmap ifq",
+            "scribble ifq tail 1",
+        ] {
+            assert_eq!(why(head, step), None, "{step}");
+        }
+        assert!(why(head, "B: clone A ifq").is_some_and(|why| why.contains("`clone`")));
+        let queue = format!("{head}\nqueues 1");
+        for modifiers in ["no-device", "no-device resv", "nodev-idx"] {
+            let step = format!("x = B: register queue=0 buffers=1 entries=1 with {modifiers}");
+            assert_eq!(why(&queue, &step), None, "{modifiers}");
+        }
+        for (header, step) in [
+            ("", "x = B: register queue=0 buffers=1 entries=1"),
+            ("", "x = B: register queue=0 buffers=1 entries=1 with flags"),
+            ("", "unregister-netdev"),
+            ("\nsocket s@0", ""),
+        ] {
+            let why = why(&format!("{queue}{header}"), step).expect("not run");
+            assert!(why.contains("network device"), "{why}");
+        }
+        let why_proposal = why("revision proxy-fixed\nring A", "");
+        assert!(why_proposal.is_some_and(|why| why.contains("released")));
+    }
+}

@@ -1,0 +1,456 @@
+//! Executes one operation of a test on the kernel.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ifq_model::errno;
+use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
+use ifq_model::user::refill::refill_push;
+
+use super::arg::{self, Pointed};
+use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
+use super::pending::CompletionKind;
+use super::run::{LiveRun, SharedRing, ThreadStep};
+use super::values::{Exported, Ifq, Resource, StepResult};
+use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
+use crate::abi::syscall::{self, NOWHERE, SharedMem};
+use crate::abi::uapi;
+
+/// A number that no open descriptor has.
+const CLOSED_FD: RawFd = -1;
+/// An id that no ifq has; it fits into the offset of a mapping.
+const NO_ID: u32 = 0xffff;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LiveRun<'_> {
+    /// Executes an operation in the calling thread. `None`: the run failed.
+    pub(super) fn execute(&self, thread: usize, step: &Step) -> Option<StepResult> {
+        let value = |var| self.value(thread, var);
+        let at = (thread, step);
+        let bound = match step.op {
+            Op::Register { ring, source, buffers, entries, modifiers } => {
+                let (mem, area) = self.memory(buffers, entries, step, modifiers)?;
+                self.without_cap(modifiers, || {
+                    self.register(at, ring, source, entries, modifiers, (&mem, &area))
+                })??
+            }
+            Op::Export { ring, ifq, modifiers } => {
+                self.export(at, ring, &value(ifq)?, modifiers)?
+            }
+            Op::Import { ring, fd, modifiers } => {
+                let fd = value(fd)?;
+                self.without_cap(modifiers, || self.import(at, ring, &fd, modifiers))??
+            }
+            Op::Flush { ring, ifq, modifiers } => {
+                let ifq = value(ifq)?;
+                StepResult::status(self.ctrl(ring, &ifq, uapi::ZCRX_CTRL_FLUSH_RQ, &[], modifiers))
+            }
+            Op::AddArea { ring, ifq, buffers, modifiers } => {
+                self.add_area(at, ring, &value(ifq)?, buffers, modifiers)?
+            }
+            Op::Arm { ring, ifq, event, modifiers } => {
+                let bound = value(ifq)?;
+                StepResult::status(self.arm(ring, ifq, &bound, event, modifiers))
+            }
+            Op::Mmap { ring, ifq } => StepResult::status(self.mmap(ring, &value(ifq)?)),
+            Op::Exit { ring } => StepResult::status(self.exit(ring)),
+            Op::Close { fd } => StepResult::status(close(&value(fd)?)),
+            Op::Recv { ring, ifq, socket, len, modifiers } => {
+                let ifq = value(ifq)?;
+                let user_data = self.pending.add_request(socket, mem_of(&ifq));
+                let recv = RecvZc {
+                    ifq: id_of(&ifq),
+                    socket: self.sockets[usize::from(socket)].receiver_fd(),
+                    len,
+                    user_data,
+                    multishot: !modifiers.has(ArgModifier::Oneshot),
+                    msg_flags: u32::from(modifiers.has(ArgModifier::MsgFlags)),
+                    addr: if modifiers.has(ArgModifier::Addr) { NOWHERE } else { 0 },
+                };
+                StepResult::status(self.with_ring(ring, |ring| ring.recv_zc(&recv)))
+            }
+            Op::Wait { ring } => self.wait(thread, ring),
+            Op::Return { cqe, ifq, locked } => {
+                let bound = value(cqe)?;
+                value(ifq)?;
+                StepResult::status(self.return_buffer(&bound, ifq, locked)?)
+            }
+            Op::Send { socket, len } => {
+                StepResult::status(self.sockets[usize::from(socket)].send(len))
+            }
+            Op::Shutdown { socket } => {
+                StepResult::status(self.sockets[usize::from(socket)].shutdown())
+            }
+            Op::Scribble { ifq, word, value: written } => {
+                value(ifq)?;
+                self.scribble(ifq, word, written)?;
+                StepResult::status(0)
+            }
+            Op::Clone { .. } | Op::UnregisterNetdev => {
+                self.values.fail("an operation that live kernels do not support".to_owned());
+                return None;
+            }
+        };
+        Some(bound)
+    }
+
+    fn ring(&self, ring: RingId) -> Option<SharedRing> {
+        lock(&self.rings[usize::from(ring)]).clone()
+    }
+
+    fn with_ring(&self, ring: RingId, f: impl FnOnce(&mut Ring) -> i64) -> i64 {
+        match self.ring(ring) {
+            Some(ring) => f(&mut lock(&ring)),
+            None => errno_of(libc::EBADF),
+        }
+    }
+
+    /// Calls a function, without `CAP_NET_ADMIN` if the modifier says so. `None`: the run failed.
+    fn without_cap<T>(&self, modifiers: ArgModifiers, f: impl FnOnce() -> T) -> Option<T> {
+        if !modifiers.has(ArgModifier::NoCap) {
+            return Some(f());
+        }
+        syscall::without_net_admin(f)
+            .map_err(|error| self.values.fail(format!("dropping CAP_NET_ADMIN: {error}")))
+            .ok()
+    }
+
+    /// Allocates the memory of a `register` step. It stays mapped until the run ends.
+    fn memory(
+        &self,
+        buffers: u32,
+        entries: u32,
+        step: &Step,
+        modifiers: ArgModifiers,
+    ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
+        let kernel_region = modifiers.has(ArgModifier::KernelRegion);
+        let made = IfqMem::new(buffers, entries, kernel_region);
+        let (mem, area) =
+            made.map_err(|error| self.values.fail(format!("memory for an ifq: {error}"))).ok()?;
+        if modifiers.has(ArgModifier::StaleRing) && !kernel_region {
+            mem.make_stale();
+        }
+        let mem = Arc::new(mem);
+        lock(&self.memory).push((step.bind, Arc::clone(&mem)));
+        Some((mem, area))
+    }
+
+    fn register(
+        &self,
+        at: ThreadStep<'_>,
+        ring: RingId,
+        source: Source,
+        entries: u32,
+        modifiers: ArgModifiers,
+        (mem, area): (&Arc<IfqMem>, &Area),
+    ) -> Option<StepResult> {
+        let Some(shared) = self.ring(ring) else {
+            return Some(StepResult::status(errno_of(libc::EBADF)));
+        };
+        let user_data =
+            self.pending.add_registration(modifiers.has(ArgModifier::Events), at.1.bind, ring);
+        let mut pointed = Pointed::default();
+        let mut reg =
+            arg::registration(source, entries, modifiers, (mem, area), user_data, &mut pointed);
+        let result = if modifiers.has(ArgModifier::ArgFault) {
+            lock(&shared).register(None)
+        } else {
+            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+        };
+        Some(match result {
+            Ok(reg) => {
+                // The cell is empty: this memory is registered once.
+                mem.offsets.get_or_init(|| reg.offsets);
+                mem.add_ring(ring, reg.id);
+                let ifq = Ifq { id: reg.id, mem: Arc::clone(mem) };
+                StepResult { raw: i64::from(reg.id), resource: Resource::Ifq(ifq) }
+            }
+            Err(errno) => StepResult::status(errno),
+        })
+    }
+
+    fn export(
+        &self,
+        at: ThreadStep<'_>,
+        ring: RingId,
+        bound: &StepResult,
+        modifiers: ArgModifiers,
+    ) -> Option<StepResult> {
+        let Some(ring) = self.ring(ring) else {
+            return Some(StepResult::status(errno_of(libc::EBADF)));
+        };
+        let mut ctrl = arg::ctrl(id_of(bound), uapi::ZCRX_CTRL_EXPORT, &[], modifiers);
+        let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
+        let ret = if modifiers.has(ArgModifier::ArgFault) {
+            lock(&ring).ctrl(None, nr_args)
+        } else {
+            self.with_argument(at, &mut ctrl, |ctrl| lock(&ring).ctrl(Some(ctrl), nr_args))?
+        };
+        if ret < 0 {
+            return Some(StepResult::status(ret));
+        }
+        let fd = ctrl.arg[0] as RawFd;
+        Some(match (syscall::adopt_fd(fd), &bound.resource) {
+            (Ok(owned), Resource::Ifq(ifq)) => {
+                let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
+                StepResult { raw: i64::from(fd), resource: Resource::Fd(Arc::new(fd_of)) }
+            }
+            // The kernel exported an ifq that was never registered.
+            _ => StepResult::status(-errno::EBADMSG),
+        })
+    }
+
+    fn import(
+        &self,
+        at: ThreadStep<'_>,
+        ring: RingId,
+        bound: &StepResult,
+        modifiers: ArgModifiers,
+    ) -> Option<StepResult> {
+        let Some(shared) = self.ring(ring) else {
+            return Some(StepResult::status(errno_of(libc::EBADF)));
+        };
+        let (fd, ifq): (Option<Arc<OwnedFd>>, Option<&Ifq>) = match &bound.resource {
+            Resource::Fd(exported) => (lock(&exported.fd).clone(), Some(&exported.ifq)),
+            _ => (None, None),
+        };
+        let number = fd.as_ref().map_or(CLOSED_FD, |fd| fd.as_raw_fd());
+        let mut pointed = Pointed::default();
+        let mut reg = arg::import(number, modifiers, &mut pointed);
+        let imported = if modifiers.has(ArgModifier::ArgFault) {
+            lock(&shared).register(None)
+        } else {
+            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+        };
+        Some(match (imported, ifq) {
+            (Ok(reg), Some(ifq)) => {
+                ifq.mem.add_ring(ring, reg.id);
+                let ifq = Ifq { id: reg.id, mem: Arc::clone(&ifq.mem) };
+                StepResult { raw: i64::from(reg.id), resource: Resource::Ifq(ifq) }
+            }
+            (Ok(_), None) => StepResult::status(-errno::EBADMSG),
+            (Err(errno), _) => StepResult::status(errno),
+        })
+    }
+
+    /// A control operation: 0 or -errno. `words`: the first words of its argument.
+    fn ctrl(
+        &self,
+        ring: RingId,
+        ifq: &StepResult,
+        op: u32,
+        words: &[u32],
+        modifiers: ArgModifiers,
+    ) -> i64 {
+        let mut ctrl = arg::ctrl(id_of(ifq), op, words, modifiers);
+        let readable = !modifiers.has(ArgModifier::ArgFault);
+        let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
+        self.with_ring(ring, |ring| ring.ctrl(readable.then_some(&mut ctrl), nr_args))
+    }
+
+    fn add_area(
+        &self,
+        at: ThreadStep<'_>,
+        ring: RingId,
+        bound: &StepResult,
+        buffers: u32,
+        modifiers: ArgModifiers,
+    ) -> Option<StepResult> {
+        let fail = |error| self.values.fail(format!("memory for an area: {error}"));
+        // An ifq that was never registered has no memory; use new memory.
+        let mem = match mem_of(bound) {
+            Some(mem) => mem,
+            None => Arc::new(IfqMem::new(1, 1, false).map_err(fail).ok()?.0),
+        };
+        let area = mem.add_area(buffers).map_err(fail).ok()?;
+        let address = match modifiers.has(ArgModifier::AreaFault) {
+            true => NOWHERE,
+            false => area.describe(&arg::area_reg(&area, modifiers)),
+        };
+        let words = [address as u32, (address >> 32) as u32];
+        // The kernel writes the area token into the description, unless that is unmapped.
+        let call = || self.ctrl(ring, bound, uapi::ZCRX_CTRL_ADD_AREA, &words, modifiers);
+        let ret = match modifiers.has(ArgModifier::AreaFault) {
+            true => call(),
+            false => self.with_protected_page(at, address, call)?,
+        };
+        if ret < 0 {
+            mem.drop_area(&area);
+        }
+        Some(StepResult::status(ret))
+    }
+
+    fn arm(
+        &self,
+        ring: RingId,
+        ifq: VarId,
+        bound: &StepResult,
+        event: Event,
+        modifiers: ArgModifiers,
+    ) -> i64 {
+        self.pending.add_armed(self.test.origin(ifq), event);
+        let words = [arg::event_type(event)];
+        self.ctrl(ring, bound, uapi::ZCRX_CTRL_ARM_EVENT, &words, modifiers)
+    }
+
+    /// Maps and unmaps the region of the refill ring. The kernel maps only the whole region.
+    fn mmap(&self, ring: RingId, bound: &StepResult) -> i64 {
+        let (id, len) = (id_of(bound), mem_of(bound).map_or(syscall::PAGE, |mem| mem.region.len()));
+        self.with_ring(ring, |ring| match ring.map_region(id, len) {
+            Ok(_mapped) => 0,
+            Err(error) => errno_of(error.raw_os_error().unwrap_or(libc::EIO)),
+        })
+    }
+
+    /// Closes the ring. The last reference unmaps it and closes its descriptor.
+    fn exit(&self, ring: RingId) -> i64 {
+        match lock(&self.rings[usize::from(ring)]).take() {
+            Some(ring) => {
+                drop(ring);
+                0
+            }
+            None => errno_of(libc::EBADF),
+        }
+    }
+
+    fn wait(&self, thread: usize, ring: RingId) -> StepResult {
+        let Some(shared) = self.ring(ring) else {
+            return StepResult::status(errno_of(libc::EBADF));
+        };
+        let mut wait = self.idle.begin(thread);
+        let result = loop {
+            match lock(&shared).wait(self.idle.tick()) {
+                Ok(None) if self.idle.timed_out(thread, &mut wait) => break Ok(None),
+                Ok(None) => {}
+                other => break other,
+            }
+        };
+        self.idle.end(thread);
+        match result {
+            Ok(Some(cqe)) => self.completion(ring, &cqe),
+            Ok(None) => StepResult::status(errno_of(libc::ETIME)),
+            Err(errno) => StepResult::status(errno),
+        }
+    }
+
+    /// The memory of the `register` step that an ifq comes from, even if that step failed.
+    fn memory_of(&self, ifq: VarId) -> Option<Arc<IfqMem>> {
+        let origin = self.test.origin(ifq)?;
+        let memory = lock(&self.memory);
+        memory.iter().find(|(bind, _)| *bind == Some(origin)).map(|(_, mem)| Arc::clone(mem))
+    }
+
+    /// Calls a function with the region of a refill ring. A region that the kernel allocated is mapped
+    /// meanwhile, through an open ring that has the ifq: a permanent mapping would keep the ring alive.
+    /// `None`: no ring can map it, and the run failed.
+    fn with_region<T>(&self, mem: &IfqMem, f: impl FnOnce(&SharedMem) -> T) -> Option<T> {
+        let rings = mem.mapped_by();
+        if rings.is_empty() {
+            return Some(f(&mem.region));
+        }
+        let open = rings.into_iter().find_map(|(ring, id)| Some((self.ring(ring)?, id)));
+        let mapped = match open {
+            Some((ring, id)) => lock(&ring).map_region(id, mem.region.len()),
+            None => {
+                let why =
+                    "the region of the kernel is mapped through a ring, and all rings are closed";
+                self.values.fail(why.to_owned());
+                return None;
+            }
+        };
+        match mapped {
+            Ok(mapped) => Some(f(&mapped)),
+            Err(error) => {
+                self.values.fail(format!("mapping the region of the kernel: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Returns the buffer of a completion through the refill ring of the ifq. `None`: the run failed.
+    fn return_buffer(&self, cqe: &StepResult, ifq: VarId, locked: bool) -> Option<i64> {
+        let Resource::Buffer(buffer) = &cqe.resource else {
+            return Some(-errno::ENODATA);
+        };
+        if buffer.first_return() && !buffer.intact() {
+            return Some(-errno::EBADMSG);
+        }
+        let Some(mem) = self.memory_of(ifq) else {
+            return Some(-errno::ENODATA);
+        };
+        let _guard = locked.then(|| lock(&mem.lock));
+        let off = buffer.off & !(syscall::PAGE as u64 - 1);
+        let push = |region: &SharedMem| poll_once(refill_push(&mem.refill_ring(region), off));
+        Some(match self.with_region(&mem, push)? {
+            Some(Ok(())) => 0,
+            Some(Err(errno)) => errno,
+            None => errno_of(libc::EIO),
+        })
+    }
+
+    fn scribble(&self, ifq: VarId, word: RqWord, value: u64) -> Option<()> {
+        if let Some(mem) = self.memory_of(ifq) {
+            self.with_region(&mem, |region| mem.refill_ring(region).scribble(word, value))?;
+        }
+        Some(())
+    }
+
+    /// Checks a completion against the pending requests and the sent bytes. Its result holds the buffer.
+    fn completion(&self, ring: RingId, cqe: &Cqe) -> StepResult {
+        let raw = i64::from(cqe.res);
+        let (socket, mem) = match self.pending.completion(ring, cqe) {
+            Ok(CompletionKind::Request { socket, mem }) => (socket, mem),
+            Ok(CompletionKind::Event) => return StepResult::status(raw),
+            Err(problem) => {
+                self.problem(problem);
+                return StepResult::status(raw);
+            }
+        };
+        if !cqe.has_buffer() {
+            return StepResult::status(raw);
+        }
+        let len = cqe.res.unsigned_abs();
+        let connection = &self.sockets[usize::from(socket)];
+        let found = mem
+            .iter()
+            .flat_map(|mem| mem.read(cqe.off, len as usize))
+            .find_map(|(area, bytes)| Some((area, connection.accept(&bytes)?)));
+        match found {
+            Some((area, position)) => {
+                let buffer = HeldBuffer::new(area, cqe.off, len, socket, position);
+                StepResult { raw, resource: Resource::Buffer(Arc::new(buffer)) }
+            }
+            None => StepResult::status(-errno::EBADMSG),
+        }
+    }
+}
+
+/// The id of an ifq; [`NO_ID`] if it was never registered.
+fn id_of(bound: &StepResult) -> u32 {
+    match &bound.resource {
+        Resource::Ifq(ifq) => ifq.id,
+        _ => NO_ID,
+    }
+}
+
+fn mem_of(bound: &StepResult) -> Option<Arc<IfqMem>> {
+    match &bound.resource {
+        Resource::Ifq(ifq) => Some(Arc::clone(&ifq.mem)),
+        _ => None,
+    }
+}
+
+fn close(bound: &StepResult) -> i64 {
+    match &bound.resource {
+        Resource::Fd(exported) if lock(&exported.fd).take().is_some() => 0,
+        _ => errno_of(libc::EBADF),
+    }
+}
+
+fn errno_of(errno: i32) -> i64 {
+    -i64::from(errno)
+}

@@ -1,0 +1,14 @@
+//! The options of a live run.
+
+use std::time::Duration;
+
+/// How a test is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Number of repetitions.
+    pub times: u32,
+    /// Seed of the delays.
+    pub seed: u64,
+    /// A wait ends without a result after this time without progress of the test.
+    pub idle_timeout: Duration,
+}

@@ -1,0 +1,29 @@
+//! How the machines are started on Linux, and the kernels and tools that they need.
+
+mod apt;
+mod busybox;
+mod cache;
+mod debian_kernel;
+mod elf;
+mod guest_channel;
+mod guest_process;
+mod guest_root;
+mod host;
+mod initramfs;
+mod inventory;
+mod kvm;
+mod process;
+mod provenance;
+mod qemu;
+mod qemu_binary;
+mod retry;
+mod shell;
+mod shell_session;
+mod uml;
+
+pub use host::Host;
+pub use inventory::{MachineStatus, fetch, inventory};
+pub use process::interrupted;
+pub use qemu::Qemu;
+pub use shell::shell;
+pub use uml::Uml;

@@ -1,0 +1,242 @@
+//! The machines `qemu:SERIES` and `kernel:PATH`: a kernel of Debian or of the user in QEMU.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::cache::Cache;
+use super::guest_channel::{ANSWER, CONSOLE_PATH, INPUT};
+use super::guest_process::BootResult;
+use super::guest_root::{GuestRoot, INIT};
+use super::qemu_binary::{self, PROGRAM};
+use super::shell_session::ShellSession;
+use super::{debian_kernel, guest_process, initramfs, kvm, process, retry};
+use crate::job::{Job, JobLine, Reply, RunInfo};
+use crate::machine::{Failure, Machine, MachineSpec, Series};
+
+/// The guest's memory in MiB.
+const MEMORY: &str = "768";
+/// Time for the first line: the kernel boots and probes in it.
+const BOOT_ACCELERATED: Duration = Duration::from_secs(60);
+/// The same if every instruction is emulated.
+const BOOT_EMULATED: Duration = Duration::from_secs(240);
+/// Kernel parameters: print warnings to the console, detect use after free, and disable mitigations,
+/// which only cost time here.
+const KERNEL: [&str; 8] = [
+    "console=ttyS0",
+    "loglevel=5",
+    "panic=-1",
+    "panic_on_warn=0",
+    "slab_debug=FZPU",
+    "kfence.sample_interval=1",
+    "mitigations=off",
+    "random.trust_cpu=on",
+];
+/// The serial lines in the guest: of the console, and of the answer.
+const CONSOLE_LINE: &str = "/dev/ttyS0";
+const ANSWER_LINE: &str = "/dev/ttyS1";
+
+/// The machine.
+#[derive(Debug)]
+pub struct Qemu {
+    ifq: PathBuf,
+    kernel: Kernel,
+    cpus: u32,
+}
+
+#[derive(Debug)]
+enum Kernel {
+    Debian(Series, Cache),
+    File(PathBuf),
+}
+
+impl Qemu {
+    /// Debian's newest kernel of a series with so many processors; `ifq` is the executable that
+    /// understands `ifq guest` and becomes the guest's init.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotRun`] if there is no directory for a cache.
+    pub fn debian(ifq: &Path, series: Series, cpus: u32) -> Result<Self, Failure> {
+        let cache = Cache::of_user().map_err(Failure::NotRun)?;
+        Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Debian(series, cache), cpus })
+    }
+
+    /// A kernel image of the user.
+    #[must_use]
+    pub fn file(ifq: &Path, image: &Path, cpus: u32) -> Self {
+        Qemu { ifq: ifq.into(), kernel: Kernel::File(image.into()), cpus }
+    }
+
+    /// The path of the kernel's image, fetched if need be.
+    fn image(&self) -> Result<PathBuf, Failure> {
+        if std::env::consts::ARCH != "x86_64" {
+            let arch = std::env::consts::ARCH;
+            return Err(Failure::NotRun(format!("kernels for amd64 are not run on {arch}")));
+        }
+        qemu_binary::check().map_err(Failure::NotRun)?;
+        match &self.kernel {
+            Kernel::File(path) => Ok(path.clone()),
+            Kernel::Debian(series, cache) => match debian_kernel::get(cache, *series, false) {
+                Ok(image) => Ok(image.path),
+                Err(_) if process::interrupted() => Err(Failure::Interrupted),
+                Err(reason) => Err(Failure::NotRun(reason)),
+            },
+        }
+    }
+}
+
+impl Machine for Qemu {
+    fn name(&self) -> String {
+        match &self.kernel {
+            Kernel::Debian(series, _) => MachineSpec::Qemu(*series),
+            Kernel::File(path) => MachineSpec::Kernel(path.clone()),
+        }
+        .to_string()
+    }
+
+    fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
+        // Installs the signal handlers.
+        process::interrupted();
+        let image = self.image()?;
+        let kvm = kvm::works(&image);
+        if process::interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        let mut how = RunInfo { accelerated: Some(kvm.is_ok()), ..RunInfo::default() };
+        how.cpus = Some(self.cpus);
+        how.notes.extend(kvm.err().map(|reason| format!("emulated without KVM: {reason}")));
+        let root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
+        retry::run(job, how, progress, &mut |part, how, progress| {
+            boot_with_fallback(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
+        })
+    }
+}
+
+impl Qemu {
+    /// The command that starts it with a shell.
+    pub(super) fn session(&self, session: &ShellSession<'_>) -> Result<Command, Failure> {
+        let image = self.image()?;
+        let mut command = command(&image, kvm::works(&image).is_ok(), self.cpus);
+        if session.terminal {
+            command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+        } else {
+            serial_lines(&mut command);
+        }
+        let line = if session.terminal { CONSOLE_LINE } else { ANSWER_LINE };
+        let append = append(&["guest-shell", line]);
+        command.args(["-initrd", session.initrd, "-append", &append]);
+        Ok(command)
+    }
+}
+
+/// Boots a machine; if it does not come up, boots it again with one processor.
+fn boot_with_fallback(
+    how: &mut RunInfo,
+    boot: &mut dyn FnMut(&RunInfo) -> Result<BootResult, Failure>,
+) -> Result<BootResult, Failure> {
+    let first = boot(how)?;
+    let cpus = how.cpus.unwrap_or(1);
+    if first.probe.is_some() || cpus == 1 {
+        return Ok(first);
+    }
+    let why = first.end.lines().find(|line| line.contains("panic")).unwrap_or(&first.end);
+    let why = why.lines().next().unwrap_or_default();
+    how.notes.push(format!("1 CPU, because it did not come up with {cpus}: {why}"));
+    how.cpus = Some(1);
+    boot(how)
+}
+
+fn boot(
+    image: &Path,
+    root: &GuestRoot,
+    job: &Job,
+    how: &RunInfo,
+    progress: &mut dyn FnMut(&JobLine),
+) -> Result<BootResult, Failure> {
+    let channel = initramfs::channel(root, job).map_err(Failure::NotRun)?;
+    let accelerated = how.accelerated == Some(true);
+    let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
+    serial_lines(&mut command);
+    command.args(["-initrd", INPUT, "-append"]).arg(append(&[
+        "guest",
+        initramfs::JOB,
+        ANSWER_LINE,
+    ]));
+    channel.connect(&mut command).map_err(Failure::NotRun)?;
+    let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
+    guest_process::supervise(command, job, &channel, limit, progress)
+}
+
+/// The console and the answer, on the first and the second serial line.
+fn serial_lines(command: &mut Command) {
+    command
+        .args(["-chardev", &format!("file,id=console,append=on,path={CONSOLE_PATH}")])
+        .args(["-chardev", &format!("file,id=answer,append=on,path={ANSWER}")])
+        .args(["-serial", "chardev:console", "-serial", "chardev:answer"]);
+}
+
+/// The accelerator arguments of QEMU.
+///
+/// One emulated processor gets a clock that counts its instructions, 4 ns each, and goes on at once
+/// when it waits. With the host's clock a busy host makes a kernel measure its timers wrong, and some
+/// never come up. Several processors cannot have such a clock and run at the same time.
+fn engine(accelerated: bool, cpus: u32) -> &'static [&'static str] {
+    match (accelerated, cpus) {
+        (true, _) => &["-accel", "kvm", "-cpu", "host"],
+        (false, 1) => {
+            &["-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=2,sleep=off"]
+        }
+        (false, _) => &["-accel", "tcg,thread=multi", "-cpu", "max"],
+    }
+}
+
+/// QEMU with a kernel and without any device.
+fn command(image: &Path, accelerated: bool, cpus: u32) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["-machine", "q35", "-smp", &cpus.to_string()])
+        .args(engine(accelerated, cpus))
+        .args(["-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
+        .arg("-kernel")
+        .arg(image);
+    command
+}
+
+/// The kernel's command line, and our own as its init.
+fn append(init: &[&str]) -> String {
+    let rdinit = format!("rdinit={INIT}");
+    [&KERNEL[..], &[&rdinit, "--"], init].concat().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::probe::Probe;
+
+    fn booted(up: bool) -> BootResult {
+        let probe = up.then(Probe::default);
+        let end = "it died; its console:\n[1] Kernel panic - not syncing: Oops".into();
+        BootResult { probe, up: Duration::ZERO, reports: Vec::new(), end }
+    }
+
+    #[test]
+    fn a_guest_that_does_not_boot_with_two_processors_gets_one_and_a_note() {
+        let mut how = RunInfo { cpus: Some(2), ..RunInfo::default() };
+        let boot =
+            boot_with_fallback(&mut how, &mut |how| Ok(booted(how.cpus == Some(1)))).unwrap();
+        assert!(boot.probe.is_some());
+        assert_eq!(how.cpus, Some(1));
+        assert!(how.notes[0].contains("Kernel panic"), "{how:?}");
+        let mut how = RunInfo { cpus: Some(1), ..RunInfo::default() };
+        assert!(boot_with_fallback(&mut how, &mut |_| Ok(booted(false))).unwrap().probe.is_none());
+        assert_eq!(how.notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn kernel_parameters_come_before_the_arguments_of_init() {
+        let line = append(&["guest", "/job"]);
+        assert!(line.starts_with("console=ttyS0 "), "{line}");
+        assert!(line.ends_with(" rdinit=/ifq -- guest /job"), "{line}");
+    }
+}

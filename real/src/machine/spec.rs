@@ -1,0 +1,175 @@
+//! The names of machines: what `--on` takes.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A series of kernels, such as 7.2: all releases `7.2` and `7.2.n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// The first number of a release.
+    pub major: u32,
+    /// The second one.
+    pub minor: u32,
+}
+
+impl Series {
+    /// The series that have shared interface queues or are compared with those that have.
+    pub const KNOWN: [Series; 6] = [
+        Series::new(6, 18),
+        Series::new(6, 19),
+        Series::new(7, 0),
+        Series::new(7, 1),
+        Series::new(7, 2),
+        Series::new(7, 3),
+    ];
+
+    /// The series `major.minor`.
+    #[must_use]
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Series { major, minor }
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Series {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| digits.parse().ok()).flatten()
+        };
+        text.split_once('.')
+            .and_then(|(major, minor)| Some(Series::new(number(major)?, number(minor)?)))
+            .ok_or_else(|| ParseError::Series(text.to_owned()))
+    }
+}
+
+/// A machine by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MachineSpec {
+    /// The kernel of this host: `host`.
+    Host,
+    /// User-mode Linux of Debian: `uml`.
+    Uml,
+    /// Debian's newest kernel of a series in QEMU: `qemu:7.3`.
+    Qemu(Series),
+    /// A kernel image that the user has built, in QEMU: `kernel:PATH`.
+    Kernel(PathBuf),
+}
+
+/// Why a text names no machine.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ParseError {
+    /// The word is unknown.
+    #[error(
+        "no machine is called `{0}`; expected host, uml, qemu:SERIES (such as qemu:7.3) or \
+         kernel:PATH (a bzImage or vmlinuz)"
+    )]
+    Machine(String),
+    /// What stands for a series is none.
+    #[error("`{0}` is no series of kernels; expected MAJOR.MINOR, such as 7.3")]
+    Series(String),
+    /// `kernel:` without a path.
+    #[error("`kernel:` names no file; expected kernel:PATH, the path of a bzImage or vmlinuz")]
+    NoPath,
+    /// The path leads to no file.
+    #[error("there is no file {}; expected a kernel image, a bzImage or vmlinuz", .0.display())]
+    NoFile(PathBuf),
+}
+
+impl FromStr for MachineSpec {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.split_once(':') {
+            None if text == "host" => Ok(MachineSpec::Host),
+            None if text == "uml" => Ok(MachineSpec::Uml),
+            Some(("qemu", series)) => Ok(MachineSpec::Qemu(series.parse()?)),
+            Some(("kernel", "")) => Err(ParseError::NoPath),
+            Some(("kernel", path)) => Ok(MachineSpec::Kernel(path.into())),
+            _ => Err(ParseError::Machine(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for MachineSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MachineSpec::Host => f.write_str("host"),
+            MachineSpec::Uml => f.write_str("uml"),
+            MachineSpec::Qemu(series) => write!(f, "qemu:{series}"),
+            MachineSpec::Kernel(path) => write!(f, "kernel:{}", path.display()),
+        }
+    }
+}
+
+impl MachineSpec {
+    /// Parses an argument of the command line; a kernel image must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`].
+    pub fn argument(text: &str) -> Result<Self, ParseError> {
+        let on = text.parse()?;
+        match &on {
+            MachineSpec::Kernel(path) if !path.is_file() => Err(ParseError::NoFile(path.clone())),
+            _ => Ok(on),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machines_name_is_read_back_as_it_was_printed() {
+        for text in ["host", "uml", "qemu:6.18", "qemu:7.10", "kernel:/boot/vmlinuz-7.3:a"] {
+            assert_eq!(text.parse::<MachineSpec>().unwrap().to_string(), text);
+        }
+        assert_eq!("qemu:7.3".parse(), Ok(MachineSpec::Qemu(Series::new(7, 3))));
+    }
+
+    #[test]
+    fn what_names_no_machine_is_told_what_was_expected() {
+        for (text, says) in [
+            ("the-moon", "expected host, uml, qemu:SERIES"),
+            ("qemu", "qemu:7.3"),
+            ("uml:7.2", "expected host"),
+            ("qemu:", "expected MAJOR.MINOR"),
+            ("qemu:7", "`7` is no series"),
+            ("qemu:7.3.4", "`7.3.4` is no series"),
+            ("qemu:+7.3", "is no series"),
+            ("qemu:7.99999999999", "is no series"),
+            ("kernel:", "expected kernel:PATH"),
+        ] {
+            let error = text.parse::<MachineSpec>().unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_image_on_the_command_line_must_be_there() {
+        let error = MachineSpec::argument("kernel:/no/such/bzImage").unwrap_err().to_string();
+        assert!(error.contains("/no/such/bzImage") && error.contains("vmlinuz"), "{error}");
+        let file = std::env::current_exe().unwrap();
+        let text = format!("kernel:{}", file.display());
+        assert_eq!(MachineSpec::argument(&text), Ok(MachineSpec::Kernel(file)));
+    }
+
+    #[test]
+    fn series_are_ordered_as_numbers() {
+        assert!(Series::new(6, 18) < Series::new(7, 0));
+        assert!(Series::new(7, 9) < Series::new(7, 10));
+        assert!(Series::KNOWN.is_sorted());
+    }
+}
