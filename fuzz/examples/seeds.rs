@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ifq_fuzz::encode::encode;
 use ifq_sim::executor::rng::Rng;
-use ifq_sim::format::{load, to_json};
+use ifq_sim::format::{load, test_files, to_json};
 
 /// Library tests that are small and differ in their words.
 const PARSED: [&str; 3] =
@@ -22,11 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for folder in [&world, &parse, &canary] {
         fs::create_dir_all(folder)?;
     }
-    let entries = fs::read_dir(here.join("../tests/library"))?;
-    let mut paths =
-        entries.map(|e| Ok(e?.path())).collect::<Result<Vec<PathBuf>, std::io::Error>>()?;
-    paths.sort();
-    for path in &paths {
+    for path in &test_files(here.join("../tests/library"))? {
         let test = load(path)?;
         let mut rng = Rng::new(0);
         let schedule: Vec<u8> = (0..SCHEDULE_LEN).map(|_| rng.below(256) as u8).collect();

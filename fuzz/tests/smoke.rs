@@ -123,7 +123,8 @@ fn the_seeds_of_parse_are_read_and_read_back() {
 
 #[test]
 fn a_library_test_is_encoded_to_bytes_that_decode_to_its_steps() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library/exits-race.ifq");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library/teardown/exits-race.ifq");
     let wanted = load(path).expect("a test of the library");
     let bytes = encode(&wanted, &[1, 2, 3]).expect("all of its steps can be decoded");
     let World { test, schedule } = World::decode(&bytes);

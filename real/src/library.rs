@@ -1,17 +1,18 @@
-//! The test-file library that comes with `ifq`, in the binary.
+//! The test-file library, embedded in the binary.
 
 use ifq_sim::format::Input;
 use ifq_sim::format::{ParseError, parse};
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../tests/library");
 
-/// All tests, by name.
+/// All tests of the library, sorted by folder, then by name.
 ///
 /// # Errors
 /// A file of the library is wrong: the build is broken.
 pub fn tests() -> Result<Vec<Input>, ParseError> {
-    let mut files: Vec<_> = FILES.files().collect();
+    let mut files = Vec::new();
+    collect_test_files(&FILES, &mut files);
     files.sort_by_key(|f| f.path());
     files
         .into_iter()
@@ -23,6 +24,13 @@ pub fn tests() -> Result<Vec<Input>, ParseError> {
         .collect()
 }
 
+fn collect_test_files<'a>(folder: &'a Dir<'a>, files: &mut Vec<&'a File<'a>>) {
+    files.extend(folder.files().filter(|file| file.path().extension().is_some_and(|e| e == "ifq")));
+    for subfolder in folder.dirs() {
+        collect_test_files(subfolder, files);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,9 +38,10 @@ mod tests {
     #[test]
     fn the_library_parses_and_each_file_is_named_after_its_test() {
         let library = tests().unwrap();
-        assert!(library.len() >= 12);
+        assert!(library.len() >= 185);
         for Input { path, test } in library {
-            assert_eq!(path, format!("tests/library/{}.ifq", test.name));
+            let name = std::path::Path::new(&path).file_stem().and_then(|stem| stem.to_str());
+            assert_eq!(name, Some(test.name.as_str()), "{path}");
         }
     }
 }

@@ -20,16 +20,18 @@ pub struct Series {
 /// A defect with the file of the library that shows it.
 type Known = (Defect, &'static str);
 
-const FLAGS: Known = (Defect::M1, "import-checks-its-flags");
-const ONE_STEP: Known = (Defect::M2, "queue-closes-before-the-requests-are-gone");
-const EARLY_FREE: Known = (Defect::M3, "registration-fails-while-packets-arrive");
-const TWO_READS: Known = (Defect::M4, "entry-changes-while-it-is-read");
-const STALE: Known = (Defect::M5, "ring-memory-is-used-again");
-const EXPORT: Known = (Defect::M6, "failed-export-has-published-nothing");
-const STALL: Known = (Defect::M7, "stream-goes-on-after-a-lack-of-buffers");
-const UREF: Known = (Defect::UrefRace, "scrub-races-with-refill");
-const UNINSTALL: Known = (Defect::UninstallRace, "the-device-goes-while-a-ring-exits");
-const ADD_AREA: Known = (Defect::AddAreaLock, "a-page-fault-of-one-ring-holds-up-another");
+const FLAGS: Known = (Defect::M1, "import/import-checks-its-flags");
+const ONE_STEP: Known = (Defect::M2, "teardown/queue-closes-before-the-last-request-is-freed");
+const EARLY_FREE: Known = (Defect::M3, "faults/registration-fails-while-packets-arrive");
+const TWO_READS: Known = (Defect::M4, "refill/entry-changes-while-it-is-read");
+const STALE: Known = (Defect::M5, "refill/a-refill-ring-in-reused-memory-starts-empty");
+const EXPORT: Known = (Defect::M6, "faults/a-failed-export-publishes-no-descriptor");
+const STALL: Known = (Defect::M7, "receive/a-receive-is-retried-after-a-lack-of-buffers");
+const UREF: Known = (Defect::UrefRace, "teardown/scrub-races-with-refill");
+const UNINSTALL: Known =
+    (Defect::UninstallRace, "device/the-device-is-unregistered-while-a-ring-exits");
+const ADD_AREA: Known =
+    (Defect::AddAreaLock, "faults/a-page-fault-while-adding-an-area-blocks-another-ring");
 
 /// All series whose zcrx the model has, oldest first.
 ///

@@ -31,7 +31,7 @@ fn json_lines(output: &Output) -> Vec<serde_json::Value> {
 
 #[test]
 fn check_prints_one_json_object_per_line_with_all_documented_fields() {
-    let file = library("import-into-the-owner");
+    let file = library("import/import-into-the-owner");
     let output = ifq(&["check", "--revision", "import-7.3", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = json_lines(&output);
@@ -63,7 +63,7 @@ fn check_prints_one_json_object_per_line_with_all_documented_fields() {
 fn check_exits_with_1_if_a_verdict_is_not_the_expected_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.ifq");
-    let text = std::fs::read_to_string(library("import-into-the-owner")).unwrap();
+    let text = std::fs::read_to_string(library("import/import-into-the-owner")).unwrap();
     std::fs::write(&file, text.replace("expect holds", "expect violates I3")).unwrap();
     let out = folder.path().display().to_string();
     let output = ifq(&["check", "--out", &out, &file.display().to_string()]);
@@ -75,7 +75,7 @@ fn check_exits_with_1_if_a_verdict_is_not_the_expected_one() {
 fn a_counterexample_is_written_shown_and_replays_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
-    let file = library("exits-race");
+    let file = library("teardown/exits-race");
     let on = ["check", "--revision", "import-7.3", "--defect", "early-put", "--out"];
     let checked = ifq(&[&on[..], &[&out, &file]].concat());
     assert_eq!(checked.status.code(), Some(0), "the file expects it: {}", stderr(&checked));
@@ -94,7 +94,7 @@ fn a_counterexample_is_written_shown_and_replays_to_the_same_bytes() {
 fn a_replay_whose_result_differs_from_the_expected_one_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("short.ifq");
-    let text = std::fs::read_to_string(library("exits-race")).unwrap();
+    let text = std::fs::read_to_string(library("teardown/exits-race")).unwrap();
     let text = text.replace("revision import-7.1 import-7.3", "revision import-7.3");
     std::fs::write(&file, text + "schedule v1 with early-put : 0 0 0\n").unwrap();
     let output = ifq(&["replay", &file.display().to_string()]);
@@ -110,7 +110,7 @@ fn a_replay_whose_result_differs_from_the_expected_one_exits_with_1() {
 fn a_usage_error_exits_with_2_and_names_the_place_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.ifq");
-    let text = std::fs::read_to_string(library("exits-race")).unwrap();
+    let text = std::fs::read_to_string(library("teardown/exits-race")).unwrap();
     for (from, to, says) in [
         ("register nodev", "regsiter nodev", "unknown verb"),
         ("A: export", "C: export", "unknown ring"),
@@ -128,7 +128,7 @@ fn a_usage_error_exits_with_2_and_names_the_place_and_what_was_expected() {
     for args in [
         &["check", "no-such-file.ifq"][..],
         &["check", "--defect", "no-such-defect"],
-        &["replay", &library("exits-race")],
+        &["replay", &library("teardown/exits-race")],
         &["no-such-command"],
     ] {
         assert_eq!(ifq(args).status.code(), Some(2), "{args:?}");
@@ -140,7 +140,7 @@ fn a_counterexample_names_the_fixed_defects_in_its_file_name_and_contents() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
     // Only P2 is fixed; the other defects of the proposal remain.
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let text = std::fs::read_to_string(&file).unwrap();
     let wrong = folder.path().join("wrong.ifq");
     let head = text.split("expect").next().unwrap();
@@ -156,7 +156,7 @@ fn a_counterexample_names_the_fixed_defects_in_its_file_name_and_contents() {
         &text_of(&wrong),
     ]);
     assert_eq!(checked.status.code(), Some(1), "{}", stderr(&checked));
-    let name = "clone-from-itself-keeps-nothing.proxy-v1.without-P2.I3.ifq";
+    let name = "clone-from-itself-keeps-no-reference.proxy-v1.without-P2.I3.ifq";
     let kept = folder.path().join(name);
     let text = std::fs::read_to_string(&kept).unwrap();
     assert!(text.contains("\nexpect violates I3 without P2\nschedule v1 without P2 : "), "{text}");
@@ -169,7 +169,7 @@ fn a_counterexample_names_the_fixed_defects_in_its_file_name_and_contents() {
 
 #[test]
 fn the_option_fixed_fixes_all_defects_of_the_revision() {
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let output = ifq(&["check", "--fixed", "--json", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = json_lines(&output);
@@ -188,7 +188,7 @@ fn the_option_fixed_fixes_all_defects_of_the_revision() {
 
 #[test]
 fn a_defect_option_that_does_not_apply_to_a_revision_is_skipped_with_a_note() {
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let both = ifq(&["check", "--without", "P1", "--json", &file]);
     assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
     assert_eq!(json_lines(&both).len(), 1, "proxy-v1 only");
@@ -205,7 +205,7 @@ fn a_defect_option_that_does_not_apply_to_a_revision_is_skipped_with_a_note() {
 
 #[test]
 fn the_option_faults_reaches_more_states_than_the_faults_of_the_file() {
-    let file = library("import-into-the-owner");
+    let file = library("import/import-into-the-owner");
     let check = |options: &[&str]| {
         let which = ["check", "--revision", "import-7.3", "--json"];
         let output = ifq(&[&which[..], options, &[&file]].concat());
@@ -237,7 +237,7 @@ fn defects_lists_every_entry_with_the_revisions_that_have_it() {
 /// Method: one file, which shows one defect of the catalogue.
 #[test]
 fn the_catalogue_check_reports_found_defects_and_entries_that_no_file_shows() {
-    let file = library("clone-from-itself-keeps-nothing");
+    let file = library("proxy/clone-from-itself-keeps-no-reference");
     let output = ifq(&["check", "--catalogue", "--json", &file]);
     assert_eq!(output.status.code(), Some(1), "no file shows the other entries");
     let lines = json_lines(&output);
@@ -262,7 +262,8 @@ fn the_catalogue_check_reports_found_defects_and_entries_that_no_file_shows() {
 fn the_catalogue_check_reports_missed_defects_failed_fixes_and_false_alarms() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.ifq");
-    let text = std::fs::read_to_string(library("clone-from-itself-keeps-nothing")).unwrap();
+    let text =
+        std::fs::read_to_string(library("proxy/clone-from-itself-keeps-no-reference")).unwrap();
     let head = text.split("expect").next().unwrap().replace("shows P1", "shows P1 P2 N1");
     let claims = "expect holds\nexpect violates I2 without P2 on proxy-v1\n";
     std::fs::write(&file, format!("{head}{claims}")).unwrap();
@@ -285,8 +286,12 @@ fn text_of(path: &Path) -> String {
 
 #[test]
 fn outcomes_lists_every_outcome_once() {
-    let output =
-        ifq(&["outcomes", "--revision", "import-7.3", &library("box-close-races-with-import")]);
+    let output = ifq(&[
+        "outcomes",
+        "--revision",
+        "import-7.3",
+        &library("import/box-close-races-with-import"),
+    ]);
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert!(text.contains("States 2\n"), "{text}");
@@ -299,9 +304,10 @@ fn outcomes_lists_every_outcome_once() {
 fn show_prints_json_that_loads_as_the_same_test() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("exits-race.json");
-    std::fs::write(&json, ifq(&["show", "--json", &library("exits-race")]).stdout).unwrap();
+    std::fs::write(&json, ifq(&["show", "--json", &library("teardown/exits-race")]).stdout)
+        .unwrap();
     let from_json = ifq(&["show", &json.display().to_string()]);
-    let from_text = ifq(&["show", &library("exits-race")]);
+    let from_text = ifq(&["show", &library("teardown/exits-race")]);
     assert_eq!(from_json.status.code(), Some(0), "{}", stderr(&from_json));
     assert_eq!(stdout(&from_json), stdout(&from_text));
 }
@@ -325,7 +331,7 @@ fn one_seed_gives_the_same_bytes_in_every_run_and_build() {
 fn a_closed_output_pipe_is_no_error() {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_ifq"))
-        .args(["sim", "--runs", "200", "--revision", "import-7.3", &library("exits-race")])
+        .args(["sim", "--runs", "200", "--revision", "import-7.3", &library("teardown/exits-race")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -13,8 +13,8 @@ use ifq_real::conform::predict::{Explorer, Predict};
 use ifq_real::job::{Job, Report};
 use ifq_real::machine::{Machine, Qemu, Series};
 
-const STALLS: &str = "a-page-fault-of-one-ring-holds-up-another";
-const HOLDS: &str = "a-page-fault-holds-up-nobody-without-a-device";
+const STALLS: &str = "faults/a-page-fault-while-adding-an-area-blocks-another-ring";
+const HOLDS: &str = "faults/a-page-fault-with-nodev-does-not-block-another-ring";
 const TIMES: u32 = 12;
 
 #[test]

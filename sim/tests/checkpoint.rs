@@ -39,7 +39,7 @@ fn large(workers: usize) -> Limits {
 
 #[test]
 fn an_interrupted_search_counts_and_finds_what_one_in_one_go_does() {
-    let test = library("copy-through-a-proxy");
+    let test = library("proxy/copy-through-a-proxy");
     for workers in [1, 2] {
         let whole = search(&test, &large(workers), None).unwrap();
         let checkpoint = checkpoint(&format!("interrupted-{workers}"));
@@ -62,10 +62,10 @@ fn an_interrupted_search_counts_and_finds_what_one_in_one_go_does() {
 
 #[test]
 fn a_checkpoint_of_another_search_is_refused_and_kept() {
-    let (test, checkpoint) = (library("copy-through-a-proxy"), checkpoint("other"));
+    let (test, checkpoint) = (library("proxy/copy-through-a-proxy"), checkpoint("other"));
     let limits = Limits { max_states: 500, ..large(1) };
     assert!(!search(&test, &limits, Some(&checkpoint)).unwrap().exhaustive);
-    let other = library("three-rings-clone-one-ifq");
+    let other = library("proxy/three-rings-clone-one-ifq");
     let error = search(&other, &limits, Some(&checkpoint)).unwrap_err().to_string();
     assert!(error.contains("the test differs"), "{error}");
     let plain = Limits { persistent_sets: false, ..limits };
@@ -76,7 +76,7 @@ fn a_checkpoint_of_another_search_is_refused_and_kept() {
 
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_says_so() {
-    let (test, checkpoint) = (library("copy-through-a-proxy"), checkpoint("damaged"));
+    let (test, checkpoint) = (library("proxy/copy-through-a-proxy"), checkpoint("damaged"));
     let limits = Limits { max_states: 500, ..large(1) };
     search(&test, &limits, Some(&checkpoint)).unwrap();
     let whole = std::fs::read(&checkpoint.path).unwrap();

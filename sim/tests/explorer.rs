@@ -57,7 +57,7 @@ fn remembering_states_keeps_the_outcomes_of_the_plain_search() {
 
 #[test]
 fn a_search_counts_the_same_each_time() {
-    let test = library("box-close-races-with-import");
+    let test = library("import/box-close-races-with-import");
     let first = explore(&test, &sound(), &Limits::default(), &mut |_| {});
     let second = explore(&test, &sound(), &Limits::default(), &mut |_| {});
     assert_eq!(first.states, second.states);
@@ -69,7 +69,7 @@ fn a_search_counts_the_same_each_time() {
 #[test]
 fn a_limit_ends_as_not_exhaustive() {
     let limits = Limits { max_states: 50, ..Limits::default() };
-    let found = explore(&library("exits-race"), &sound(), &limits, &mut |_| {});
+    let found = explore(&library("teardown/exits-race"), &sound(), &limits, &mut |_| {});
     assert!(!found.exhaustive);
     assert!(found.states <= 50);
     assert_eq!(found.counterexample, None);
@@ -77,7 +77,7 @@ fn a_limit_ends_as_not_exhaustive() {
 
 #[test]
 fn a_counterexample_replays_exactly() {
-    let test = library("exits-race");
+    let test = library("teardown/exits-race");
     let found = explore(&test, &early_put(), &Limits::default(), &mut |_| {});
     let cex = found.counterexample.expect("early-put breaks I1");
     let test = Rc::new(test);
@@ -91,7 +91,7 @@ fn a_counterexample_replays_exactly() {
 
 #[test]
 fn a_schedule_that_does_not_fit_is_noticed() {
-    let test = Rc::new(library("exits-race"));
+    let test = Rc::new(library("teardown/exits-race"));
     let replay = Replay::new(&[0, 7]);
     let diverged = replay.diverged();
     let run = run_once(&test, &sound(), Box::new(replay));
@@ -101,7 +101,7 @@ fn a_schedule_that_does_not_fit_is_noticed() {
 
 #[test]
 fn a_run_is_a_function_of_its_seed() {
-    let test = Rc::new(library("import-races-with-owner-exit"));
+    let test = Rc::new(library("import/import-races-with-owner-exit"));
     let run = |seed| run_traced(&test, &sound(), Box::new(Random::new(seed)));
     assert_eq!(run(5), run(5));
     assert_ne!(run(5).decisions, run(6).decisions);
@@ -109,7 +109,7 @@ fn a_run_is_a_function_of_its_seed() {
 
 #[test]
 fn random_runs_stay_inside_the_explored_outcomes() {
-    for name in ["box-close-races-with-import", "register-fails-cleanly"] {
+    for name in ["import/box-close-races-with-import", "faults/register-fails-cleanly"] {
         let test = library(name);
         let allowed = explore(&test, &sound(), &Limits::default(), &mut |_| {}).outcomes;
         let test = Rc::new(test);

@@ -159,9 +159,7 @@ fn without_comments(text: &str) -> String {
 
 fn library() -> Vec<PathBuf> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/library");
-    let entries = std::fs::read_dir(folder).expect("the library is there");
-    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
-    files.sort();
+    let files = format::test_files(folder).expect("the library is there");
     assert!(files.len() >= 16, "only {} files", files.len());
     files
 }

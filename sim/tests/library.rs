@@ -14,10 +14,7 @@ use ifq_sim::search::explore::{Limits, explore};
 
 fn library() -> Vec<Test> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| format::load(path).unwrap()).collect()
+    format::test_files(folder).unwrap().iter().map(|path| format::load(path).unwrap()).collect()
 }
 
 #[test]

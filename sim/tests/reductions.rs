@@ -27,10 +27,7 @@ const SMALL: u64 = 1_000;
 
 fn library() -> impl Iterator<Item = (Test, Variant)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.into_iter().flat_map(|path| {
+    format::test_files(folder).unwrap().into_iter().flat_map(|path| {
         let test = format::load(path).unwrap();
         let variants = test.variants();
         variants.into_iter().map(move |variant| (test.clone(), variant))

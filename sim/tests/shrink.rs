@@ -3,22 +3,19 @@
 //! Method: every file of the library on every variant on which an invariant breaks; one of them
 //! with much around it that has nothing to do with what breaks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::executor::counterexample::Counterexample;
-use ifq_sim::format::{load, parse, print, validate};
+use ifq_sim::format::{load, parse, print, test_files, validate};
 use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::selection::Selection;
 use ifq_sim::shrink::{Length, STATES, Shrunk, Size, find_violation, shrink, smaller};
 
 fn library() -> Vec<Test> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| load(path).unwrap()).collect()
+    test_files(folder).unwrap().iter().map(|path| load(path).unwrap()).collect()
 }
 
 fn broken(test: &Test, variant: &Variant) -> Option<Counterexample> {

@@ -1,13 +1,13 @@
-//! Drives futures that never wait: on loom and shuttle the primitive itself blocks.
+//! Runs futures that never return `Pending`. On loom and shuttle a primitive blocks its thread instead.
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Runs a future of the model to its end.
+/// Polls a future of the model once, which completes it.
 ///
 /// # Panics
-/// If the future is not ready at once: it awaited something that is no primitive of the platform.
+/// If the future is pending, because it awaited something other than a primitive of the platform.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not of its platform")]
-    fn a_pending_future_is_refused() {
+    fn a_pending_future_panics() {
         block_on(std::future::pending::<()>());
     }
 }

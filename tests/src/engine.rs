@@ -1,4 +1,4 @@
-//! What a suite needs of an engine besides the platform: threads, and a way to report.
+//! What a suite needs of an engine besides the platform: threads and reports of violations.
 
 use std::any::Any;
 use std::fmt;
@@ -7,26 +7,26 @@ use std::thread;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::Platform;
 
-/// A platform whose threads a suite can start.
+/// A platform on which a suite can start threads.
 pub trait Engine: Platform {
     /// A started thread.
     type Join;
-    /// Starts a thread. Nothing needs to be `Send`: all threads of an engine are coroutines of one
-    /// OS thread.
-    fn spawn(job: impl FnOnce() + 'static) -> Self::Join;
-    /// Waits for its end.
+    /// Starts a thread. `body` need not be `Send`, because all threads of an engine are coroutines of
+    /// one OS thread.
+    fn spawn(body: impl FnOnce() + 'static) -> Self::Join;
+    /// Waits for the end of a thread.
     fn join(thread: Self::Join);
 }
 
-/// Panics with the invariant's name, unless the thread is unwinding already: a second panic would
-/// abort the process and hide the first.
+/// Panics with the invariant's name. Does nothing in a thread that is unwinding, because a second panic
+/// would abort the process and hide the first one.
 pub(crate) fn raise(invariant: Invariant, what: fmt::Arguments<'_>) {
     if !thread::panicking() {
         panic!("{invariant}: {what}");
     }
 }
 
-/// The text of a panic.
+/// The text of a panic's payload.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<String>()

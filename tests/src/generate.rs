@@ -1,10 +1,10 @@
-//! What [`ifq_sim::generate`] makes tests from, drawn by proptest.
+//! proptest strategies for the inputs of [`ifq_sim::generate`].
 
 use ifq_model::test::RingSetup;
 use ifq_sim::generate::{Shape, Threads, Word};
 use proptest::prelude::*;
 
-/// One to three rings and sockets, with and without a device.
+/// Shapes with one to three rings and sockets, with and without a device.
 pub fn shape() -> impl Strategy<Value = Shape> {
     let setup = prop::sample::select(RingSetup::ALL);
     let setup = prop::option::weighted(0.1, (any::<u8>(), setup));
@@ -19,15 +19,15 @@ pub fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// Up to `max` operations.
+/// Lists of up to `max` operations.
 pub fn words(max: usize) -> impl Strategy<Value = Vec<Word>> {
     prop::collection::vec(any::<Word>(), 0..=max)
 }
 
-/// Small tests: at most `setup` operations before the threads start, `steps` in all of them.
+/// Small tests: at most `setup` operations in the set-up and at most `steps` in all threads together.
 pub fn threads(setup: usize, steps: usize) -> impl Strategy<Value = Threads> {
     (shape(), words(setup), words(steps), prop::option::of(any::<u32>())).prop_map(
-        // Half of the tests go without faults.
+        // Half of the tests have no faults.
         |(shape, setup, steps, faults)| Threads {
             shape,
             setup,

@@ -1,16 +1,19 @@
-//! Suites that run the kernel-shaped source of `ifq-model` on loom and on shuttle.
+//! Platforms that run the source of `ifq-model` on loom and on shuttle, and the parts that the suites in
+//! `tests/` share.
 //!
-//! loom and shuttle are ordinary dependencies: `cargo test -p ifq-tests` runs everything.
+//! loom and shuttle are ordinary dependencies without build flags: `cargo test -p ifq-tests` runs all
+//! suites.
 //!
-//! | platform | sees | does not see |
+//! | platform | explores | does not explore |
 //! |---|---|---|
 //! | [`loom_platform::Loom`] | weak memory, every interleaving of 2 to 5 threads | anything bigger |
 //! | [`shuttle_platform::Shuttle`] | many threads, random and PCT schedules | weak memory |
 //!
-//! Both find by construction: a touched freed object, a double free (I1, I2), a race on plain
-//! memory (I8), a lock taken twice and a deadlock (I4).
+//! Both platforms detect an access to a freed object (I1), a double free (I2), a data race on plain
+//! memory (I8), a lock that a thread takes twice, and a deadlock (I4), without an assertion in the body.
 
 pub mod block_on;
+mod blocking;
 pub mod engine;
 pub mod generate;
 pub mod litmus;
@@ -24,9 +27,9 @@ pub mod shuttle_model;
 pub mod shuttle_platform;
 mod shuttle_sched;
 
-/// Prints what a search covered. The test harness keeps back what tests print and shows it only if
-/// they fail; what a passing test has covered is to be seen, too.
-pub(crate) fn say(what: std::fmt::Arguments<'_>) {
+/// Prints the coverage of a search. Writes to standard error directly, because the test harness hides
+/// the output of tests that pass.
+pub(crate) fn print_coverage(what: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{what}");
 }

@@ -1,4 +1,5 @@
-//! Small bodies that show what a platform sees. Generic: the same source runs on loom and shuttle.
+//! Litmus tests: small bodies that show which behaviours a platform explores. They are generic, so the
+//! same source runs on loom and shuttle.
 
 use std::rc::Rc;
 
@@ -17,17 +18,17 @@ fn pair<P: Engine>() -> Rc<Pair<P>> {
     Rc::new(Pair { x: P::atomic("x", 0), y: P::atomic("y", 0) })
 }
 
-/// Runs `other` on a second thread and `main` on this one.
+/// Runs `other` on a second thread and `main` on the current one.
 fn both<P: Engine>(other: impl FnOnce() + 'static, main: impl FnOnce()) {
     let thread = P::spawn(other);
     main();
     P::join(thread);
 }
 
-/// Message passing (herd7's MP): who sees the flag sees the data.
+/// Message passing (herd7's MP): a thread that reads the flag also reads the data.
 ///
 /// # Panics
-/// If the flag is seen without the data.
+/// If a thread reads the flag without the data.
 pub fn message_passing<P: Engine>(release: Order, acquire: Order) {
     let words = pair::<P>();
     let writer = Rc::clone(&words);
@@ -48,7 +49,8 @@ pub fn message_passing<P: Engine>(release: Order, acquire: Order) {
     );
 }
 
-/// Store buffering (herd7's SB) with exchanges in place of stores: one thread sees the other.
+/// Store buffering (herd7's SB) with exchanges in place of stores: at least one thread reads the store of
+/// the other.
 ///
 /// # Panics
 /// If neither does.
@@ -70,7 +72,7 @@ pub fn store_buffering<P: Engine>(order: Order) {
     assert_ne!((mine, seen.get()), (0, 0), "both stores were still in their buffers");
 }
 
-/// One thread frees what another one reads, without any order.
+/// One thread frees an object that another thread reads, without any order.
 pub fn use_after_free<P: Engine>() {
     let object = P::alloc(Kind::Ifq, 0, || P::atomic("refs", 1));
     let user = object.clone();
@@ -82,7 +84,7 @@ pub fn use_after_free<P: Engine>() {
     );
 }
 
-/// The free is ordered after the use by a release and an acquire.
+/// A release and an acquire order the free after the use.
 pub fn free_after_last_use<P: Engine>() {
     let object = P::alloc(Kind::Ifq, 0, || P::atomic("refs", 2));
     let user = object.clone();
@@ -95,14 +97,14 @@ pub fn free_after_last_use<P: Engine>() {
     assert_eq!(P::live(Kind::Ifq), 0);
 }
 
-/// An object is freed twice.
+/// Frees an object twice.
 pub fn double_free<P: Engine>() {
     let object = P::alloc(Kind::Ifq, 0, || ());
     P::free(&object);
     P::free(&object);
 }
 
-/// A free in one thread, a wait on a word of the object in another.
+/// One thread frees an object while another waits on a word of it.
 pub fn freed_under_a_waiter<P: Engine>() {
     let object = P::alloc(Kind::Ctx, 0, || P::wait_queue("ref_comp", 0));
     let completer = object.clone();
@@ -117,7 +119,7 @@ pub fn freed_under_a_waiter<P: Engine>() {
     );
 }
 
-/// Two threads add to a plain word, under a lock or without one.
+/// Two threads add to a plain word, with a lock or without one.
 ///
 /// # Panics
 /// If an addition is lost.
@@ -134,12 +136,12 @@ pub fn plain_counter<P: Engine>(locked: bool) {
     assert_eq!(words.1.get(), 2, "an addition was lost");
 }
 
-/// `assert_held` without the lock.
+/// Calls `assert_held` on a lock that no thread holds.
 pub fn lock_not_held<P: Engine>() {
     P::lock("uring_lock").assert_held();
 }
 
-/// A lock is taken twice by one thread.
+/// Takes a lock twice in one thread.
 pub fn lock_taken_twice<P: Engine>() {
     let lock = P::lock("uring_lock");
     block_on(async {
@@ -148,11 +150,11 @@ pub fn lock_taken_twice<P: Engine>() {
     });
 }
 
-/// A gate passes on what was written before it opened.
+/// A wait queue passes on the writes before the wake-up.
 ///
 /// # Panics
-/// If the waiter goes on too early.
-pub fn gate_wakes<P: Engine>() {
+/// If the waiter continues too early.
+pub fn wait_queue_wakes<P: Engine>() {
     let words = Rc::new((P::wait_queue("ref_comp", 0), P::plain("data", 0)));
     let completer = Rc::clone(&words);
     both::<P>(
@@ -167,10 +169,10 @@ pub fn gate_wakes<P: Engine>() {
     );
 }
 
-/// Two threads race to raise a count that may have reached zero.
+/// One thread drops a count to zero while another raises it unless it is zero.
 ///
 /// # Panics
-/// If the count ends at anything but what the successes add up to.
+/// If the final count is not the sum of the changes that succeeded.
 pub fn add_unless_zero<P: Engine>() {
     let word = Rc::new(P::atomic("refs", 1));
     let theirs = Rc::clone(&word);
@@ -183,7 +185,7 @@ pub fn add_unless_zero<P: Engine>() {
     assert_eq!(block_on(word.load(Order::Acquire)), u64::from(found != 0));
 }
 
-/// A word that held a pointer finds the object again, freed or not, and nothing else.
+/// A word that holds a pointer leads to its object, freed or not, and to no other object.
 ///
 /// # Panics
 /// If it does not.
@@ -193,7 +195,7 @@ pub fn pointers_survive_words<P: Engine>() {
     let word = object.to_word();
     let found: P::Ptr<P::Plain> = P::from_word(word).expect("it is a pointer");
     assert_eq!(found.get(), 5);
-    assert!(P::from_word::<P::Atomic>(word).is_none(), "it points to another type");
+    assert!(P::from_word::<P::Atomic>(word).is_none(), "the pointer has another type");
     assert!(P::from_word::<P::Plain>(0).is_none());
     assert!(P::from_word::<P::Plain>(word + 1).is_none());
     assert_eq!(P::live(Kind::Area), 1);
@@ -202,10 +204,10 @@ pub fn pointers_survive_words<P: Engine>() {
     assert!(P::from_word::<P::Plain>(word).is_some());
 }
 
-/// Claims what is false: that of two exchanging threads one always comes first with both steps.
+/// Makes a false claim: one of two threads always runs both its steps first.
 ///
 /// # Panics
-/// In the executions where both threads see each other.
+/// In the executions in which each thread reads the store of the other.
 pub fn store_buffering_interleaves<P: Engine>() {
     let words = pair::<P>();
     let theirs = Rc::clone(&words);
@@ -227,12 +229,12 @@ pub fn store_buffering_interleaves<P: Engine>() {
     assert_ne!((mine, other_saw), (1, 1), "each saw the other");
 }
 
-/// Claims what is false: that a store is never seen by a thread that loads while the writer loads
-/// the word before it stores. loom by itself does not refute it.
+/// Makes a false claim: a thread never reads a store if the writer loads the word before it stores. loom
+/// alone does not refute it.
 ///
 /// # Panics
-/// In the executions where the store is seen.
-pub fn load_before_store_hides_nothing<P: Engine>() {
+/// In the executions in which the thread reads the store.
+pub fn load_before_store<P: Engine>() {
     let word = Rc::new(P::atomic("tail", 0));
     let theirs = Rc::clone(&word);
     both::<P>(

@@ -1,8 +1,8 @@
 //! Atomic words on loom, with the kernel's orderings.
 //!
-//! A `SeqCst` access of loom counts as acquire and release only, so [`Order::Full`] is made of
-//! fences. loom is C11, not LKMM: a failed `cmpxchg` orders nothing in the kernel, here the fence
-//! before it does.
+//! loom treats a `SeqCst` access as acquire and release only, so [`Order::Full`] is an access between two
+//! fences. loom implements C11, not LKMM: a failed `cmpxchg` orders nothing in the kernel, but here the
+//! fence before it does.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -55,18 +55,18 @@ fn with_fences<R>(order: Order, access: impl FnOnce() -> R) -> R {
 pub struct LoomAtomic {
     owner: Owner<LoomLife>,
     word: AtomicU64,
-    // The newest value, where AddUnless begins to compare: one try where nobody interferes.
+    // The newest value, with which AddUnless begins to compare: it needs one try without interference.
     newest: Cell<u64>,
     readers: Readers,
 }
 
-/// Makes loom try a store before each load of another thread.
+/// Makes loom explore each store before the loads of other threads.
 ///
-/// loom 0.7 remembers the last access of a word only. Where a thread loads and then stores, its own
-/// load hides the earlier load of another thread, and the store is never tried before that one. So
-/// each thread that loads has a condition variable nobody waits for. Notifying it passes on no
-/// order; it is a step that depends on every other notification: the reader notifies its own before
-/// it loads, a writer those of all other readers.
+/// loom 0.7 remembers only the last access to a word. If a thread loads and then stores, its own load
+/// hides an earlier load of another thread, and loom never explores the store before that load. So
+/// each thread that loads has a condition variable without waiters. A notification creates no
+/// happens-before, but it is a step that depends on every other notification: a reader notifies its own
+/// variable before it loads, and a writer notifies those of all other readers before it stores.
 #[derive(Debug, Default)]
 struct Readers(RefCell<Vec<(ThreadId, Rc<Condvar>)>>);
 
@@ -139,7 +139,7 @@ impl LoomAtomic {
     fn add_unless(&self, add: u64, unless: u64, order: Ordering) -> u64 {
         let mut expected = self.newest.get();
         loop {
-            // A value that forbids the addition is only looked at: it is exchanged for itself.
+            // A value that forbids the addition is exchanged for itself, which does not change it.
             let new = if expected == unless { unless } else { expected.wrapping_add(add) };
             let found = self.compare_exchange(expected, new, order);
             if found == expected || found == unless {

@@ -1,4 +1,4 @@
-//! Runs a body under loom until every execution is seen, and says how many there were.
+//! Explores all executions of a body with loom and reports their number.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::panic_text;
 use crate::loom_platform;
-use crate::say;
+use crate::print_coverage;
 
-/// Scheduling points in one execution. A loop that does not end meets this limit.
+/// Limit on the scheduling points of one execution. An endless loop reaches it.
 const MAX_BRANCHES: usize = 20_000;
 
-/// What a finished exploration covered.
+/// The coverage of a finished exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// Executions.
+    /// Number of executions.
     pub iterations: u64,
-    /// `None`: every execution that loom knows. Otherwise those with at most so many preemptions.
+    /// `None`: all executions of loom's memory model. Otherwise those with at most this many preemptions.
     pub preemption_bound: Option<usize>,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Coverage {
 /// Explores every execution of `body` and prints `NAME: N iterations, exhaustive`.
 ///
 /// # Panics
-/// With the invariant's name where one is broken.
+/// With the invariant's name if an execution breaks one.
 pub fn loom_model(name: &str, body: impl Fn() + Send + Sync + 'static) -> Coverage {
     explore(name, None, body)
 }
@@ -51,17 +51,17 @@ pub fn loom_bounded(
     explore(name, Some(preemptions), body)
 }
 
-/// The text of the violation that exploring `body` meets.
+/// Explores `body` and returns the text of the first violation.
 ///
 /// # Panics
-/// If every execution is fine.
+/// If no execution violates an invariant.
 pub fn loom_violation(name: &str, body: impl Fn() + Send + Sync + 'static) -> String {
     let count = Arc::new(AtomicU64::new(0));
     match catch_unwind(AssertUnwindSafe(|| check(None, &count, body))) {
         Ok(()) => panic!("{name}: loom found no violation in {} iterations", load(&count)),
         Err(payload) => {
             let text = panic_text(&*payload);
-            say(format_args!("{name}: violation in iteration {}: {text}", load(&count)));
+            print_coverage(format_args!("{name}: violation in iteration {}: {text}", load(&count)));
             text
         }
     }
@@ -70,11 +70,11 @@ pub fn loom_violation(name: &str, body: impl Fn() + Send + Sync + 'static) -> St
 fn explore(name: &str, bound: Option<usize>, body: impl Fn() + Send + Sync + 'static) -> Coverage {
     let count = Arc::new(AtomicU64::new(0));
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| check(bound, &count, body))) {
-        say(format_args!("{name}: violation in iteration {}", load(&count)));
+        print_coverage(format_args!("{name}: violation in iteration {}", load(&count)));
         resume_unwind(payload);
     }
     let coverage = Coverage { iterations: load(&count), preemption_bound: bound };
-    say(format_args!("{name}: {coverage}"));
+    print_coverage(format_args!("{name}: {coverage}"));
     coverage
 }
 
@@ -88,7 +88,7 @@ fn check(bound: Option<usize>, count: &Arc<AtomicU64>, body: impl Fn() + Send + 
     builder.max_threads = loom::MAX_THREADS;
     builder.max_branches = MAX_BRANCHES;
     builder.preemption_bound = bound;
-    // Both end the search with success: coverage would be less than what is printed.
+    // With either limit loom ends the search early and reports success.
     builder.max_duration = None;
     builder.max_permutations = None;
     builder.checkpoint_file = None;

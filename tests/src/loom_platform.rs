@@ -1,41 +1,41 @@
 //! [`Loom`]: the model on loom's threads and loom's weak memory.
 //!
-//! What loom does not see: load buffering, and stores older than the last seven of a word.
+//! loom does not explore load buffering, nor loads of stores older than the last seven of a word.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::platform::{Kind, Label, NewThread, PlainWord, Platform, RawLock, Rmw, WaitWord};
+use ifq_model::platform::{Kind, Label, NewThread, PlainWord, Platform, Rmw, WaitWord};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use loom::thread::{JoinHandle, ThreadId};
 
 use crate::block_on::block_on;
+use crate::blocking::{self, BlockingEngine, BlockingLock, NOT_POISONED};
 use crate::engine::{Engine, raise};
 use crate::loom_atomic::LoomAtomic;
 use crate::objects::{self, Handle, Life, Objects, Owner, Store};
 
-/// Stack of a spawned thread in machine words: the default 32 KiB are too little for deep futures.
+/// Stack size of a spawned thread in machine words. loom's default of 32 KiB is too small for nested
+/// futures.
 const STACK_WORDS: usize = 1 << 15;
 
-/// What a thread does.
-type Job = Box<dyn FnOnce()>;
-
-/// A panic ends the whole execution, so nobody meets a poisoned mutex.
-const NOT_POISONED: &str = "no thread goes on after a panic";
+/// The body of a thread.
+type ThreadBody = Box<dyn FnOnce()>;
 
 thread_local! {
     static STORE: RefCell<Store<LoomLife>> = const { RefCell::new(Store::new()) };
     static WORKERS: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
-    // Handed over by index: loom wants a `Send` closure where a stack size is asked for.
-    static JOBS: RefCell<Vec<Option<Job>>> = const { RefCell::new(Vec::new()) };
+    // A thread finds its body here by index, because loom's thread builder requires a `Send` closure.
+    static BODIES: RefCell<Vec<Option<ThreadBody>>> = const { RefCell::new(Vec::new()) };
 }
 
 const OBJECTS: Objects<LoomLife> = &STORE;
 
-/// The machine that loom simulates.
+/// The platform of loom's threads.
 #[derive(Debug)]
 pub struct Loom;
 
@@ -55,7 +55,7 @@ impl Life for LoomLife {
     }
 }
 
-/// loom reports a race on a cell by a panic that does not know whose cell it is.
+/// Runs an access to a cell. loom reports a race by a panic that does not name the cell.
 fn race_free<R>(access: impl FnOnce() -> R) -> Result<R, ()> {
     catch_unwind(AssertUnwindSafe(access)).map_err(drop)
 }
@@ -97,72 +97,50 @@ impl PlainWord for LoomPlain {
 }
 
 /// A lock.
+pub type LoomLock = BlockingLock<Loom>;
+
+impl BlockingEngine for Loom {
+    type Life = LoomLife;
+    type Mutex = Mutex<()>;
+    type MutexGuard<'a> = MutexGuard<'a, ()>;
+    type ThreadId = ThreadId;
+    type Clock = ();
+
+    const OBJECTS: Objects<LoomLife> = OBJECTS;
+
+    fn new_mutex() -> Mutex<()> {
+        Mutex::new(())
+    }
+
+    fn lock_mutex(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+        mutex.lock().expect(NOT_POISONED)
+    }
+
+    fn current_thread() -> ThreadId {
+        loom::thread::current().id()
+    }
+
+    fn after_lock((): &()) {}
+
+    fn before_unlock((): &()) {}
+}
+
+/// A word that threads can wait for.
 #[derive(Debug)]
-pub struct LoomLock {
+pub struct LoomWaitQueue {
     owner: Owner<LoomLife>,
-    mutex: Mutex<()>,
-    holder: Cell<Option<ThreadId>>,
-}
-
-/// Holds a [`LoomLock`].
-pub struct LoomGuard<'a> {
-    lock: &'a LoomLock,
-    _inner: MutexGuard<'a, ()>,
-}
-
-impl fmt::Debug for LoomGuard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoomGuard").field("lock", &self.lock.owner.label()).finish()
-    }
-}
-
-impl Drop for LoomGuard<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.lock.owner.touch();
-        }
-        self.lock.holder.set(None);
-    }
-}
-
-impl RawLock for LoomLock {
-    type Guard<'a> = LoomGuard<'a>;
-
-    async fn lock(&self) -> LoomGuard<'_> {
-        self.owner.touch();
-        let me = loom::thread::current().id();
-        if self.holder.get() == Some(me) {
-            raise(Invariant::I4, format_args!("{} taken twice", self.owner.label()));
-        }
-        let inner = self.mutex.lock().expect(NOT_POISONED);
-        self.holder.set(Some(me));
-        LoomGuard { lock: self, _inner: inner }
-    }
-
-    fn assert_held(&self) {
-        self.owner.touch();
-        if self.holder.get().is_none() {
-            raise(Invariant::I4, format_args!("{} is not held", self.owner.label()));
-        }
-    }
-}
-
-/// A word to wait for.
-#[derive(Debug)]
-pub struct LoomGate {
-    owner: Owner<LoomLife>,
-    state: Mutex<GateState>,
+    state: Mutex<WaitQueueState>,
     condvar: Condvar,
 }
 
 #[derive(Debug)]
-struct GateState {
+struct WaitQueueState {
     value: u64,
     waiters: u32,
 }
 
-impl LoomGate {
-    fn locked<R>(&self, access: impl FnOnce(MutexGuard<'_, GateState>) -> R) -> R {
+impl LoomWaitQueue {
+    fn locked<R>(&self, access: impl FnOnce(MutexGuard<'_, WaitQueueState>) -> R) -> R {
         self.owner.touch();
         access(self.state.lock().expect(NOT_POISONED))
     }
@@ -172,7 +150,7 @@ impl LoomGate {
             let old = state.value;
             if let Some(new) = op.apply(old) {
                 state.value = new;
-                // Under the mutex: a woken thread may free the object as soon as it has it.
+                // Notify under the mutex: a woken thread that gets the mutex may free the object.
                 if state.waiters > 0 {
                     self.condvar.notify_all();
                 }
@@ -187,7 +165,7 @@ impl LoomGate {
                 state.waiters += 1;
                 state = self.condvar.wait(state).expect(NOT_POISONED);
                 state.waiters -= 1;
-                // Woken, the thread still holds the wait queue's memory.
+                // The woken thread still accesses the wait queue's memory.
                 self.owner.touch();
             }
             state.value
@@ -195,7 +173,7 @@ impl LoomGate {
     }
 }
 
-impl WaitWord for LoomGate {
+impl WaitWord for LoomWaitQueue {
     async fn load(&self) -> u64 {
         self.locked(|state| state.value)
     }
@@ -212,8 +190,8 @@ impl WaitWord for LoomGate {
         self.wait(min)
     }
 
-    /// Divergence: loom knows no timeout. This waits for ever, and loom reports a deadlock where
-    /// the value never comes.
+    /// Divergence: loom has no timeouts. This waits without a limit, and loom reports a deadlock if no
+    /// thread stores the value.
     async fn wait_event_timeout(&self, min: u64) -> Option<u64> {
         Some(self.wait(min))
     }
@@ -223,7 +201,7 @@ impl Platform for Loom {
     type Atomic = LoomAtomic;
     type Plain = LoomPlain;
     type Lock = LoomLock;
-    type WaitQueue = LoomGate;
+    type WaitQueue = LoomWaitQueue;
     type Ptr<T: 'static> = Handle<T, LoomLife>;
     type Func = ();
 
@@ -240,17 +218,13 @@ impl Platform for Loom {
     }
 
     fn lock(label: &'static str) -> LoomLock {
-        LoomLock {
-            owner: Owner::of_new_word(OBJECTS, label),
-            mutex: Mutex::new(()),
-            holder: Cell::new(None),
-        }
+        LoomLock::new(label)
     }
 
-    fn wait_queue(label: &'static str, init: u64) -> LoomGate {
-        LoomGate {
+    fn wait_queue(label: &'static str, init: u64) -> LoomWaitQueue {
+        LoomWaitQueue {
             owner: Owner::of_new_word(OBJECTS, label),
-            state: Mutex::new(GateState { value: init, waiters: 0 }),
+            state: Mutex::new(WaitQueueState { value: init, waiters: 0 }),
             condvar: Condvar::new(),
         }
     }
@@ -272,7 +246,7 @@ impl Platform for Loom {
         WORKERS.with_borrow_mut(|workers| workers.push(worker));
     }
 
-    /// No point ever fails: a loom test calls what it wants to see fail.
+    /// No fault point ever fails.
     fn fault(_point: FaultPoint) -> bool {
         false
     }
@@ -294,14 +268,14 @@ impl Platform for Loom {
 impl Engine for Loom {
     type Join = JoinHandle<()>;
 
-    fn spawn(job: impl FnOnce() + 'static) -> JoinHandle<()> {
-        let index = JOBS.with_borrow_mut(|jobs| {
-            jobs.push(Some(Box::new(job)));
-            jobs.len() - 1
+    fn spawn(body: impl FnOnce() + 'static) -> JoinHandle<()> {
+        let index = BODIES.with_borrow_mut(|bodies| {
+            bodies.push(Some(Box::new(body)));
+            bodies.len() - 1
         });
         let run = move || {
-            let job = JOBS.with_borrow_mut(|jobs| jobs[index].take());
-            job.expect("each job is started once")();
+            let body = BODIES.with_borrow_mut(|bodies| bodies[index].take());
+            body.expect("each thread starts once")();
         };
         loom::thread::Builder::new().stack_size(STACK_WORDS).spawn(run).expect("loom always spawns")
     }
@@ -311,16 +285,14 @@ impl Engine for Loom {
     }
 }
 
-/// Forgets the objects and threads of the last execution.
+/// Drops the objects and threads of the last execution.
 pub(crate) fn reset() {
     objects::reset(OBJECTS);
     drop(WORKERS.take());
-    drop(JOBS.take());
+    drop(BODIES.take());
 }
 
-/// Waits for the threads that [`Platform::start_thread`] started, also for those that they start.
+/// Waits for all threads that [`Platform::start_thread`] started.
 pub(crate) fn join_workers() {
-    while let Some(worker) = WORKERS.with_borrow_mut(Vec::pop) {
-        Loom::join(worker);
-    }
+    blocking::join_all::<Loom>(&WORKERS);
 }

@@ -1,4 +1,4 @@
-//! Objects of the model: who owns a word, what is alive, what a word that holds a pointer means.
+//! Objects of the model: the owner of a word, the life of an object, pointers stored in words.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,18 +12,18 @@ use ifq_model::platform::{Kind, ObjPtr};
 
 use crate::engine::raise;
 
-/// A race-checked witness of an object's life: read on every access, written by the free. A free
-/// that is not ordered after every access is reported even where it happens to come last.
-pub(crate) trait Life: fmt::Debug + 'static {
-    /// The object begins.
+/// A race-checked witness of an object's life: every access reads it, and the free writes it. So a free
+/// that is not ordered after every access is reported even if it comes last in this execution.
+pub trait Life: fmt::Debug + 'static {
+    /// The witness of a new object.
     fn begin() -> Self;
-    /// The object is used. `Err` says that an unordered free has been seen.
+    /// Records a use. `Err`: the use races with the free.
     fn touch(&self) -> Result<(), ()>;
-    /// The object ends. `Err` says that an unordered use has been seen.
+    /// Records the free. `Err`: the free races with a use.
     fn end(&self) -> Result<(), ()>;
 }
 
-/// What all words of one object share.
+/// The part of an object that all its words share.
 #[derive(Debug)]
 pub(crate) struct Header<L> {
     kind: Kind,
@@ -55,7 +55,7 @@ impl<L: Life> Header<L> {
     }
 }
 
-/// The owner of a word: the object that was being made when the word was.
+/// The owner of a word: the object under construction when the word was made.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner<L> {
     label: &'static str,
@@ -63,12 +63,12 @@ pub(crate) struct Owner<L> {
 }
 
 impl<L: Life> Owner<L> {
-    /// The owner of a word that is made now.
+    /// The owner of a new word.
     pub(crate) fn of_new_word(store: Objects<L>, label: &'static str) -> Self {
-        Owner { label, header: store.with_borrow(|s| s.making.last().cloned()) }
+        Owner { label, header: store.with_borrow(|s| s.under_construction.last().cloned()) }
     }
 
-    /// To be called before each access.
+    /// Records an access to the word. Call it before each access.
     pub(crate) fn touch(&self) {
         if let Some(header) = &self.header {
             header.touch(self.label);
@@ -111,21 +111,21 @@ impl<T: 'static, L: 'static> ObjPtr<T> for Handle<T, L> {
     }
 }
 
-/// All objects of one execution. A thread-local is enough: an engine's threads are coroutines of
-/// one OS thread.
+/// All objects of one execution. A thread-local store suffices, because an engine's threads are
+/// coroutines of one OS thread.
 #[derive(Debug)]
-pub(crate) struct Store<L> {
+pub struct Store<L> {
     objects: Vec<Rc<dyn Any>>,
     headers: Vec<Rc<Header<L>>>,
-    making: Vec<Rc<Header<L>>>,
+    under_construction: Vec<Rc<Header<L>>>,
 }
 
-/// Where an engine keeps its [`Store`].
+/// An engine's [`Store`].
 pub(crate) type Objects<L> = &'static LocalKey<RefCell<Store<L>>>;
 
 impl<L: Life> Store<L> {
     pub(crate) const fn new() -> Self {
-        Store { objects: Vec::new(), headers: Vec::new(), making: Vec::new() }
+        Store { objects: Vec::new(), headers: Vec::new(), under_construction: Vec::new() }
     }
 
     pub(crate) fn live(&self, kind: Kind) -> usize {
@@ -133,9 +133,9 @@ impl<L: Life> Store<L> {
     }
 }
 
-/// Forgets everything: a new execution begins.
+/// Drops all objects at the start of a new execution.
 pub(crate) fn reset<L: Life>(store: Objects<L>) {
-    // Dropped outside the borrow: an object may hold pointers to others.
+    // Drop outside the borrow, because an object may hold pointers to others.
     drop(store.replace(Store::new()));
 }
 
@@ -147,10 +147,10 @@ pub(crate) fn alloc<T: 'static, L: Life>(
     make: impl FnOnce() -> T,
 ) -> Handle<T, L> {
     let header = Rc::new(Header { kind, number, freed: Cell::new(false), life: L::begin() });
-    store.with_borrow_mut(|s| s.making.push(Rc::clone(&header)));
+    store.with_borrow_mut(|s| s.under_construction.push(Rc::clone(&header)));
     let value = make();
     store.with_borrow_mut(|s| {
-        s.making.pop();
+        s.under_construction.pop();
         s.headers.push(Rc::clone(&header));
         let word = s.headers.len() as u64;
         let object = Rc::new(Object { header, word, value });

@@ -1,7 +1,7 @@
 //! Happens-before on the shuttle platform, by vector clocks (Mattern, 1989).
 //!
-//! shuttle's own clocks advance only after a synchronisation, too late to tell a write before it
-//! from one behind it.
+//! shuttle's own clocks advance only after a synchronisation, so they cannot distinguish a write before
+//! a release from a write after it.
 
 use std::cell::{Cell, RefCell};
 
@@ -9,7 +9,7 @@ thread_local! {
     static THREADS: RefCell<Vec<Clock>> = const { RefCell::new(Vec::new()) };
 }
 
-/// For each thread, how much of it has been seen.
+/// A vector clock: for each thread, how much of it happens before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock(Vec<u32>);
 
@@ -35,14 +35,14 @@ impl Clock {
     }
 }
 
-/// A new execution begins with thread 0.
+/// Starts a new execution with thread 0.
 pub(crate) fn reset() {
     let mut main = Clock::default();
     main.tick(0);
     THREADS.set(vec![main]);
 }
 
-/// Thread `parent` starts thread `child`; threads are numbered in this order.
+/// Thread `parent` starts thread `child`. Threads are numbered in the order of their starts.
 pub(crate) fn start(parent: usize, child: usize) {
     THREADS.with_borrow_mut(|threads| {
         let mut clock = threads[parent].clone();
@@ -53,17 +53,17 @@ pub(crate) fn start(parent: usize, child: usize) {
     });
 }
 
-/// What a word or lock passes on from those who released it to those who acquire it.
+/// The clock that a word or lock passes on from releasing to acquiring threads.
 #[derive(Debug, Default)]
-pub(crate) struct Channel(RefCell<Clock>);
+pub struct Channel(RefCell<Clock>);
 
 impl Channel {
-    /// `thread` sees whatever was released here.
+    /// All releases so far happen before what `thread` does next.
     pub(crate) fn acquire(&self, thread: usize) {
         THREADS.with_borrow_mut(|threads| threads[thread].join(&self.0.borrow()));
     }
 
-    /// Whoever acquires later sees whatever `thread` did so far.
+    /// What `thread` did so far happens before what a later acquirer does next.
     pub(crate) fn release(&self, thread: usize) {
         THREADS.with_borrow_mut(|threads| {
             self.0.borrow_mut().join(&threads[thread]);
@@ -72,7 +72,7 @@ impl Channel {
     }
 }
 
-/// The last accesses of a place: thread and its own time then.
+/// The last accesses to a memory location, each as a thread and its own time at the access.
 #[derive(Debug, Default)]
 pub(crate) struct Accesses {
     reads: RefCell<Vec<(usize, u32)>>,
@@ -80,7 +80,7 @@ pub(crate) struct Accesses {
 }
 
 impl Accesses {
-    /// Notes an access. `Err`: an earlier conflicting one does not happen before it.
+    /// Records an access. `Err`: a conflicting earlier access does not happen before it.
     pub(crate) fn check(&self, thread: usize, writes: bool) -> Result<(), ()> {
         THREADS.with_borrow(|threads| {
             let clock = &threads[thread];
@@ -106,7 +106,7 @@ mod tests {
     use super::{Accesses, Channel, reset, start};
 
     #[test]
-    fn a_write_after_the_release_is_not_seen_by_who_acquires() {
+    fn a_write_after_the_release_races_with_a_read_after_the_acquire() {
         reset();
         start(0, 1);
         let (channel, early, late) = (Channel::default(), Accesses::default(), Accesses::default());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_sees_what_came_before_its_start_and_nothing_after() {
+    fn a_child_is_ordered_after_the_writes_before_its_start_only() {
         reset();
         let (early, late) = (Accesses::default(), Accesses::default());
         assert_eq!(early.check(0, true), Ok(()));
@@ -133,9 +133,9 @@ mod tests {
     fn reads_do_not_race_with_reads() {
         reset();
         start(0, 1);
-        let place = Accesses::default();
-        assert_eq!(place.check(0, false), Ok(()));
-        assert_eq!(place.check(1, false), Ok(()));
-        assert_eq!(place.check(1, true), Err(()));
+        let location = Accesses::default();
+        assert_eq!(location.check(0, false), Ok(()));
+        assert_eq!(location.check(1, false), Ok(()));
+        assert_eq!(location.check(1, true), Err(()));
     }
 }

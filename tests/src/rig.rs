@@ -1,4 +1,4 @@
-//! A kernel with rings and an ifq without a device: what the loom suites start from.
+//! A kernel with a ring that owns an ifq without a device: the initial state of the loom suites.
 
 use std::rc::Rc;
 
@@ -18,13 +18,13 @@ use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::uaccess::UserPtr;
 
-/// A kernel whose ring 0 owns an ifq.
+/// A kernel in which ring 0 owns an ifq.
 pub struct Rig<P: Platform> {
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
-    /// Ring 0.
+    /// Ring 0, the owner.
     pub owner: Ptr<P, IoRingCtx<P>>,
-    /// Its ifq.
+    /// The ifq.
     pub ifq: Ptr<P, Ifq<P>>,
     /// The id of the ifq in ring 0.
     pub id: u32,
@@ -41,7 +41,7 @@ impl<P: Platform> std::fmt::Debug for Rig<P> {
 }
 
 impl<P: Platform> Rig<P> {
-    /// An area of `buffers`, a refill ring of `entries`.
+    /// Registers an ifq with `buffers` buffers and `entries` entries in the refill ring.
     ///
     /// # Panics
     /// If registration fails.
@@ -59,24 +59,24 @@ impl<P: Platform> Rig<P> {
         };
         let current = Current::privileged(Task::MAIN);
         let id = io_register_zcrx(&owner, current, &UserPtr::To(reg)).await;
-        let id = id.expect("nothing fails here");
+        let id = id.expect("no fault point fails");
         let ifq = owner.zcrx_ctxs.load(id).await.expect("it is registered");
         Rig { kernel, owner, ifq, id, rq, mem }
     }
 
-    /// As [`Rig::new`], with the newest revision as it is.
+    /// [`Rig::new`] on the newest revision without planted defects.
     pub async fn sound(buffers: u32, entries: u32) -> Self {
         Rig::new(Variant::of(Revision::Import73), buffers, entries).await
     }
 
-    /// Another ring.
+    /// Allocates another ring.
     #[must_use]
     pub fn ring(&self, number: u32) -> Ptr<P, IoRingCtx<P>> {
         io_ring_ctx_alloc(&self.kernel, number, Task(number))
     }
 
-    /// Gives a buffer to user space, as a receive without a device does.
-    pub async fn hand_out(&self) -> Option<NiovRef<P>> {
+    /// Delivers a buffer to user space, as a receive without a device does.
+    pub async fn deliver_niov(&self) -> Option<NiovRef<P>> {
         let niov = {
             let _guard = self.ifq.alloc_lock.lock().await;
             zcrx_get_free_niov(&self.area().await)?
@@ -86,7 +86,7 @@ impl<P: Platform> Rig<P> {
         Some(niov)
     }
 
-    /// Takes all buffers out of the free list: their indices, ascending.
+    /// Takes all buffers out of the free list and returns their indices, ascending.
     pub async fn drain_freelist(&self) -> Vec<u32> {
         let area = self.area().await;
         let _guard = self.ifq.alloc_lock.lock().await;
@@ -101,10 +101,10 @@ impl<P: Platform> Rig<P> {
         self.ifq.area().expect("it is registered")
     }
 
-    /// Nothing is left: I3 for ifq, area, files and pinned memory.
+    /// Asserts I3 for ifqs, areas, page pools, files and pinned memory.
     ///
     /// # Panics
-    /// If something is.
+    /// If one of them is left.
     pub fn assert_nothing_left(&self) {
         for kind in [Kind::Ifq, Kind::Area, Kind::PagePool] {
             assert_eq!(P::live(kind), 0, "I3: {} is left", kind.name());
@@ -123,7 +123,7 @@ pub fn import_of<P: Platform>(fd: i64) -> IoUringZcrxIfqReg<P> {
     reg
 }
 
-/// What `io_ring_exit_work` does to a ring's ifqs when there are no requests.
+/// The part of `io_ring_exit_work` that tears down the ifqs of a ring without requests.
 pub async fn exit_ring<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     {
         let _guard = ctx.uring_lock.lock().await;

@@ -1,4 +1,4 @@
-//! Runs a body under one of shuttle's schedulers, with a fixed seed.
+//! Runs a body many times under one of shuttle's schedulers, with a fixed seed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,37 +8,37 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
 use crate::engine::panic_text;
-use crate::say;
+use crate::print_coverage;
 use crate::shuttle_platform;
 
-/// Stack of a thread in bytes.
+/// Stack size of a thread in bytes.
 const STACK_BYTES: usize = 1 << 18;
 
-/// How schedules are drawn.
+/// A scheduler of shuttle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Every runnable thread is as likely as every other.
+    /// Every runnable thread is equally likely.
     Random,
-    /// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010) for bugs of this depth: a
-    /// bug of depth d among n threads and k steps is met with probability 1/(n k^(d-1)) or more.
+    /// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): an execution of n threads
+    /// and k steps finds a bug of depth d with a probability of at least 1/(n k^(d-1)).
     Pct {
-        /// Number of ordering constraints that the bug needs.
+        /// The number of ordering constraints that the bug needs.
         depth: usize,
     },
 }
 
-/// One campaign.
+/// A series of executions of one body.
 #[derive(Clone, Debug)]
 pub struct Campaign {
-    /// How schedules are drawn.
+    /// The scheduler that draws the schedules.
     pub strategy: Strategy,
-    /// The seed: the same one draws the same schedules.
+    /// The seed of the schedules.
     pub seed: u64,
-    /// Executions.
+    /// Number of executions.
     pub iterations: usize,
-    /// Points that may fail.
+    /// Fault points that may fail.
     pub faults: Vec<FaultPoint>,
-    /// At most so many of them fail in one execution.
+    /// Limit on the number of failures in one execution.
     pub max_faults: u32,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Campaign {
 }
 
 impl Campaign {
-    /// Without faults.
+    /// A campaign without faults.
     #[must_use]
     pub fn new(strategy: Strategy, seed: u64, iterations: usize) -> Self {
         Campaign { strategy, seed, iterations, faults: Vec::new(), max_faults: 0 }
@@ -58,18 +58,21 @@ impl Campaign {
     /// Runs all executions and prints `NAME: Random, seed S, N iterations`.
     ///
     /// # Panics
-    /// With the invariant's name where one is broken; shuttle prints the schedule that repeats it.
+    /// With the invariant's name if an execution breaks one. shuttle prints the schedule for a replay.
     pub fn run(&self, name: &str, body: impl Fn() + Send + Sync + 'static) {
-        say(format_args!("{name}: {self}"));
+        print_coverage(format_args!("{name}: {self}"));
         self.check(body);
     }
 
-    /// The text of the violation that the executions meet, `None` if they meet none.
+    /// Runs the executions and returns the text of the first violation, `None` if there is none.
     pub fn violation(&self, name: &str, body: impl Fn() + Send + Sync + 'static) -> Option<String> {
         let text = catch_unwind(AssertUnwindSafe(|| self.check(body)))
             .err()
             .map(|payload| panic_text(&*payload));
-        say(format_args!("{name}: {self}: {}", text.as_deref().unwrap_or("no violation")));
+        print_coverage(format_args!(
+            "{name}: {self}: {}",
+            text.as_deref().unwrap_or("no violation")
+        ));
         text
     }
 

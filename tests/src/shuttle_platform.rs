@@ -1,9 +1,8 @@
 //! [`Shuttle`]: the model on shuttle's threads, under random and PCT schedules.
 //!
-//! shuttle is sequentially consistent: every atomic access orders everything, so a missing barrier
-//! is never seen here. Plain memory and the life of objects are checked for happens-before all the
-//! same: two accesses must be ordered by a lock, a gate, a thread's start, or an atomic word of
-//! whatever ordering.
+//! shuttle is sequentially consistent: every atomic access orders everything, so this platform does not
+//! find a missing barrier. It does check plain memory and the life of objects for happens-before: a
+//! lock, a wait queue, a thread's start or an atomic word of any ordering must order two accesses.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -12,12 +11,13 @@ use std::rc::Rc;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::{
-    AtomicWord, Kind, Label, NewThread, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
+    AtomicWord, Kind, Label, NewThread, Order, PlainWord, Platform, Rmw, WaitWord,
 };
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::sync::{Mutex, MutexGuard};
 
 use crate::block_on::block_on;
+use crate::blocking::{self, BlockingEngine, BlockingLock, NOT_POISONED};
 use crate::engine::{Engine, raise};
 use crate::objects::{self, Handle, Life, Objects, Owner, Store};
 use crate::races::{Accesses, Channel};
@@ -32,7 +32,7 @@ const OBJECTS: Objects<ShuttleLife> = &STORE;
 /// The only ordering that shuttle models.
 const SC: Ordering = Ordering::SeqCst;
 
-/// The machine that shuttle simulates.
+/// The platform of shuttle's threads.
 #[derive(Debug)]
 pub struct Shuttle;
 
@@ -52,16 +52,16 @@ impl Life for ShuttleLife {
     }
 }
 
-/// A word of shuttle's that passes on happens-before.
+/// An atomic word that passes on happens-before.
 #[derive(Debug)]
-struct Word {
+struct OrderedWord {
     value: AtomicU64,
     channel: Channel,
 }
 
-impl Word {
+impl OrderedWord {
     fn new(init: u64) -> Self {
-        Word { value: AtomicU64::new(init), channel: Channel::default() }
+        OrderedWord { value: AtomicU64::new(init), channel: Channel::default() }
     }
 
     fn load(&self) -> u64 {
@@ -100,7 +100,7 @@ impl Word {
 #[derive(Debug)]
 pub struct ShuttleAtomic {
     owner: Owner<ShuttleLife>,
-    word: Word,
+    word: OrderedWord,
 }
 
 impl AtomicWord for ShuttleAtomic {
@@ -166,67 +166,51 @@ impl PlainWord for ShuttlePlain {
 }
 
 /// A lock.
+pub type ShuttleLock = BlockingLock<Shuttle>;
+
+impl BlockingEngine for Shuttle {
+    type Life = ShuttleLife;
+    type Mutex = Mutex<()>;
+    type MutexGuard<'a> = MutexGuard<'a, ()>;
+    type ThreadId = usize;
+    type Clock = Channel;
+
+    const OBJECTS: Objects<ShuttleLife> = OBJECTS;
+
+    fn new_mutex() -> Mutex<()> {
+        Mutex::new(())
+    }
+
+    fn lock_mutex(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+        mutex.lock().expect(NOT_POISONED)
+    }
+
+    fn current_thread() -> usize {
+        me()
+    }
+
+    fn after_lock(clock: &Channel) {
+        clock.acquire(me());
+    }
+
+    fn before_unlock(clock: &Channel) {
+        clock.release(me());
+    }
+}
+
+/// A word that threads can wait for.
 #[derive(Debug)]
-pub struct ShuttleLock {
+pub struct ShuttleWaitQueue {
     owner: Owner<ShuttleLife>,
-    mutex: Mutex<()>,
-    holder: Cell<Option<usize>>,
-    channel: Channel,
-}
-
-/// Holds a [`ShuttleLock`].
-#[derive(Debug)]
-pub struct ShuttleGuard<'a> {
-    lock: &'a ShuttleLock,
-    _inner: MutexGuard<'a, ()>,
-}
-
-impl Drop for ShuttleGuard<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.lock.owner.touch();
-            self.lock.channel.release(me());
-        }
-        self.lock.holder.set(None);
-    }
-}
-
-impl RawLock for ShuttleLock {
-    type Guard<'a> = ShuttleGuard<'a>;
-
-    async fn lock(&self) -> ShuttleGuard<'_> {
-        self.owner.touch();
-        let me = me();
-        if self.holder.get() == Some(me) {
-            raise(Invariant::I4, format_args!("{} taken twice", self.owner.label()));
-        }
-        let inner = self.mutex.lock().expect("no thread goes on after a panic");
-        self.holder.set(Some(me));
-        self.channel.acquire(me);
-        ShuttleGuard { lock: self, _inner: inner }
-    }
-
-    fn assert_held(&self) {
-        self.owner.touch();
-        if self.holder.get().is_none() {
-            raise(Invariant::I4, format_args!("{} is not held", self.owner.label()));
-        }
-    }
-}
-
-/// A word to wait for.
-#[derive(Debug)]
-pub struct ShuttleGate {
-    owner: Owner<ShuttleLife>,
-    word: Word,
+    word: OrderedWord,
     number: u64,
 }
 
-impl ShuttleGate {
+impl ShuttleWaitQueue {
     fn new(label: &'static str, init: u64) -> Self {
-        ShuttleGate {
+        ShuttleWaitQueue {
             owner: Owner::of_new_word(OBJECTS, label),
-            word: Word::new(init),
+            word: OrderedWord::new(init),
             number: sched::new_word(),
         }
     }
@@ -240,22 +224,22 @@ impl ShuttleGate {
         old
     }
 
-    fn wait(&self, min: u64, may_give_up: bool) -> Option<u64> {
+    fn wait(&self, min: u64, times_out: bool) -> Option<u64> {
         loop {
-            // Woken, the thread still holds the wait queue's memory.
+            // The woken thread still accesses the wait queue's memory.
             self.owner.touch();
             let value = self.word.load();
             if value >= min {
                 return Some(value);
             }
-            if sched::block(self.number, self.owner.label(), min, may_give_up) == Wake::Quiet {
+            if sched::block(self.number, self.owner.label(), min, times_out) == Wake::Timeout {
                 return None;
             }
         }
     }
 }
 
-impl WaitWord for ShuttleGate {
+impl WaitWord for ShuttleWaitQueue {
     async fn load(&self) -> u64 {
         self.owner.touch();
         self.word.load()
@@ -270,7 +254,7 @@ impl WaitWord for ShuttleGate {
     }
 
     async fn wait_event(&self, min: u64) -> u64 {
-        self.wait(min, false).expect("this wait does not give up")
+        self.wait(min, false).expect("this wait has no timeout")
     }
 
     async fn wait_event_timeout(&self, min: u64) -> Option<u64> {
@@ -282,14 +266,14 @@ impl Platform for Shuttle {
     type Atomic = ShuttleAtomic;
     type Plain = ShuttlePlain;
     type Lock = ShuttleLock;
-    type WaitQueue = ShuttleGate;
+    type WaitQueue = ShuttleWaitQueue;
     type Ptr<T: 'static> = Handle<T, ShuttleLife>;
     type Func = ();
 
     fn atomic(label: impl Into<Label>, init: u64) -> ShuttleAtomic {
         ShuttleAtomic {
             owner: Owner::of_new_word(OBJECTS, label.into().name),
-            word: Word::new(init),
+            word: OrderedWord::new(init),
         }
     }
 
@@ -302,16 +286,11 @@ impl Platform for Shuttle {
     }
 
     fn lock(label: &'static str) -> ShuttleLock {
-        ShuttleLock {
-            owner: Owner::of_new_word(OBJECTS, label),
-            mutex: Mutex::new(()),
-            holder: Cell::new(None),
-            channel: Channel::default(),
-        }
+        ShuttleLock::new(label)
     }
 
-    fn wait_queue(label: &'static str, init: u64) -> ShuttleGate {
-        ShuttleGate::new(label, init)
+    fn wait_queue(label: &'static str, init: u64) -> ShuttleWaitQueue {
+        ShuttleWaitQueue::new(label, init)
     }
 
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> Self::Ptr<T> {
@@ -331,7 +310,7 @@ impl Platform for Shuttle {
         WORKERS.with_borrow_mut(|workers| workers.push(worker));
     }
 
-    /// Draws with shuttle's generator, so a replayed schedule repeats it.
+    /// Draws with shuttle's generator, so that a replayed schedule repeats the faults.
     fn fault(point: FaultPoint) -> bool {
         sched::fault(point)
     }
@@ -350,15 +329,15 @@ impl Platform for Shuttle {
     }
 }
 
-/// A started thread: a gate that opens at its end.
+/// A started thread: a word that becomes 1 when the thread ends.
 #[derive(Debug)]
-pub struct ShuttleJoin(Rc<ShuttleGate>);
+pub struct ShuttleJoin(Rc<ShuttleWaitQueue>);
 
-fn spawn(slot: Option<u32>, job: impl FnOnce() + 'static) -> ShuttleJoin {
-    let ended = Rc::new(ShuttleGate::new("end of a thread", 0));
+fn spawn(slot: Option<u32>, work: impl FnOnce() + 'static) -> ShuttleJoin {
+    let ended = Rc::new(ShuttleWaitQueue::new("end of a thread", 0));
     let join = ShuttleJoin(Rc::clone(&ended));
     let body = move || {
-        job();
+        work();
         ended.change(Rmw::Add(1));
     };
     sched::spawn(slot, Box::new(body));
@@ -368,8 +347,8 @@ fn spawn(slot: Option<u32>, job: impl FnOnce() + 'static) -> ShuttleJoin {
 impl Engine for Shuttle {
     type Join = ShuttleJoin;
 
-    fn spawn(job: impl FnOnce() + 'static) -> ShuttleJoin {
-        spawn(None, job)
+    fn spawn(body: impl FnOnce() + 'static) -> ShuttleJoin {
+        spawn(None, body)
     }
 
     fn join(thread: ShuttleJoin) {
@@ -377,16 +356,14 @@ impl Engine for Shuttle {
     }
 }
 
-/// Forgets the objects and threads of the last execution.
+/// Drops the objects and threads of the last execution.
 pub(crate) fn reset(faults: &[FaultPoint], max_faults: u32) {
     objects::reset(OBJECTS);
     drop(WORKERS.take());
     sched::reset(faults, max_faults);
 }
 
-/// Waits for the threads that [`Platform::start_thread`] started, also for those that they start.
+/// Waits for all threads that [`Platform::start_thread`] started.
 pub(crate) fn join_workers() {
-    while let Some(worker) = WORKERS.with_borrow_mut(Vec::pop) {
-        Shuttle::join(worker);
-    }
+    blocking::join_all::<Shuttle>(&WORKERS);
 }

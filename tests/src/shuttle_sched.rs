@@ -1,4 +1,5 @@
-//! Who runs, who waits and for what: shuttle knows no timeouts, so quiescence is found here.
+//! Running and waiting threads of the shuttle platform. shuttle has no timeouts, so this module detects
+//! when no thread can run, and then lets a wait time out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,12 +17,12 @@ thread_local! {
 }
 
 struct State {
-    // Threads that have neither ended nor wait for a word; one that waits for a lock counts.
+    // Threads that have not ended and do not wait for a word. A thread that waits for a lock counts.
     running: usize,
     next_thread: usize,
     next_word: u64,
     waiters: Vec<Rc<Waiter>>,
-    jobs: Vec<Option<Box<dyn FnOnce()>>>,
+    bodies: Vec<Option<Box<dyn FnOnce()>>>,
     faults: Vec<FaultPoint>,
     faults_left: u32,
 }
@@ -30,19 +31,19 @@ struct Waiter {
     word: u64,
     label: &'static str,
     min: u64,
-    // The order of threads in which `wait_event_timeout` gives up; `None`: it never does.
-    gives_up: Option<u32>,
+    // Waits time out in the order of these numbers; `None`: the wait has no timeout.
+    timeout_order: Option<u32>,
     handle: Thread,
     woken: Cell<Option<Wake>>,
 }
 
-/// Why a waiting thread goes on.
+/// Why a waiting thread continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// The word has reached the value.
     Reached,
-    /// Nothing else can run.
-    Quiet,
+    /// No other thread can run.
+    Timeout,
 }
 
 impl State {
@@ -52,7 +53,7 @@ impl State {
             next_thread: 1,
             next_word: 0,
             waiters: Vec::new(),
-            jobs: Vec::new(),
+            bodies: Vec::new(),
             faults: Vec::new(),
             faults_left: 0,
         }
@@ -64,19 +65,20 @@ shuttle::thread_local! {
     static SLOT: Cell<u32> = Cell::new(0);
 }
 
-/// A new execution begins; at most `max_faults` of `faults` fail in it.
+/// Starts a new execution in which at most `max_faults` of `faults` fail.
 pub(crate) fn reset(faults: &[FaultPoint], max_faults: u32) {
     let fresh = State { faults: faults.to_vec(), faults_left: max_faults, ..State::new() };
     drop(STATE.replace(fresh));
     races::reset();
 }
 
-/// Number of the thread that runs, in the order of their starts; the main thread is 0.
+/// The number of the running thread. Threads are numbered in the order of their starts; the main
+/// thread is 0.
 pub(crate) fn me() -> usize {
     NUMBER.with(Cell::get)
 }
 
-/// A number for a word that threads may wait for.
+/// A number for a new word that threads can wait for.
 pub(crate) fn new_word() -> u64 {
     STATE.with_borrow_mut(|s| {
         s.next_word += 1;
@@ -84,35 +86,35 @@ pub(crate) fn new_word() -> u64 {
     })
 }
 
-/// Starts a thread. Of several threads that may give up waiting, the one with the lowest slot does;
-/// without a slot the threads stand in the order of their starts. The main thread has slot 0.
-pub(crate) fn spawn(slot: Option<u32>, job: Box<dyn FnOnce()>) {
+/// Starts a thread. Of several waits that may time out, the one of the thread with the lowest slot does.
+/// The main thread has slot 0. A thread without a slot uses its number.
+pub(crate) fn spawn(slot: Option<u32>, body: Box<dyn FnOnce()>) {
     let (index, number) = STATE.with_borrow_mut(|s| {
-        s.jobs.push(Some(job));
+        s.bodies.push(Some(body));
         s.running += 1;
         s.next_thread += 1;
-        (s.jobs.len() - 1, s.next_thread - 1)
+        (s.bodies.len() - 1, s.next_thread - 1)
     });
     races::start(me(), number);
-    // By index: shuttle wants a `Send` closure, and the job is not.
+    // The thread finds its body by index, because shuttle requires a `Send` closure.
     thread::spawn(move || {
         NUMBER.with(|n| n.set(number));
         SLOT.with(|s| s.set(slot.unwrap_or(number as u32)));
-        let job = STATE.with_borrow_mut(|s| s.jobs[index].take());
-        job.expect("each job is started once")();
+        let body = STATE.with_borrow_mut(|s| s.bodies[index].take());
+        body.expect("each thread starts once")();
         STATE.with_borrow_mut(|s| s.running -= 1);
-        wait_quiescent();
+        handle_quiescence();
     });
 }
 
 /// Waits until [`wake`] is called for the word with a value of at least `min`. The caller has just
-/// seen a smaller one, with no scheduling point since.
-pub(crate) fn block(word: u64, label: &'static str, min: u64, may_give_up: bool) -> Wake {
+/// read a smaller value, with no scheduling point in between.
+pub(crate) fn block(word: u64, label: &'static str, min: u64, times_out: bool) -> Wake {
     let waiter = Rc::new(Waiter {
         word,
         label,
         min,
-        gives_up: may_give_up.then(|| SLOT.with(Cell::get)),
+        timeout_order: times_out.then(|| SLOT.with(Cell::get)),
         handle: thread::current(),
         woken: Cell::new(None),
     });
@@ -120,7 +122,7 @@ pub(crate) fn block(word: u64, label: &'static str, min: u64, may_give_up: bool)
         s.waiters.push(Rc::clone(&waiter));
         s.running -= 1;
     });
-    wait_quiescent();
+    handle_quiescence();
     loop {
         if let Some(why) = waiter.woken.get() {
             return why;
@@ -129,7 +131,7 @@ pub(crate) fn block(word: u64, label: &'static str, min: u64, may_give_up: bool)
     }
 }
 
-/// Wakes the threads that wait for this value of the word.
+/// Wakes the threads that wait for this value of the word, or a smaller one.
 pub(crate) fn wake(word: u64, value: u64) {
     let woken: Vec<_> = STATE.with_borrow_mut(|s| {
         let woken: Vec<_> =
@@ -137,10 +139,10 @@ pub(crate) fn wake(word: u64, value: u64) {
         s.running += woken.len();
         woken
     });
-    go_on(&woken, Wake::Reached);
+    resume(&woken, Wake::Reached);
 }
 
-fn go_on(waiters: &[Rc<Waiter>], why: Wake) {
+fn resume(waiters: &[Rc<Waiter>], why: Wake) {
     for waiter in waiters {
         waiter.woken.set(Some(why));
     }
@@ -149,15 +151,16 @@ fn go_on(waiters: &[Rc<Waiter>], why: Wake) {
     }
 }
 
-// Nothing runs: the first thread that may gives up; without one this is a deadlock.
-fn wait_quiescent() {
+// If no thread runs, lets the first wait with a timeout time out. Without such a wait the execution has
+// deadlocked.
+fn handle_quiescence() {
     let (first, stuck) = STATE.with_borrow_mut(|s| {
         if s.running > 0 {
             return (None, Vec::new());
         }
         let first = (0..s.waiters.len())
-            .filter(|i| s.waiters[*i].gives_up.is_some())
-            .min_by_key(|i| s.waiters[*i].gives_up)
+            .filter(|i| s.waiters[*i].timeout_order.is_some())
+            .min_by_key(|i| s.waiters[*i].timeout_order)
             .map(|i| s.waiters.remove(i));
         s.running += usize::from(first.is_some());
         let stuck = match first {
@@ -167,13 +170,13 @@ fn wait_quiescent() {
         (first, stuck)
     });
     if let Some(first) = first {
-        go_on(&[first], Wake::Quiet);
+        resume(&[first], Wake::Timeout);
     } else if !stuck.is_empty() {
         raise(Invariant::I4, format_args!("deadlock: threads wait for {stuck:?}"));
     }
 }
 
-/// Whether a fault point fails: one time in four where the test names it and one is left.
+/// Whether a fault point fails: with probability 1/4 if the test names it and faults are left.
 pub(crate) fn fault(point: FaultPoint) -> bool {
     let possible = STATE.with_borrow(|s| s.faults_left > 0 && s.faults.contains(&point));
     if !possible || !shuttle::rand::thread_rng().next_u32().is_multiple_of(4) {

@@ -1,6 +1,6 @@
-//! Goal: importing an ifq while its owner goes away is safe, and leaves nothing behind. Method: the
-//! kernel-shaped functions of registration, export, import and teardown on two or three of loom's
-//! threads; an import without a reference must be found.
+//! Goal: importing an ifq while its owner exits is safe and leaks nothing. Method: run the model's
+//! registration, export, import and teardown on two or three of loom's threads, under weak memory; an
+//! import that takes no reference must give a violation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,24 +17,24 @@ use ifq_tests::rig::{Rig, exit_ring, import_of};
 
 type Ring = Ptr<Loom, IoRingCtx<Loom>>;
 
-/// A rig whose ifq is exported, and the descriptor.
+/// A rig with an exported ifq, and its descriptor.
 fn exported() -> (Rig<Loom>, i64) {
     block_on(async {
         let rig = Rig::<Loom>::sound(1, 1).await;
-        let fd = zcrx_export(&rig.ifq, None, 0).await.expect("nothing fails here");
+        let fd = zcrx_export(&rig.ifq, None, 0).await.expect("no fault point fails");
         (rig, fd as i64)
     })
 }
 
-/// Imports that succeeded and imports that came too late, over all executions of a test.
+/// The number of imports that succeeded and that came too late, over all executions of a test.
 #[derive(Debug, Default)]
-struct Seen {
+struct ImportCounts {
     imported: AtomicU32,
     too_late: AtomicU32,
 }
 
-/// Imports, and goes away again. The descriptor may be closed already, nothing else may happen.
-async fn import_and_exit(ctx: &Ring, fd: i64, seen: &Seen) {
+/// Imports the ifq and exits. The import may only fail because the descriptor is closed.
+async fn import_and_exit(ctx: &Ring, fd: i64, seen: &ImportCounts) {
     let imported = {
         let _guard = ctx.uring_lock.lock().await;
         import_zcrx(ctx, &import_of(fd)).await
@@ -57,7 +57,7 @@ async fn close_and_exit(rig: &Rig<Loom>, fd: i64) {
 }
 
 /// `importers` rings import while the owner closes the descriptor and exits.
-fn importers_against_owner(importers: u32, seen: &Arc<Seen>) {
+fn import_during_owner_exit(importers: u32, seen: &Arc<ImportCounts>) {
     let (rig, fd) = exported();
     let threads: Vec<_> = (1..=importers)
         .map(|number| {
@@ -70,33 +70,33 @@ fn importers_against_owner(importers: u32, seen: &Arc<Seen>) {
     rig.assert_nothing_left();
 }
 
-fn both_outcomes_seen(seen: &Seen) {
+fn assert_both_outcomes_occurred(seen: &ImportCounts) {
     println!("{seen:?}");
     assert_ne!(seen.imported.load(Ordering::Relaxed), 0, "no import ever succeeded");
     assert_ne!(seen.too_late.load(Ordering::Relaxed), 0, "no import ever came too late");
 }
 
 #[test]
-fn an_import_against_the_owner_leaving_is_safe() {
-    let seen = Arc::new(Seen::default());
+fn an_import_during_the_owners_exit_is_safe() {
+    let seen = Arc::new(ImportCounts::default());
     let body = Arc::clone(&seen);
-    loom_bounded("import against the owner leaving", 5, move || importers_against_owner(1, &body));
-    both_outcomes_seen(&seen);
+    loom_bounded("import against the owner's exit", 5, move || import_during_owner_exit(1, &body));
+    assert_both_outcomes_occurred(&seen);
 }
 
 #[test]
-fn two_imports_against_the_owner_leaving_are_safe() {
-    let seen = Arc::new(Seen::default());
+fn two_imports_during_the_owners_exit_are_safe() {
+    let seen = Arc::new(ImportCounts::default());
     let body = Arc::clone(&seen);
-    loom_bounded("two imports against the owner leaving", 3, move || {
-        importers_against_owner(2, &body);
+    loom_bounded("two imports against the owner's exit", 3, move || {
+        import_during_owner_exit(2, &body);
     });
-    both_outcomes_seen(&seen);
+    assert_both_outcomes_occurred(&seen);
 }
 
 #[test]
-fn an_importer_outlives_the_owner() {
-    let coverage = loom_model("importer and owner leave at once", || {
+fn importer_and_owner_may_exit_at_once() {
+    let coverage = loom_model("importer and owner exit at once", || {
         let (rig, fd) = exported();
         let ctx = rig.ring(1);
         block_on(async {
@@ -108,12 +108,12 @@ fn an_importer_outlives_the_owner() {
         Loom::join(importer);
         rig.assert_nothing_left();
     });
-    assert!(coverage.iterations > 1, "the threads never met");
+    assert!(coverage.iterations > 1, "the threads never interleaved");
 }
 
 #[test]
-fn an_import_after_the_owner_left_works_while_the_descriptor_is_open() {
-    loom_model("import after the owner left", || {
+fn an_import_after_the_owners_exit_works_while_the_descriptor_is_open() {
+    loom_model("import after the owner's exit", || {
         let (rig, fd) = exported();
         block_on(exit_ring(&rig.owner));
         let ctx = rig.ring(1);
@@ -137,8 +137,8 @@ fn an_import_without_a_reference_is_found() {
         let importer = Loom::spawn(move || {
             block_on(async {
                 let id = ctx.zcrx_ctxs.alloc().await.expect("an id is free");
-                ctx.zcrx_ctxs.store(id, &ifq).await.expect("nothing fails here");
-                // As a receive does.
+                ctx.zcrx_ctxs.store(id, &ifq).await.expect("no fault point fails");
+                // A receive takes this lock.
                 drop(ifq.alloc_lock.lock().await);
             });
         });

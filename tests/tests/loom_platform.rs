@@ -1,18 +1,18 @@
-//! Goal: the loom platform sees what it claims to see. Method: each litmus body is explored to the
-//! end; the broken ones must be reported, with the invariant's name.
+//! Goal: the loom platform finds the violations that it claims to find, and no others. Method: explore
+//! all executions of each litmus test; the broken ones must give a violation with the invariant's name.
 
 use ifq_model::platform::Order;
 use ifq_tests::litmus;
 use ifq_tests::loom_model::{loom_model, loom_violation};
 use ifq_tests::loom_platform::Loom;
 
-/// Explores a body that is fine. More than one execution: the threads did interleave.
+/// Explores a body that must hold. More than one execution shows that the threads interleaved.
 fn holds(name: &str, body: impl Fn() + Send + Sync + 'static) {
     let coverage = loom_model(name, body);
-    assert!(coverage.iterations > 1, "{name}: the threads never met");
+    assert!(coverage.iterations > 1, "{name}: the threads never interleaved");
 }
 
-/// Explores a body that is broken and compares the beginning of the report.
+/// Explores a body that must break and compares the text of the violation.
 fn breaks(name: &str, expected: &str, body: impl Fn() + Send + Sync + 'static) {
     let text = loom_violation(name, body);
     assert!(text.contains(expected), "{name}: expected {expected:?}, got {text:?}");
@@ -52,12 +52,8 @@ fn release_exchanges_allow_store_buffering() {
 }
 
 #[test]
-fn a_load_does_not_hide_the_store_behind_it() {
-    breaks(
-        "load, store | load",
-        "the store is seen",
-        litmus::load_before_store_hides_nothing::<Loom>,
-    );
+fn a_load_does_not_hide_the_store_after_it() {
+    breaks("load, store | load", "the store is seen", litmus::load_before_store::<Loom>);
 }
 
 #[test]
@@ -66,12 +62,12 @@ fn an_unordered_use_and_free_are_i1() {
 }
 
 #[test]
-fn the_last_put_may_free() {
+fn the_last_put_may_free_the_object() {
     holds("free after last use", litmus::free_after_last_use::<Loom>);
 }
 
 #[test]
-fn freeing_twice_is_i2() {
+fn freeing_an_object_twice_is_i2() {
     breaks("double free", "I2: ifq0 freed twice", litmus::double_free::<Loom>);
 }
 
@@ -81,7 +77,7 @@ fn freeing_under_a_waiter_is_i1() {
 }
 
 #[test]
-fn a_lock_excludes() {
+fn a_lock_excludes_other_threads() {
     holds("counter+lock", || litmus::plain_counter::<Loom>(true));
 }
 
@@ -101,12 +97,12 @@ fn a_lock_taken_twice_is_i4() {
 }
 
 #[test]
-fn a_gate_wakes_and_passes_on_what_was_written() {
-    holds("gate", litmus::gate_wakes::<Loom>);
+fn a_wait_queue_wakes_its_waiter_and_passes_on_earlier_writes() {
+    holds("wait queue", litmus::wait_queue_wakes::<Loom>);
 }
 
 #[test]
-fn add_unless_is_one_step() {
+fn add_unless_is_atomic() {
     holds("add unless zero", litmus::add_unless_zero::<Loom>);
 }
 
@@ -117,7 +113,7 @@ fn pointers_survive_words() {
 
 #[test]
 fn loom_runs_its_threads_on_one_os_thread() {
-    // What the thread-local registry of objects relies on.
+    // The thread-local store of objects depends on this.
     use ifq_tests::engine::Engine;
     loom_model("one OS thread", || {
         let main = std::thread::current().id();

@@ -1,5 +1,6 @@
-//! Goal: exactly one holder frees, and nothing is touched after. Method: the kernel's counts on an
-//! object with a payload that each holder touches before its put, under loom's weak memory.
+//! Goal: exactly one holder frees an object, and no holder accesses it afterwards. Method: explore the
+//! kernel's reference counts on an object whose payload each holder writes before its put, under loom's
+//! weak memory; broken counts must give a violation.
 
 use ifq_model::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Rmw};
 use ifq_model::prim::percpu_ref::PercpuRef;
@@ -11,7 +12,7 @@ use ifq_tests::loom_platform::Loom;
 
 struct Counted {
     refs: Refcount<Loom>,
-    // One word for each holder: they share nothing but the count.
+    // One word for each holder, so that the holders share only the count.
     payload: Vec<<Loom as Platform>::Plain>,
 }
 
@@ -24,7 +25,7 @@ fn counted(holders: u64) -> Object {
     })
 }
 
-/// Works with the object, then drops its reference; the last one looks at what all have written.
+/// Writes to the object, then drops a reference. The last holder checks the writes of all holders.
 fn use_and_put(object: &Object, holder: usize) {
     object.payload[holder].set(1);
     if block_on(object.refs.dec_and_test()) {
@@ -34,7 +35,7 @@ fn use_and_put(object: &Object, holder: usize) {
     }
 }
 
-fn all_put(holders: usize) {
+fn put_by(holders: usize) {
     let object = counted(holders as u64);
     let others: Vec<_> = (1..holders)
         .map(|holder| {
@@ -44,17 +45,17 @@ fn all_put(holders: usize) {
         .collect();
     use_and_put(&object, 0);
     others.into_iter().for_each(Loom::join);
-    assert_eq!(Loom::live(Kind::Ifq), 0, "I3: nobody freed it");
+    assert_eq!(Loom::live(Kind::Ifq), 0, "I3: no holder freed it");
 }
 
 #[test]
-fn of_two_holders_the_last_frees() {
-    loom_model("refcount: two puts", || all_put(2));
+fn the_last_of_two_holders_frees() {
+    loom_model("refcount: two puts", || put_by(2));
 }
 
 #[test]
-fn of_four_holders_the_last_frees() {
-    loom_model("refcount: four puts", || all_put(4));
+fn the_last_of_four_holders_frees() {
+    loom_model("refcount: four puts", || put_by(4));
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_put_without_release_and_acquire_is_found() {
 }
 
 #[test]
-fn a_put_too_many_is_i2() {
+fn one_put_too_many_is_i2() {
     let text = loom_violation("refcount: three puts of two", || {
         let refs = std::rc::Rc::new(Refcount::<Loom>::new("refs", 2));
         let others: Vec<_> = (0..2)
@@ -96,8 +97,8 @@ fn a_put_too_many_is_i2() {
 }
 
 #[test]
-fn inc_not_zero_never_revives() {
-    // fget() against the last fput(): the file's memory stays, its contents do not.
+fn inc_not_zero_never_revives_a_released_object() {
+    // fget() against the last fput(): the file's memory stays allocated, but the file is released.
     loom_model("refcount: inc_not_zero against the last put", || {
         let refs =
             std::rc::Rc::new((Refcount::<Loom>::new("f_count", 1), Loom::wait_queue("ended", 0)));

@@ -1,10 +1,10 @@
-//! Goal: what user space publishes in the refill ring reaches the kernel exactly once, with its
-//! content, in order. Method: the producer that runs on real rings against the kernel's consumer,
-//! under loom's weak memory; broken producers must be found.
+//! Goal: the kernel consumes each entry of the refill ring exactly once, with its content and in order.
+//! Method: run the producer that `ifq-real` uses on real rings against the kernel's consumer, under loom's
+//! weak memory; broken producers must give a violation.
 //!
-//! Not asserted: that the producer's acquire of `head` matters. Without it the kernel's read of an
-//! entry could be overtaken by the write that reuses the slot. That is load buffering, which loom
-//! does not explore; herd7's `LB+rel+data` is the shape.
+//! The suite does not show that the producer's acquire of `head` is necessary. Without it, the write that
+//! reuses a slot could overtake the kernel's read of the old entry. That is load buffering (herd7's
+//! `LB+rel+data`), which loom does not explore.
 
 use ifq_model::errno::EAGAIN;
 use ifq_model::io_uring::zcrx::refill::{ZCRX_FLUSH_BATCH, zcrx_flush_rq, zcrx_parse_rq};
@@ -19,7 +19,7 @@ use ifq_tests::rig::Rig;
 
 type Memory = Ptr<Loom, RqMem<Loom>>;
 
-/// The entries of the refill ring that one consumer call finds: the buffers' indices.
+/// Consumes the refill ring once and returns the indices of the buffers.
 fn consume(rig: &Rig<Loom>) -> Vec<u32> {
     block_on(async {
         let _guard = rig.ifq.rq.lock.lock().await;
@@ -28,30 +28,30 @@ fn consume(rig: &Rig<Loom>) -> Vec<u32> {
     })
 }
 
-/// Offsets of `count` buffers that user space holds, and which buffers they are.
+/// Delivers `count` buffers to user space and returns their offsets and indices.
 fn held(rig: &Rig<Loom>, count: u32) -> (Vec<u64>, Vec<u32>) {
     (0..count)
-        .map(|_| block_on(rig.hand_out()).expect("the area is large enough"))
+        .map(|_| block_on(rig.deliver_niov()).expect("the area is large enough"))
         .map(|niov| (niov.offset(), niov.idx))
         .unzip()
 }
 
-/// A refill ring as a producer with a wrong ordering sees it.
-struct WrongOrder {
+/// A refill ring for a producer whose stores to the indices are all relaxed.
+struct RelaxedRing {
     memory: Memory,
     head: Index,
     tail: Index,
 }
 
-/// One index of the ring, its stores all relaxed.
+/// One index of the ring.
 enum Index {
     Head(Memory),
     Tail(Memory),
 }
 
-impl WrongOrder {
+impl RelaxedRing {
     fn new(memory: &Memory) -> Self {
-        WrongOrder {
+        RelaxedRing {
             memory: memory.clone(),
             head: Index::Head(memory.clone()),
             tail: Index::Tail(memory.clone()),
@@ -86,7 +86,7 @@ impl AtomicWord for Index {
     }
 }
 
-impl RefillRing for WrongOrder {
+impl RefillRing for RelaxedRing {
     type Word = Index;
     fn head(&self) -> &Index {
         &self.head
@@ -152,9 +152,9 @@ fn a_full_ring_refuses_and_a_reused_slot_carries_the_new_entry() {
 fn a_tail_published_without_release_is_found() {
     let text = loom_violation("refill: relaxed tail", || {
         let rig = block_on(Rig::<Loom>::sound(3, 4));
-        // The first buffer's offset is what an entry that was never written looks like.
+        // The first buffer has offset 0, like an entry that was never written.
         let (offs, expected) = held(&rig, 2);
-        let ring = WrongOrder::new(&rig.rq);
+        let ring = RelaxedRing::new(&rig.rq);
         let producer = Loom::spawn(move || {
             for off in offs {
                 assert_eq!(block_on(refill_push(&ring, off)), Ok(()));
@@ -168,8 +168,8 @@ fn a_tail_published_without_release_is_found() {
     assert!(text.contains("a stale entry was consumed"), "{text}");
 }
 
-/// Two producers give back one buffer each while the kernel flushes; afterwards every buffer is in
-/// the free list, exactly once.
+/// Two producers return one buffer each while the kernel flushes. Afterwards every buffer is in the free
+/// list exactly once.
 fn two_producers(locked: bool) {
     let rig = block_on(Rig::<Loom>::sound(3, 4));
     let (offs, _) = held(&rig, 2);

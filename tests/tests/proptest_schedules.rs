@@ -1,8 +1,8 @@
-//! Goal: whatever order the threads of a small test run in, every invariant holds. Method: tests
-//! made up by proptest, each under a few random schedules of the deterministic executor; a failure is
-//! shrunk and printed as a test file that has the schedule in it.
+//! Goal: every invariant holds in small random tests under random schedules. Method: proptest generates
+//! tests, and the deterministic executor runs each of them under a few random schedules. A failure is
+//! shrunk and printed as a test file with its schedule.
 //!
-//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it run longer and elsewhere.
+//! `PROPTEST_CASES` sets the number of tests, `PROPTEST_RNG_SEED` the seed.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
 
-/// Schedules that each test is run under.
+/// Number of random schedules for each test.
 const SCHEDULES: u64 = 4;
 
 fn config(cases: u32) -> Config {
@@ -40,7 +40,7 @@ fn cases() -> impl Strategy<Value = (Threads, u64)> {
     (threads(16, 20), any::<u64>())
 }
 
-/// The test as a file that repeats the run.
+/// The test as a file with the schedule of the run.
 fn text(test: &Test, variant: &Variant, result: &RunResult) -> String {
     let schedule = Schedule {
         defects: variant.defects.clone(),
@@ -50,7 +50,7 @@ fn text(test: &Test, variant: &Variant, result: &RunResult) -> String {
     format::print(&Test { schedule: Some(schedule), ..test.clone() })
 }
 
-fn hold(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseError> {
+fn check_invariants(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseError> {
     let test = concurrent(variant.revision, from);
     if let Err(invalid) = format::validate(&test) {
         let text = format::print(&test);
@@ -70,8 +70,9 @@ fn hold(from: &Threads, seed: u64, variant: &Variant) -> Result<(), TestCaseErro
     Ok(())
 }
 
-/// Panics with what a failed property says: the test file is the counterexample, not its bytes.
-fn passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
+/// Panics with the reason of a failed property, which contains the test file. proptest's own
+/// counterexample would be a list of numbers.
+fn assert_passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
     match result {
         Ok(()) => {}
         Err(TestError::Fail(reason, _)) => panic!("{reason}"),
@@ -82,8 +83,8 @@ fn passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
 fn no_invariant_breaks(revision: Revision) {
     let variant = Variant::fixed(revision);
     let result = TestRunner::new(config(500))
-        .run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
-    passed(result);
+        .run(&cases(), |(threads, seed)| check_invariants(&threads, seed, &variant));
+    assert_passed(result);
 }
 
 #[test]
@@ -122,13 +123,13 @@ fn random_threads_break_no_invariant_of_import_7_3() {
 }
 
 #[test]
-fn task_work_that_runs_on_a_dying_ring_is_found() {
+fn task_work_on_a_dying_ring_is_found() {
     let variant = Variant::with(Revision::Import73, &[Defect::DyingTwRuns]);
-    // That it is found is enough: a short search for a shorter one keeps the test short.
+    // A counterexample suffices here, so a short shrink keeps the test fast.
     let mut config = Config { max_shrink_iters: 200, ..config(20_000) };
     config.failure_persistence = None;
-    let result =
-        TestRunner::new(config).run(&cases(), |(threads, seed)| hold(&threads, seed, &variant));
+    let result = TestRunner::new(config)
+        .run(&cases(), |(threads, seed)| check_invariants(&threads, seed, &variant));
     let Err(TestError::Fail(reason, _)) = result else {
         panic!("the planted defect was not found: {result:?}");
     };
@@ -136,7 +137,7 @@ fn task_work_that_runs_on_a_dying_ring_is_found() {
 }
 
 #[test]
-fn a_schedule_repeats_its_run() {
+fn a_recorded_schedule_repeats_its_run() {
     for revision in Revision::ALL {
         let variant = Variant::fixed(revision);
         let config = Config { failure_persistence: None, ..config(100) };
@@ -147,12 +148,12 @@ fn a_schedule_repeats_its_run() {
             prop_assert_eq!(first, again);
             Ok(())
         });
-        passed(result);
+        assert_passed(result);
     }
 }
 
 #[test]
-fn most_tests_have_threads_that_share_something() {
+fn most_generated_tests_have_threads_that_share_an_ifq() {
     for revision in Revision::ALL {
         let counted = Cell::new((0, 0, 0));
         let config = Config { failure_persistence: None, ..config(300) };
@@ -171,7 +172,7 @@ fn most_tests_have_threads_that_share_something() {
             ));
             Ok(())
         });
-        passed(result);
+        assert_passed(result);
         let (all, several, shared) = counted.get();
         assert!(several * 10 >= all * 7, "{revision}: {several} of {all} have two threads");
         assert!(shared * 10 >= all * 4, "{revision}: {shared} of {all} share an ifq");

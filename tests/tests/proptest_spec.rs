@@ -1,10 +1,10 @@
-//! Goal: one operation after the other, the model of each revision returns what the sequential
-//! specification says, and breaks no invariant. Method: sequences made up by proptest, run on the
-//! deterministic executor, under a random order of what goes on in the background; a failure is
-//! shrunk, printed as a test file, and its seed kept in `proptest-regressions`.
+//! Goal: in a sequence of operations the model of each revision returns the results of the sequential
+//! specification and breaks no invariant. Method: proptest generates sequences, and the deterministic
+//! executor runs each of them with a random order of background work. A failure is shrunk and printed as
+//! a test file, and its seed is kept in `proptest-regressions`.
 //!
-//! The specification is that of a revision whose own defects are fixed, and so is the model.
-//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` make it run longer and elsewhere.
+//! The specification describes a revision without its own defects, so the model runs without them too.
+//! `PROPTEST_CASES` sets the number of sequences, `PROPTEST_RNG_SEED` the seed.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use ifq_model::io_uring::{cq, tw};
 use ifq_model::net::{page_pool, tcp};
 use ifq_model::prim::xarray;
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::spec::{self, Answer};
+use ifq_model::spec::{self, SpecifiedResults};
 use ifq_model::test::{Op, Test, VarId, limits};
 use ifq_sim::executor::run::run_once;
 use ifq_sim::executor::scheduler::Random;
@@ -27,8 +27,8 @@ use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
 
-/// Seeds of failures are kept, for each revision in a file of its own.
-fn kept(revision: Revision, cases: u32) -> Config {
+/// A configuration that keeps the seeds of failures in one file for each revision.
+fn config_with_persistence(revision: Revision, cases: u32) -> Config {
     let file: &'static str = match revision {
         Revision::ProxyV1 => "proptest-regressions/spec-proxy-v1.txt",
         Revision::ProxyFixed => "proptest-regressions/spec-proxy-fixed.txt",
@@ -59,12 +59,13 @@ fn cases(max: usize) -> impl Strategy<Value = Case> {
     (shape(), words(max), any::<u64>())
 }
 
-/// Runs a sequence and compares; `change` may falsify the specification's answer first.
+/// Runs a sequence and compares the results with the specification. `change` may falsify the specified
+/// results first.
 fn compare(
     test: Test,
     seed: u64,
     variant: &Variant,
-    change: impl Fn(&Test, &mut Answer),
+    change: impl Fn(&Test, &mut SpecifiedResults),
 ) -> Result<(), TestCaseError> {
     let fail = |test: &Test, what: String| {
         Err(TestCaseError::fail(format!(
@@ -75,12 +76,12 @@ fn compare(
     if let Err(invalid) = format::validate(&test) {
         return fail(&test, format!("not a valid test: {invalid}"));
     }
-    let Some(mut answer) = spec::run(&test, variant.revision) else {
-        return fail(&test, "not specified".to_owned());
+    let Some(mut specified) = spec::run(&test, variant.revision) else {
+        return fail(&test, "the specification predicts no results".to_owned());
     };
-    change(&test, &mut answer);
-    if !answer.left.is_empty() {
-        return fail(&test, format!("specified to be left at the end: {:?}", answer.left));
+    change(&test, &mut specified);
+    if !specified.left.is_empty() {
+        return fail(&test, format!("the specification leaks: {:?}", specified.left));
     }
     let test = Rc::new(test);
     let result = run_once(&test, variant, Box::new(Random::new(seed)));
@@ -88,7 +89,7 @@ fn compare(
         return fail(&test, violation.to_string());
     }
     let Some(found) = result.outcome else { return fail(&test, "no outcome".to_owned()) };
-    let specified = answer.outcome(&test);
+    let specified = specified.outcome(&test);
     if found != specified {
         let differ = (0..).zip(found.0.iter().zip(&specified.0)).find(|(_, (f, s))| f != s);
         let what = differ.map_or_else(String::new, |(i, (f, s))| {
@@ -100,9 +101,9 @@ fn compare(
     Ok(())
 }
 
-/// The shortest sequence that a failure comes down to, and what `compare` says of it. Short ones are
-/// tried first: a long one may come down to something short that is not the shortest.
-fn shrunk(variant: &Variant, change: impl Fn(&Test, &mut Answer)) -> (Test, String) {
+/// Searches for a failure and shrinks it. Returns the sequence and the error of `compare`. Short
+/// sequences are tried first, because a long one may shrink to a local minimum only.
+fn shrunk(variant: &Variant, change: impl Fn(&Test, &mut SpecifiedResults)) -> (Test, String) {
     let revision = variant.revision;
     for most in [6, 12, 24, 48] {
         let result = TestRunner::new(config(1500)).run(&cases(most), |(shape, words, seed)| {
@@ -114,13 +115,13 @@ fn shrunk(variant: &Variant, change: impl Fn(&Test, &mut Answer)) -> (Test, Stri
                 compare(test.clone(), seed, variant, &change).err()
             });
         }
-        passed(result);
+        assert_passed(result);
     }
     panic!("the planted difference was not found");
 }
 
-/// Leaves steps out as long as the test still fails. proptest does that with words, where what is
-/// left out changes the meaning of those that follow.
+/// Removes steps as long as the test still fails. proptest removes words instead, which changes the
+/// meaning of the words that follow.
 fn minimal(mut test: Test, fails: impl Fn(&Test) -> Option<TestCaseError>) -> (Test, String) {
     let mut reason = fails(&test).map_or_else(String::new, |e| e.to_string());
     let mut at = 0;
@@ -137,7 +138,7 @@ fn minimal(mut test: Test, fails: impl Fn(&Test) -> Option<TestCaseError>) -> (T
     (test, reason)
 }
 
-/// A test without one of its steps and without those that use its result.
+/// A test without one of its steps and the steps that depend on its result.
 fn without(test: &Test, at: usize) -> Test {
     let mut test = test.clone();
     let mut gone = BTreeSet::from([test.finally.remove(at).bind]);
@@ -151,8 +152,9 @@ fn without(test: &Test, at: usize) -> Test {
     test
 }
 
-/// Panics with what a failed property says: the test file is the counterexample, not its bytes.
-fn passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
+/// Panics with the reason of a failed property, which contains the test file. proptest's own
+/// counterexample would be a list of numbers.
+fn assert_passed<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
     match result {
         Ok(()) => {}
         Err(TestError::Fail(reason, _)) => panic!("{reason}"),
@@ -170,11 +172,14 @@ fn the_specification_has_the_bounds_of_the_model() {
     assert_eq!(spec::RECYCLED, page_pool::PTR_RING);
 }
 
-fn returns_what_is_specified(revision: Revision) {
+fn returns_the_specified_results(revision: Revision) {
     let variant = Variant::fixed(revision);
-    let result = TestRunner::new(kept(revision, 1500)).run(&cases(60), |(shape, words, seed)| {
-        compare(sequence(revision, &shape, &words), seed, &variant, |_, _| {})
-    });
+    let result = TestRunner::new(config_with_persistence(revision, 1500)).run(
+        &cases(60),
+        |(shape, words, seed)| {
+            compare(sequence(revision, &shape, &words), seed, &variant, |_, _| {})
+        },
+    );
     if let Err(TestError::Fail(_, (shape, words, seed))) = result {
         let (_, reason) = minimal(sequence(revision, &shape, &words), |test| {
             spec::run(test, revision)?;
@@ -182,45 +187,45 @@ fn returns_what_is_specified(revision: Revision) {
         });
         panic!("{reason}");
     }
-    passed(result);
+    assert_passed(result);
 }
 
 #[test]
-fn proxy_v1_fixed_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::ProxyV1);
+fn proxy_v1_fixed_returns_the_specified_results() {
+    returns_the_specified_results(Revision::ProxyV1);
 }
 
 #[test]
-fn proxy_fixed_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::ProxyFixed);
+fn proxy_fixed_returns_the_specified_results() {
+    returns_the_specified_results(Revision::ProxyFixed);
 }
 
 #[test]
-fn import_6_19_fixed_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::Import619);
+fn import_6_19_fixed_returns_the_specified_results() {
+    returns_the_specified_results(Revision::Import619);
 }
 
 #[test]
-fn import_7_0_fixed_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::Import70);
+fn import_7_0_fixed_returns_the_specified_results() {
+    returns_the_specified_results(Revision::Import70);
 }
 
 #[test]
-fn import_7_1_fixed_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::Import71);
+fn import_7_1_fixed_returns_the_specified_results() {
+    returns_the_specified_results(Revision::Import71);
 }
 
 #[test]
-fn import_7_2_fixed_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::Import72);
+fn import_7_2_fixed_returns_the_specified_results() {
+    returns_the_specified_results(Revision::Import72);
 }
 
 #[test]
-fn import_7_3_returns_what_the_specification_says() {
-    returns_what_is_specified(Revision::Import73);
+fn import_7_3_returns_the_specified_results() {
+    returns_the_specified_results(Revision::Import73);
 }
 
-/// A test of these lines in `finally`, with all results observed.
+/// A test with these lines in `finally` and all results observed.
 fn written(revision: Revision, lines: &[String]) -> Test {
     let head =
         format!("test written\nrevision {revision}\nring A B\nsocket s\nqueues 1\nfinally\n");
@@ -230,9 +235,9 @@ fn written(revision: Revision, lines: &[String]) -> Test {
     test
 }
 
-/// Random sequences are too short to fill a table.
+/// Random sequences are too short to fill a table of ids.
 #[test]
-fn a_ring_has_so_many_ids_and_no_more() {
+fn a_ring_has_as_many_ids_as_specified() {
     for revision in Revision::ALL {
         let mut lines = vec!["ifq = A: register queue=0 buffers=1 entries=1".to_owned()];
         if revision.has_ctrl() {
@@ -242,29 +247,29 @@ fn a_ring_has_so_many_ids_and_no_more() {
         lines.extend((0..=spec::IDS).map(|i| format!("p{i} = B: {shared}")));
         lines.push("q = B: register queue=0 buffers=1 entries=1".to_owned());
         let test = written(revision, &lines);
-        let answer = spec::run(&test, revision).expect("it has no threads");
-        let refused = answer.results.iter().filter(|(_, result)| *result == -EBUSY);
-        assert_eq!(refused.count(), 2, "{revision}: {answer:?}");
+        let specified = spec::run(&test, revision).expect("it has no threads");
+        let refused = specified.results.iter().filter(|(_, result)| *result == -EBUSY);
+        assert_eq!(refused.count(), 2, "{revision}: {specified:?}");
         let compared = compare(test, 1, &Variant::fixed(revision), |_, _| {});
         compared.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
 #[test]
-fn an_ifq_has_so_many_areas_and_no_more() {
+fn an_ifq_has_as_many_areas_as_specified() {
     let revision = Revision::Import73;
     let mut lines = vec!["ifq = A: register nodev buffers=1 entries=1".to_owned()];
     lines.extend((0..limits::AREAS).map(|i| format!("x{i} = A: add-area ifq buffers=1")));
     let test = written(revision, &lines);
-    let answer = spec::run(&test, revision).expect("it has no threads");
-    let refused: Vec<i64> = answer.results.iter().map(|(_, r)| *r).filter(|r| *r < 0).collect();
-    assert_eq!(refused, [-EINVAL], "{answer:?}");
+    let specified = spec::run(&test, revision).expect("it has no threads");
+    let refused: Vec<i64> = specified.results.iter().map(|(_, r)| *r).filter(|r| *r < 0).collect();
+    assert_eq!(refused, [-EINVAL], "{specified:?}");
     let compared = compare(test, 1, &Variant::of(revision), |_, _| {});
     compared.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// `io_parse_rqe` keeps a buffer's index in 32 bits, so that bit 44 of an offset says nothing and
-/// the entry names buffer 0: the flush goes on, and the ring is empty after it.
+/// `io_parse_rqe` keeps a buffer's index in 32 bits, so it ignores bit 44 of an offset and the entry names
+/// buffer 0. The flush does not stop at this entry, and the refill ring is empty after it.
 #[test]
 fn an_entry_names_its_buffer_by_32_bits() {
     let lines = [
@@ -281,15 +286,15 @@ fn an_entry_names_its_buffer_by_32_bits() {
     ];
     let revision = Revision::Import73;
     let test = written(revision, &lines.map(str::to_owned));
-    let answer = spec::run(&test, revision).expect("it has no threads");
-    assert!(answer.results.iter().all(|(_, result)| *result >= 0), "{answer:?}");
+    let specified = spec::run(&test, revision).expect("it has no threads");
+    assert!(specified.results.iter().all(|(_, result)| *result >= 0), "{specified:?}");
     let compared = compare(test, 1, &Variant::of(revision), |_, _| {});
     compared.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Switches a defect on, and expects that a difference is found which comes down to `most`
-/// operations and is printed as a test file.
-fn found_and_shrunk(revision: Revision, defect: Defect, says: &str, most: usize) {
+/// Plants a defect and expects a difference that shrinks to at most `most` operations and is printed as a
+/// test file.
+fn assert_found_and_shrunk(revision: Revision, defect: Defect, says: &str, most: usize) {
     let (test, reason) = shrunk(&Variant::with(revision, &[defect]), |_, _| {});
     assert!(reason.contains(says), "{reason}");
     assert!(test.finally.len() <= most, "{reason}");
@@ -300,31 +305,31 @@ fn found_and_shrunk(revision: Revision, defect: Defect, says: &str, most: usize)
 
 #[test]
 fn a_planted_flag_that_is_not_checked_is_found_and_shrunk() {
-    found_and_shrunk(Revision::Import73, Defect::M1, "the specification says -EINVAL", 5);
+    assert_found_and_shrunk(Revision::Import73, Defect::M1, "the specification says -EINVAL", 5);
 }
 
 #[test]
 fn a_planted_field_that_a_clone_does_not_check_is_found_and_shrunk() {
-    found_and_shrunk(Revision::ProxyFixed, Defect::P19, "the specification says -EINVAL", 5);
+    assert_found_and_shrunk(Revision::ProxyFixed, Defect::P19, "the specification says -EINVAL", 5);
 }
 
 #[test]
-fn a_planted_stalling_stream_is_found_and_shrunk() {
-    found_and_shrunk(Revision::Import73, Defect::M7, "I10: ", 5);
+fn a_planted_stalled_stream_is_found_and_shrunk() {
+    assert_found_and_shrunk(Revision::Import73, Defect::M7, "I10: ", 5);
 }
 
 #[test]
 fn a_reference_put_too_early_is_found_and_shrunk() {
-    found_and_shrunk(Revision::Import73, Defect::EarlyPut, "I1: ", 6);
+    assert_found_and_shrunk(Revision::Import73, Defect::EarlyPut, "I1: ", 6);
 }
 
 #[test]
-fn an_answer_that_is_wrong_is_found_and_shrunk() {
-    // The second close of a descriptor is said to succeed.
-    let (test, reason) = shrunk(&Variant::of(Revision::Import73), |test, answer| {
+fn a_wrong_specified_result_is_found_and_shrunk() {
+    // Falsify the specification: the second close of a descriptor succeeds.
+    let (test, reason) = shrunk(&Variant::of(Revision::Import73), |test, specified| {
         for step in &test.finally {
             let Op::Close { .. } = step.op else { continue };
-            for (var, result) in &mut answer.results {
+            for (var, result) in &mut specified.results {
                 if step.bind == Some(*var) && *result == -EBADF {
                     *result = 0;
                 }
@@ -335,18 +340,18 @@ fn an_answer_that_is_wrong_is_found_and_shrunk() {
     assert!(test.finally.len() <= 6, "{reason}");
 }
 
-/// How often each operation came to each result, `ok` or an errno.
-type Tally = BTreeMap<(&'static str, &'static str), u32>;
+/// How often each operation returned each result, `ok` or an errno.
+type ResultCounts = BTreeMap<(&'static str, &'static str), u32>;
 
-fn tally(test: &Test, revision: Revision, into: &mut Tally) {
-    let answer = spec::run(test, revision).expect("a sequence has no threads");
-    for (step, (_, result)) in test.finally.iter().zip(&answer.results) {
+fn tally(test: &Test, revision: Revision, into: &mut ResultCounts) {
+    let specified = spec::run(test, revision).expect("a sequence has no threads");
+    for (step, (_, result)) in test.finally.iter().zip(&specified.results) {
         let errno = if *result < 0 { errno::name(*result) } else { Some("ok") };
         *into.entry((step.op.verb(), errno.unwrap_or("unknown"))).or_default() += 1;
     }
 }
 
-/// What each operation has to come to on every revision, and on some.
+/// The results that each operation must return in some sequence.
 fn wanted(revision: Revision) -> Vec<(&'static str, &'static [&'static str])> {
     let says_why = revision.mmap_fails_with_einval();
     let mut wanted: Vec<(_, &[_])> = vec![
@@ -393,19 +398,19 @@ fn wanted(revision: Revision) -> Vec<(&'static str, &'static [&'static str])> {
 }
 
 #[test]
-fn the_sequences_meet_every_result_and_nearly_all_operations_apply() {
+fn the_sequences_return_every_result_and_most_operations_succeed() {
     for revision in Revision::ALL {
-        let tallied = RefCell::new(Tally::new());
+        let tallied = RefCell::new(ResultCounts::new());
         let result = TestRunner::new(config(1000)).run(&cases(60), |(shape, words, _)| {
             tally(&sequence(revision, &shape, &words), revision, &mut tallied.borrow_mut());
             Ok(())
         });
-        passed(result);
+        assert_passed(result);
         let tally = tallied.into_inner();
         for (op, errnos) in wanted(revision) {
             for errno in errnos {
                 let n = tally.get(&(op, *errno)).copied().unwrap_or(0);
-                assert!(n >= 5, "{revision}: {op} comes to {errno} {n} times only: {tally:#?}");
+                assert!(n >= 5, "{revision}: {op} returned {errno} only {n} times: {tally:#?}");
             }
         }
         let good: u32 = tally.iter().filter(|((_, e), _)| *e == "ok").map(|(_, n)| n).sum();

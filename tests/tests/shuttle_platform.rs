@@ -1,5 +1,6 @@
-//! Goal: the shuttle platform sees what it claims to see. Method: each litmus body runs under
-//! random schedules with a fixed seed; the broken ones must be reported, with the invariant's name.
+//! Goal: the shuttle platform finds the violations that it claims to find, and no others. Method: run
+//! each litmus test under random schedules with a fixed seed; the broken ones must give a violation with
+//! the invariant's name.
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::platform::{AtomicWord, Order, Platform, Rmw, WaitWord};
@@ -9,7 +10,7 @@ use ifq_tests::litmus;
 use ifq_tests::shuttle_model::{Campaign, Strategy};
 use ifq_tests::shuttle_platform::Shuttle;
 
-/// Two threads of a few steps have a handful of schedules: so many draws miss none of them.
+/// Two threads of a few steps have few schedules, so this many draws cover all of them.
 const ITERATIONS: usize = 200;
 const SEED: u64 = 0x1f9;
 
@@ -17,15 +18,15 @@ fn campaign() -> Campaign {
     Campaign::new(Strategy::Random, SEED, ITERATIONS)
 }
 
-/// Runs a body that is broken and looks for the expected report.
+/// Runs a body that must break and compares the text of the violation.
 fn breaks(name: &str, expected: &str, body: impl Fn() + Send + Sync + 'static) {
     let text = campaign().violation(name, body).unwrap_or_else(|| panic!("{name}: not found"));
     assert!(text.contains(expected), "{name}: expected {expected:?}, got {text:?}");
 }
 
 #[test]
-fn a_message_is_passed_whatever_the_ordering() {
-    // Sequentially consistent: the relaxed version is broken, and only loom sees it.
+fn a_message_is_passed_with_any_ordering() {
+    // shuttle is sequentially consistent. The relaxed version is broken, and only loom finds that.
     campaign().run("MP+relaxed+relaxed", || {
         litmus::message_passing::<Shuttle>(Order::Relaxed, Order::Relaxed);
     });
@@ -42,12 +43,12 @@ fn an_unordered_use_and_free_are_i1() {
 }
 
 #[test]
-fn the_last_put_may_free() {
+fn the_last_put_may_free_the_object() {
     campaign().run("free after last use", litmus::free_after_last_use::<Shuttle>);
 }
 
 #[test]
-fn freeing_twice_is_i2() {
+fn freeing_an_object_twice_is_i2() {
     breaks("double free", "I2: ifq0 freed twice", litmus::double_free::<Shuttle>);
 }
 
@@ -57,7 +58,7 @@ fn freeing_under_a_waiter_is_i1() {
 }
 
 #[test]
-fn a_lock_excludes() {
+fn a_lock_excludes_other_threads() {
     campaign().run("counter+lock", || litmus::plain_counter::<Shuttle>(true));
 }
 
@@ -77,12 +78,12 @@ fn a_lock_taken_twice_is_i4() {
 }
 
 #[test]
-fn a_gate_wakes_and_passes_on_what_was_written() {
-    campaign().run("gate", litmus::gate_wakes::<Shuttle>);
+fn a_wait_queue_wakes_its_waiter_and_passes_on_earlier_writes() {
+    campaign().run("wait queue", litmus::wait_queue_wakes::<Shuttle>);
 }
 
 #[test]
-fn add_unless_is_one_step() {
+fn add_unless_is_atomic() {
     campaign().run("add unless zero", litmus::add_unless_zero::<Shuttle>);
 }
 
@@ -92,26 +93,26 @@ fn pointers_survive_words() {
 }
 
 #[test]
-fn a_wait_for_what_never_comes_is_i4() {
+fn a_wait_that_never_ends_is_i4() {
     breaks("deadlock", "I4: deadlock: threads wait for [\"ref_comp\"]", || {
         block_on(Shuttle::wait_queue("ref_comp", 0).wait_event(1));
     });
 }
 
 #[test]
-fn a_timeout_fires_only_when_nothing_else_can_run() {
+fn a_timeout_fires_only_when_no_other_thread_can_run() {
     campaign().run("timeout", || {
-        let gate = std::rc::Rc::new(Shuttle::wait_queue("events", 0));
-        let other = std::rc::Rc::clone(&gate);
+        let queue = std::rc::Rc::new(Shuttle::wait_queue("events", 0));
+        let other = std::rc::Rc::clone(&queue);
         let completer = Shuttle::spawn(move || {
             block_on(other.rmw(Rmw::Add(1)));
         });
         assert_eq!(
-            block_on(gate.wait_event_timeout(1)),
+            block_on(queue.wait_event_timeout(1)),
             Some(1),
-            "the completion was still to come"
+            "the other thread had not completed yet"
         );
-        assert_eq!(block_on(gate.wait_event_timeout(2)), None, "nothing can come any more");
+        assert_eq!(block_on(queue.wait_event_timeout(2)), None, "no thread can complete it");
         Shuttle::join(completer);
     });
 }
@@ -119,15 +120,15 @@ fn a_timeout_fires_only_when_nothing_else_can_run() {
 #[test]
 fn timeouts_fire_in_the_order_of_threads() {
     campaign().run("timeouts", || {
-        let gates =
+        let queues =
             std::rc::Rc::new((Shuttle::wait_queue("first", 0), Shuttle::wait_queue("second", 0)));
-        let theirs = std::rc::Rc::clone(&gates);
-        // The later thread is completed by the earlier one, once that has given up.
+        let theirs = std::rc::Rc::clone(&queues);
+        // The earlier thread times out first and then completes the wait of the later one.
         let later = Shuttle::spawn(move || {
             assert_eq!(block_on(theirs.1.wait_event_timeout(1)), Some(1));
         });
-        assert_eq!(block_on(gates.0.wait_event_timeout(1)), None);
-        block_on(gates.1.rmw(Rmw::Add(1)));
+        assert_eq!(block_on(queues.0.wait_event_timeout(1)), None);
+        block_on(queues.1.rmw(Rmw::Add(1)));
         Shuttle::join(later);
     });
 }
@@ -162,7 +163,7 @@ fn the_same_seed_draws_the_same_schedules() {
     assert_eq!(text(SEED), text(SEED));
 }
 
-/// A thread of one step runs only after another one has made all of its sixty.
+/// Claims that a thread with one step never runs after all sixty steps of another thread.
 fn the_last_of_sixty_steps_comes_first() {
     let words = std::rc::Rc::new((Shuttle::atomic("steps", 0), Shuttle::atomic("seen", 0)));
     let (long, short) = (std::rc::Rc::clone(&words), std::rc::Rc::clone(&words));
@@ -179,12 +180,12 @@ fn the_last_of_sixty_steps_comes_first() {
 }
 
 #[test]
-fn random_misses_what_pct_meets() {
-    // Random: the short thread must lose each of 60 draws, 2^-60. PCT of depth 1: the long thread
-    // must have the higher of two priorities, so 200 executions all miss it with 2^-200.
+fn pct_finds_a_schedule_that_random_misses() {
+    // Random: the short thread must lose each of 60 draws, with probability 2^-60. PCT of depth 1: the
+    // long thread needs the higher of two priorities, so all 200 executions miss it with 2^-200.
     let random = campaign().violation("sixty steps", the_last_of_sixty_steps_comes_first);
     assert_eq!(random, None);
     let pct = Campaign::new(Strategy::Pct { depth: 1 }, SEED, ITERATIONS);
     let text = pct.violation("sixty steps", the_last_of_sixty_steps_comes_first);
-    assert!(text.expect("PCT meets it").contains("sixty steps came first"));
+    assert!(text.expect("PCT finds it").contains("sixty steps came first"));
 }

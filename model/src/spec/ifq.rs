@@ -1,60 +1,61 @@
-//! An ifq: its areas, and the page pool of its queue.
+//! An ifq: its areas and the page pool of its queue.
 
 use std::collections::VecDeque;
 
 use super::rq::{Entry, RefillRing};
-use super::{At, Buffer, CACHE, RECYCLED};
+use super::{CACHE, DeliveredBuffer, NiovId, RECYCLED};
 use crate::revision::Revision;
 use crate::test::{Event, RingId};
 
-/// Entries that are flushed in one go, `ZCRX_FLUSH_BATCH`.
+/// Entries in one batch of a flush, `ZCRX_FLUSH_BATCH`.
 const FLUSH_BATCH: u32 = 32;
 
-/// One buffer.
+/// The state of a buffer.
 #[derive(Clone, Debug, Default)]
 struct Niov {
-    /// It holds a packet that a socket has queued.
+    /// The buffer holds a packet in a socket's receive queue.
     queued: bool,
-    /// It came to the packet through the page pool, and goes back there.
+    /// The buffer came from the page pool and returns to it.
     pooled: bool,
-    /// Times that it was handed to user space and not given back.
+    /// Deliveries to user space that user space has not returned.
     held: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
 struct Area {
     niovs: Vec<Niov>,
-    /// The last one returned is the first one taken.
+    /// Indices of the free buffers, as a stack.
     free: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct PagePool {
     queue: usize,
-    cache: Vec<At>,
-    recycled: VecDeque<At>,
+    cache: Vec<NiovId>,
+    recycled: VecDeque<NiovId>,
 }
 
-/// One `io_zcrx_ifq`.
+/// The state of an `io_zcrx_ifq`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ifq {
-    /// Ids in rings and exported files; with none left it is only waiting for its buffers.
+pub(super) struct IfqState {
+    /// Ids in rings and exported files. An ifq without users only waits for its buffers.
     pub(super) users: usize,
     /// The kernel has allocated the region.
     pub(super) kernel_region: bool,
-    /// It was registered with a device.
+    /// The ifq was registered with a device.
     pub(super) device: bool,
-    /// The ring that hears of events, as long as it lives.
+    /// The ring that receives events, as long as it is open.
     pub(super) master: Option<RingId>,
+    /// Events that were raised and not armed again.
     pub(super) fired: Vec<Event>,
     pub(super) rq: RefillRing,
     areas: Vec<Area>,
     pool: Option<PagePool>,
 }
 
-impl Ifq {
+impl IfqState {
     pub(super) fn new(buffers: u32, entries: u32) -> Self {
-        let mut ifq = Ifq { rq: RefillRing::new(entries), ..Ifq::default() };
+        let mut ifq = IfqState { rq: RefillRing::new(entries), ..IfqState::default() };
         ifq.add_area(buffers);
         ifq
     }
@@ -73,7 +74,7 @@ impl Ifq {
         self.pool = Some(PagePool { queue, ..PagePool::default() });
     }
 
-    /// Returns the queue that was open. What the pool has goes to the free lists.
+    /// Closes the device queue and returns its number. The page pool's buffers become free.
     pub(super) fn close_queue(&mut self) -> Option<usize> {
         let pool = self.pool.take()?;
         for at in pool.cache.into_iter().rev().chain(pool.recycled) {
@@ -82,15 +83,15 @@ impl Ifq {
         Some(pool.queue)
     }
 
-    fn niov(&mut self, at: At) -> &mut Niov {
+    fn niov(&mut self, at: NiovId) -> &mut Niov {
         &mut self.areas[at.area].niovs[at.idx]
     }
 
-    /// Takes back all that user space holds.
+    /// Takes back all buffers that user space holds.
     pub(super) fn scrub(&mut self) {
         for area in 0..self.areas.len() {
             for idx in 0..self.areas[area].niovs.len() {
-                let at = At { area, idx };
+                let at = NiovId { area, idx };
                 if !std::mem::take(&mut self.niov(at).held).is_empty() {
                     self.put_if_unused(at);
                 }
@@ -98,19 +99,19 @@ impl Ifq {
         }
     }
 
-    fn unused(&mut self, at: At) -> bool {
+    fn unused(&mut self, at: NiovId) -> bool {
         let niov = self.niov(at);
         !niov.queued && niov.held.is_empty()
     }
 
-    fn put_if_unused(&mut self, at: At) {
+    fn put_if_unused(&mut self, at: NiovId) {
         if self.unused(at) {
             self.put(at);
         }
     }
 
-    /// Nobody holds the buffer any more.
-    fn put(&mut self, at: At) {
+    /// Frees a buffer that neither user space nor a socket holds: to the page pool or the free list.
+    fn put(&mut self, at: NiovId) {
         let pooled = self.niov(at).pooled;
         match &mut self.pool {
             Some(pool) if pooled && pool.recycled.len() < RECYCLED => pool.recycled.push_back(at),
@@ -121,20 +122,20 @@ impl Ifq {
         }
     }
 
-    /// A buffer for bytes that have to be copied: from the first area that has one.
-    pub(super) fn take_free(&mut self) -> Option<At> {
+    /// Takes a free buffer for copied bytes from the first area that has one.
+    pub(super) fn take_free(&mut self) -> Option<NiovId> {
         let mut areas = self.areas.iter_mut().enumerate();
-        areas.find_map(|(area, list)| list.free.pop().map(|idx| At { area, idx }))
+        areas.find_map(|(area, list)| list.free.pop().map(|idx| NiovId { area, idx }))
     }
 
-    /// A buffer that [`Ifq::take_free`] gave is not needed.
-    pub(super) fn give_free(&mut self, at: At) {
+    /// Frees a buffer from [`IfqState::take_free`] that was not used.
+    pub(super) fn give_free(&mut self, at: NiovId) {
         self.put(at);
     }
 
-    /// The device puts a packet into a buffer; `None` if there is none. The flag says that user
-    /// space has given back what it holds.
-    pub(super) fn packet(&mut self, revision: Revision) -> (Option<At>, bool) {
+    /// The device fills a buffer with a packet; `None` if no buffer is free. The flag says whether
+    /// user space has returned a buffer that it still holds.
+    pub(super) fn packet(&mut self, revision: Revision) -> (Option<NiovId>, bool) {
         let mut misused = false;
         if self.pool.as_ref().is_some_and(|pool| pool.cache.is_empty()) {
             let mut cache = self.recycle();
@@ -158,56 +159,58 @@ impl Ifq {
         (at, misused)
     }
 
-    fn recycle(&mut self) -> Vec<At> {
+    fn recycle(&mut self) -> Vec<NiovId> {
         let Some(pool) = &mut self.pool else { return Vec::new() };
         let n = pool.recycled.len().min(CACHE);
         pool.recycled.drain(..n).collect()
     }
 
-    /// The packet in a buffer is gone from the socket.
-    pub(super) fn packet_done(&mut self, at: At) {
+    /// The packet in a buffer has left the socket.
+    pub(super) fn packet_done(&mut self, at: NiovId) {
         self.niov(at).queued = false;
         self.put_if_unused(at);
     }
 
-    pub(super) fn hand(&mut self, buffer: Buffer) {
-        self.niov(buffer.at).held.push(buffer.handed);
+    /// Delivers a buffer to user space.
+    pub(super) fn deliver(&mut self, buffer: DeliveredBuffer) {
+        self.niov(buffer.at).held.push(buffer.delivery);
     }
 
-    pub(super) fn holds(&self, buffer: Buffer) -> bool {
-        self.areas[buffer.at.area].niovs[buffer.at.idx].held.contains(&buffer.handed)
+    pub(super) fn holds(&self, buffer: DeliveredBuffer) -> bool {
+        self.areas[buffer.at.area].niovs[buffer.at.idx].held.contains(&buffer.delivery)
     }
 
-    /// The buffer that an entry names, if there is such a one (`io_parse_rqe`).
-    fn parse(&self, entry: &Entry) -> Option<At> {
-        entry.names().filter(|at| self.areas.get(at.area).is_some_and(|a| at.idx < a.niovs.len()))
+    /// The buffer that an entry names, if it exists (`io_parse_rqe`).
+    fn parse(&self, entry: &Entry) -> Option<NiovId> {
+        entry.niov().filter(|at| self.areas.get(at.area).is_some_and(|a| at.idx < a.niovs.len()))
     }
 
-    /// User space gives a buffer back so many times; nothing happens unless it holds it so often.
-    /// Whether it did, and whether another holding was taken for one of these.
-    fn take_back(&mut self, at: At, entries: &[Entry]) -> (bool, bool) {
+    /// User space returns a buffer once for each entry. Nothing happens if user space holds the
+    /// buffer less often. Returns whether the buffer was taken back, and whether that ended a
+    /// delivery which no entry names.
+    fn take_back(&mut self, at: NiovId, entries: &[Entry]) -> (bool, bool) {
         let held = &mut self.niov(at).held;
         if held.len() < entries.len() {
             return (false, false);
         }
         let mut misused = false;
         for entry in entries {
-            let found = held.iter().position(|h| entry.handed == Some(*h));
+            let found = held.iter().position(|h| entry.delivery == Some(*h));
             misused |= found.is_none();
             held.remove(found.unwrap_or(0));
         }
         (true, misused)
     }
 
-    /// Buffers for the page pool's cache out of the refill ring.
-    fn refill(&mut self, revision: Revision) -> (Vec<At>, bool) {
+    /// Takes buffers for the page pool's cache from the refill ring.
+    fn refill(&mut self, revision: Revision) -> (Vec<NiovId>, bool) {
         let (mut cache, mut misused) = (Vec::new(), false);
         if revision.has_refill_iter() {
             misused = self.refill_in_runs(&mut cache);
             self.rq.publish();
             return (cache, misused);
         }
-        let entries = self.rq.look().min(CACHE as u32);
+        let entries = self.rq.read_tail().min(CACHE as u32);
         for _ in 0..entries {
             let entry = self.rq.pop();
             if let Some(at) = self.parse(&entry) {
@@ -220,26 +223,26 @@ impl Ifq {
         (cache, misused)
     }
 
-    /// Entries for the same buffer that follow each other count as one.
-    fn refill_in_runs(&mut self, cache: &mut Vec<At>) -> bool {
+    /// Refills with the iterator of 7.3, which merges consecutive entries for the same buffer.
+    fn refill_in_runs(&mut self, cache: &mut Vec<NiovId>) -> bool {
         let mut misused = false;
-        let (mut run, mut of) = (Vec::new(), At::default());
-        self.rq.start();
+        let (mut run, mut run_at) = (Vec::new(), NiovId::default());
+        self.rq.start_iter();
         while cache.len() < CACHE - 1
-            && let Some(entry) = self.rq.next()
+            && let Some(entry) = self.rq.next_entry()
         {
             let Some(at) = self.parse(&entry) else { continue };
-            if !run.is_empty() && at != of {
-                misused |= self.refill_one(of, &run, cache);
+            if !run.is_empty() && at != run_at {
+                misused |= self.refill_one(run_at, &run, cache);
                 run.clear();
             }
             run.push(entry);
-            of = at;
+            run_at = at;
         }
-        misused | self.refill_one(of, &run, cache)
+        misused | self.refill_one(run_at, &run, cache)
     }
 
-    fn refill_one(&mut self, at: At, run: &[Entry], cache: &mut Vec<At>) -> bool {
+    fn refill_one(&mut self, at: NiovId, run: &[Entry], cache: &mut Vec<NiovId>) -> bool {
         if run.is_empty() {
             return false;
         }
@@ -248,20 +251,20 @@ impl Ifq {
             if self.niov(at).pooled {
                 cache.push(at);
             } else {
-                // It held copied bytes and never was the pool's.
+                // The buffer held copied bytes, so it does not belong to the page pool.
                 self.put(at);
             }
         }
         misused
     }
 
-    /// `ZCRX_CTRL_FLUSH_RQ`: a batch at a time; an entry that names no buffer ends it. Returns
-    /// whether user space has given back what it holds.
+    /// `ZCRX_CTRL_FLUSH_RQ`: flushes batch by batch; an entry that names no buffer ends the flush.
+    /// Returns whether user space has returned a buffer that it still holds.
     pub(super) fn flush(&mut self) -> bool {
         let (mut total, mut misused) = (0, false);
         loop {
             let mut batch = Vec::new();
-            for _ in 0..self.rq.look().min(FLUSH_BATCH) {
+            for _ in 0..self.rq.read_tail().min(FLUSH_BATCH) {
                 let entry = self.rq.pop();
                 let Some(at) = self.parse(&entry) else { break };
                 batch.push((at, entry));
@@ -281,7 +284,7 @@ impl Ifq {
         }
     }
 
-    /// What keeps the ifq or its buffers from being freed.
+    /// Names, in words, what still uses the ifq or its buffers.
     pub(super) fn left(&self) -> impl Iterator<Item = String> {
         let users = (self.users > 0).then(|| format!("{} users", self.users));
         let queue = self.pool.as_ref().map(|pool| format!("queue {} open", pool.queue));

@@ -1,17 +1,21 @@
-//! The sequential specification: what a test without concurrency must return.
+//! The sequential specification: the results that a test without concurrency must return.
 //!
-//! Written for itself, from the kernel's source and the doc comments of [`crate::test`]; it
-//! shares no code with the kernel-shaped modules, so that a slip there shows as a difference here.
-//! There are no locks, no counts and no threads: an ifq is used by a set of rings and box files, a
-//! buffer is in one of a few places, and whatever an operation starts in the background has ended
-//! before the next operation begins.
+//! The core idea is a second, simpler implementation of the kernel's behaviour. It is written from the
+//! kernel's source and the doc comments of [`crate::test`], and it shares no code with the
+//! kernel-shaped modules, so that a mistake in one of them shows as a difference.
 //!
-//! [`run`] answers for a whole test. [`Spec`] goes step by step, for those who make up the next
-//! operation from the state that the last one has left.
+//! The specification leaves out locks, reference counts, threads and fault points. An ifq has a number
+//! of users (ids in rings and exported files), a buffer is in one of a few places, and all
+//! background work of an operation has ended before the next operation begins. It does not
+//! predict results after user space has returned a buffer that it still holds, or after an overflow
+//! list is full.
+//!
+//! [`run`] predicts the results of a whole test. [`Spec`] runs one operation at a time, for generators
+//! that choose the next operation from the state after the last one.
 
-mod check;
+mod arguments;
 mod ifq;
-mod look;
+mod query;
 mod ring;
 mod rq;
 mod share;
@@ -22,88 +26,89 @@ use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
 use crate::test::{Op, RingId, RingSetup, Test, VarId};
 
-use ifq::Ifq;
-use ring::Ring;
-use sock::Stream;
+use ifq::IfqState;
+use ring::RingState;
+use sock::SocketState;
 
-pub use check::MAX_ENTRIES;
+pub use arguments::MAX_ENTRIES;
 
 /// Ids that a ring has for its ifqs. The kernel has 2^31.
 pub const IDS: usize = 16;
-/// Completions that a ring's queue holds, and as many again wait in its overflow list. In the kernel
-/// the list ends with memory.
+/// Completions that a ring's queue holds. The overflow list holds as many again; the kernel's list has
+/// no bound.
 pub const COMPLETIONS: usize = 8;
-/// Requests that a ring may have at a time. In the kernel they end with memory.
+/// Requests in flight that a ring may have. The kernel has no bound.
 pub const REQUESTS: usize = 8;
-/// Fragments that a socket's receive queue holds. In the kernel it is bounded in bytes.
+/// Fragments that a socket's receive queue holds. The kernel bounds the queue in bytes.
 pub const SEGMENTS: usize = 32;
-/// Buffers that a page pool takes from the free list or the refill ring at a time, and holds in its
-/// cache. 64 in the kernel.
+/// Buffers that a page pool takes at once from the free list or the refill ring into its cache. The
+/// kernel takes 64.
 pub const CACHE: usize = 8;
-/// Buffers that a page pool keeps for itself when they come back another way. In the kernel as many
-/// as the driver asks for.
+/// Buffers that the page pool's `ptr_ring` holds. In the kernel the driver chooses this size.
 pub const RECYCLED: usize = 16;
 
-/// An ifq, by the order of the `register` steps, failed ones included.
-type IfqNo = usize;
+/// The number of an ifq: the index of its `register` step among all of them, failed ones included.
+type IfqIndex = usize;
 
-/// A buffer of an ifq.
+/// A buffer of an ifq: its area and its index there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct At {
+struct NiovId {
     area: usize,
     idx: usize,
 }
 
-/// A buffer as a completion names it.
+/// A buffer that a completion delivered to user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Buffer {
-    ifq: IfqNo,
-    at: At,
-    /// Tells apart the times that it was handed to user space.
-    handed: u64,
+struct DeliveredBuffer {
+    ifq: IfqIndex,
+    at: NiovId,
+    /// The number of this delivery, unique over all buffers.
+    delivery: u64,
 }
 
-/// What a step has bound.
+/// The result of a step, and what it refers to.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bound {
+struct StepResult {
     result: i64,
-    /// The ifq that the value goes back to.
-    origin: Option<IfqNo>,
-    /// Of a completion.
-    buffer: Option<Buffer>,
+    /// The ifq that the step registered, cloned, exported or imported.
+    origin: Option<IfqIndex>,
+    /// The buffer of a completion.
+    buffer: Option<DeliveredBuffer>,
 }
 
-/// What is known of the system between two operations.
+/// The state of the system between two operations.
 #[derive(Clone, Debug)]
 pub struct Spec {
     revision: Revision,
     setups: Vec<(RingId, RingSetup)>,
-    rings: Vec<Ring>,
-    ifqs: Vec<Ifq>,
-    /// Exported files, by the order of their export; `None`: closed.
-    boxes: Vec<Option<IfqNo>>,
-    socks: Vec<Stream>,
+    rings: Vec<RingState>,
+    ifqs: Vec<IfqState>,
+    /// Exported files, in the order of their export; `None`: closed.
+    boxes: Vec<Option<IfqIndex>>,
+    socks: Vec<SocketState>,
     /// The ifq that each queue of the device is bound to.
-    queues: Vec<Option<IfqNo>>,
+    queues: Vec<Option<IfqIndex>>,
     device_gone: bool,
-    vars: Vec<Option<Bound>>,
-    /// How often a buffer was handed to user space.
-    handed: u64,
+    vars: Vec<Option<StepResult>>,
+    /// The number of deliveries so far.
+    deliveries: u64,
+    /// User space has returned a buffer that it still holds.
     misused: bool,
+    /// A completion was lost.
     overrun: bool,
 }
 
-/// What a test must return.
+/// The results that a test must return.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The raw result of each step that binds one, in the order in which they run. Descriptors
-    /// count from the number of rings on.
+pub struct SpecifiedResults {
+    /// The raw result of each step that binds a result, in the order of the steps. Descriptors are
+    /// numbered from the number of rings on.
     pub results: Vec<(VarId, i64)>,
-    /// What is left when everything is closed, in words; must be empty.
+    /// What is not free after everything is closed, in words. Must be empty.
     pub left: Vec<String>,
 }
 
-impl Answer {
+impl SpecifiedResults {
     /// The observed results.
     #[must_use]
     pub fn outcome(&self, test: &Test) -> Outcome {
@@ -116,14 +121,14 @@ impl Answer {
     }
 }
 
-/// What a valid test with at most one thread must return on a revision whose own defects are fixed,
-/// when no fault point fails. `None` if it has more threads, if the application gives back a buffer
-/// that it still holds, or if more completions wait than the model has room for.
+/// Predicts the results of a valid test with at most one thread, on a revision whose own defects are
+/// fixed, if no fault point fails. `None` if the test has more threads, if the application returns a
+/// buffer that it still holds, or if an overflow list is full.
 ///
-/// In a thread, unlike in `finally`, the exit of a ring goes on in the background: there the answer
-/// is the one in which each exit has ended before the next step begins.
+/// In a thread, unlike in `finally`, the exit of a ring runs in the background. The prediction assumes
+/// that each exit has ended before the next step begins.
 #[must_use]
-pub fn run(test: &Test, revision: Revision) -> Option<Answer> {
+pub fn run(test: &Test, revision: Revision) -> Option<SpecifiedResults> {
     if test.threads.len() > 1 {
         return None;
     }
@@ -134,32 +139,32 @@ pub fn run(test: &Test, revision: Revision) -> Option<Answer> {
         results.extend(step.bind.map(|var| (var, result)));
     }
     spec.close_all();
-    (!spec.misused && !spec.overrun).then(|| Answer { results, left: spec.left() })
+    (!spec.misused && !spec.overrun).then(|| SpecifiedResults { results, left: spec.left() })
 }
 
 impl Spec {
-    /// The rings and sockets of a test are open, nothing is registered, nothing was sent.
+    /// The initial state of a test: rings and sockets are open, nothing is registered or sent.
     #[must_use]
     pub fn new(test: &Test, revision: Revision) -> Self {
         Spec {
             revision,
             setups: test.setups.clone(),
-            rings: vec![Ring::new(); test.rings.len()],
+            rings: vec![RingState::new(); test.rings.len()],
             ifqs: Vec::new(),
             boxes: Vec::new(),
-            socks: test.sockets.iter().map(|s| Stream::new(s.queue)).collect(),
+            socks: test.sockets.iter().map(|s| SocketState::new(s.queue)).collect(),
             queues: vec![None; test.queues as usize],
             device_gone: false,
             vars: Vec::new(),
-            handed: 0,
+            deliveries: 0,
             misused: false,
             overrun: false,
         }
     }
 
-    /// Does one operation and all that follows from it; returns its result, -errno on failure.
+    /// Runs one operation with all its background work. Returns the result, -errno on failure.
     pub fn step(&mut self, op: &Op, bind: Option<VarId>) -> i64 {
-        let mut bound = Bound { origin: self.origin(op), ..Bound::default() };
+        let mut bound = StepResult { origin: self.origin(op), ..StepResult::default() };
         bound.result = self.operation(op, &mut bound).unwrap_or_else(|errno| errno);
         if let Some(var) = bind {
             let var = usize::from(var);
@@ -171,11 +176,11 @@ impl Spec {
         bound.result
     }
 
-    /// The ifq that the result of an operation goes back to, whether it succeeds or not.
-    fn origin(&mut self, op: &Op) -> Option<IfqNo> {
+    /// The ifq that the result of an operation refers to, whether or not the operation succeeds.
+    fn origin(&mut self, op: &Op) -> Option<IfqIndex> {
         match *op {
             Op::Register { buffers, entries, .. } => {
-                self.ifqs.push(Ifq::new(buffers, entries));
+                self.ifqs.push(IfqState::new(buffers, entries));
                 Some(self.ifqs.len() - 1)
             }
             Op::Clone { ifq: var, .. }
@@ -185,7 +190,7 @@ impl Spec {
         }
     }
 
-    fn operation(&mut self, op: &Op, bound: &mut Bound) -> Result<i64, i64> {
+    fn operation(&mut self, op: &Op, bound: &mut StepResult) -> Result<i64, i64> {
         match *op {
             Op::Register { ring, source, entries, modifiers, .. } => {
                 self.register(ring, source, entries, modifiers)
@@ -237,11 +242,11 @@ impl Spec {
         }
     }
 
-    fn var(&self, var: VarId) -> Bound {
+    fn var(&self, var: VarId) -> StepResult {
         self.vars.get(usize::from(var)).copied().flatten().unwrap_or_default()
     }
 
-    fn open(&mut self, ring: RingId) -> Result<&mut Ring, i64> {
+    fn open(&mut self, ring: RingId) -> Result<&mut RingState, i64> {
         let ring = self.rings.get_mut(usize::from(ring)).ok_or(-EBADF)?;
         if ring.open { Ok(ring) } else { Err(-EBADF) }
     }

@@ -1,59 +1,59 @@
-//! A ring: ids, receive requests, completions.
+//! A ring: its ids, receive requests and completions.
 
 use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
-use super::{At, Buffer, COMPLETIONS, IDS, IfqNo, REQUESTS, Spec};
+use super::{COMPLETIONS, DeliveredBuffer, IDS, IfqIndex, NiovId, REQUESTS, Spec};
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::ArgModifiers;
 use crate::test::{Event, RingId, SocketId};
 
-/// Fragments after which a receive gives others a turn, `IO_SKBS_PER_CALL_LIMIT`; it stops at the
-/// second one beyond.
-const FRAGMENTS: u32 = 20;
-/// Pieces of work that one go runs, `IO_LOCAL_TW_DEFAULT_MAX`.
-const WORK: usize = 20;
+/// Fragments that one call of a receive takes, `IO_SKBS_PER_CALL_LIMIT`. The receive stops at the
+/// second fragment beyond this limit.
+const MAX_FRAGMENTS: u32 = 20;
+/// Items of task work that one run takes, `IO_LOCAL_TW_DEFAULT_MAX`.
+const TASK_WORK_BATCH: usize = 20;
 
-/// A completion.
+/// A completion queue entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completion {
     pub(super) res: i64,
-    pub(super) buffer: Option<Buffer>,
+    pub(super) buffer: Option<DeliveredBuffer>,
 }
 
 #[derive(Clone, Debug)]
 struct Request {
     number: u64,
-    ifq: IfqNo,
+    ifq: IfqIndex,
     socket: SocketId,
-    /// Bytes still wanted; 0: no limit.
+    /// Bytes that the request may still receive; 0: no limit.
     len: u32,
 }
 
-/// Something to do when the application waits.
+/// An item of the ring's task work, which runs when the application waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    /// To look at the socket of the request with this number.
+enum TaskWork {
+    /// Poll the socket of the request with this number.
     Request(u64),
-    /// To post that an event has fired.
+    /// Post the completion of an event.
     Event(Event),
 }
 
-/// A ring.
+/// The state of a ring.
 #[derive(Clone, Debug)]
-pub(super) struct Ring {
+pub(super) struct RingState {
     pub(super) open: bool,
-    pub(super) ids: Vec<Option<IfqNo>>,
+    pub(super) ids: Vec<Option<IfqIndex>>,
     requests: Vec<Request>,
     submitted: u64,
-    work: VecDeque<Work>,
+    work: VecDeque<TaskWork>,
     completions: VecDeque<Completion>,
     overflow: VecDeque<Completion>,
 }
 
-impl Ring {
+impl RingState {
     pub(super) fn new() -> Self {
-        Ring {
+        RingState {
             open: true,
             ids: vec![None; IDS],
             requests: Vec::new(),
@@ -64,12 +64,12 @@ impl Ring {
         }
     }
 
-    /// Runs what is left of the work and cancels the requests; what was posted is lost. `false` if
-    /// there was no room to post.
-    pub(super) fn clear(&mut self) -> bool {
-        let events = self.work.iter().filter(|work| matches!(work, Work::Event(_))).count();
-        let room = (0..events + self.requests.len()).all(|_| self.post_late(-ECANCELED));
-        *self = Ring { open: false, ..Ring::new() };
+    /// Runs the pending task work, cancels the requests and discards all completions. `false` if a
+    /// completion found no room.
+    pub(super) fn exit(&mut self) -> bool {
+        let events = self.work.iter().filter(|work| matches!(work, TaskWork::Event(_))).count();
+        let room = (0..events + self.requests.len()).all(|_| self.post_or_overflow(-ECANCELED));
+        *self = RingState { open: false, ..RingState::new() };
         room
     }
 
@@ -77,42 +77,43 @@ impl Ring {
         self.ids.iter().position(Option::is_none)
     }
 
-    pub(super) fn lookup(&self, id: i64) -> Option<IfqNo> {
+    pub(super) fn lookup(&self, id: i64) -> Option<IfqIndex> {
         self.ids.get(usize::try_from(id).ok()?).copied().flatten()
     }
 
     pub(super) fn queue_request(&mut self, number: u64) {
-        if !self.work.contains(&Work::Request(number)) {
-            self.work.push_back(Work::Request(number));
+        if !self.work.contains(&TaskWork::Request(number)) {
+            self.work.push_back(TaskWork::Request(number));
         }
     }
 
     pub(super) fn queue_event(&mut self, event: Event) {
-        self.work.push_back(Work::Event(event));
+        self.work.push_back(TaskWork::Event(event));
     }
 
     pub(super) fn ready(&self) -> bool {
         !self.completions.is_empty() || !self.overflow.is_empty() || !self.work.is_empty()
     }
 
-    /// Completions that wait to be taken.
+    /// Completions that the application has not reaped.
     pub(super) fn posted(&self) -> usize {
         self.completions.len() + self.overflow.len()
     }
 
-    /// Requests that have not ended.
+    /// Requests in flight.
     pub(super) fn requests(&self) -> usize {
         self.requests.len()
     }
 
     /// Whether the queue has room for one more completion. Completions keep their order, so there
-    /// is none while older ones wait.
+    /// is no room while older ones wait in the overflow list.
     fn room(&self) -> bool {
         self.overflow.is_empty() && self.completions.len() < COMPLETIONS
     }
 
-    /// Posts a completion without a buffer, which waits if there is no room; `false` if it is lost.
-    fn post_late(&mut self, res: i64) -> bool {
+    /// Posts a completion without a buffer, in the overflow list if the queue is full. `false` if the
+    /// completion is lost.
+    fn post_or_overflow(&mut self, res: i64) -> bool {
         let completion = Completion { res, buffer: None };
         if self.room() {
             self.completions.push_back(completion);
@@ -133,26 +134,26 @@ impl Ring {
     }
 }
 
-/// What comes of a look at the socket.
-enum Turn {
-    /// The request ends with this result.
-    Done(i64),
-    /// It waits for the socket.
-    Wait,
-    /// It goes to the end of the ring's work.
-    Again,
+/// What a request does after it has polled its socket.
+enum RequestAction {
+    /// The request completes with this result.
+    Complete(i64),
+    /// The request waits for the socket.
+    WaitForSocket,
+    /// The request is queued at the end of the ring's task work.
+    Requeue,
 }
 
-/// What one receive has done so far.
+/// What one call of a receive has done so far.
 #[derive(Default)]
-struct Progress {
+struct RecvProgress {
     bytes: u32,
     fragments: u32,
     stopped_early: bool,
 }
 
 impl Spec {
-    /// A new request first takes what is there.
+    /// Submits a request, which first receives the bytes that are in the socket.
     pub(super) fn recv(
         &mut self,
         ring: RingId,
@@ -168,13 +169,13 @@ impl Spec {
         table.submitted += 1;
         let number = table.submitted;
         let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
-            self.overrun |= !self.open(ring)?.post_late(-EINVAL);
+            self.overrun |= !self.open(ring)?.post_or_overflow(-EINVAL);
             return Ok(0);
         };
         let mut request = Request { number, ifq, socket, len };
         match self.receive(ring, &mut request, false) {
-            Turn::Done(res) => self.overrun |= !self.open(ring)?.post_late(res),
-            Turn::Wait | Turn::Again => {
+            RequestAction::Complete(res) => self.overrun |= !self.open(ring)?.post_or_overflow(res),
+            RequestAction::WaitForSocket | RequestAction::Requeue => {
                 self.rings[usize::from(ring)].requests.push(request);
                 let sock = &mut self.socks[usize::from(socket)];
                 sock.waiters.push_front((ring, number));
@@ -186,16 +187,16 @@ impl Spec {
         Ok(0)
     }
 
-    /// The next completion. What has come in for waiting requests is received only now, and only
-    /// if no completion is there; completions that found no room follow after that.
+    /// Reaps the next completion. If the queue is empty, this first runs task work, which receives
+    /// bytes for waiting requests, and then moves completions from the overflow list to the queue.
     pub(super) fn wait(&mut self, ring: RingId) -> Result<Option<Completion>, i64> {
-        let mut most = WORK;
+        let mut batch = TASK_WORK_BATCH;
         while self.open(ring)?.completions.is_empty() {
             let idle = self.open(ring)?.work.is_empty();
-            self.run_work(ring, most);
+            self.run_work(ring, batch);
             self.open(ring)?.flush_overflow();
-            // Asleep, it is woken for as many as it waits for.
-            most = 1;
+            // A sleeping waiter is woken for the one completion that it waits for.
+            batch = 1;
             if idle {
                 break;
             }
@@ -203,75 +204,77 @@ impl Spec {
         Ok(self.open(ring)?.completions.pop_front())
     }
 
-    /// One go through the work. Last completions are posted together, after all the others.
-    fn run_work(&mut self, ring: RingId, most: usize) {
+    /// Runs up to `batch` items of task work. The final completions of requests are posted together,
+    /// after all others.
+    fn run_work(&mut self, ring: RingId, batch: usize) {
         let r = usize::from(ring);
-        // Up to 7.1 the list is taken as it is, and what comes in meanwhile waits for the next go.
+        // Up to 7.1 a run takes the list as it is; task work that is queued meanwhile waits for the
+        // next run.
         let listed = self.rings[r].work.len();
-        let most = if self.revision.runs_newly_queued_work() { most } else { most.min(listed) };
+        let batch = if self.revision.runs_newly_queued_work() { batch } else { batch.min(listed) };
         let mut done = Vec::new();
-        for _ in 0..most {
+        for _ in 0..batch {
             let Some(work) = self.rings[r].work.pop_front() else { break };
             match work {
-                Work::Request(number) => done.extend(self.run_request(ring, number)),
-                Work::Event(event) => {
-                    self.overrun |= !self.rings[r].post_late(event as i64);
+                TaskWork::Request(number) => done.extend(self.run_request(ring, number)),
+                TaskWork::Event(event) => {
+                    self.overrun |= !self.rings[r].post_or_overflow(event as i64);
                 }
             }
         }
         for res in done {
-            self.overrun |= !self.rings[r].post_late(res);
+            self.overrun |= !self.rings[r].post_or_overflow(res);
         }
     }
 
-    /// A request looks at its socket. Returns its result if it ends.
+    /// A request polls its socket. Returns the request's result if it completes.
     fn run_request(&mut self, ring: RingId, number: u64) -> Option<i64> {
         let r = usize::from(ring);
         let at = self.rings[r].requests.iter().position(|q| q.number == number)?;
         let mut request = self.rings[r].requests[at].clone();
         match self.receive(ring, &mut request, true) {
-            Turn::Done(res) => {
+            RequestAction::Complete(res) => {
                 self.rings[r].requests.remove(at);
                 let sock = &mut self.socks[usize::from(request.socket)];
                 sock.waiters.retain(|waiter| *waiter != (ring, number));
                 return Some(res);
             }
-            Turn::Wait => {}
-            Turn::Again => self.rings[r].queue_request(number),
+            RequestAction::WaitForSocket => {}
+            RequestAction::Requeue => self.rings[r].queue_request(number),
         }
         self.rings[r].requests[at] = request;
         None
     }
 
-    /// Receives what the socket has. `woken`: not the first look.
-    fn receive(&mut self, ring: RingId, request: &mut Request, woken: bool) -> Turn {
-        let mut progress = Progress::default();
-        let stopped = self.take_fragments(ring, request, &mut progress).err();
+    /// Receives the bytes in the socket. `woken`: the request was submitted earlier.
+    fn receive(&mut self, ring: RingId, request: &mut Request, woken: bool) -> RequestAction {
+        let mut progress = RecvProgress::default();
+        let stopped = self.receive_fragments(ring, request, &mut progress).err();
         let ended = self.socks[usize::from(request.socket)].shutdown;
         if request.len > 0 && progress.bytes > 0 {
             request.len -= progress.bytes;
             if request.len == 0 {
-                return Turn::Done(0);
+                return RequestAction::Complete(0);
             }
         }
         if progress.bytes == 0 {
             return match stopped {
-                Some(errno) => Turn::Done(errno),
-                None if ended => Turn::Done(0),
-                _ => Turn::Wait,
+                Some(errno) => RequestAction::Complete(errno),
+                None if ended => RequestAction::Complete(0),
+                _ => RequestAction::WaitForSocket,
             };
         }
-        let more = progress.fragments > FRAGMENTS || progress.stopped_early || ended;
-        if woken && more { Turn::Again } else { Turn::Wait }
+        let more = progress.fragments > MAX_FRAGMENTS || progress.stopped_early || ended;
+        if woken && more { RequestAction::Requeue } else { RequestAction::WaitForSocket }
     }
 
-    /// Fragment by fragment, until there is none left, the request has what it wanted, or one
+    /// Receives fragments until the socket is empty, the request has reached its limit, or a fragment
     /// cannot be received.
-    fn take_fragments(
+    fn receive_fragments(
         &mut self,
         ring: RingId,
         request: &Request,
-        progress: &mut Progress,
+        progress: &mut RecvProgress,
     ) -> Result<(), i64> {
         let s = usize::from(request.socket);
         let limit = if request.len == 0 { u32::MAX } else { request.len };
@@ -279,11 +282,11 @@ impl Spec {
             && let Some(&segment) = self.socks[s].segments.front()
         {
             progress.fragments += 1;
-            if progress.fragments > FRAGMENTS + 1 {
+            if progress.fragments > MAX_FRAGMENTS + 1 {
                 return Err(-EAGAIN);
             }
             let want = segment.len.min(limit - progress.bytes);
-            let taken = self.take_fragment(ring, request.ifq, segment, want);
+            let taken = self.receive_fragment(ring, request.ifq, segment, want);
             progress.stopped_early |= taken != Ok(want);
             let taken = taken?;
             progress.bytes += taken;
@@ -296,12 +299,12 @@ impl Spec {
         Ok(())
     }
 
-    /// Bytes in a device's buffer are handed over where they are, if it is one of the request's
-    /// ifq; others are copied, a buffer at a time.
-    fn take_fragment(
+    /// Receives up to `want` bytes of a fragment. Bytes in a device's buffer are delivered in place
+    /// if the buffer belongs to the request's ifq; other bytes are copied, one buffer at a time.
+    fn receive_fragment(
         &mut self,
         ring: RingId,
-        ifq: IfqNo,
+        ifq: IfqIndex,
         segment: Segment,
         want: u32,
     ) -> Result<u32, i64> {
@@ -318,11 +321,11 @@ impl Spec {
         if !self.rings[usize::from(ring)].room() {
             return Err(-ENOSPC);
         }
-        self.hand_over(ring, ifq, at, want);
+        self.deliver(ring, ifq, at, want);
         Ok(want)
     }
 
-    fn copy(&mut self, ring: RingId, ifq: IfqNo, want: u32) -> Result<u32, i64> {
+    fn copy(&mut self, ring: RingId, ifq: IfqIndex, want: u32) -> Result<u32, i64> {
         let mut copied = 0;
         while copied < want {
             let Some(at) = self.ifqs[ifq].take_free() else {
@@ -333,16 +336,16 @@ impl Spec {
                 return if copied == 0 { Err(-ENOSPC) } else { Ok(copied) };
             }
             let n = PAGE.min(want - copied);
-            self.hand_over(ring, ifq, at, n);
+            self.deliver(ring, ifq, at, n);
             copied += n;
         }
         Ok(copied)
     }
 
-    fn hand_over(&mut self, ring: RingId, ifq: IfqNo, at: At, len: u32) {
-        self.handed += 1;
-        let buffer = Buffer { ifq, at, handed: self.handed };
-        self.ifqs[ifq].hand(buffer);
+    fn deliver(&mut self, ring: RingId, ifq: IfqIndex, at: NiovId, len: u32) {
+        self.deliveries += 1;
+        let buffer = DeliveredBuffer { ifq, at, delivery: self.deliveries };
+        self.ifqs[ifq].deliver(buffer);
         let completion = Completion { res: i64::from(len), buffer: Some(buffer) };
         self.rings[usize::from(ring)].completions.push_back(completion);
     }

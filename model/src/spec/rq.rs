@@ -1,51 +1,52 @@
-//! A refill ring as it lies in memory.
+//! A refill ring: its memory and the kernel's indices.
 
 use std::collections::BTreeMap;
 
-use super::{At, Buffer, MAX_ENTRIES};
+use super::{DeliveredBuffer, MAX_ENTRIES, NiovId};
 use crate::errno::EAGAIN;
 use crate::test::RqWord;
 
-/// Entries that an iterator looks at for each value of the tail, `ZCRX_REFILL_CAP`.
+/// Most entries that the refill iterator takes for one read of the tail, `ZCRX_REFILL_CAP`.
 const REFILL_CAP: u32 = 256;
 /// `IORING_ZCRX_AREA_SHIFT`.
 const AREA_SHIFT: u32 = 48;
 /// Bits of an offset inside a buffer.
 const PAGE_SHIFT: u32 = 12;
 
-/// An entry.
+/// An entry of the refill ring (`io_uring_zcrx_rqe`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
     off: u64,
     pad: u32,
-    /// The time of being handed out that the application gives back with it, if it names a buffer
-    /// of the ring's own ifq.
-    pub(super) handed: Option<u64>,
+    /// The delivery that the application returns with this entry, if the entry names a buffer of
+    /// the refill ring's own ifq.
+    pub(super) delivery: Option<u64>,
 }
 
 impl Entry {
-    /// The buffer that it names, if it does. The kernel keeps 32 bits of the index.
-    pub(super) fn names(&self) -> Option<At> {
+    /// The buffer that the entry names. The kernel keeps 32 bits of the index.
+    pub(super) fn niov(&self) -> Option<NiovId> {
         let area = (self.off >> AREA_SHIFT) as usize;
         let idx = (self.off & ((1 << AREA_SHIFT) - 1)) >> PAGE_SHIFT;
-        (self.pad == 0).then_some(At { area, idx: idx as u32 as usize })
+        (self.pad == 0).then_some(NiovId { area, idx: idx as u32 as usize })
     }
 }
 
-/// A refill ring. Its memory is the application's and outlives the ifq.
+/// A refill ring. Its memory belongs to the application and outlives the ifq.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefillRing {
     size: u32,
-    /// The kernel's index as it is published.
+    /// The kernel's head as user space can read it.
     head: u32,
     tail: u32,
-    /// Those that were written; the others are zero.
+    /// The entries that user space has written; all others are zero.
     entries: BTreeMap<u32, Entry>,
     cached_head: u32,
     cached_tail: u32,
-    /// Entries that the iterator may still take, and whether it has looked for more.
-    left: u32,
-    looked: bool,
+    /// Entries that the iterator may still take.
+    iter_left: u32,
+    /// Whether the iterator has read the tail a second time.
+    tail_read_again: bool,
 }
 
 impl RefillRing {
@@ -57,19 +58,19 @@ impl RefillRing {
         self.size as usize
     }
 
-    /// The application gives a buffer back; `own`: to the ifq that it came from.
-    pub(super) fn push(&mut self, buffer: Buffer, own: bool) -> Result<(), i64> {
+    /// The application returns a buffer. `own`: to the ifq that the buffer belongs to.
+    pub(super) fn push(&mut self, buffer: DeliveredBuffer, own: bool) -> Result<(), i64> {
         if self.tail.wrapping_sub(self.head) >= self.size {
             return Err(-EAGAIN);
         }
         let entry = self.entries.entry(self.tail & (self.size - 1)).or_default();
         entry.off = (buffer.at.area as u64) << AREA_SHIFT | (buffer.at.idx as u64) << PAGE_SHIFT;
-        entry.handed = own.then_some(buffer.handed);
+        entry.delivery = own.then_some(buffer.delivery);
         self.tail = self.tail.wrapping_add(1);
         Ok(())
     }
 
-    /// The application writes a word; outside of the ring it has no effect.
+    /// The application overwrites a word. An index outside the ring has no effect.
     pub(super) fn scribble(&mut self, word: RqWord, value: u64) {
         let entry = |index: u32| (index < self.size).then_some(index);
         match word {
@@ -78,7 +79,7 @@ impl RefillRing {
             RqWord::Off(index) => {
                 if let Some(index) = entry(index) {
                     let entry = self.entries.entry(index).or_default();
-                    (entry.off, entry.handed) = (value, None);
+                    (entry.off, entry.delivery) = (value, None);
                 }
             }
             RqWord::Pad(index) => {
@@ -89,13 +90,13 @@ impl RefillRing {
         }
     }
 
-    /// Reads the tail. Returns how many entries there are, never more than the ring holds.
-    pub(super) fn look(&mut self) -> u32 {
+    /// Reads the tail. Returns the number of entries, at most the size of the ring.
+    pub(super) fn read_tail(&mut self) -> u32 {
         self.cached_tail = self.tail;
-        self.known()
+        self.known_entries()
     }
 
-    fn known(&self) -> u32 {
+    fn known_entries(&self) -> u32 {
         self.cached_tail.wrapping_sub(self.cached_head).min(self.size)
     }
 
@@ -105,24 +106,24 @@ impl RefillRing {
         self.entries.get(&index).copied().unwrap_or_default()
     }
 
-    /// The application may use again what was popped.
+    /// Publishes the head, so that the application may reuse the popped entries.
     pub(super) fn publish(&mut self) {
         self.head = self.cached_head;
     }
 
-    /// Starts to take entries up to the tail that is known (`zcrx_rq_iter_init`).
-    pub(super) fn start(&mut self) {
-        self.left = self.known().min(REFILL_CAP);
-        self.looked = false;
+    /// Starts an iterator over the entries up to the tail that was read last (`zcrx_rq_iter_init`).
+    pub(super) fn start_iter(&mut self) {
+        self.iter_left = self.known_entries().min(REFILL_CAP);
+        self.tail_read_again = false;
     }
 
-    /// The next entry; the tail is read once more when those that were known are used up.
-    pub(super) fn next(&mut self) -> Option<Entry> {
-        if self.left == 0 && !self.looked {
-            self.left = self.look().min(REFILL_CAP);
-            self.looked = true;
+    /// The next entry of the iterator. It reads the tail once more after the known entries.
+    pub(super) fn next_entry(&mut self) -> Option<Entry> {
+        if self.iter_left == 0 && !self.tail_read_again {
+            self.iter_left = self.read_tail().min(REFILL_CAP);
+            self.tail_read_again = true;
         }
-        self.left = self.left.checked_sub(1)?;
+        self.iter_left = self.iter_left.checked_sub(1)?;
         Some(self.pop())
     }
 }

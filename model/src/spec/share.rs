@@ -1,12 +1,12 @@
-//! The life of an ifq: who uses it, and what the users can ask of it.
+//! An ifq's users: registration, import, clone, export, control operations, and teardown.
 
-use super::{IfqNo, Spec};
+use super::{IfqIndex, Spec};
 use crate::errno::{EBADF, EBADFD, EBUSY, EEXIST, EINVAL, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{Event, RingId, Source, VarId, limits};
 
 impl Spec {
-    /// The ifq was made by the caller; it is used by nobody unless this succeeds.
+    /// Registers the ifq that the caller has created. On failure the ifq has no users.
     pub(super) fn register(
         &mut self,
         ring: RingId,
@@ -20,7 +20,7 @@ impl Spec {
         if modifiers.has(ArgModifier::RegionSmall) {
             return Err(-EINVAL);
         }
-        self.check_memory(source, modifiers)?;
+        self.check_device_and_area(source, modifiers)?;
         if let Source::Queue(queue) = source {
             let bound = self.queues.get_mut(queue as usize).ok_or(-ERANGE)?;
             if bound.is_some() {
@@ -37,7 +37,8 @@ impl Spec {
         Ok(id as i64)
     }
 
-    /// Where there are proxies, the flag of an import says clone, and no descriptor is a ring's.
+    /// On a revision with proxies, the import flag means clone, and an exported descriptor is not a
+    /// ring's.
     pub(super) fn import(
         &mut self,
         ring: RingId,
@@ -50,10 +51,11 @@ impl Spec {
         }
         self.check_import(ring, modifiers)?;
         let found = self.box_file(fd).and_then(|file| *file).ok_or(-EBADF)?;
-        self.use_in(ring, found)
+        self.add_user(ring, found)
     }
 
-    /// Where there are no proxies, the flag of a clone says import, and no ring is an exported file.
+    /// On a revision without proxies, the clone flag means import, and a ring's descriptor is not an
+    /// exported file.
     pub(super) fn clone_ifq(
         &mut self,
         ring: RingId,
@@ -70,11 +72,11 @@ impl Spec {
         if from == ring {
             return Err(-EBADFD);
         }
-        self.use_in(ring, source.ok_or(-EINVAL)?)
+        self.add_user(ring, source.ok_or(-EINVAL)?)
     }
 
-    /// A ring gets an id for an ifq.
-    fn use_in(&mut self, ring: RingId, ifq: IfqNo) -> Result<i64, i64> {
+    /// Allocates an id for an ifq in a ring's table.
+    fn add_user(&mut self, ring: RingId, ifq: IfqIndex) -> Result<i64, i64> {
         let table = self.open(ring)?;
         let id = table.free_id().ok_or(-EBUSY)?;
         table.ids[id] = Some(ifq);
@@ -82,26 +84,26 @@ impl Spec {
         Ok(id as i64)
     }
 
-    /// The ifq that a control operation is about.
+    /// The ifq of a control operation, after the checks of its arguments.
     pub(super) fn ctrl(
         &mut self,
         ring: RingId,
         ifq: VarId,
         modifiers: ArgModifiers,
-    ) -> Result<IfqNo, i64> {
+    ) -> Result<IfqIndex, i64> {
         let id = self.var(ifq).result;
         self.check_ctrl(ring, id, modifiers)?;
         self.open(ring)?.lookup(id).ok_or(-ENXIO)
     }
 
-    pub(super) fn export(&mut self, ifq: IfqNo, modifiers: ArgModifiers) -> Result<i64, i64> {
+    pub(super) fn export(&mut self, ifq: IfqIndex, modifiers: ArgModifiers) -> Result<i64, i64> {
         Self::check_op(modifiers)?;
         self.ifqs[ifq].users += 1;
         self.boxes.push(Some(ifq));
         Ok((self.rings.len() + self.boxes.len() - 1) as i64)
     }
 
-    pub(super) fn flush(&mut self, ifq: IfqNo, modifiers: ArgModifiers) -> Result<i64, i64> {
+    pub(super) fn flush(&mut self, ifq: IfqIndex, modifiers: ArgModifiers) -> Result<i64, i64> {
         Self::check_op(modifiers)?;
         self.misused |= self.ifqs[ifq].flush();
         Ok(0)
@@ -109,12 +111,12 @@ impl Spec {
 
     pub(super) fn add_area(
         &mut self,
-        ifq: IfqNo,
+        ifq: IfqIndex,
         buffers: u32,
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
-        let lost = self.ifqs[ifq].device && self.device_gone;
-        self.check_add_area(lost, modifiers)?;
+        let device_gone = self.ifqs[ifq].device && self.device_gone;
+        self.check_add_area(device_gone, modifiers)?;
         if self.ifqs[ifq].areas() == limits::AREAS {
             return Err(-EINVAL);
         }
@@ -122,10 +124,10 @@ impl Spec {
         Ok(0)
     }
 
-    /// An event that has fired may fire again.
+    /// Lets an event be raised again.
     pub(super) fn arm(
         &mut self,
-        ifq: IfqNo,
+        ifq: IfqIndex,
         event: Event,
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
@@ -139,8 +141,8 @@ impl Spec {
         Ok(0)
     }
 
-    /// The ring that registered the ifq hears of an event, once until it is armed again.
-    pub(super) fn notify(&mut self, ifq: IfqNo, event: Event) {
+    /// Queues an event in the ring that registered the ifq, once until the event is armed again.
+    pub(super) fn notify(&mut self, ifq: IfqIndex, event: Event) {
         let ifq = &mut self.ifqs[ifq];
         if let Some(master) = ifq.master
             && !ifq.fired.contains(&event)
@@ -150,14 +152,14 @@ impl Spec {
         }
     }
 
-    /// Only a region that the kernel has allocated can be mapped.
+    /// Maps a region, which works only if the kernel has allocated it.
     pub(super) fn mmap(&mut self, ring: RingId, id: i64) -> Result<i64, i64> {
         let errno = if self.revision.mmap_fails_with_einval() { EINVAL } else { ENOMEM };
         let found = self.open(ring)?.lookup(id).ok_or(-errno)?;
         if self.ifqs[found].kernel_region { Ok(0) } else { Err(-errno) }
     }
 
-    /// The device's queues are closed; the ifqs live on without.
+    /// Closes the queues of the device. The ifqs stay registered without a queue.
     pub(super) fn unregister_netdev(&mut self) -> i64 {
         self.device_gone = true;
         for queue in &mut self.queues {
@@ -168,7 +170,7 @@ impl Spec {
         0
     }
 
-    fn box_file(&mut self, fd: i64) -> Option<&mut Option<IfqNo>> {
+    fn box_file(&mut self, fd: i64) -> Option<&mut Option<IfqIndex>> {
         let rings = self.rings.len();
         self.boxes.get_mut(usize::try_from(fd).ok()?.checked_sub(rings)?)
     }
@@ -179,7 +181,7 @@ impl Spec {
         Ok(0)
     }
 
-    /// The ring's ids stop being users, its requests are cancelled, its completions are lost.
+    /// Closes a ring: frees its ids, cancels its requests and discards its completions.
     pub(super) fn exit(&mut self, ring: RingId) -> Result<i64, i64> {
         self.open(ring)?.open = false;
         for ifq in std::mem::take(&mut self.rings[usize::from(ring)].ids).into_iter().flatten() {
@@ -188,15 +190,16 @@ impl Spec {
             }
             self.drop_user(ifq);
         }
-        self.overrun |= !self.rings[usize::from(ring)].clear();
+        self.overrun |= !self.rings[usize::from(ring)].exit();
         for sock in &mut self.socks {
             sock.waiters.retain(|(other, _)| *other != ring);
         }
         Ok(0)
     }
 
-    /// The last user's end closes the device queue and takes back what user space holds.
-    fn drop_user(&mut self, ifq: IfqNo) {
+    /// Drops one user. The last one closes the device queue and takes back the buffers that user space
+    /// holds.
+    fn drop_user(&mut self, ifq: IfqIndex) {
         self.ifqs[ifq].users -= 1;
         if self.ifqs[ifq].users == 0 {
             if let Some(queue) = self.ifqs[ifq].close_queue() {
@@ -206,7 +209,7 @@ impl Spec {
         }
     }
 
-    /// Closes all that is open, sockets last.
+    /// Closes all rings, then all descriptors, then all sockets.
     pub fn close_all(&mut self) {
         for ring in 0..self.rings.len() {
             let _ = self.exit(ring as RingId);
@@ -221,7 +224,7 @@ impl Spec {
         }
     }
 
-    /// What is not free, in words. Empty after [`Spec::close_all`].
+    /// Names everything that is not free, in words. Empty after [`Spec::close_all`].
     #[must_use]
     pub fn left(&self) -> Vec<String> {
         let ifqs = self.ifqs.iter().enumerate().flat_map(|(i, ifq)| {

@@ -1,54 +1,54 @@
-//! A TCP connection: what was sent and not yet received.
+//! A TCP connection: the bytes that were sent and not yet received.
 
 use std::collections::VecDeque;
 
-use super::{At, IfqNo, SEGMENTS, Spec};
+use super::{IfqIndex, NiovId, SEGMENTS, Spec};
 use crate::errno::{EAGAIN, ENODEV, ENOSPC, EPIPE};
 use crate::test::{Event, RingId, SocketId};
 
 /// Bytes in a buffer.
 pub(super) const PAGE: u32 = 4096;
 
-/// A fragment of the stream.
+/// A fragment of the stream in the receive queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
-    /// Bytes that are not received yet.
+    /// Bytes that no request has received yet.
     pub(super) len: u32,
-    /// The buffer that a device has put it into; `None`: ordinary pages.
-    pub(super) niov: Option<(IfqNo, At)>,
+    /// The buffer that the device filled; `None`: ordinary pages.
+    pub(super) niov: Option<(IfqIndex, NiovId)>,
 }
 
-/// A connection.
+/// The receiving side of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct Stream {
+pub(super) struct SocketState {
     pub(super) queue: Option<u32>,
     pub(super) segments: VecDeque<Segment>,
-    /// The peer has ended.
+    /// The peer has ended the stream.
     pub(super) shutdown: bool,
-    /// Requests to wake up, the newest first (`add_wait_queue`).
+    /// Requests in the socket's wait queue, the newest first (`add_wait_queue`).
     pub(super) waiters: VecDeque<(RingId, u64)>,
 }
 
-impl Stream {
+impl SocketState {
     pub(super) fn new(queue: Option<u32>) -> Self {
-        Stream { queue, segments: VecDeque::new(), shutdown: false, waiters: VecDeque::new() }
+        SocketState { queue, segments: VecDeque::new(), shutdown: false, waiters: VecDeque::new() }
     }
 }
 
 impl Spec {
-    /// Over loopback in one fragment, through a bound queue in one for each buffer. What has gone
-    /// before it fails stays.
+    /// The peer sends bytes: over loopback as one fragment, through a bound queue as one fragment for
+    /// each buffer. Fragments that were queued before a failure stay queued.
     pub(super) fn send(&mut self, socket: SocketId, len: u32) -> Result<(), i64> {
         let s = usize::from(socket);
         if self.socks[s].shutdown {
             return Err(-EPIPE);
         }
-        if self.cut_off(socket) {
+        if self.device_is_gone(socket) {
             return Err(-ENODEV);
         }
         let mut left = len;
         while left > 0 {
-            let niov = match self.bound_to(socket) {
+            let niov = match self.ifq_of_queue(socket) {
                 Some(ifq) => Some((ifq, self.packet(ifq).ok_or(-EAGAIN)?)),
                 None => None,
             };
@@ -64,9 +64,9 @@ impl Spec {
         Ok(())
     }
 
-    /// The peer's end of the stream arrives like data does.
+    /// The peer ends the stream.
     pub(super) fn shutdown(&mut self, socket: SocketId) -> Result<(), i64> {
-        if self.cut_off(socket) {
+        if self.device_is_gone(socket) {
             return Err(-ENODEV);
         }
         self.socks[usize::from(socket)].shutdown = true;
@@ -74,17 +74,17 @@ impl Spec {
         Ok(())
     }
 
-    /// The device that the socket's packets arrive on is gone.
-    fn cut_off(&self, socket: SocketId) -> bool {
+    /// Whether the device that receives the socket's packets is unregistered.
+    fn device_is_gone(&self, socket: SocketId) -> bool {
         self.device_gone && self.socks[usize::from(socket)].queue.is_some()
     }
 
-    fn bound_to(&self, socket: SocketId) -> Option<IfqNo> {
+    fn ifq_of_queue(&self, socket: SocketId) -> Option<IfqIndex> {
         let queue = self.socks[usize::from(socket)].queue?;
         *self.queues.get(queue as usize)?
     }
 
-    fn packet(&mut self, ifq: IfqNo) -> Option<At> {
+    fn packet(&mut self, ifq: IfqIndex) -> Option<NiovId> {
         let (at, misused) = self.ifqs[ifq].packet(self.revision);
         self.misused |= misused;
         if at.is_none() {
@@ -93,14 +93,14 @@ impl Spec {
         at
     }
 
-    /// A fragment leaves the receive queue.
+    /// Frees a fragment that has left the receive queue.
     pub(super) fn release(&mut self, segment: Segment) {
         if let Some((ifq, at)) = segment.niov {
             self.ifqs[ifq].packet_done(at);
         }
     }
 
-    /// Requests that wait for the socket become work of their rings.
+    /// Queues task work for all requests that wait for the socket.
     pub(super) fn wake(&mut self, socket: SocketId) {
         for &(ring, request) in &self.socks[usize::from(socket)].waiters {
             self.rings[usize::from(ring)].queue_request(request);

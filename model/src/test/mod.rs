@@ -26,7 +26,7 @@ pub type VarId = u16;
 /// A test. The default is empty and not valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
-    /// Name; the file of the library is named after it: `owner-leaves-first`.
+    /// Name; the file of the library is named after it: `owner-exits-first`.
     pub name: String,
     /// One sentence of documentation.
     pub about: String,

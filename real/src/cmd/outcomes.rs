@@ -14,7 +14,9 @@ use super::selection::{SelectionArgs, note_skipped, usage_error};
 
 /// Arguments of `ifq outcomes`.
 #[derive(Clone, Debug, ClapArgs)]
-#[command(after_help = "Example:\n  ifq outcomes tests/library/box-close-races-with-import.ifq")]
+#[command(
+    after_help = "Example:\n  ifq outcomes tests/library/import/box-close-races-with-import.ifq"
+)]
 pub struct Args {
     /// A test file
     pub file: PathBuf,

@@ -23,7 +23,7 @@ const TIMES: u32 = 100;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     ifq run --on uml                                     the whole library\n  \
-    ifq run tests/library/owner-leaves-first.ifq --on uml --times 1000 --seed 7\n  \
+    ifq run tests/library/teardown/owner-exits-first.ifq --on uml --times 1000 --seed 7\n  \
     ifq run tests/library/ --on host --json              one JSON object for each test\n  \
     ifq run --on qemu:7.3 --cpus 2                       Debian's newest 7.3, in QEMU\n  \
     ifq run --on kernel:arch/x86/boot/bzImage            a kernel that you have built")]

@@ -13,7 +13,7 @@ use super::selection::usage_errors;
 /// Arguments of `ifq show`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  ifq show --json tests/library/exits-race.ifq > exits-race.json"
+    after_help = "Example:\n  ifq show --json tests/library/teardown/exits-race.ifq > exits-race.json"
 )]
 pub struct Args {
     /// Test files, text or JSON

@@ -20,8 +20,8 @@ use super::selection::{SelectionArgs, note_skipped, usage_error};
 /// Arguments of `ifq shrink`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
-    ifq shrink tests/library/scrub-races-with-refill.ifq        the violation that the file expects\n  \
-    ifq shrink --revision import-7.3 --defect early-put tests/library/exits-race.ifq\n  \
+    ifq shrink tests/library/teardown/scrub-races-with-refill.ifq        the violation that the file expects\n  \
+    ifq shrink --revision import-7.3 --defect early-put tests/library/teardown/exits-race.ifq\n  \
     ifq shrink counterexamples/exits-race.import-7.3.early-put.I1.ifq\n  \
     ifq shrink --out small.ifq big.ifq && ifq replay small.ifq\n\n\
     If the file has a schedule, its run gives the variant and the invariant. Otherwise the variant is \

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn where_a_late_page_holds_somebody_up_that_is_told_and_all_outcomes_are_there() {
-        let file = "../tests/library/a-page-fault-of-one-ring-holds-up-another.ifq";
+        let file =
+            "../tests/library/faults/a-page-fault-while-adding-an-area-blocks-another-ring.ifq";
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let test = ifq_sim::format::load(path).unwrap();
         let observed = Test { observe: vec![3, 4], ..test };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ifq_model::test::Test;
 
-use super::load;
+use super::{load, test_files};
 
 /// A test and the path that it was read from.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Input {
     pub test: Test,
 }
 
-/// Reads the files, and all `.ifq` files of the folders, sorted by name.
+/// Reads the files, and all `.ifq` files of the folders, sorted by folder, then by name.
 ///
 /// # Errors
 /// One message for each file that cannot be read or is not a valid test.
@@ -43,9 +43,5 @@ fn expand(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
-    let is_test = |p: &PathBuf| p.extension().is_some_and(|e| e == "ifq");
-    let mut found: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(is_test).collect();
-    found.sort();
-    Ok(found)
+    test_files(path)
 }

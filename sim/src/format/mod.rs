@@ -12,6 +12,7 @@ mod arguments;
 mod cursor;
 mod error;
 mod expect;
+mod folder;
 mod header;
 pub mod input;
 mod json;
@@ -32,6 +33,7 @@ use std::path::Path;
 use ifq_model::test::Test;
 
 pub use error::{LoadError, ParseError};
+pub use folder::test_files;
 pub use input::Input;
 pub use json::{JsonError, from_json, to_json};
 pub use parse::parse;
