@@ -6,7 +6,7 @@ use crate::check::Checks;
 use crate::net::tcp::sock_fput;
 use crate::outcome::Outcome;
 use crate::platform::{NewThread, Platform, Ptr};
-use crate::revision::{Defect, Variant};
+use crate::revision::Variant;
 use crate::run_state::ModelRun;
 use crate::test::Test;
 use crate::user::app::run_step;
@@ -57,9 +57,7 @@ async fn close_all<P: Platform>(run: &ModelRun<P>) {
 /// through [`Platform::start_thread`].
 pub async fn run<P: Platform>(test: Rc<Test>, variant: Variant) -> Outcome {
     let checks = Rc::new(Checks::<P>::new());
-    // S3 is a limit of the design, not a mistake of the code: only a test that asks for it checks it.
-    let check_starvation = variant.has(Defect::S3);
-    let run = ModelRun::<P>::new(&test, &variant, checks.clone(), check_starvation);
+    let run = ModelRun::<P>::new(&test, &variant, checks.clone());
     for (i, step) in test.setup.iter().enumerate() {
         run_step(&*run, None, i, step).await;
         P::op_boundary();

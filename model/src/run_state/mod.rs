@@ -18,7 +18,7 @@ use crate::net::netdev::netdev_alloc;
 use crate::net::tcp::{Sock, sock_alloc};
 use crate::outcome::{Outcome, Value};
 use crate::platform::{Kind, Platform, Ptr};
-use crate::revision::Variant;
+use crate::revision::{ExtraState, Variant};
 use crate::run_state::parts::{exports, has_region, part, part_of, receives};
 use crate::test::{Op, RingId, RingSetup, Step, Test, VarId, limits};
 use crate::trace::Tracer;
@@ -67,15 +67,10 @@ impl<P: Platform> std::fmt::Debug for ModelRun<P> {
 }
 
 impl<P: Platform> ModelRun<P> {
-    /// Makes what [`parts::parts`] says, in that order. `track_owners`: the areas record which ring got each
-    /// buffer.
+    /// Makes what [`parts::parts`] says, in that order.
     #[must_use]
-    pub fn new(
-        test: &Rc<Test>,
-        variant: &Variant,
-        tracer: Rc<dyn Tracer<P>>,
-        track_owners: bool,
-    ) -> Ptr<P, Self> {
+    pub fn new(test: &Rc<Test>, variant: &Variant, tracer: Rc<dyn Tracer<P>>) -> Ptr<P, Self> {
+        let track_owners = variant.needs(ExtraState::BufferOwners);
         let fds = test.steps().filter(|step| exports(&step.op)).count();
         let netdev = (test.queues > 0).then(|| netdev_alloc(test.queues));
         let kernel = Kernel::alloc(variant, (test.rings.len(), fds), netdev.as_ref(), tracer);

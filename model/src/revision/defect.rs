@@ -1,0 +1,58 @@
+//! The known defects. Which revision has which is in [`super::table`].
+
+use crate::named_enum::named_enum;
+
+named_enum! {
+    /// One named departure from sound code.
+    pub enum Defect {
+        P1 "P1" "io_clone_zcrx_ifq: a ring that clones from itself keeps its own file reference";
+        P2 "P2" "io_clone_zcrx_ifq: an unknown source id keeps the source ring's percpu ref";
+        P3 "P3" "io_clone_zcrx_ifq: a failing xa_alloc or xa_store keeps the source's refs and ring ref";
+        P4 "P4" "io_clone_zcrx_ifq: a failing copy_to_user keeps the source's refs and ring ref";
+        P5 "P5" "io_clone_zcrx_ifq: the result of kzalloc is not checked";
+        P7 "P7" "a proxy can be cloned: its own refs are zero, and requests follow one hop only";
+        P8 "P8" "a proxy pins the source's ring, so rings that clone from each other wait for each other";
+        P9 "P9" "io_shutdown_zcrx_ifqs drops a proxy's references before the ring's requests are gone";
+        P10 "P10" "the last proxy's end does not close the queue: the owner has to poll for it";
+        P12 "P12" "if_rxq == -1 means done: an ifq is scrubbed once, before the last task work has run";
+        P15 "P15" "io_zcrx_get_region looks at the proxy, whose region is empty: mmap fails";
+        P18 "P18" "io_clone_zcrx_ifq holds both rings' uring_lock over copy_to_user";
+        P19 "P19" "io_clone_zcrx_ifq leaves flags, reserved and unused fields unchecked";
+        S1 "S1" "user space: producers of the refill ring take no lock";
+        S2 "S2" "user space: a buffer is returned twice";
+        S3 "S3" "user space: a ring exits holding buffers; reported if another ring then finds none";
+        M1 "M1" "import_zcrx accepts any flag together with ZCRX_REG_IMPORT";
+        M2 "M2" "unregistration in one step: the queue closes only when the ring's requests are gone";
+        M3 "M3" "a registration that fails after the queue was opened frees the ifq under its page pool";
+        M4 "M4" "io_parse_rqe reads an entry's offset twice: the one checked is not the one used";
+        M5 "M5" "the refill ring's head and tail are not cleared at registration";
+        M6 "M6" "zcrx_export publishes the descriptor's number before the file exists";
+        M7 "M7" "a multishot receive that stopped for lack of a buffer or CQE slot is not requeued";
+        M8 "M8" "the cursor of the unregister loop is not initialised: entries are skipped";
+        EarlyPut "early-put" "io_terminate_zcrx also drops refs, before the ring's requests are gone";
+        DyingTwRuns "dying-tw-runs" "the task work of a dying ring runs instead of being cancelled";
+        UrefRace "uref-race" "io_zcrx_put_niov_uref tests and decrements in two steps";
+        UninstallRace "uninstall-race"
+            "io_pp_uninstall drops the device before its last access to the ifq, which may be freed by then";
+        AddAreaLock "add-area-lock"
+            "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault blocks all who need that lock";
+    }
+}
+
+/// State of a run that only some defects need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtraState {
+    /// By buffer: the ring that got it last.
+    BufferOwners,
+}
+
+impl Defect {
+    /// The state that a run needs to show the defect.
+    #[must_use]
+    pub fn extra_state(self) -> Option<ExtraState> {
+        match self {
+            Defect::S3 => Some(ExtraState::BufferOwners),
+            _ => None,
+        }
+    }
+}

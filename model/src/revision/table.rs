@@ -1,0 +1,152 @@
+//! The table of revisions: name, source, features, defects.
+//!
+//! The features of a revision are those of an earlier one and what it changes, as in the kernel's
+//! history. Its defects are those with which it was published.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Defect;
+
+macro_rules! features {
+    ($($(#[doc = $about:literal])* $name:ident)*) => {
+        /// What the code of a revision does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        struct Features {
+            $($name: bool,)*
+        }
+
+        impl Revision {
+            $(
+                $(#[doc = $about])*
+                #[must_use]
+                pub fn $name(self) -> bool {
+                    self.features().$name
+                }
+            )*
+        }
+    };
+}
+
+features! {
+    /// Sharing is by proxies (`IORING_ZCRX_IFQ_REG_CLONE`); otherwise by export and import.
+    has_proxies
+    /// `IORING_REGISTER_ZCRX_CTRL` exists, with flush and export.
+    has_ctrl
+    /// `rx_buf_len` exists.
+    has_rx_buf_len
+    /// `ZCRX_REG_NODEV` exists, and an area is mapped for the device when it is created.
+    has_nodev
+    /// Events, statistics and `master_ctx` exist.
+    has_events
+    /// `ZCRX_CTRL_ADD_AREA` exists, and `pp_lock` protects the list of areas.
+    has_add_area
+    /// `io_unregister_zcrx` scrubs a second time, after the ring's requests are gone.
+    has_second_scrub
+    /// An iterator with a cached tail reads the refill ring, and consecutive entries of one buffer are put
+    /// together.
+    has_refill_iter
+    /// Areas are unmapped when the queue is closed; otherwise when they are freed.
+    unmaps_at_close
+    /// `io_zcrx_ifq_free` closes a queue that is still open; otherwise it warns.
+    closes_when_freed
+    /// `io_uring_get_unmapped_area` returns -EINVAL if there is nothing to map; otherwise -ENOMEM.
+    mmap_fails_with_einval
+    /// `io_run_local_work` also runs work that is queued while it runs; otherwise only the work that is
+    /// queued when it starts.
+    runs_newly_queued_work
+}
+
+/// 6.18.15 with the proposal.
+const PROXY: Features = Features {
+    has_proxies: true,
+    has_ctrl: false,
+    has_rx_buf_len: false,
+    has_nodev: false,
+    has_events: false,
+    has_add_area: false,
+    has_second_scrub: false,
+    has_refill_iter: false,
+    unmaps_at_close: false,
+    closes_when_freed: true,
+    mmap_fails_with_einval: false,
+    runs_newly_queued_work: false,
+};
+const IMPORT_6_19: Features = Features { has_proxies: false, has_ctrl: true, ..PROXY };
+const IMPORT_7_0: Features = Features { has_rx_buf_len: true, ..IMPORT_6_19 };
+const IMPORT_7_1: Features = Features { has_nodev: true, ..IMPORT_7_0 };
+const IMPORT_7_2: Features = Features {
+    has_events: true,
+    has_second_scrub: true,
+    closes_when_freed: false,
+    mmap_fails_with_einval: true,
+    runs_newly_queued_work: true,
+    ..IMPORT_7_1
+};
+const IMPORT_7_3: Features =
+    Features { has_add_area: true, has_refill_iter: true, unmaps_at_close: true, ..IMPORT_7_2 };
+
+macro_rules! revisions {
+    ($($(#[doc = $about:literal])* $id:ident $name:literal $features:ident [$($defect:ident)*];)*) => {
+        /// One version of the kernel's sharing code.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        pub enum Revision {
+            $($(#[doc = $about])* #[serde(rename = $name)] $id,)*
+        }
+
+        impl Revision {
+            /// All revisions, in the order in which test files list them.
+            pub const ALL: [Revision; [$($name),*].len()] = [$(Revision::$id,)*];
+
+            /// The name that test files and the command line use.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Revision::$id => $name,)* }
+            }
+
+            fn features(self) -> &'static Features {
+                match self { $(Revision::$id => &$features,)* }
+            }
+
+            /// The defects with which the revision was published.
+            #[must_use]
+            pub fn defects(self) -> &'static [Defect] {
+                match self { $(Revision::$id => &[$(Defect::$defect,)*],)* }
+            }
+        }
+    };
+}
+
+revisions! {
+    /// The proposal of 2025-10-23 on a 6.18 base: `IORING_ZCRX_IFQ_REG_CLONE` makes a proxy that
+    /// holds the source's `refs` and the source ring's percpu ref. Base read from 6.18.15.
+    ProxyV1 "proxy-v1" PROXY [
+        P1 P2 P3 P4 P5 P7 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace
+    ];
+    /// The proposal with the smallest repair that satisfies every invariant, on a base whose own
+    /// defects are fixed.
+    ProxyFixed "proxy-fixed" PROXY [];
+    /// Linux 6.19: export to a descriptor, import from it; unregistration in one step. Read from
+    /// 6.19.10, with the fixes that came after the release taken back.
+    Import619 "import-6.19" IMPORT_6_19 [M1 M2 M4 M5 M6 M7 UninstallRace];
+    /// Linux 7.0: `rx_buf_len` exists, and an import's flags are checked. Observed from outside on 7.0.13;
+    /// where that shows nothing, as in 6.19.
+    Import70 "import-7.0" IMPORT_7_0 [M2 M4 M5 M6 M7 UninstallRace];
+    /// Linux 7.1: unregistration in two steps, `ZCRX_REG_NODEV`. Read from 7.1.13.
+    Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace];
+    /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with the
+    /// fixes that came after 7.2.9 taken back.
+    Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace];
+    /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
+    /// `io_uring/zcrx.c` of 7.3.4.
+    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock];
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
