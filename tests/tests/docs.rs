@@ -101,6 +101,25 @@ impl Document {
         blocks
     }
 
+    /// The paragraphs outside fenced blocks, each on one line, with the numbers of their first lines. A
+    /// row of a table, an item of a list and a heading are paragraphs.
+    fn paragraphs(&self) -> Vec<(usize, String)> {
+        let mut paragraphs: Vec<(usize, String)> = Vec::new();
+        let mut next = 0;
+        for (number, line) in self.prose() {
+            let starts = line.starts_with(['|', '#', '-']) || line.starts_with("    ");
+            match paragraphs.last_mut() {
+                Some((_, text)) if number == next && !starts && !line.trim().is_empty() => {
+                    text.push(' ');
+                    text.push_str(line);
+                }
+                _ => paragraphs.push((number, line.to_owned())),
+            }
+            next = if line.trim().is_empty() { 0 } else { number + 1 };
+        }
+        paragraphs
+    }
+
     /// The lines outside fenced blocks, with their numbers.
     fn prose(&self) -> Vec<(usize, &str)> {
         let mut inside = false;
@@ -175,8 +194,8 @@ fn every_relative_link_leads_to_a_file_and_to_a_heading_of_it() {
     let documents = documents();
     let mut broken = Vec::new();
     for document in &documents {
-        for (number, line) in document.prose() {
-            for target in link_targets(line).filter(|target| !target.contains("://")) {
+        for (number, line) in document.paragraphs() {
+            for target in link_targets(&line).filter(|target| !target.contains("://")) {
                 let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
                 let found = if path.is_empty() {
                     Some(document)
@@ -208,8 +227,8 @@ fn every_path_of_the_repository_that_a_document_names_exists() {
         if document.name == "CHANGELOG.md" {
             continue;
         }
-        for (number, line) in (1..).zip(document.text.lines()) {
-            for path in inline_code(line).flat_map(str::split_whitespace).filter(|c| is_path(c)) {
+        for (number, line) in document.paragraphs() {
+            for path in inline_code(&line).flat_map(str::split_whitespace).filter(|c| is_path(c)) {
                 if !root.join(path).exists() {
                     missing.push(format!("{}:{number}: {path}", document.name));
                 }
@@ -259,8 +278,10 @@ fn every_kernel_function_in_the_table_is_a_function_of_the_named_source_file() {
             .collect();
         // A folder stands for primitives, which are methods there.
         for function in inline_code(cells[1]).filter(|_| !sources.is_empty()) {
-            let defined = |source: &String| source.contains(&format!("fn {function}<"))
-                || source.contains(&format!("fn {function}("));
+            let defined = |source: &String| {
+                source.contains(&format!("fn {function}<"))
+                    || source.contains(&format!("fn {function}("))
+            };
             assert!(sources.iter().any(defined), "{function} is not in{}", cells[2]);
         }
     }
