@@ -1,23 +1,23 @@
 //! Goal: the documents stay true. Method: read every Markdown file at the root of the repository and in
-//! `docs/`, and check what a program can check in it: links, paths, test files, verdicts, command lines,
-//! and that the reference names every word of the test language.
+//! `docs/`, and check what a program can check in it: links, paths, test files, verdicts, code, and that
+//! the reference names every word of the test language. `ifq-real` checks the command lines.
 //!
 //! Fenced blocks are marked by their language:
 //! - `ifq` is a test file, which must parse; `ifq check` one whose expected verdicts must hold;
 //! - `ifq steps` are steps at the end of the first test file of the same document;
-//! - `sh` are command lines; those that call `ifq` must parse.
+//! - `sh` are command lines;
+//! - `rust` is code of the model, of which each line must be there.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::revision::Revision;
+use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::op::OPERATIONS;
-use ifq_model::test::{Event, RingSetup};
-use ifq_real::cmd::Cli;
-use ifq_sim::format::parse;
+use ifq_model::test::{Event, RingSetup, Test};
+use ifq_sim::format::{load, parse, test_files};
 use ifq_sim::search::explore::{Limits, explore};
 
 /// First components of the paths that are checked.
@@ -45,12 +45,18 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-fn markdown_files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// The tests of the library.
+fn library() -> Vec<Test> {
+    let files = test_files(root().join("tests/library")).unwrap();
+    files.into_iter().map(|path| load(path).unwrap()).collect()
+}
+
+fn files_with_extension(extension: &str, folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            markdown_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
+            files_with_extension(extension, &path, found);
+        } else if path.extension().is_some_and(|found| found == extension) {
             found.push(path);
         }
     }
@@ -62,7 +68,7 @@ fn documents() -> Vec<Document> {
     let mut paths: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
         .map(|name| root.join(name))
         .to_vec();
-    markdown_files(&root.join("docs"), &mut paths);
+    files_with_extension("md", &root.join("docs"), &mut paths);
     paths.sort();
     let read = |path: PathBuf| Document {
         name: path.strip_prefix(&root).unwrap().display().to_string(),
@@ -168,27 +174,6 @@ fn is_path(code: &str) -> bool {
         && !has_placeholder
 }
 
-/// The commands of an `sh` block that call `ifq`, as words.
-fn ifq_commands(block: &str) -> impl Iterator<Item = Vec<String>> {
-    block.lines().filter_map(|line| {
-        let line = line.split(" #").next().unwrap_or(line).trim();
-        line.strip_prefix("ifq ").map(|arguments| words(&format!("ifq {arguments}")))
-    })
-}
-
-/// Splits a command line at spaces outside single quotes.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (i, part) in line.split('\'').enumerate() {
-        if i % 2 == 1 {
-            words.push(part.to_owned());
-        } else {
-            words.extend(part.split_whitespace().map(str::to_owned));
-        }
-    }
-    words
-}
-
 #[test]
 fn every_relative_link_leads_to_a_file_and_to_a_heading_of_it() {
     let documents = documents();
@@ -235,8 +220,8 @@ fn every_path_of_the_repository_that_a_document_names_exists() {
             }
         }
         for block in document.blocks().iter().filter(|block| block.info == "sh") {
-            for word in ifq_commands(&block.text).flatten().filter(|word| is_path(word)) {
-                if !root.join(&word).exists() {
+            for word in block.text.split_whitespace().filter(|word| is_path(word)) {
+                if !root.join(word).exists() {
                     missing.push(format!("{}:{}: {word}", document.name, block.line));
                 }
             }
@@ -320,6 +305,27 @@ fn every_example_step_in_the_documents_parses() {
 }
 
 #[test]
+fn every_line_of_rust_in_the_documents_is_a_line_of_the_model() {
+    let mut sources = Vec::new();
+    files_with_extension("rs", &root().join("model/src"), &mut sources);
+    let sources: Vec<String> =
+        sources.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let known: HashSet<&str> =
+        sources.iter().flat_map(|text| text.lines()).map(str::trim).collect();
+    let mut count = 0;
+    for document in documents() {
+        for block in document.blocks().iter().filter(|block| block.info == "rust") {
+            let lines = block.text.lines().map(str::trim);
+            for line in lines.filter(|line| !line.is_empty() && !line.starts_with("//")) {
+                assert!(known.contains(line), "{}:{}: {line}", document.name, block.line);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 10, "only {count} lines were found");
+}
+
+#[test]
 fn the_explorer_finds_the_verdicts_that_the_documents_state() {
     let mut count = 0;
     for document in documents() {
@@ -340,10 +346,7 @@ fn the_explorer_finds_the_verdicts_that_the_documents_state() {
 
 #[test]
 fn a_test_file_in_the_documents_that_has_the_name_of_a_library_file_is_that_file() {
-    let mut library = Vec::new();
-    for path in ifq_sim::format::test_files(root().join("tests/library")).unwrap() {
-        library.push(ifq_sim::format::load(path).unwrap());
-    }
+    let library = library();
     let mut count = 0;
     for document in documents() {
         for block in document.blocks().iter().filter(|block| block.info == "ifq check") {
@@ -358,18 +361,30 @@ fn a_test_file_in_the_documents_that_has_the_name_of_a_library_file_is_that_file
 }
 
 #[test]
-fn every_command_line_in_the_documents_is_accepted() {
+fn the_rows_of_verdicts_in_the_documents_are_those_that_the_explorer_finds() {
     let mut count = 0;
+    let library = library();
     for document in documents() {
-        for block in document.blocks().iter().filter(|block| block.info == "sh") {
-            for command in ifq_commands(&block.text) {
-                let name = format!("{}:{}: {}", document.name, block.line, command.join(" "));
-                Cli::try_parse_from(&command).unwrap_or_else(|error| panic!("{name}\n{error}"));
-                count += 1;
-            }
+        for (number, line) in (1..).zip(document.text.lines()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // Test, revision, defects, verdict, expected verdict, states, time and its unit.
+            let [name, revision, _, .., _, _, _, "s"] = words[..] else { continue };
+            let Some(test) = library.iter().find(|test| test.name == name) else { continue };
+            let row = words[..words.len() - 2].join(" ");
+            let of_revision = |v: &Variant| v.revision.name() == revision;
+            let matches = test.variants().into_iter().filter(of_revision).any(|variant| {
+                let found = explore(test, &variant, &Limits::default(), &mut |_| {});
+                let verdict = match found.counterexample {
+                    Some(found) => format!("violates {}", found.violation.invariant),
+                    None => "holds".to_owned(),
+                };
+                row.ends_with(&format!(" {verdict} {verdict} {}", found.states))
+            });
+            assert!(matches, "{}:{number}: {row}", document.name);
+            count += 1;
         }
     }
-    assert!(count > 20, "only {count} command lines were found");
+    assert!(count >= 5, "only {count} rows were found");
 }
 
 #[test]
@@ -414,13 +429,10 @@ fn the_document_about_the_model_names_every_revision_and_every_invariant() {
 }
 
 #[test]
-fn the_scan_finds_links_paths_and_commands() {
+fn the_scan_finds_links_paths_and_headings() {
     let links: Vec<&str> = link_targets("See [a](b.md#c) and ![d](e.svg).").collect();
     assert_eq!(links, ["b.md#c", "e.svg"]);
     assert_eq!(anchor("Why `it` holds, again"), "why-it-holds-again");
     assert!(is_path("model/src/run.rs") && is_path(".ci/run"));
     assert!(!is_path("tests/library/SUBJECT/CLAIM.ifq") && !is_path("tests/tests/loom_*.rs"));
-    let commands: Vec<Vec<String>> = ifq_commands("ifq rig list   # all\nls\n").collect();
-    assert_eq!(commands, [["ifq", "rig", "list"]]);
-    assert_eq!(words("ifq rig shell -c 'uname -r'").last().unwrap(), "uname -r");
 }
