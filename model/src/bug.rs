@@ -87,6 +87,8 @@ impl fmt::Display for NiovName {
 }
 
 /// `WARN_ON_ONCE(condition)`: reports the warning if the condition holds, and returns the condition.
+///
+/// Linux: `include/asm-generic/bug.h`, 6.18 to 7.3.
 pub fn warn_on_once<P: Platform>(kernel: &Kernel<P>, condition: bool, warning: Warning) -> bool {
     if condition {
         kernel.trace(&Tracepoint::Warning(warning));

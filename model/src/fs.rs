@@ -30,6 +30,8 @@ impl<P: Platform> std::fmt::Debug for File<P> {
 
 impl<P: Platform> File<P> {
     /// `private_data`, if the file stands for a `T`. The kernel compares `f_op` first.
+    ///
+    /// Linux: `fs/file.c`, 6.18 to 7.3.
     #[must_use]
     pub fn private_data<T: 'static>(&self) -> Option<Ptr<P, T>> {
         Ptr::from_word(self.private_data)
@@ -44,15 +46,16 @@ const PTR_SHIFT: u32 = 8;
 
 /// `struct files_struct`.
 ///
-/// Divergence from Linux: the number of a closed descriptor is not used again, so that a test which
-/// closes twice means the same thing in every interleaving.
+/// # Divergence from Linux
+/// - Simplified: the number of a closed descriptor is not used again, so a test that closes twice means the
+///   same in every interleaving.
 #[derive(Debug)]
 pub struct Files<P: Platform> {
     file_lock: P::Lock,
     fds: Vec<P::Atomic>,
-    /// As many are taken before anything runs.
+    /// Number of descriptors that are open before anything runs.
     taken: usize,
-    /// Files whose last reference is not gone.
+    /// Number of files that have references.
     nr_files: P::WaitQueue,
 }
 
@@ -75,6 +78,8 @@ impl<P: Platform> Files<P> {
     }
 
     /// `alloc_file`: a file with one reference.
+    ///
+    /// Linux: `fs/file_table.c`, 6.18 to 7.3.
     #[must_use]
     pub fn alloc<T: 'static>(
         &self,
@@ -90,12 +95,12 @@ impl<P: Platform> Files<P> {
         })
     }
 
-    /// Puts a file under a number before anything runs.
+    /// Opens a descriptor before anything runs.
     pub fn install_first(&self, fd: usize, file: &Ptr<P, File<P>>) {
         self.fds[fd].store_in_step(file.to_word() << PTR_SHIFT);
     }
 
-    /// How many files have references.
+    /// For checks: the number of files that have references.
     #[must_use]
     pub fn live(&self) -> u64 {
         self.nr_files.rmw_in_step(Rmw::Add(0))
@@ -105,6 +110,8 @@ impl<P: Platform> Files<P> {
     ///
     /// # Errors
     /// -EMFILE at the fault point or when the table is full.
+    ///
+    /// Linux: `fs/file.c`, 6.18 to 7.3.
     pub async fn get_unused_fd(&self) -> Result<usize, i64> {
         if P::fault(FaultPoint::GetUnusedFd) {
             return Err(-EMFILE);
@@ -120,21 +127,27 @@ impl<P: Platform> Files<P> {
     }
 
     /// `put_unused_fd`.
+    ///
+    /// Linux: `fs/file.c`, 6.18 to 7.3.
     pub async fn put_unused_fd(&self, fd: usize) {
         let _guard = self.file_lock.lock().await;
         self.fds[fd].store_in_step(FREE);
     }
 
-    /// `fd_install`: from here on others can use the number.
+    /// `fd_install`: from here on other threads can use the number.
+    ///
+    /// Linux: `fs/file.c`, 6.18 to 7.3.
     pub async fn fd_install(&self, fd: usize, file: &Ptr<P, File<P>>) {
         self.fds[fd].store(file.to_word() << PTR_SHIFT, Order::Release).await;
     }
 
     /// `fget`.
     ///
-    /// Divergence from Linux: the table entry is not looked at a second time, because memory of
-    /// files is never reused here. For the same reason a file's memory stays until the run ends, as
-    /// it does for the kernel's RCU readers.
+    /// # Divergence from Linux
+    /// - Simplified: the table entry is not read a second time, because the memory of files is never reused
+    ///   here. It stays until the run ends, as it does in Linux for RCU readers.
+    ///
+    /// Linux: `fs/file.c`, 6.18 to 7.3.
     pub async fn fget(&self, fd: i64) -> Option<Ptr<P, File<P>>> {
         let slot = self.fds.get(usize::try_from(fd).ok()?)?;
         let file: Ptr<P, File<P>> = Ptr::from_word(slot.load(Order::Acquire).await >> PTR_SHIFT)?;
@@ -145,6 +158,8 @@ impl<P: Platform> Files<P> {
     ///
     /// # Errors
     /// -EBADF if the descriptor is not open.
+    ///
+    /// Linux: `fs/open.c`, 6.18 to 7.3.
     pub async fn close(&self, fd: i64) -> Result<(), i64> {
         let _func = P::func("close");
         let slot = usize::try_from(fd).ok().and_then(|fd| self.fds.get(fd)).ok_or(-EBADF)?;
@@ -160,7 +175,7 @@ impl<P: Platform> Files<P> {
         Ok(())
     }
 
-    /// The descriptors that are open. Only while nothing else runs.
+    /// For checks: the open descriptors.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {
         (0..self.fds.len()).filter(|fd| self.fds[*fd].load_in_step() > CLOSED).collect()
@@ -170,8 +185,11 @@ impl<P: Platform> Files<P> {
 impl<P: Platform> Files<P> {
     /// `fput`. The last reference calls the file's release function.
     ///
-    /// Divergence from Linux: the kernel runs the release as task work before the system call
-    /// returns; no step of user space lies between.
+    /// # Divergence from Linux
+    /// - Simplified: Linux runs the release as task work before the system call returns. No step of user space
+    ///   lies between.
+    ///
+    /// Linux: `fs/file_table.c`, 6.18 to 7.3.
     pub async fn fput(&self, file: &Ptr<P, File<P>>) {
         if !file.f_count.dec_and_test().await {
             return;

@@ -127,7 +127,8 @@ impl<P: Platform> AreaMem<P> {
 
 /// The memory of a refill ring: `struct zcrx_rq_hdr` and the entries.
 ///
-/// Divergence from Linux: of an entry only `off` and `__pad` are kept.
+/// # Divergence from Linux
+/// - Left out: all fields of an entry but `off` and `__pad`.
 #[derive(Debug)]
 pub struct RqMem<P: Platform> {
     /// `io_create_region`.

@@ -29,6 +29,8 @@ impl<T> UserPtr<T> {
 ///
 /// # Errors
 /// -EFAULT if the address is not mapped, and at the fault point.
+///
+/// Linux: `include/linux/uaccess.h`, 6.18 to 7.3.
 pub fn copy_from_user<P: Platform, T>(from: &UserPtr<T>) -> Result<&T, i64> {
     match from {
         UserPtr::To(value) if !P::fault(FaultPoint::CopyFromUser) => Ok(value),
@@ -40,12 +42,16 @@ pub fn copy_from_user<P: Platform, T>(from: &UserPtr<T>) -> Result<&T, i64> {
 ///
 /// # Errors
 /// -EFAULT at the fault point.
+///
+/// Linux: `include/linux/uaccess.h`, 6.18 to 7.3.
 pub async fn copy_to_user<P: Platform>(kernel: &Kernel<P>) -> Result<(), i64> {
     fault_in_writeable(kernel).await;
     copy_to_user_nofault::<P>()
 }
 
 /// `fault_in_writeable`: makes the page present. User space decides how long that takes.
+///
+/// Linux: `mm/gup.c`, 6.18 to 7.3.
 pub async fn fault_in_writeable<P: Platform>(kernel: &Kernel<P>) {
     if P::fault(FaultPoint::PageFaultWaits) {
         handle_userfault(kernel).await;
@@ -59,6 +65,8 @@ pub async fn fault_in_writeable<P: Platform>(kernel: &Kernel<P>) {
 ///
 /// # Divergence from Linux
 /// - Simplified: a page that was faulted in stays present.
+///
+/// Linux: `mm/maccess.c`, 6.18 to 7.3.
 pub fn copy_to_user_nofault<P: Platform>() -> Result<(), i64> {
     if P::fault(FaultPoint::CopyToUser) { Err(-EFAULT) } else { Ok(()) }
 }
@@ -67,6 +75,8 @@ pub fn copy_to_user_nofault<P: Platform>() -> Result<(), i64> {
 ///
 /// # Divergence from Linux
 /// - Simplified: user space supplies the page when nothing else can run any more.
+///
+/// Linux: `fs/userfaultfd.c`, 6.18 to 7.3.
 async fn handle_userfault<P: Platform>(kernel: &Kernel<P>) {
     let _func = P::func("handle_userfault");
     // This system call waits for user space and not for a lock.

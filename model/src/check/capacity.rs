@@ -1,6 +1,6 @@
 //! A capacity of the model that is used up: the run is not what the kernel would do.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::platform::Platform;
 use crate::trace::Tracepoint;

@@ -1,6 +1,6 @@
 //! I2 for counts that are no `refcount_t`: the kernel itself does not notice when they pass below zero.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::platform::Platform;
 use crate::trace::Tracepoint;

@@ -1,6 +1,6 @@
 //! I3: once everything is closed nothing is left, and a ring that exits can end.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::platform::{Kind, PlainWord, Platform};

@@ -1,7 +1,7 @@
 //! I4: a teardown does not depend on a poll, and user space does not decide how long others wait.
 //! Deadlocks are found by the engines.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::zcrx::NO_RXQ;

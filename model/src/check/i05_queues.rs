@@ -1,6 +1,6 @@
 //! I5: a device queue is closed as soon as no user can receive.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::zcrx::{Ifq, NO_RXQ};

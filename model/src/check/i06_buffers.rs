@@ -1,6 +1,6 @@
 //! I6: each buffer is in exactly one place.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::io_uring::zcrx::{Ifq, NO_RXQ};
 use crate::platform::{AtomicWord, PlainWord, Platform};

@@ -3,7 +3,7 @@
 //! The kernel does not promise this: it takes the buffers back only when the last user leaves. So it is
 //! checked only in runs whose areas record the ring of each buffer.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::platform::Platform;
 use crate::trace::Tracepoint;

@@ -1,6 +1,6 @@
 //! I7: data reaches only the ring that asked, and a buffer that user space holds is not overwritten.
 
-use super::{Check, Completion};
+use super::interface::{Check, Completion};
 use crate::invariant::Invariant;
 use crate::platform::{PlainWord, Platform};
 use crate::run_state::ModelRun;

@@ -1,6 +1,6 @@
 //! I9: each operation returns what the revision's specification says.
 
-use super::Check;
+use super::interface::Check;
 use crate::invariant::Invariant;
 use crate::outcome::Value;
 use crate::platform::{AtomicWord, Platform};

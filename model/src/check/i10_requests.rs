@@ -1,7 +1,7 @@
 //! I10: each request completes exactly once, events come when they are armed, and no byte of a stream is
 //! lost, doubled or out of order.
 
-use super::{Check, Completion, Deferred};
+use super::interface::{Check, Completion, Deferred};
 use crate::invariant::Invariant;
 use crate::io_uring::poll::observe_idle_requests;
 use crate::platform::{PlainWord, Platform};

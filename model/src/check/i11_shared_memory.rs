@@ -1,6 +1,6 @@
 //! I11: whatever user space writes into shared memory, the kernel stays safe.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::invariant::Invariant;
 use crate::platform::Platform;
 use crate::trace::Tracepoint;

@@ -1,6 +1,6 @@
 //! A `WARN_ON_ONCE` of the kernel is a violation of the invariant that it guards.
 
-use super::{Check, Deferred};
+use super::interface::{Check, Deferred};
 use crate::bug::Warning;
 use crate::invariant::Invariant;
 use crate::platform::Platform;

@@ -91,6 +91,8 @@ impl<P: Platform> Cq<P> {
 
     /// `io_defer_get_uncommited_cqe` and filling it: `false` if there is no slot, or older
     /// completions wait in the overflow list.
+    ///
+    /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     pub async fn post_uncommitted(&self, cqe: Cqe) -> bool {
         if self.overflowed() {
             return false;
@@ -125,6 +127,8 @@ impl<P: Platform> Cq<P> {
     }
 
     /// `__io_cqring_overflow_flush`.
+    ///
+    /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     pub async fn flush_overflow(&self) {
         while self.overflowed() {
             let tail = self.cached_cq_tail.get();
@@ -142,6 +146,8 @@ impl<P: Platform> Cq<P> {
 
     /// `io_commit_cqring`: user space can see what was posted. Nothing is done if there is nothing
     /// new (`submit_state.cq_flush`); only the holder of `uring_lock` writes the tail.
+    ///
+    /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     pub async fn commit(&self) {
         let tail = self.cached_cq_tail.get();
         if tail != self.tail.load_in_step() {
@@ -150,6 +156,8 @@ impl<P: Platform> Cq<P> {
     }
 
     /// `io_cqring_events`: how many completions user space has not taken.
+    ///
+    /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     pub async fn events(&self) -> u64 {
         let tail = self.tail.load(Order::Acquire).await;
         tail - self.head.load(Order::Relaxed).await

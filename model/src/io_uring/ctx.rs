@@ -33,6 +33,8 @@ pub struct RingFlags {
 
 impl Default for RingFlags {
     /// `DEFER_TASKRUN | CQE32`.
+    ///
+    /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     fn default() -> Self {
         RingFlags { defer_taskrun: true, cqe32: true, clamp: false }
     }
@@ -84,6 +86,8 @@ impl<P: Platform> std::fmt::Debug for IoRingCtx<P> {
 }
 
 /// `io_uring_setup` with the usual flags.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 #[must_use]
 pub fn io_ring_ctx_alloc<P: Platform>(
     kernel: &Ptr<P, Kernel<P>>,
@@ -94,6 +98,8 @@ pub fn io_ring_ctx_alloc<P: Platform>(
 }
 
 /// `io_uring_setup` and `io_ring_ctx_alloc`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 #[must_use]
 pub fn io_uring_setup<P: Platform>(
     kernel: &Ptr<P, Kernel<P>>,
@@ -122,13 +128,17 @@ pub fn io_uring_setup<P: Platform>(
 }
 
 /// `percpu_ref_put(&ctx->refs)`; the last one runs `io_ring_ctx_ref_free`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn ctx_refs_put<P: Platform>(ctx: &IoRingCtx<P>) {
     if ctx.refs.put().await {
         io_ring_ctx_ref_free(ctx).await;
     }
 }
 
-/// The RCU callback that follows `percpu_ref_kill`.
+/// `percpu_ref_switch_to_atomic_rcu`: the RCU callback that follows `percpu_ref_kill`.
+///
+/// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
 pub async fn percpu_ref_switch_to_atomic_rcu<P: Platform>(ctx: &IoRingCtx<P>) {
     let _func = P::func("percpu_ref_switch_to_atomic_rcu");
     if ctx.refs.switch_to_atomic_rcu().await {
@@ -136,12 +146,16 @@ pub async fn percpu_ref_switch_to_atomic_rcu<P: Platform>(ctx: &IoRingCtx<P>) {
     }
 }
 
-/// `complete(&ctx->ref_comp)`.
+/// `io_ring_ctx_ref_free`: `complete(&ctx->ref_comp)`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_ring_ctx_ref_free<P: Platform>(ctx: &IoRingCtx<P>) {
     ctx.events.rmw(Rmw::Add(EVENT_REF_COMP)).await;
 }
 
 /// `io_uring_fops.release`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub fn io_uring_fops<P: Platform>() -> ReleaseFn {
     |private_data| {
         Box::pin(async move {
@@ -153,11 +167,16 @@ pub fn io_uring_fops<P: Platform>() -> ReleaseFn {
 }
 
 /// `io_uring_release`: the last reference to the ring's file is gone.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_release<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_uring_release");
     io_ring_ctx_wait_and_kill(ctx).await;
 }
 
+/// `io_ring_ctx_wait_and_kill`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_ctx_wait_and_kill");
     {
@@ -176,6 +195,8 @@ async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 ///   nothing else can run. A second timeout in a row would find the same, so the worker then waits without
 ///   a timeout.
 /// - Left out: task contexts (`tctx_list`), io-wq, SQPOLL, iopoll.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_exit_work");
     let kernel = &ctx.kernel;
@@ -226,6 +247,8 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 }
 
 /// `io_uring_try_cancel_requests`: whether it found a request.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_uring_try_cancel_requests<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> bool {
     let _func = P::func("io_uring_try_cancel_requests");
     let _guard = ctx.uring_lock.lock().await;
@@ -233,6 +256,8 @@ async fn io_uring_try_cancel_requests<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -
 }
 
 /// `io_ring_ctx_free`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_ring_ctx_free<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_ctx_free");
     {

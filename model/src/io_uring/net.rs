@@ -24,6 +24,8 @@ pub enum IssueResult {
 ///
 /// # Errors
 /// -EINVAL if the ring has no ifq with this id, or for fields that must be zero.
+///
+/// Linux: `io_uring/net.c`, 6.18 to 7.3.
 pub async fn io_recvzc_prep<P: Platform>(
     ctx: &IoRingCtx<P>,
     sqe: &Sqe<P>,
@@ -47,6 +49,8 @@ pub async fn io_recvzc_prep<P: Platform>(
 }
 
 /// `io_recvzc`.
+///
+/// Linux: `io_uring/net.c`, 6.18 to 7.3.
 pub async fn io_recvzc<P: Platform>(req: &Ptr<P, Req<P>>, multishot: bool) -> IssueResult {
     let _func = P::func("io_recvzc");
     let Some(ifq) = &req.ifq else { return IssueResult::Complete };

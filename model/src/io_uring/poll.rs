@@ -4,7 +4,7 @@ use crate::errno::ECANCELED;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
 use crate::io_uring::submit::{Req, io_req_complete_defer, io_req_defer_failed};
-use crate::io_uring::tw::io_req_local_work_add;
+use crate::io_uring::tw::{TaskWork, io_req_local_work_add};
 use crate::net::tcp::{POLLRDHUP, tcp_poll};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, Rmw};
 
@@ -16,17 +16,23 @@ const IO_POLL_REF_MASK: u64 = (1 << 20) - 1;
 ///
 /// # Divergence from Linux
 /// - Left out: `IO_POLL_RETRY_FLAG`, which matters from 128 simultaneous wake-ups on.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 async fn io_poll_get_ownership<P: Platform>(req: &Req<P>) -> bool {
     req.poll_refs.rmw(Rmw::Add(1), Order::Full).await & IO_POLL_REF_MASK == 0
 }
 
 /// `__io_poll_execute`, by the owner of the request.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 async fn io_poll_execute_owned<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
     req.res.set(mask);
-    io_req_local_work_add(&req.ctx, req).await;
+    io_req_local_work_add(&req.ctx, TaskWork::Poll(req)).await;
 }
 
 /// `io_poll_wake`: called by the socket's wait queue with the queue's lock held.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
     let _func = P::func("io_poll_wake");
     if io_poll_get_ownership(req).await {
@@ -35,6 +41,8 @@ pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
 }
 
 /// `io_arm_poll_handler` for a multishot receive. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
     let _func = P::func("io_arm_poll_handler");
     req.sock.add_wait_queue(req).await;
@@ -45,12 +53,18 @@ pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
     }
 }
 
+/// `io_poll_req_insert`. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 fn io_poll_req_insert<P: Platform>(req: &Ptr<P, Req<P>>) {
     if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == 0) {
         slot.set(req.to_word());
     }
 }
 
+/// `hash_del` of a request from `cancel_table`. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 fn hash_del<P: Platform>(req: &Ptr<P, Req<P>>) {
     let word = req.to_word();
     if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == word) {
@@ -71,6 +85,8 @@ enum PollAction {
 }
 
 /// `io_poll_check_events`, by the owner of the request. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 async fn io_poll_check_events<P: Platform>(req: &Ptr<P, Req<P>>, cancel: bool) -> PollAction {
     let _func = P::func("io_poll_check_events");
     if cancel {
@@ -113,6 +129,8 @@ async fn io_poll_check_events<P: Platform>(req: &Ptr<P, Req<P>>, cancel: bool) -
 }
 
 /// `io_poll_task_func`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 pub async fn io_poll_task_func<P: Platform>(
     ctx: &IoRingCtx<P>,
     req: &Ptr<P, Req<P>>,
@@ -124,7 +142,7 @@ pub async fn io_poll_task_func<P: Platform>(
         PollAction::NoAction => return,
         PollAction::Requeue => {
             req.res.set(0);
-            io_req_local_work_add(ctx, req).await;
+            io_req_local_work_add(ctx, TaskWork::Poll(req)).await;
             return;
         }
         PollAction::RemoveUseRes | PollAction::Fail(_) => {}
@@ -148,6 +166,8 @@ pub fn observe_idle_requests<P: Platform>(
 }
 
 /// `io_poll_remove_all`: whether it found a request. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>) -> bool {
     let _func = P::func("io_poll_remove_all");
     let mut found = false;
@@ -162,6 +182,8 @@ pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>) -> bool {
 }
 
 /// `io_poll_cancel_req`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 async fn io_poll_cancel_req<P: Platform>(req: &Ptr<P, Req<P>>) {
     let _func = P::func("io_poll_cancel_req");
     req.poll_refs.rmw(Rmw::Or(IO_POLL_CANCEL_FLAG), Order::Relaxed).await;

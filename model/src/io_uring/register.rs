@@ -36,6 +36,8 @@ pub enum Register<'a, P: Platform> {
 /// # Errors
 /// -EINVAL for an opcode that the revision does not know, -EBADF if `fd` is no ring, -EEXIST if the
 /// task is not the ring's submitter, and the errors of the operation.
+///
+/// Linux: `io_uring/register.c`, 6.18 to 7.3.
 pub async fn io_uring_register<P: Platform>(
     kernel: &Kernel<P>,
     current: Current,
@@ -56,6 +58,8 @@ pub async fn io_uring_register<P: Platform>(
 }
 
 /// `__io_uring_register`. Under `uring_lock`, which `guard` holds.
+///
+/// Linux: `io_uring/register.c`, 6.18 to 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __io_uring_register<'a, P: Platform>(
     ctx: &'a Ptr<P, IoRingCtx<P>>,
@@ -81,6 +85,8 @@ async fn __io_uring_register<'a, P: Platform>(
 /// -EINVAL for `nr_args`, -EFAULT for an argument that cannot be read and for its reserved fields,
 /// -ENXIO for an unknown id, -EOPNOTSUPP for an operation that the revision does not have, and the
 /// errors of the operation.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 async fn io_zcrx_ctrl<P: Platform>(
     ctx: &IoRingCtx<P>,
     arg: &UserPtr<ZcrxCtrl<'_, P>>,

@@ -56,7 +56,9 @@ impl<P: Platform> std::fmt::Debug for Req<P> {
     }
 }
 
-/// The ring behind a descriptor, and the reference to its file that keeps it.
+/// `io_uring_ctx_get_file`: the ring behind a descriptor, and the reference to its file that keeps it.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_ctx_get_file<P: Platform>(
     kernel: &Kernel<P>,
     fd: i64,
@@ -73,6 +75,8 @@ pub async fn io_uring_ctx_get_file<P: Platform>(
 ///
 /// # Errors
 /// -EBADF if `fd` is no ring, -EEXIST if the task is not the ring's submitter.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_enter_submit<P: Platform>(
     kernel: &Kernel<P>,
     task: Task,
@@ -94,6 +98,8 @@ pub async fn io_uring_enter_submit<P: Platform>(
 }
 
 /// `io_submit_sqe` and `io_queue_sqe`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) -> Result<(), i64> {
     let _func = P::func("io_submit_sqe");
     if ctx.nr_req_allocated.get() >= MAX_REQS as u64 {
@@ -124,6 +130,8 @@ async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) ->
 }
 
 /// `io_req_complete_defer`: the completion is posted by the next flush. Under `uring_lock`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub fn io_req_complete_defer<P: Platform>(req: &Ptr<P, Req<P>>) {
     let ctx = &req.ctx;
     let nr = ctx.nr_compl.get();
@@ -132,12 +140,16 @@ pub fn io_req_complete_defer<P: Platform>(req: &Ptr<P, Req<P>>) {
 }
 
 /// `io_req_defer_failed`.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub fn io_req_defer_failed<P: Platform>(req: &Ptr<P, Req<P>>, errno: i64) {
     req.res.set(errno.cast_unsigned());
     io_req_complete_defer(req);
 }
 
 /// `io_submit_flush_completions`: posts the completions, makes them visible, frees the requests.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let nr = ctx.nr_compl.get() as usize;
     for slot in &ctx.compl_reqs[..nr] {
@@ -162,6 +174,8 @@ pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>
 /// # Divergence from Linux
 /// - Simplified: the kernel gets and puts the ring's references in batches, through a cache of requests
 ///   that the exit worker empties.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
     sock_fput(&req.sock).await;
     let ctx = req.ctx.clone();
@@ -175,6 +189,8 @@ async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
 ///
 /// # Errors
 /// -EBADF, -EEXIST as for submission; -ETIME if nothing else can run and no completion came.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_wait_cqe<P: Platform>(
     kernel: &Kernel<P>,
     task: Task,
@@ -187,6 +203,9 @@ pub async fn io_uring_wait_cqe<P: Platform>(
     ret
 }
 
+/// `io_cqring_wait`.
+///
+/// Linux: `io_uring/wait.c`, 6.18 to 7.3.
 async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, i64> {
     let _func = P::func("io_cqring_wait");
     let mut max_events = IO_LOCAL_TW_DEFAULT_MAX;

@@ -14,10 +14,6 @@ pub const MAX_REQS: usize = 8;
 /// until it is armed again.
 const MAX_NOTIFS: usize = 8;
 
-// An entry: a request, or from bit 63 down this mark, the event's number, its `user_data`.
-const NOTIF: u64 = 1 << 63;
-const NOTIF_TYPE_SHIFT: u32 = 56;
-
 /// `IO_LOCAL_TW_DEFAULT_MAX`: entries that one call runs that does not sleep.
 pub const IO_LOCAL_TW_DEFAULT_MAX: u64 = 20;
 
@@ -51,6 +47,38 @@ impl<P: Platform> WorkList<P> {
     fn slot(&self, position: u64) -> &P::Plain {
         &self.items[position as usize % (MAX_REQS + MAX_NOTIFS)]
     }
+
+    /// `mpscq_push` (7.2), before `llist_add`. Returns whether there was room.
+    async fn push(&self, events: &P::WaitQueue, entry: u64) -> bool {
+        let _guard = self.lock.lock().await;
+        let tail = self.tail.get();
+        if tail - self.head.get() == self.items.len() as u64 {
+            return false;
+        }
+        self.slot(tail).set(entry);
+        self.tail.set(tail + 1);
+        // Wakes a task that waits for the ring.
+        events.rmw_in_step(Rmw::Add(EVENT_WORK));
+        true
+    }
+
+    /// `mpscq_pop` (7.2), before a step of the list that `llist_del_all` returned.
+    async fn pop(&self, events: &P::WaitQueue) -> Option<u64> {
+        let _guard = self.lock.lock().await;
+        let head = self.head.get();
+        if head == self.tail.get() {
+            return None;
+        }
+        self.head.set(head + 1);
+        events.rmw_in_step(Rmw::Sub(EVENT_WORK));
+        Some(self.slot(head).get())
+    }
+
+    /// Number of queued entries.
+    async fn len(&self) -> u64 {
+        let _guard = self.lock.lock().await;
+        self.tail.get() - self.head.get()
+    }
 }
 
 impl<P: Platform> Default for WorkList<P> {
@@ -59,48 +87,53 @@ impl<P: Platform> Default for WorkList<P> {
     }
 }
 
-/// `io_req_local_work_add`: queues a request, and wakes a task that waits for the ring. The caller owns
-/// `poll_refs` of the request.
-pub async fn io_req_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, req: &Ptr<P, Req<P>>) {
-    push(ctx, req.to_word()).await;
+/// An entry of the work list: a request, or an event with the `user_data` of its completion.
+#[derive(Debug)]
+pub enum TaskWork<'a, P: Platform> {
+    /// `io_poll_task_func` of a request. The caller owns `poll_refs` of the request.
+    Poll(&'a Ptr<P, Req<P>>),
+    /// `zcrx_notif_tw` of an event.
+    Notif {
+        /// `ZCRX_EVENT_*`.
+        event_type: u32,
+        /// `user_data`, below 2^56.
+        user_data: u64,
+    },
 }
 
-/// `io_req_local_work_add` for an event.
-pub async fn io_notif_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, event: u32, user_data: u64) {
-    push(ctx, NOTIF | u64::from(event) << NOTIF_TYPE_SHIFT | user_data).await;
+/// In the word of an entry: the entry is an event. The next 7 bits are its type.
+const NOTIF: u64 = 1 << 63;
+const NOTIF_TYPE_SHIFT: u32 = 56;
+
+impl<P: Platform> TaskWork<'_, P> {
+    fn to_word(&self) -> u64 {
+        match self {
+            TaskWork::Poll(req) => req.to_word(),
+            TaskWork::Notif { event_type, user_data } => {
+                NOTIF | u64::from(*event_type) << NOTIF_TYPE_SHIFT | user_data
+            }
+        }
+    }
 }
 
-async fn push<P: Platform>(ctx: &IoRingCtx<P>, entry: u64) {
+/// `io_req_local_work_add`: queues an entry, and wakes a task that waits for the ring.
+///
+/// Linux: `io_uring/tw.c`, 6.18 to 7.3.
+pub async fn io_req_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, work: TaskWork<'_, P>) {
     let _func = P::func("io_req_local_work_add");
-    let list = &ctx.work_list;
-    let _guard = list.lock.lock().await;
-    let tail = list.tail.get();
-    if tail - list.head.get() == list.items.len() as u64 {
+    if !ctx.work_list.push(&ctx.events, work.to_word()).await {
         ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost: "an entry of the work list" });
-        return;
     }
-    list.slot(tail).set(entry);
-    list.tail.set(tail + 1);
-    ctx.events.rmw_in_step(Rmw::Add(EVENT_WORK));
 }
 
-async fn pop<P: Platform>(ctx: &IoRingCtx<P>) -> Option<u64> {
-    let list = &ctx.work_list;
-    let _guard = list.lock.lock().await;
-    let head = list.head.get();
-    if head == list.tail.get() {
-        return None;
-    }
-    list.head.set(head + 1);
-    ctx.events.rmw_in_step(Rmw::Sub(EVENT_WORK));
-    Some(list.slot(head).get())
-}
-
-/// `io_task_work.func` of an entry.
-async fn run_entry<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: bool) {
+/// `io_task_work.func` of one entry, as `__io_run_local_work_loop` calls it.
+///
+/// Linux: `io_uring/tw.c`, 6.18 to 7.3.
+async fn io_task_work_func<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: bool) {
     if entry & NOTIF != 0 {
-        let event = (entry & !NOTIF) >> NOTIF_TYPE_SHIFT;
-        zcrx_notif_tw(ctx, event as u32, entry & ((1 << NOTIF_TYPE_SHIFT) - 1)).await;
+        let event_type = (entry & !NOTIF) >> NOTIF_TYPE_SHIFT;
+        let user_data = entry & ((1 << NOTIF_TYPE_SHIFT) - 1);
+        zcrx_notif_tw(ctx, event_type as u32, user_data).await;
     } else if let Some(req) = Ptr::<P, Req<P>>::from_word(entry) {
         io_poll_task_func(ctx, &req, cancel).await;
     }
@@ -108,6 +141,8 @@ async fn run_entry<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: bool) {
 
 /// `io_run_local_work`, by the task that submits, of at most `max_events` entries. Takes
 /// `uring_lock`. Up to 7.1 it runs only the entries that are queued when it starts.
+///
+/// Linux: `io_uring/tw.c`, 6.18 to 7.3.
 pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_events: u64) {
     let _func = P::func("io_run_local_work");
     let _guard = ctx.uring_lock.lock().await;
@@ -116,28 +151,24 @@ pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_even
     let budget = if ctx.kernel.variant.revision.runs_newly_queued_work() {
         max_events
     } else {
-        max_events.min(pending(ctx).await)
+        max_events.min(ctx.work_list.len().await)
     };
     for _ in 0..budget {
-        let Some(entry) = pop(ctx).await else { break };
-        run_entry(ctx, entry, cancel).await;
+        let Some(entry) = ctx.work_list.pop(&ctx.events).await else { break };
+        io_task_work_func(ctx, entry, cancel).await;
     }
     io_submit_flush_completions(ctx).await;
 }
 
-async fn pending<P: Platform>(ctx: &IoRingCtx<P>) -> u64 {
-    let list = &ctx.work_list;
-    let _guard = list.lock.lock().await;
-    list.tail.get() - list.head.get()
-}
-
 /// `io_cancel_local_task_work`: the ring is dying, so its work runs in cancel mode.
+///
+/// Linux: `io_uring/tw.c`, 6.18 to 7.3.
 pub async fn io_cancel_local_task_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_cancel_local_task_work");
     let cancel = ctx.kernel.fixed(Defect::DyingTwRuns);
     let _guard = ctx.uring_lock.lock().await;
-    while let Some(entry) = pop(ctx).await {
-        run_entry(ctx, entry, cancel).await;
+    while let Some(entry) = ctx.work_list.pop(&ctx.events).await {
+        io_task_work_func(ctx, entry, cancel).await;
     }
     io_submit_flush_completions(ctx).await;
 }

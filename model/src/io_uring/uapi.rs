@@ -40,7 +40,7 @@ pub const ZCRX_EVENT_DESC_FLAG_STATS: u32 = 1;
 /// `IORING_RECV_MULTISHOT`.
 pub const IORING_RECV_MULTISHOT: u16 = 2;
 
-/// How an offset into an area, plus `offset`, names a buffer.
+/// Not in Linux: how an offset into an area, plus `offset`, names a buffer.
 #[must_use]
 pub const fn area_offset(offset: u64) -> BufferIndex {
     BufferIndex { offset, shift: NIOV_SHIFT, bits: 36 }

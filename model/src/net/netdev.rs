@@ -41,7 +41,7 @@ pub struct Netdev<P: Platform> {
     queues: Vec<Rxq<P>>,
 }
 
-/// A device with header split on and no XDP program.
+/// Not in Linux: makes a device with header split on and no XDP program.
 #[must_use]
 pub fn netdev_alloc<P: Platform>(queues: u32) -> Ptr<P, Netdev<P>> {
     Ptr::alloc(Kind::Netdev, 0, || Netdev {
@@ -66,6 +66,8 @@ pub const IFINDEX: u32 = 2;
 
 /// `netdev_get_by_index_lock`: the device and its lock. `None` without a device of this index, or if the
 /// device is being unregistered.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn netdev_get_by_index_lock<P: Platform>(
     kernel: &Kernel<P>,
     if_idx: u32,
@@ -80,6 +82,8 @@ pub async fn netdev_get_by_index_lock<P: Platform>(
 ///
 /// # Errors
 /// -ERANGE if there is no such queue, -EEXIST if it is bound already, -ENOMEM at the fault points.
+///
+/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
 pub async fn netif_mp_open_rxq<P: Platform>(
     netdev: &Netdev<P>,
     rxq_idx: u32,
@@ -111,6 +115,8 @@ pub async fn netif_mp_open_rxq<P: Platform>(
 
 /// `netif_mp_close_rxq`: unbinds the queue, restarts it on ordinary pages and destroys its page pool. Under
 /// the netdev lock. Does nothing if the device has unbound the queue already.
+///
+/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
 pub async fn netif_mp_close_rxq<P: Platform>(
     kernel: &Kernel<P>,
     netdev: &Netdev<P>,
@@ -154,6 +160,8 @@ impl<P: Platform> Rxq<P> {
 ///
 /// # Divergence from Linux
 /// - Simplified: the device's memory stays; sockets lose their route, not their data.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn unregister_netdevice<P: Platform>(netdev: &Netdev<P>) {
     let _func = P::func("unregister_netdevice_many");
     {
@@ -175,6 +183,8 @@ pub async fn unregister_netdevice<P: Platform>(netdev: &Netdev<P>) {
 }
 
 /// `netif_close_many` for one device.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
 async fn dev_close<P: Platform>(netdev: &Netdev<P>) {
     let _func = P::func("__dev_close_many");
     let _guard = netdev.lock.lock().await;
@@ -184,6 +194,9 @@ async fn dev_close<P: Platform>(netdev: &Netdev<P>) {
     }
 }
 
+/// `dev_memory_provider_uninstall`. Under the netdev lock.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
 async fn dev_memory_provider_uninstall<P: Platform>(netdev: &Netdev<P>) {
     let _func = P::func("dev_memory_provider_uninstall");
     for rxq in &netdev.queues {
@@ -199,6 +212,8 @@ async fn dev_memory_provider_uninstall<P: Platform>(netdev: &Netdev<P>) {
 ///
 /// # Errors
 /// -ENODEV if the device is down, -EAGAIN if the page pool is empty; the packet is dropped.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn napi_receive<P: Platform>(
     netdev: &Netdev<P>,
     queue: u32,
@@ -219,6 +234,8 @@ pub async fn napi_receive<P: Platform>(
 ///
 /// # Errors
 /// -ENODEV if the device is down.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn napi_receive_empty<P: Platform>(netdev: &Netdev<P>, queue: u32) -> Result<(), i64> {
     let _func = P::func("napi_poll");
     let rxq = netdev.queues.get(queue as usize).ok_or(-ENODEV)?;
@@ -228,11 +245,15 @@ pub async fn napi_receive_empty<P: Platform>(netdev: &Netdev<P>, queue: u32) -> 
 
 impl<P: Platform> Netdev<P> {
     /// `netdev_hold`.
+    ///
+    /// Linux: `include/linux/netdevice.h`, 6.18 to 7.3.
     pub fn hold(&self) {
         self.refs.begin();
     }
 
     /// `netdev_put`.
+    ///
+    /// Linux: `include/linux/netdevice.h`, 6.18 to 7.3.
     pub fn put(&self) {
         self.refs.done();
     }

@@ -43,6 +43,8 @@ impl<P: Platform> std::fmt::Debug for PagePool<P> {
 }
 
 /// `page_pool_create` with `mp_ops`.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PagePool<P>> {
     let _func = P::func("page_pool_create");
     let words = |label: Label, n| (0..n).map(|_| P::plain(label, 0)).collect();
@@ -62,6 +64,8 @@ pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PageP
 }
 
 /// `page_pool_alloc_netmems`: from the cache, the ring, the memory provider.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_alloc_netmem<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> Option<NiovRef<P>> {
     let _func = P::func("page_pool_alloc_netmems");
     if pp.count.get() == 0 {
@@ -76,6 +80,8 @@ pub async fn page_pool_alloc_netmem<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> Op
 }
 
 /// `page_pool_refill_alloc_cache`.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
     let _guard = pp.ring_lock.lock().await;
     let held = pp.ring_count.get() as usize;
@@ -92,6 +98,8 @@ async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
 }
 
 /// `page_pool_unref_netmem(netmem, nr)`: the number of references left.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_unref_netmem<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
     let refs = niov.pp_ref_count();
     if refs.load(Order::Relaxed).await == nr {
@@ -102,16 +110,18 @@ pub async fn page_pool_unref_netmem<P: Platform>(niov: &NiovRef<P>, nr: u64) -> 
 }
 
 /// `page_pool_unref_and_test`. It does not write when the count is one.
+///
+/// Linux: `include/net/page_pool/helpers.h`, 6.18 to 7.3.
 pub async fn page_pool_unref_and_test<P: Platform>(niov: &NiovRef<P>) -> bool {
     niov.pp_ref_count().load(Order::Relaxed).await == 1
         || page_pool_unref_netmem_slow(niov, 1).await == 0
 }
 
-/// The path of `page_pool_unref_netmem` that subtracts.
+/// Not in Linux as a function: the path of `page_pool_unref_netmem` that subtracts.
 async fn page_pool_unref_netmem_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
     let old = niov.pp_ref_count().rmw(Rmw::Sub(nr), Order::Full).await;
     let warning = Warning::PpRefCountNegative { area: niov.area.area_id, niov: niov.idx };
-    if warn_on_once(&*niov.area.ifq.kernel, old < nr, warning) {
+    if warn_on_once(&niov.area.ifq.kernel, old < nr, warning) {
         return old;
     }
     if old == nr {
@@ -121,6 +131,8 @@ async fn page_pool_unref_netmem_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) ->
 }
 
 /// `page_pool_put_unrefed_netmem`: the last reference is gone. Recycles the buffer or releases it.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_put_unrefed_netmem<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     niov: &NiovRef<P>,
@@ -139,6 +151,8 @@ pub async fn page_pool_put_unrefed_netmem<P: Platform>(
 }
 
 /// `page_pool_return_netmem`. The pool may be gone when it returns.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 async fn page_pool_return_netmem<P: Platform>(pp: &PagePool<P>, niov: &NiovRef<P>) {
     let _func = P::func("page_pool_return_netmem");
     io_pp_zc_release_netmem(niov).await;
@@ -146,6 +160,8 @@ async fn page_pool_return_netmem<P: Platform>(pp: &PagePool<P>, niov: &NiovRef<P
 }
 
 /// `page_pool_destroy`: at once if all buffers are back, otherwise by the release worker.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("page_pool_destroy");
     page_pool_scrub(pp).await;
@@ -157,6 +173,8 @@ pub async fn page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 }
 
 /// `page_pool_scrub`.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 async fn page_pool_scrub<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let mut drained: Vec<u64> =
         pp.cache[..pp.count.get() as usize].iter().map(PlainWord::get).collect();
@@ -178,6 +196,8 @@ async fn page_pool_scrub<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 ///
 /// # Divergence from Linux
 /// - Simplified: Linux looks every second; here the worker waits until all buffers are back.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("page_pool_release_retry");
     pp.release_cnt.wait_event(pp.hold_cnt.get()).await;
@@ -185,6 +205,8 @@ pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 }
 
 /// `__page_pool_destroy`.
+///
+/// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let ifq = pp.ifq.clone();

@@ -76,7 +76,7 @@ impl<P: Platform> std::fmt::Debug for Sock<P> {
     }
 }
 
-/// A connected socket with one reference.
+/// Not in Linux: makes a connected socket with one reference.
 #[must_use]
 pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P>> {
     Ptr::alloc(Kind::Sock, number, || Sock {
@@ -103,6 +103,8 @@ pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P
 }
 
 /// `fput` of the socket's file; the last reference frees the socket and its receive queue.
+///
+/// Linux: `fs/file_table.c`, 6.18 to 7.3.
 pub async fn sock_fput<P: Platform>(sock: &Ptr<P, Sock<P>>) {
     if !sock.f_count.dec_and_test().await {
         return;
@@ -168,6 +170,8 @@ impl<P: Platform> Sock<P> {
     }
 
     /// `sk_shutdown & RCV_SHUTDOWN`. Under `sk_lock`.
+    ///
+    /// Linux: `net/ipv4/tcp.c`, 6.18 to 7.3.
     #[must_use]
     pub fn shut_down(&self) -> bool {
         self.readable.load_in_step() & SHUTDOWN != 0
@@ -180,6 +184,8 @@ impl<P: Platform> Sock<P> {
     }
 
     /// `sk_data_ready`: wakes the requests on the wait queue, the newest first.
+    ///
+    /// Linux: `net/core/sock.c`, 6.18 to 7.3.
     async fn data_ready(&self, mask: u64) {
         let _guard = self.wq_lock.lock().await;
         let waiters = &self.waiters[..self.nr_waiters.get() as usize];
@@ -191,6 +197,8 @@ impl<P: Platform> Sock<P> {
     }
 
     /// `add_wait_queue`. The kernel adds at the head of the list.
+    ///
+    /// Linux: `kernel/sched/wait.c`, 6.18 to 7.3.
     pub async fn add_wait_queue(&self, req: &Ptr<P, Req<P>>) {
         let _guard = self.wq_lock.lock().await;
         let nr = self.nr_waiters.get();
@@ -207,6 +215,8 @@ impl<P: Platform> Sock<P> {
     }
 
     /// `remove_wait_queue`; does nothing if the request is not on the queue.
+    ///
+    /// Linux: `kernel/sched/wait.c`, 6.18 to 7.3.
     pub async fn remove_wait_queue(&self, req: &Ptr<P, Req<P>>) {
         let _guard = self.wq_lock.lock().await;
         let nr = self.nr_waiters.get() as usize;
@@ -223,6 +233,8 @@ impl<P: Platform> Sock<P> {
 }
 
 /// `tcp_poll`.
+///
+/// Linux: `net/ipv4/tcp.c`, 6.18 to 7.3.
 pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
     let readable = sock.readable.load(Order::Acquire).await;
     let shutdown = if readable & SHUTDOWN == 0 { 0 } else { POLLIN | POLLRDHUP };
@@ -240,6 +252,8 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 /// # Divergence from Linux
 /// - Simplified: in Linux the data waits at the sender while the receive queue is full.
 /// - Left out: segmentation, backlog, windows.
+///
+/// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 pub async fn tcp_rcv_established<P: Platform>(
     kernel: &Kernel<P>,
     sock: &Ptr<P, Sock<P>>,
@@ -281,6 +295,8 @@ pub async fn tcp_rcv_established<P: Platform>(
 ///
 /// # Errors
 /// -ENODEV if the device is gone.
+///
+/// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 pub async fn tcp_fin<P: Platform>(kernel: &Kernel<P>, sock: &Ptr<P, Sock<P>>) -> Result<(), i64> {
     let _func = P::func("tcp_fin");
     if let (Some(queue), Some(netdev)) = (sock.queue, &kernel.netdev) {

@@ -140,7 +140,7 @@ pub trait RawLock {
 pub trait WaitWord {
     /// Reads the word.
     fn load(&self) -> impl Future<Output = u64>;
-    /// Changes the word, wakes whoever waits for the new value, returns the value found.
+    /// Changes the word, wakes the threads that wait for the new value, returns the value found.
     fn rmw(&self, op: Rmw) -> impl Future<Output = u64>;
     /// As [`WaitWord::rmw`], as part of the step that is running.
     fn rmw_in_step(&self, op: Rmw) -> u64;

@@ -19,12 +19,16 @@ pub struct PercpuRef<P: Platform> {
 
 impl<P: Platform> PercpuRef<P> {
     /// `percpu_ref_init`: percpu mode, one reference.
+    ///
+    /// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         PercpuRef { word: P::atomic(name, PERCPU | 1) }
     }
 
     /// `percpu_ref_get`.
+    ///
+    /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.
     pub async fn get(&self) {
         let old = self.word.rmw(Rmw::Add(1), Order::Relaxed).await;
         if old & COUNT == 0 {
@@ -33,6 +37,8 @@ impl<P: Platform> PercpuRef<P> {
     }
 
     /// `percpu_ref_put`: `true` if the caller must run the release function.
+    ///
+    /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.
     #[must_use]
     pub async fn put(&self) -> bool {
         let old = self.word.rmw(Rmw::Sub(1), Order::Full).await;
@@ -44,6 +50,8 @@ impl<P: Platform> PercpuRef<P> {
 
     /// `percpu_ref_kill`, without the switch that follows in an RCU callback: the caller queues
     /// `percpu_ref_switch_to_atomic_rcu`.
+    ///
+    /// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
     pub async fn kill(&self) {
         if self.word.rmw(Rmw::Or(DEAD), Order::Full).await & DEAD != 0 {
             P::violation(Invariant::I2, format_args!("percpu_ref_kill called more than once"));
@@ -52,6 +60,8 @@ impl<P: Platform> PercpuRef<P> {
 
     /// `percpu_ref_switch_to_atomic_rcu` and the put of the initial reference: `true` if the caller
     /// must run the release function.
+    ///
+    /// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
     #[must_use]
     pub async fn switch_to_atomic_rcu(&self) -> bool {
         let old = self.word.rmw(Rmw::Sub(PERCPU + 1), Order::Full).await;
@@ -64,6 +74,8 @@ impl<P: Platform> PercpuRef<P> {
     }
 
     /// `percpu_ref_is_dying`.
+    ///
+    /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.
     pub async fn is_dying(&self) -> bool {
         self.word.load(Order::Relaxed).await & DEAD != 0
     }

@@ -15,12 +15,16 @@ pub struct Refcount<P: Platform> {
 
 impl<P: Platform> Refcount<P> {
     /// `refcount_set` before anyone else can see the count.
+    ///
+    /// Linux: `include/linux/refcount.h`, 6.18 to 7.3.
     #[must_use]
     pub fn new(name: &'static str, value: u64) -> Self {
         Refcount { word: P::atomic(name, value), name }
     }
 
     /// `refcount_read`.
+    ///
+    /// Linux: `include/linux/refcount.h`, 6.18 to 7.3.
     pub async fn read(&self) -> u64 {
         self.word.load(Order::Relaxed).await
     }
@@ -31,6 +35,8 @@ impl<P: Platform> Refcount<P> {
     }
 
     /// `refcount_inc`: relaxed, the caller holds a reference already.
+    ///
+    /// Linux: `include/linux/refcount.h`, 6.18 to 7.3.
     pub async fn inc(&self) {
         if self.word.rmw_capped(Rmw::Add(1), Order::Relaxed, 1).await == 0 {
             P::violation(
@@ -41,6 +47,8 @@ impl<P: Platform> Refcount<P> {
     }
 
     /// `refcount_dec`: the caller knows that it is not the last one.
+    ///
+    /// Linux: `include/linux/refcount.h`, 6.18 to 7.3.
     pub async fn dec(&self) {
         if self.word.rmw_capped(Rmw::Sub(1), Order::Release, 2).await <= 1 {
             P::violation(
@@ -51,11 +59,15 @@ impl<P: Platform> Refcount<P> {
     }
 
     /// `refcount_inc_not_zero`: whether a reference was taken.
+    ///
+    /// Linux: `include/linux/refcount.h`, 6.18 to 7.3.
     pub async fn inc_not_zero(&self) -> bool {
         self.word.rmw_capped(Rmw::AddUnless { add: 1, unless: 0 }, Order::Relaxed, 1).await != 0
     }
 
     /// `refcount_dec_and_test`: release, and acquire for the one who gets `true`.
+    ///
+    /// Linux: `include/linux/refcount.h`, 6.18 to 7.3.
     pub async fn dec_and_test(&self) -> bool {
         match self.word.rmw_capped(Rmw::Sub(1), Order::Release, 2).await {
             0 => {

@@ -6,6 +6,8 @@ use crate::invariant::Invariant;
 use crate::platform::{Kind, Platform, Ptr};
 
 /// `kzalloc(sizeof(T), GFP_KERNEL)`: `None` at the fault point.
+///
+/// Linux: `include/linux/slab.h`, 6.18 to 7.3.
 #[must_use]
 pub fn kzalloc<P: Platform, T: 'static>(
     point: FaultPoint,
@@ -16,7 +18,7 @@ pub fn kzalloc<P: Platform, T: 'static>(
     if P::fault(point) { None } else { Some(Ptr::alloc(kind, number, make)) }
 }
 
-/// Dereferences a pointer that may be null. `access` is the C expression, for the report.
+/// Not in Linux: dereferences a pointer that may be null. `access` is the C expression, for the report.
 ///
 /// # Errors
 /// -EFAULT after a violation of I1 if the pointer is null. The task that oopses does not go on.

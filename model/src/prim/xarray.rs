@@ -28,6 +28,8 @@ pub const SLOTS: usize = 16;
 
 impl<P: Platform, T: 'static> XArray<P, T> {
     /// `xa_init_flags(XA_FLAGS_ALLOC)`.
+    ///
+    /// Linux: `include/linux/xarray.h`, 6.18 to 7.3.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         XArray {
@@ -45,6 +47,8 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     ///
     /// # Errors
     /// -ENOMEM at the fault point, -EBUSY when no id is free.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     pub async fn alloc(&self) -> Result<u32, i64> {
         if P::fault(FaultPoint::XaAlloc) {
             return Err(-ENOMEM);
@@ -63,6 +67,8 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     ///
     /// # Errors
     /// -ENOMEM at the fault point.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     pub async fn store(&self, id: u32, ptr: &Ptr<P, T>) -> Result<(), i64> {
         if P::fault(FaultPoint::XaStore) {
             return Err(-ENOMEM);
@@ -73,12 +79,16 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     }
 
     /// `xa_load`, under RCU only.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     pub async fn load(&self, id: u32) -> Option<Ptr<P, T>> {
         let slot = self.slots.get(id as usize)?;
         Self::pointer(slot.load(Order::Acquire).await)
     }
 
     /// `xa_erase`.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     pub async fn erase(&self, id: u32) {
         let _guard = self.xa_lock.lock().await;
         self.slots[id as usize].store_in_step(0);
@@ -86,6 +96,8 @@ impl<P: Platform, T: 'static> XArray<P, T> {
 
     /// `xa_find(…, XA_PRESENT)`: the first id from `from` on that holds a pointer. The caller holds the lock
     /// under which all entries are written, or is a check.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     #[must_use]
     pub fn find(&self, from: u32) -> Option<(u32, Ptr<P, T>)> {
         (0u32..)
@@ -95,12 +107,16 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     }
 
     /// `xa_get_mark(…, XA_MARK_1)`. The caller holds the lock under which entries are written.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     #[must_use]
     pub fn get_mark(&self, id: u32) -> bool {
         self.slots[id as usize].load_in_step() & MARK != 0
     }
 
     /// `xa_set_mark(…, XA_MARK_1)`.
+    ///
+    /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     pub async fn set_mark(&self, id: u32) {
         self.slots[id as usize].rmw(Rmw::Or(MARK), Order::Relaxed).await;
     }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Defect;
 use crate::named_enum::named_enum;
+use crate::revision::defect::Defect;
 
 named_enum! {
     /// A behaviour that looks like a defect and is none. A report of one is a false alarm.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Defect;
+use crate::revision::defect::Defect;
 
 macro_rules! features {
     ($($(#[doc = $about:literal])* $name:ident)*) => {

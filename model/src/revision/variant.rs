@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Defect, ExtraState, Revision};
+use crate::revision::defect::{Defect, ExtraState};
+use crate::revision::table::Revision;
 
 /// A revision with planted defects and with fixes: the code that a run models.
 #[derive(Clone, Debug, PartialEq, Eq)]

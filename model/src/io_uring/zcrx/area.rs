@@ -44,6 +44,8 @@ impl<P: Platform> std::fmt::Debug for Area<P> {
 
 impl<P: Platform> Area<P> {
     /// `nia.num_niovs`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]
     pub fn num_niovs(&self) -> u32 {
         self.niovs.len() as u32
@@ -68,6 +70,8 @@ impl<P: Platform> Area<P> {
 }
 
 /// `zcrx_area_id_to_token`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 #[must_use]
 pub fn zcrx_area_id_to_token(area_id: u32) -> u64 {
     u64::from(area_id) << IORING_ZCRX_AREA_SHIFT
@@ -81,6 +85,8 @@ pub fn zcrx_area_id_to_token(area_id: u32) -> u64 {
 ///
 /// # Divergence from Linux
 /// - Simplified: takes `pp_lock` before 7.3, too. No other thread uses the ifq yet.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     area_reg: &IoUringZcrxAreaReg<P>,
@@ -95,6 +101,8 @@ pub async fn io_zcrx_create_area<P: Platform>(
 /// # Errors
 /// As [`io_zcrx_create_area`]; -EINVAL for reserved fields, -EFAULT if the device is gone or the
 /// structure cannot be read or written.
+///
+/// Linux: `io_uring/zcrx.c`, 7.3.
 pub async fn zcrx_ctrl_add_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     area_ptr: &UserPtr<IoUringZcrxAreaReg<P>>,
@@ -131,6 +139,8 @@ pub async fn zcrx_ctrl_add_area<P: Platform>(
 /// # Divergence from Linux
 /// - Left out: an `rx_buf_len` of more than a page never fits, because no two pages of user memory are
 ///   contiguous here.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
@@ -174,6 +184,8 @@ async fn __zcrx_create_area<P: Platform>(
 }
 
 /// `io_import_area` and `io_import_umem`: pins the memory.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 fn io_import_area<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>) -> Result<(), i64> {
     if area_reg.flags != 0 || area_reg.rq_area_token != 0 || area_reg.resv != 0 {
         return Err(-EINVAL);
@@ -196,7 +208,7 @@ fn io_import_area<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>) -> Result<(), i
     Ok(())
 }
 
-/// The allocations of `__zcrx_create_area`: an area whose buffers are all in the free list.
+/// Not in Linux as a function: the allocations of `__zcrx_create_area`, an area whose buffers are all in the free list.
 fn alloc_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     mem: &Ptr<P, AreaMem<P>>,
@@ -221,6 +233,8 @@ fn alloc_area<P: Platform>(
 ///
 /// # Divergence from Linux
 /// - Simplified: `ZCRX_MAX_AREAS` is 1024; here it is [`super::MAX_AREAS`].
+///
+/// Linux: `io_uring/zcrx.c`, 7.3.
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
     let slot = ifq.areas.get(nr).ok_or(-EINVAL)?;
@@ -240,6 +254,8 @@ async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) 
 }
 
 /// `io_zcrx_map_area` (6.18 to 7.0), called by the first page pool.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.0.
 pub(super) async fn io_zcrx_map_area<P: Platform>(ifq: &Ifq<P>) {
     let _guard = ifq.pp_lock.lock().await;
     for area in ifq.areas() {
@@ -248,6 +264,8 @@ pub(super) async fn io_zcrx_map_area<P: Platform>(ifq: &Ifq<P>) {
 }
 
 /// `__io_zcrx_unmap_area`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
     area.ifq.pp_lock.assert_held();
@@ -255,6 +273,8 @@ fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
 }
 
 /// `io_zcrx_unmap_areas`, before 7.3 `io_zcrx_unmap_area`. Under `pp_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
     ifq.pp_lock.assert_held();
     for area in ifq.areas() {
@@ -263,6 +283,8 @@ pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
 }
 
 /// `io_zcrx_free_area`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub fn io_zcrx_free_area<P: Platform>(area: &Ptr<P, Area<P>>) {
     area.ifq.kernel.trace(&Tracepoint::AreaFree(&**area));
     area.mem.pins.unpin();

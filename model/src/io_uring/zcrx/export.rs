@@ -12,6 +12,8 @@ use crate::revision::Defect;
 use crate::uaccess::copy_to_user;
 
 /// `zcrx_box_fops.release`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub fn zcrx_box_fops<P: Platform>() -> ReleaseFn {
     |private_data| {
         Box::pin(async move {
@@ -23,6 +25,8 @@ pub fn zcrx_box_fops<P: Platform>() -> ReleaseFn {
 }
 
 /// `zcrx_box_release`: the last reference to an exported file is gone.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_box_release<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("zcrx_box_release");
     zcrx_unregister(ifq, None).await;
@@ -34,6 +38,8 @@ pub async fn zcrx_box_release<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// # Errors
 /// -EINVAL for reserved fields; -ENFILE, -EMFILE, -EFAULT at the fault points; -EMFILE when the table
 /// is full.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_export<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     zcrx_fd: Option<&P::Atomic>,
@@ -75,6 +81,8 @@ pub async fn zcrx_export<P: Platform>(
 }
 
 /// `zcrx_export` from 6.19 to 7.1 (M6): the caller learns the number before the file exists.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.1.
 async fn zcrx_export_fd_first<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     zcrx_fd: Option<&P::Atomic>,
@@ -106,6 +114,8 @@ async fn zcrx_export_fd_first<P: Platform>(
 /// # Errors
 /// -EINVAL for fields that an import does not use; -EBADF if the descriptor is no exported ifq, -ENOMEM
 /// and -EFAULT at the fault points, -EBUSY when the ring has no id left.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn import_zcrx<P: Platform>(
     ctx: &Ptr<P, IoRingCtx<P>>,
     reg: &IoUringZcrxIfqReg<P>,

@@ -15,6 +15,8 @@ use crate::revision::Defect;
 use crate::trace::Tracepoint;
 
 /// `io_pp_zc_init`: the pool holds the ifq, in 6.18 the ring. Until 7.0 it maps the area.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
     let ifq = &pp.ifq;
     if !ifq.kernel.variant.revision.has_nodev() {
@@ -31,6 +33,8 @@ pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
 }
 
 /// `io_pp_zc_destroy`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_destroy<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_pp_zc_destroy");
     if !ifq.pools_hold_ring() {
@@ -45,10 +49,12 @@ pub async fn io_pp_zc_destroy<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 }
 
 /// `io_pp_zc_alloc_netmems`: fills the pool's cache from the refill ring, otherwise from the free list.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_alloc_netmems<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("io_pp_zc_alloc_netmems");
     let count = pp.count.get();
-    if warn_on_once(&*pp.ifq.kernel, count != 0, Warning::AllocCacheNotEmpty) {
+    if warn_on_once(&pp.ifq.kernel, count != 0, Warning::AllocCacheNotEmpty) {
         return;
     }
     let mut netmems = io_zcrx_ring_refill(pp, ALLOC_CACHE).await;
@@ -65,6 +71,8 @@ pub async fn io_pp_zc_alloc_netmems<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 }
 
 /// `io_zcrx_refill_slow`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_refill_slow<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
@@ -90,6 +98,8 @@ async fn io_zcrx_refill_slow<P: Platform>(
 }
 
 /// `io_pp_zc_release_netmem`: the pool releases a buffer.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_release_netmem<P: Platform>(niov: &NiovRef<P>) {
     // net_mp_niov_clear_page_pool()
     niov.pp().set(0);
@@ -97,6 +107,8 @@ pub async fn io_pp_zc_release_netmem<P: Platform>(niov: &NiovRef<P>) {
 }
 
 /// `io_pp_uninstall`: the device is being unregistered. Under the netdev lock.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_uninstall<P: Platform>(ifq: &Ifq<P>) {
     let _func = P::func("io_pp_uninstall");
     if !ifq.kernel.fixed(Defect::UninstallRace) {
@@ -115,6 +127,8 @@ pub async fn io_pp_uninstall<P: Platform>(ifq: &Ifq<P>) {
 }
 
 /// `io_zcrx_drop_netdev`. Under `pp_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 fn io_zcrx_drop_netdev<P: Platform>(ifq: &Ifq<P>) {
     if ifq.netdev.get() != 0 {
         ifq.netdev.set(0);

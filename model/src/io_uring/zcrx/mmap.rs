@@ -17,6 +17,8 @@ use crate::revision::Defect;
 /// # Errors
 /// -EBADF if `fd` is no ring; -EINVAL, before 7.2 -ENOMEM, if the ring has no ifq with this id, or the
 /// region is not the kernel's own memory.
+///
+/// Linux: `io_uring/memmap.c`, 6.18 to 7.3.
 pub async fn io_uring_mmap<P: Platform>(
     kernel: &Kernel<P>,
     fd: i64,
@@ -38,6 +40,8 @@ pub async fn io_uring_mmap<P: Platform>(
 
 /// `io_zcrx_get_region` (`io_uring/zcrx.c`): [`crate::io_uring::zcrx::Ifq::region`] of an id. Under
 /// `mmap_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_get_region<P: Platform>(ctx: &IoRingCtx<P>, zcrx_id: u32) -> Option<u64> {
     let ifq = ctx.zcrx_ctxs.load(zcrx_id).await?;
     if ctx.kernel.fixed(Defect::P15)

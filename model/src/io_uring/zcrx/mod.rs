@@ -81,6 +81,8 @@ impl<P: Platform> std::fmt::Debug for Ifq<P> {
 
 impl<P: Platform> Ifq<P> {
     /// `nr_areas`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]
     pub fn nr_areas(&self) -> usize {
         self.nr_areas.get() as usize
@@ -148,6 +150,8 @@ impl<P: Platform> Ifq<P> {
 }
 
 /// `io_zcrx_ifq_alloc`, after its fault point.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 #[must_use]
 pub fn io_zcrx_ifq_alloc<P: Platform>(
     ctx: &Ptr<P, IoRingCtx<P>>,

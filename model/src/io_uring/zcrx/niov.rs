@@ -12,7 +12,7 @@ use crate::trace::Tracepoint;
 /// Bits of the buffer's index in the word of a [`NiovRef`].
 const NIOV_INDEX_BITS: u32 = 16;
 
-/// The label of a word that holds a [`NiovRef`]: the area's pointer lies above the buffer's index.
+/// Not in Linux: the label of a word that holds a [`NiovRef`]: the area's pointer lies above the buffer's index.
 #[must_use]
 pub const fn niov_label(name: &'static str) -> Label {
     Label::pointer(name, NIOV_INDEX_BITS).names_buffer(BufferIndex {
@@ -33,6 +33,8 @@ pub(super) struct Niov<P: Platform> {
 
 impl<P: Platform> Niov<P> {
     /// `net_iov_init`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     pub(super) fn new() -> Self {
         Niov {
             pp: P::plain(Label::pointer("desc.pp", 0).per_buffer(), 0),
@@ -82,18 +84,24 @@ impl<P: Platform> NiovRef<P> {
     }
 
     /// `desc.pp_ref_count`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]
     pub fn pp_ref_count(&self) -> &P::Atomic {
         &self.area.niovs[self.idx as usize].pp_ref_count
     }
 
     /// `desc.pp`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]
     pub fn pp(&self) -> &P::Plain {
         &self.area.niovs[self.idx as usize].pp
     }
 
     /// `io_get_user_counter`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     pub(super) fn user_counter(&self) -> &P::Atomic {
         &self.area.user_refs[self.idx as usize]
     }
@@ -104,6 +112,8 @@ impl<P: Platform> NiovRef<P> {
     }
 
     /// `io_uring_zcrx_cqe::off` of the buffer's first byte: area token and offset.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]
     pub fn offset(&self) -> u64 {
         zcrx_area_id_to_token(self.area.area_id) | u64::from(self.idx) << NIOV_SHIFT
@@ -111,6 +121,8 @@ impl<P: Platform> NiovRef<P> {
 }
 
 /// `io_zcrx_get_niov_uref`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
     niov.user_counter().rmw_capped(Rmw::Add(1), Order::Relaxed, 0).await;
 }
@@ -118,6 +130,8 @@ pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
 /// `io_zcrx_put_niov_uref`: `false` if user space holds fewer than `refs` references.
 ///
 /// Before the fix of `uref-race` it always puts one reference.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) -> bool {
     let kernel = &niov.area.ifq.kernel;
     let uref = niov.user_counter();
@@ -148,6 +162,8 @@ pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) ->
 /// # Divergence from Linux
 /// - Simplified: the entry above the top of the list is cleared. The kernel never reads it before it
 ///   writes it, so states that differ only there have the same behaviour.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub fn zcrx_get_free_niov<P: Platform>(area: &Ptr<P, Area<P>>) -> Option<NiovRef<P>> {
     area.ifq.alloc_lock.assert_held();
     let count = area.free_count.get().checked_sub(1)?;
@@ -159,13 +175,15 @@ pub fn zcrx_get_free_niov<P: Platform>(area: &Ptr<P, Area<P>>) -> Option<NiovRef
 }
 
 /// `io_zcrx_return_niov_freelist`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_return_niov_freelist<P: Platform>(niov: &NiovRef<P>) {
     let area = &niov.area;
     let _guard = area.ifq.alloc_lock.lock().await;
     let count = area.free_count.get();
     let full = count >= u64::from(area.num_niovs());
     let warning = Warning::FreelistFull { area: area.area_id, niov: niov.idx };
-    if warn_on_once(&*area.ifq.kernel, full, warning) {
+    if warn_on_once(&area.ifq.kernel, full, warning) {
         return;
     }
     area.freelist[count as usize].set(u64::from(niov.idx) + 1);
@@ -173,6 +191,8 @@ pub async fn io_zcrx_return_niov_freelist<P: Platform>(niov: &NiovRef<P>) {
 }
 
 /// `io_zcrx_return_niov`: the last reference is gone.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_return_niov<P: Platform>(niov: &NiovRef<P>) {
     match Ptr::<P, PagePool<P>>::from_word(niov.pp().get()) {
         None => io_zcrx_return_niov_freelist(niov).await,

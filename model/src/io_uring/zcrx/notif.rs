@@ -4,7 +4,7 @@ use crate::errno::EINVAL;
 use crate::fault::FaultPoint;
 use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{IoRingCtx, ctx_refs_put};
-use crate::io_uring::tw::io_notif_local_work_add;
+use crate::io_uring::tw::{TaskWork, io_req_local_work_add};
 use crate::io_uring::uapi::ZCRX_EVENT_TYPE_LAST;
 use crate::io_uring::zcrx::Ifq;
 use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock};
@@ -44,6 +44,8 @@ impl<P: Platform> Notif<P> {
     }
 
     /// `master_ctx` as a word. Under `ctx_lock`, or when no other thread can use the ifq.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
     pub(super) fn master_ctx(&self) -> u64 {
         self.master_ctx.get()
     }
@@ -55,12 +57,16 @@ impl<P: Platform> Notif<P> {
 }
 
 /// `user_data` of the events of the ifq with this number; no step of a test has it.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 #[must_use]
 pub fn notif_data(number: u32) -> u64 {
     1 << 32 | u64::from(number)
 }
 
 /// `zcrx_set_ring_ctx`: the ring gets the events.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 pub async fn zcrx_set_ring_ctx<P: Platform>(ifq: &Ifq<P>, ctx: &Ptr<P, IoRingCtx<P>>) {
     let _guard = ifq.notif.ctx_lock.lock().await;
     if ifq.notif.master_ctx() != 0 {
@@ -71,6 +77,8 @@ pub async fn zcrx_set_ring_ctx<P: Platform>(ifq: &Ifq<P>, ctx: &Ptr<P, IoRingCtx
 }
 
 /// `zcrx_send_notif`: sends an event to the ring, unless it was sent before and is not armed again.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 pub async fn zcrx_send_notif<P: Platform>(ifq: &Ifq<P>, event_type: u32) {
     let notif = &ifq.notif;
     let type_mask = 1 << event_type;
@@ -86,13 +94,16 @@ pub async fn zcrx_send_notif<P: Platform>(ifq: &Ifq<P>, event_type: u32) {
     }
     notif.fired_notifs.set(fired | type_mask);
     ctx.refs.get().await;
-    io_notif_local_work_add(&ctx, event_type, notif.notif_data).await;
+    let work = TaskWork::Notif { event_type, user_data: notif.notif_data };
+    io_req_local_work_add(&ctx, work).await;
 }
 
 /// `zcrx_notif_tw`: posts the event, also when the ring is dying. Under `uring_lock`.
 ///
 /// # Divergence from Linux
 /// - Simplified: the request that carries the event is part of the entry of the work list.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 pub async fn zcrx_notif_tw<P: Platform>(ctx: &IoRingCtx<P>, event_type: u32, user_data: u64) {
     let _func = P::func("zcrx_notif_tw");
     // io_post_aux_cqe()
@@ -108,6 +119,8 @@ pub async fn zcrx_notif_tw<P: Platform>(ctx: &IoRingCtx<P>, event_type: u32, use
 ///
 /// # Errors
 /// -EINVAL for an unknown event, reserved fields, and an event that was not sent.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 pub async fn zcrx_arm_notif<P: Platform>(
     ifq: &Ifq<P>,
     event_type: u32,

@@ -27,6 +27,8 @@ use crate::uaccess::{UserPtr, copy_from_user, copy_to_user};
 pub type UringGuard<'a, P> = Option<<<P as Platform>::Lock as RawLock>::Guard<'a>>;
 
 /// `lock_two_rings` (`io_uring/rsrc.c`): in the order of their addresses.
+///
+/// Linux: `io_uring/rsrc.c`, 6.18 with the proposal.
 async fn lock_two_rings<'a, 'b, P: Platform>(
     ctx1: &'a Ptr<P, IoRingCtx<P>>,
     ctx2: &'b Ptr<P, IoRingCtx<P>>,
@@ -43,6 +45,8 @@ async fn lock_two_rings<'a, 'b, P: Platform>(
 ///
 /// # Divergence from Linux
 /// - Left out: registered ring descriptors.
+///
+/// Linux: `io_uring/register.c`, 6.18 with the proposal.
 async fn io_uring_register_get_file<P: Platform>(
     kernel: &Kernel<P>,
     fd: i64,
@@ -57,6 +61,8 @@ async fn io_uring_register_get_file<P: Platform>(
 }
 
 /// `io_zcrx_ifq_free`: a proxy has nothing of its own to release.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 with the proposal.
 pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     if ifq.proxy.is_some() {
         // goto free
@@ -73,6 +79,8 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// -EBADF, -EOPNOTSUPP for a descriptor that is no ring, -EBADFD for the ring itself, -EINVAL for an
 /// unknown id and (with the fix of P19) for unused fields that are set, -ENOMEM and -EFAULT at the fault
 /// points, -EBUSY when the ring has no id left.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 with the proposal.
 pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
     ctx: &'a Ptr<P, IoRingCtx<P>>,
     reg: &IoUringZcrxIfqReg<P>,
@@ -183,7 +191,7 @@ pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
     ret
 }
 
-/// Fix of P19: whether a field is set that a clone does not use.
+/// Not in the proposal. Fix of P19: whether a field is set that a clone does not use.
 fn sets_unused_fields<P: Platform>(reg: &IoUringZcrxIfqReg<P>) -> bool {
     reg.flags & !IORING_ZCRX_IFQ_REG_CLONE != 0
         || reg.resv != 0
@@ -194,7 +202,7 @@ fn sets_unused_fields<P: Platform>(reg: &IoUringZcrxIfqReg<P>) -> bool {
         || !reg.event_desc.is_null()
 }
 
-/// Part of the fixes of P3, P4 and P5: takes back all that a clone has taken of its source.
+/// Not in the proposal. Part of the fixes of P3, P4 and P5: takes back all that a clone has taken of its source.
 async fn io_zcrx_put_source<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
     if src_ifq.kernel.fixed(Defect::P10) {
         zcrx_unregister_user(src_ifq, None).await;
@@ -202,7 +210,7 @@ async fn io_zcrx_put_source<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
     io_zcrx_put_proxy_refs(src_ifq).await;
 }
 
-/// Part of the fixes of P3, P4, P5 and P9: puts the references that a proxy holds. With the fix of P8 a
+/// Not in the proposal. Part of the fixes of P3, P4, P5 and P9: puts the references that a proxy holds. With the fix of P8 a
 /// proxy holds no reference on the source's ring.
 async fn io_zcrx_put_proxy_refs<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
     if src_ifq.kernel.fixed(Defect::P8) {
@@ -224,6 +232,8 @@ async fn io_zcrx_put_proxy_refs<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
 /// # Divergence from Linux
 /// - Left out: dma-buf areas.
 /// - Simplified: the three `copy_to_user` at the end are one.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 with the proposal.
 pub async fn io_register_zcrx_ifq<'a, P: Platform>(
     ctx: &'a Ptr<P, IoRingCtx<P>>,
     current: Current,
@@ -316,6 +326,8 @@ pub async fn io_register_zcrx_ifq<'a, P: Platform>(
 }
 
 /// `io_shutdown_zcrx_ifqs`: `io_ring_exit_work` calls it on every turn of its loop. Under `uring_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 with the proposal.
 pub async fn io_shutdown_zcrx_ifqs<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_shutdown_zcrx_ifqs");
     let kernel = &ctx.kernel;
@@ -365,6 +377,8 @@ pub async fn io_shutdown_zcrx_ifqs<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 }
 
 /// `io_unregister_zcrx_ifqs`: the ring's requests are gone. Under `uring_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 with the proposal.
 pub async fn io_unregister_zcrx_ifqs<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_unregister_zcrx_ifqs");
     let kernel = &ctx.kernel;

@@ -38,6 +38,8 @@ struct Args<'a, P: Platform> {
 }
 
 /// `io_zcrx_recv` with `io_zcrx_tcp_recvmsg`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_recv<P: Platform>(
     req: &Req<P>,
     ifq: &Ptr<P, Ifq<P>>,
@@ -69,6 +71,8 @@ pub async fn io_zcrx_recv<P: Platform>(
 }
 
 /// `tcp_read_sock`: the number of bytes read; if none, the last return value of the actor.
+///
+/// Linux: `net/ipv4/tcp.c`, 6.18 to 7.3.
 async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
     let _func = P::func("tcp_read_sock");
     let sock = args.req.sock.clone();
@@ -91,6 +95,8 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
 ///
 /// # Divergence from Linux
 /// - Left out: frag lists, the linear part, several fragments.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, offset: u32) -> i64 {
     let _func = P::func("io_zcrx_recv_skb");
     let len = args.count.min(u64::from(frag.len - offset)) as u32;
@@ -114,6 +120,8 @@ async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, o
 }
 
 /// `io_zcrx_recv_frag`: the device has written the bytes into the area.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_recv_frag<P: Platform>(
     args: &Args<'_, P>,
     niov: &NiovRef<P>,
@@ -135,6 +143,8 @@ async fn io_zcrx_recv_frag<P: Platform>(
 }
 
 /// `io_zcrx_copy_frag`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_copy_frag<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
     let ret = io_zcrx_copy_chunk(args, seq, len).await;
     if ret > 0 {
@@ -144,6 +154,8 @@ async fn io_zcrx_copy_frag<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) 
 }
 
 /// `io_zcrx_copy_chunk`: copies into one buffer after the other.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_copy_chunk<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32) -> i64 {
     let _func = P::func("io_zcrx_copy_chunk");
     let mut copied = 0;
@@ -164,6 +176,8 @@ async fn io_zcrx_copy_chunk<P: Platform>(args: &Args<'_, P>, seq: u64, len: u32)
 }
 
 /// `io_alloc_fallback_niov`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_alloc_fallback_niov<P: Platform>(ifq: &Ifq<P>) -> Option<NiovRef<P>> {
     let _func = P::func("io_alloc_fallback_niov");
     let _guard = ifq.alloc_lock.lock().await;
@@ -176,6 +190,8 @@ async fn io_alloc_fallback_niov<P: Platform>(ifq: &Ifq<P>) -> Option<NiovRef<P>>
 }
 
 /// `io_zcrx_queue_cqe`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_queue_cqe<P: Platform>(
     req: &Req<P>,
     niov: &NiovRef<P>,

@@ -42,6 +42,8 @@ impl<P: Platform> ZcrxRq<P> {
     }
 
     /// `__zcrx_rq_entries`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     fn cached_entries(&self) -> u32 {
         let entries = (self.cached_tail.get() as u32).wrapping_sub(self.cached_head.get() as u32);
         entries.min(self.nr_entries)
@@ -52,6 +54,8 @@ impl<P: Platform> ZcrxRq<P> {
     }
 
     /// `zcrx_next_rqe`: the index of the next entry.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     fn next_rqe(&self) -> usize {
         let head = self.cached_head.get() as u32;
         self.cached_head.set(u64::from(head.wrapping_add(1)));
@@ -76,6 +80,8 @@ impl ZcrxRqIter {
     }
 
     /// `zcrx_rq_iter_next`.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 7.3.
     async fn next<P: Platform>(&mut self, rq: &ZcrxRq<P>) -> Option<usize> {
         if self.rqes_left == 0 {
             if self.flushed {
@@ -95,6 +101,8 @@ impl ZcrxRqIter {
 /// # Divergence from Linux
 /// - Simplified: with M4 the second read of `off` is used unchecked. A compiler may turn the kernel's
 ///   plain double read into that.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_parse_rqe<P: Platform>(idx: usize, ifq: &Ifq<P>) -> Option<NiovRef<P>> {
     ifq.rq.lock.assert_held();
     let rqe = &ifq.rq.ring.rqes[idx];
@@ -114,7 +122,7 @@ async fn io_parse_rqe<P: Platform>(idx: usize, ifq: &Ifq<P>) -> Option<NiovRef<P
     niov
 }
 
-/// The bounds checks of `io_parse_rqe`.
+/// Not in Linux as a function: the bounds checks of `io_parse_rqe`. M4 makes it use them twice.
 fn niov_at<P: Platform>(ifq: &Ifq<P>, off: u64) -> Option<NiovRef<P>> {
     let area = ifq.area_at((off >> IORING_ZCRX_AREA_SHIFT) as usize)?;
     // `unsigned niov_idx`: the upper bits are lost.
@@ -126,6 +134,8 @@ fn niov_at<P: Platform>(ifq: &Ifq<P>, off: u64) -> Option<NiovRef<P>> {
 ///
 /// From 7.3 on an iterator reads the entries, and consecutive entries of one buffer are one put. Before,
 /// see [`io_zcrx_ring_refill_6_18`].
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_ring_refill<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
@@ -163,7 +173,9 @@ pub async fn io_zcrx_ring_refill<P: Platform>(
     netmems
 }
 
-/// The body of `io_zcrx_ring_refill` from 6.18 to 7.2. Under `rq.lock`.
+/// `io_zcrx_ring_refill` from 6.18 to 7.2. Under `rq.lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.2.
 async fn io_zcrx_ring_refill_6_18<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
@@ -192,6 +204,8 @@ async fn io_zcrx_ring_refill_6_18<P: Platform>(
 }
 
 /// `zcrx_put_refill_niov`: whether the pool may have the buffer.
+///
+/// Linux: `io_uring/zcrx.c`, 7.3.
 async fn zcrx_put_refill_niov<P: Platform>(
     niov: &NiovRef<P>,
     pp: &Ptr<P, PagePool<P>>,
@@ -211,6 +225,8 @@ async fn zcrx_put_refill_niov<P: Platform>(
 }
 
 /// `zcrx_parse_rq`: parses up to `nr` entries and stops at the first invalid one.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_parse_rq<P: Platform>(ifq: &Ifq<P>, nr: u32) -> Vec<NiovRef<P>> {
     let rq = &ifq.rq;
     rq.load_tail().await;
@@ -227,6 +243,8 @@ pub async fn zcrx_parse_rq<P: Platform>(ifq: &Ifq<P>, nr: u32) -> Vec<NiovRef<P>
 }
 
 /// `zcrx_return_buffers`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 async fn zcrx_return_buffers<P: Platform>(niovs: &[NiovRef<P>]) {
     for niov in niovs {
         if io_zcrx_put_niov_uref(niov, 1).await && page_pool_unref_and_test(niov).await {
@@ -242,6 +260,8 @@ async fn zcrx_return_buffers<P: Platform>(niovs: &[NiovRef<P>]) {
 ///
 /// # Divergence from Linux
 /// - Left out: `fatal_signal_pending`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_flush_rq<P: Platform>(ifq: &Ifq<P>, resv: u64) -> Result<(), i64> {
     let _func = P::func("zcrx_flush_rq");
     if resv != 0 {

@@ -36,6 +36,8 @@ pub const REGION_KERNEL: u64 = 2;
 /// # Divergence from Linux
 /// - Left out: dma-buf areas, statistics.
 /// - Simplified: the three `copy_to_user` at the end are one.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn io_register_zcrx<P: Platform>(
     ctx: &Ptr<P, IoRingCtx<P>>,
     current: Current,
@@ -180,6 +182,8 @@ pub async fn io_register_zcrx<P: Platform>(
 
 /// `io_allocate_rbuf_ring`. The kernel's own pages are zeroed. User memory keeps its contents until M5
 /// is fixed (7.1).
+///
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub(super) fn io_allocate_rbuf_ring<P: Platform>(
     ifq: &Ifq<P>,
     rq_entries: u32,
@@ -203,6 +207,8 @@ pub(super) fn io_allocate_rbuf_ring<P: Platform>(
 
 /// `zcrx_register_netdev` (7.1). Before 7.1 it is a part of the registration, which releases the netdev
 /// lock before it sets `if_rxq`.
+///
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub(super) async fn zcrx_register_netdev<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     reg: &IoUringZcrxIfqReg<P>,

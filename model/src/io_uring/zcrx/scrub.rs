@@ -7,6 +7,8 @@ use crate::net::page_pool::page_pool_unref_netmem;
 use crate::platform::{AtomicWord, Order, Platform, Ptr, RawLock, Rmw};
 
 /// `io_zcrx_scrub`. Takes `pp_lock` from 7.3 on, where areas can be added.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
     let _func = P::func("io_zcrx_scrub");
     let _guard = match ifq.kernel.variant.revision.has_add_area() {
@@ -19,6 +21,8 @@ pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
 }
 
 /// `io_zcrx_scrub_area`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_scrub_area<P: Platform>(area: &Ptr<P, Area<P>>) {
     for idx in 0..area.num_niovs() {
         let niov = NiovRef { area: area.clone(), idx };

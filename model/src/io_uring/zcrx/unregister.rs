@@ -11,6 +11,8 @@ use crate::platform::{PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
 
 /// `io_close_queue`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_close_queue");
     let has_netdev = {
@@ -35,6 +37,8 @@ pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 }
 
 /// `io_zcrx_ifq_free`. Before 7.2 it closes a queue that is still open; before 7.3 it unmaps the area.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_zcrx_ifq_free");
     let (kernel, revision) = (&ifq.kernel, ifq.kernel.variant.revision);
@@ -47,11 +51,11 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
         io_zcrx_unmap_areas(ifq);
     }
     let has_queue = ifq.if_rxq.get() != NO_RXQ || ifq.netdev.get() != 0;
-    if warn_on_once(&**kernel, has_queue, Warning::IfqFreedWithQueue { ifq: ifq.number }) {
+    if warn_on_once(kernel, has_queue, Warning::IfqFreedWithQueue { ifq: ifq.number }) {
         return;
     }
     let has_ring = ifq.notif.master_ctx() != 0;
-    if warn_on_once(&**kernel, has_ring, Warning::IfqFreedWithRing { ifq: ifq.number }) {
+    if warn_on_once(kernel, has_ring, Warning::IfqFreedWithRing { ifq: ifq.number }) {
         return;
     }
     for area in ifq.areas() {
@@ -65,6 +69,8 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 }
 
 /// `io_put_zcrx_ifq`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     if ifq.refs.dec_and_test().await {
         io_zcrx_ifq_free(ifq).await;
@@ -73,6 +79,8 @@ pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 
 /// `zcrx_unregister_user`: one user fewer that may receive. The last user closes the queue and scrubs.
 /// `ctx`: the ring that leaves.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_unregister_user<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
@@ -94,6 +102,8 @@ pub async fn zcrx_unregister_user<P: Platform>(
 }
 
 /// `zcrx_unregister`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_unregister<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
@@ -105,6 +115,8 @@ pub async fn zcrx_unregister<P: Platform>(
 
 /// `io_terminate_zcrx` (7.1): the ring will not receive any more. Its requests may still point to its
 /// ifqs, so the ring keeps its `refs`. Under `uring_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_terminate_zcrx");
     let kernel = &ctx.kernel;
@@ -117,7 +129,7 @@ pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
         };
         let Some((index, ifq)) = found else { break };
         let marked = ctx.zcrx_ctxs.get_mark(index);
-        if warn_on_once(&**kernel, marked, Warning::TerminatedTwice { id: index }) {
+        if warn_on_once(kernel, marked, Warning::TerminatedTwice { id: index }) {
             break;
         }
         ctx.zcrx_ctxs.set_mark(index).await;
@@ -131,6 +143,8 @@ pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 
 /// `io_unregister_zcrx`, before 7.1 `io_unregister_zcrx_ifqs`: the ring's requests are gone. Under
 /// `uring_lock`.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_unregister_zcrx");
     let kernel = &ctx.kernel;
@@ -142,7 +156,7 @@ pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
             let _guard = ctx.mmap_lock.lock().await;
             let Some((index, ifq)) = ctx.zcrx_ctxs.find(id) else { break };
             let unmarked = kernel.fixed(Defect::M2) && !ctx.zcrx_ctxs.get_mark(index);
-            if warn_on_once(&**kernel, unmarked, Warning::NotTerminated { id: index }) {
+            if warn_on_once(kernel, unmarked, Warning::NotTerminated { id: index }) {
                 break;
             }
             ctx.zcrx_ctxs.erase(index).await;
