@@ -1,4 +1,4 @@
-//! Writes the corpora's seeds from the test library: `cargo run -p ifq-fuzz --example seeds`.
+//! Writes the seeds of the corpora from the test-file library: `cargo run -p ifq-fuzz --example seeds`.
 
 use std::error::Error;
 use std::fs;
@@ -8,11 +8,11 @@ use ifq_fuzz::encode::encode;
 use ifq_sim::executor::rng::Rng;
 use ifq_sim::format::{load, test_files, to_json};
 
-/// Library tests that are small and differ in their words.
-const PARSED: [&str; 3] =
+/// Small library tests that use different words of the format.
+const PARSE_SEEDS: [&str; 3] =
     ["exit-with-a-receive-in-flight", "register-fails-cleanly", "data-over-a-device-queue"];
-/// A library test that holds with the canary's defect on: it registers nothing.
-const SURVIVED: &str = "export-of-unknown-id-is-enxio";
+/// A library test that holds with the canary's defect, because it registers no ifq.
+const CANARY_SEED: &str = "export-of-unknown-id-is-enxio";
 const SCHEDULE_LEN: usize = 32;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,16 +27,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut rng = Rng::new(0);
         let schedule: Vec<u8> = (0..SCHEDULE_LEN).map(|_| rng.below(256) as u8).collect();
         let Some(seed) = encode(&test, &schedule) else {
-            println!("{}: some steps cannot be decoded", test.name);
+            println!("{}: no input decodes to these steps", test.name);
             continue;
         };
         println!("{}: {} bytes", test.name, seed.len());
         fs::write(world.join(&test.name), &seed)?;
-        // The canary has to find its violation, not to begin with it.
-        if test.name == SURVIVED {
+        // The canary target has to find its violation, so its seed must not show it.
+        if test.name == CANARY_SEED {
             fs::write(canary.join(&test.name), &seed)?;
         }
-        if PARSED.contains(&test.name.as_str()) {
+        if PARSE_SEEDS.contains(&test.name.as_str()) {
             fs::copy(path, parse.join(&test.name))?;
             fs::write(parse.join(format!("{}-json", test.name)), to_json(&test))?;
         }

@@ -1,4 +1,4 @@
-//! See the table in `ifq_fuzz`.
+//! The fuzz target `parse`; see the table in `ifq_fuzz`.
 
 #![no_main]
 

@@ -1,18 +1,19 @@
-//! An application that keeps its side of the contract, one operation at a time.
+//! An application that chooses one operation at a time and obeys the contract of user space.
 //!
-//! It knows what the sequential specification says of the operations so far. Threads do them in
-//! another order than they were decoded in, so this is a guess and steers the choice only; that each
-//! result is of the right kind and bound before it is used follows from the order of decoding.
+//! The application keeps the state of the sequential specification after the operations so far. The
+//! threads of a test run the operations in another order, so this state is an estimate that only steers
+//! the choice. The order of decoding guarantees that each result has the right kind and exists before it
+//! is used.
 //!
-//! What the application must not do, whatever the kernel answers:
+//! The contract forbids three things, whatever the kernel returns:
 //!
-//! * give a buffer back twice, or to an ifq that it did not come from. A completion is returned at
-//!   most once, and only if all receives of its ring before it were from one ifq;
-//! * produce into a refill ring without the lock that its producers share;
-//! * scribble into one.
+//! * to return a buffer twice, or to another ifq. The application returns the buffer of a completion at
+//!   most once, and only if all receives of the ring so far use one ifq;
+//! * to write to a refill ring without the lock that its producers share;
+//! * to overwrite words of a refill ring.
 //!
-//! It may give a buffer back when all users of its ifq are gone, which is a write into its own
-//! memory: nobody writes into the area then.
+//! The application may return a buffer after all users of its ifq have exited. That only writes to the
+//! application's own memory.
 
 use std::collections::BTreeSet;
 
@@ -21,18 +22,18 @@ use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
 use ifq_sim::generate::numbered;
 
-use crate::draw::{Draw, Word};
+use crate::choices::{Choices, OpBytes};
 
-/// Receives from one socket: room for all that wait, so that no bound of the model is met.
+/// Receives from one socket. The limit keeps the model's wait queues from overflowing.
 pub const MAX_RECVS: usize = 8;
-/// Completions of one ring that come whether there is room for them or not: the last one of each
+/// Completions of one ring that the kernel posts even if the queue is full: the final completion of each
 /// receive, and the notifications.
-pub const MAX_LATE: usize = 8;
-/// How many notifications an ifq sends that asks for both events.
+pub const MAX_FORCED_COMPLETIONS: usize = 8;
+/// Notifications of an ifq that is registered for both events.
 const EVENTS: usize = 2;
-/// Areas in a test: each has memory of its own.
+/// Areas in a test. Each has memory of its own.
 pub const MAX_AREAS: usize = 6;
-/// Most buffers in an area.
+/// Largest number of buffers in an area.
 pub const MAX_BUFFERS: u32 = 8;
 
 const BUFFERS: [u32; 4] = [1, 2, 4, MAX_BUFFERS];
@@ -40,9 +41,9 @@ const ENTRIES: [u32; 4] = [1, 2, 4, 8];
 const SENDS: [u32; 8] = [128, 100, 10, 256, 4096, 8192, 5000, 12000];
 const LIMITS: [u32; 4] = [0, 128, 4096, 0];
 
-/// Where a step stands.
+/// The section of a test that contains a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Section {
     /// [`Test::setup`].
     Setup,
     /// [`Test::threads`].
@@ -52,7 +53,7 @@ pub enum Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum OpKind {
     Register,
     Import,
     Clone,
@@ -71,210 +72,216 @@ enum Kind {
     Shutdown,
 }
 
-impl Kind {
-    /// After it fewer operations apply.
-    fn ends(self) -> bool {
-        matches!(self, Kind::Close | Kind::Exit | Kind::Shutdown | Kind::Unregister)
+impl OpKind {
+    /// Whether fewer operations apply afterwards.
+    fn ends_something(self) -> bool {
+        matches!(self, OpKind::Close | OpKind::Exit | OpKind::Shutdown | OpKind::Unregister)
     }
 }
 
-/// This [`Draw::kind`] does what will probably fail.
-const WILD: usize = Draw::KINDS - 1;
-/// By [`Draw::kind`]; what does not apply is replaced by the next one that builds something up.
-const KINDS: [Kind; WILD] = [
-    Kind::Recv,
-    Kind::Import,
-    Kind::Export,
-    Kind::Register,
-    Kind::Return,
-    Kind::Wait,
-    Kind::Send,
-    Kind::Recv,
-    Kind::Import,
-    Kind::Close,
-    Kind::Return,
-    Kind::Wait,
-    Kind::Send,
-    Kind::Shutdown,
-    Kind::Flush,
-    Kind::Exit,
-    Kind::Clone,
-    Kind::Recv,
-    Kind::AddArea,
-    Kind::Register,
-    Kind::Return,
-    Kind::Wait,
-    Kind::Send,
-    Kind::Clone,
-    Kind::Arm,
-    Kind::Mmap,
-    Kind::Return,
-    Kind::Wait,
-    Kind::Send,
-    Kind::Close,
-    Kind::Unregister,
+/// The [`Choices::kind`] of an operation that will probably fail.
+const UNLIKELY: usize = Choices::KINDS - 1;
+/// The operation of each [`Choices::kind`]. An operation that does not apply is replaced by the next one that
+/// does not end anything.
+const OP_KINDS: [OpKind; UNLIKELY] = [
+    OpKind::Recv,
+    OpKind::Import,
+    OpKind::Export,
+    OpKind::Register,
+    OpKind::Return,
+    OpKind::Wait,
+    OpKind::Send,
+    OpKind::Recv,
+    OpKind::Import,
+    OpKind::Close,
+    OpKind::Return,
+    OpKind::Wait,
+    OpKind::Send,
+    OpKind::Shutdown,
+    OpKind::Flush,
+    OpKind::Exit,
+    OpKind::Clone,
+    OpKind::Recv,
+    OpKind::AddArea,
+    OpKind::Register,
+    OpKind::Return,
+    OpKind::Wait,
+    OpKind::Send,
+    OpKind::Clone,
+    OpKind::Arm,
+    OpKind::Mmap,
+    OpKind::Return,
+    OpKind::Wait,
+    OpKind::Send,
+    OpKind::Close,
+    OpKind::Unregister,
 ];
 
-/// A completion whose buffer may be given back.
+/// A completion whose buffer the application may return.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct ReturnableCompletion {
     cqe: VarId,
     origin: VarId,
 }
 
-/// What the application knows.
+/// The state of the application.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// The test so far; its results are numbered in the order of decoding.
+    /// The test so far. Its results are numbered in the order of decoding.
     pub test: Test,
     spec: Spec,
-    /// For each result the ring of its step and the `register` step it goes back to.
-    bound: Vec<(Option<RingId>, Option<VarId>)>,
-    /// For each ring the ifqs that it receives from, as their `register` steps.
+    /// For each result, the ring of its step and the `register` step of its ifq.
+    results: Vec<(Option<RingId>, Option<VarId>)>,
+    /// For each ring, the `register` steps of the ifqs that it receives from.
     sources: Vec<BTreeSet<VarId>>,
-    held: Vec<Held>,
+    held: Vec<ReturnableCompletion>,
     recvs_of_ring: Vec<usize>,
-    late_of_ring: Vec<usize>,
+    forced_completions: Vec<usize>,
     recvs_of_socket: Vec<usize>,
     areas: usize,
 }
 
 impl App {
-    /// Nothing has been done. `test` has rings, sockets, queues and threads, and no steps.
+    /// The initial state. `test` has rings, sockets, queues and threads, and no steps.
     #[must_use]
     pub fn new(test: Test) -> Self {
         let revision = test.revisions[0];
         App {
             spec: Spec::new(&test, revision),
-            bound: Vec::new(),
+            results: Vec::new(),
             sources: vec![BTreeSet::new(); test.rings.len()],
             held: Vec::new(),
             recvs_of_ring: vec![0; test.rings.len()],
-            late_of_ring: vec![0; test.rings.len()],
+            forced_completions: vec![0; test.rings.len()],
             recvs_of_socket: vec![0; test.sockets.len()],
             areas: 0,
             test,
         }
     }
 
-    /// Does the operation that a word says, or the next one in the list that applies. `None`: no
-    /// operation applies.
-    pub fn next(&mut self, part: Part, word: Word) -> Option<()> {
-        let mut draw = Draw::new(word);
-        // Now and then what will probably fail is done all the same.
-        let wild = draw.kind() == WILD;
-        let first = if wild { draw.below(KINDS.len()) } else { draw.kind() };
-        let (op, mut rest, spec) = (0..KINDS.len()).find_map(|more| {
-            let kind = KINDS[(first + more) % KINDS.len()];
-            if more > 0 && kind.ends() {
+    /// Appends the operation that the bytes choose, or the next one in the list that applies. `None`:
+    /// no operation applies.
+    pub fn next(&mut self, section: Section, bytes: OpBytes) -> Option<()> {
+        let mut choices = Choices::new(bytes);
+        // One kind also chooses operations that will probably fail.
+        let unlikely = choices.kind() == UNLIKELY;
+        let first = if unlikely { choices.below(OP_KINDS.len()) } else { choices.kind() };
+        let (op, mut rest, spec) = (0..OP_KINDS.len()).find_map(|more| {
+            let kind = OP_KINDS[(first + more) % OP_KINDS.len()];
+            if more > 0 && kind.ends_something() {
                 return None;
             }
-            let mut rest = draw;
-            let op = self.propose(kind, wild, &mut rest)?;
-            let op = if wild { unusual(op, &mut rest) } else { op };
+            let mut rest = choices;
+            let op = self.propose(kind, unlikely, &mut rest)?;
+            let op = if unlikely { with_modifier(op, &mut rest) } else { op };
             let mut spec = self.spec.clone();
-            let result = spec.step(&op, Some(self.bound.len() as VarId));
-            (wild || result >= 0).then_some((op, rest, spec))
+            let result = spec.step(&op, Some(self.results.len() as VarId));
+            (unlikely || result >= 0).then_some((op, rest, spec))
         })?;
         self.spec = spec;
         let thread = self.thread(&op, &mut rest);
         let step = self.step(op, &mut rest);
-        match part {
-            Part::Setup => self.test.setup.push(step),
-            Part::Threads => self.test.threads[thread].steps.push(step),
-            Part::Finally => self.test.finally.push(step),
+        match section {
+            Section::Setup => self.test.setup.push(step),
+            Section::Threads => self.test.threads[thread].steps.push(step),
+            Section::Finally => self.test.finally.push(step),
         }
         Some(())
     }
 
-    /// The thread that does an operation. A ring has one that drives it.
-    fn thread(&self, op: &Op, draw: &mut Draw) -> usize {
+    /// The thread of an operation. All operations of a ring belong to one thread, except its exit.
+    fn thread(&self, op: &Op, choices: &mut Choices) -> usize {
         let threads = self.test.threads.len();
         match op.ring().filter(|_| !matches!(op, Op::Exit { .. })) {
             Some(ring) => usize::from(ring) % threads,
-            None => draw.below(threads),
+            None => choices.below(threads),
         }
     }
 
-    fn propose(&self, kind: Kind, wild: bool, draw: &mut Draw) -> Option<Op> {
+    fn propose(&self, kind: OpKind, unlikely: bool, choices: &mut Choices) -> Option<Op> {
         let op = match kind {
-            Kind::Register => self.register(wild, draw)?,
-            Kind::Import => Op::Import {
-                ring: self.ring(wild, draw)?,
-                fd: self.descriptor(wild, draw)?,
+            OpKind::Register => self.register(unlikely, choices)?,
+            OpKind::Import => Op::Import {
+                ring: self.ring(unlikely, choices)?,
+                fd: self.descriptor(unlikely, choices)?,
                 modifiers: ArgModifiers::NONE,
             },
-            Kind::Export => {
-                let (ring, ifq) = self.ifq(wild, draw)?;
+            OpKind::Export => {
+                let (ring, ifq) = self.ifq(unlikely, choices)?;
                 Op::Export { ring, ifq, modifiers: ArgModifiers::NONE }
             }
-            Kind::Recv => self.recv(wild, draw)?,
-            Kind::Send => {
-                let len = draw.one_of(&SENDS)?;
-                Op::Send { socket: self.read_socket(draw)?, len }
+            OpKind::Recv => self.recv(unlikely, choices)?,
+            OpKind::Send => {
+                let len = choices.one_of(&SENDS)?;
+                Op::Send { socket: self.awaited_socket(choices)?, len }
             }
-            Kind::Wait => Op::Wait { ring: self.receiving_ring(draw)? },
-            Kind::Return => self.give_back(wild, draw)?,
-            Kind::Flush => {
-                let (ring, ifq) = self.ifq(wild, draw)?;
+            OpKind::Wait => Op::Wait { ring: self.receiving_ring(choices)? },
+            OpKind::Return => self.return_buffer(unlikely, choices)?,
+            OpKind::Flush => {
+                let (ring, ifq) = self.ifq(unlikely, choices)?;
                 Op::Flush { ring, ifq, modifiers: ArgModifiers::NONE }
             }
-            Kind::Clone => {
-                let (from, ifq) = self.ifq(wild, draw)?;
-                Op::Clone { ring: self.ring(wild, draw)?, from, ifq, modifiers: ArgModifiers::NONE }
-            }
-            Kind::AddArea if self.areas == MAX_AREAS => return None,
-            Kind::AddArea => {
-                let (ring, ifq) = self.ifq(wild, draw)?;
-                Op::AddArea {
-                    ring,
+            OpKind::Clone => {
+                let (from, ifq) = self.ifq(unlikely, choices)?;
+                Op::Clone {
+                    ring: self.ring(unlikely, choices)?,
+                    from,
                     ifq,
-                    buffers: draw.one_of(&BUFFERS)?,
                     modifiers: ArgModifiers::NONE,
                 }
             }
-            Kind::Arm => {
-                let (ring, ifq) = self.ifq(wild, draw)?;
-                let told = self.registrant(ifq)?;
-                if !self.has_room(told, 1) {
+            OpKind::AddArea if self.areas == MAX_AREAS => return None,
+            OpKind::AddArea => {
+                let (ring, ifq) = self.ifq(unlikely, choices)?;
+                Op::AddArea {
+                    ring,
+                    ifq,
+                    buffers: choices.one_of(&BUFFERS)?,
+                    modifiers: ArgModifiers::NONE,
+                }
+            }
+            OpKind::Arm => {
+                let (ring, ifq) = self.ifq(unlikely, choices)?;
+                let registrant = self.registrant(ifq)?;
+                if !self.has_room(registrant, 1) {
                     return None;
                 }
                 Op::Arm {
                     ring,
                     ifq,
-                    event: draw.one_of(Event::ALL)?,
+                    event: choices.one_of(Event::ALL)?,
                     modifiers: ArgModifiers::NONE,
                 }
             }
-            Kind::Mmap => {
-                let (ring, ifq) = self.ifq(wild, draw)?;
+            OpKind::Mmap => {
+                let (ring, ifq) = self.ifq(unlikely, choices)?;
                 Op::Mmap { ring, ifq }
             }
-            Kind::Unregister if self.test.queues == 0 || draw.below(4) > 0 => return None,
-            Kind::Unregister => Op::UnregisterNetdev,
-            Kind::Close => Op::Close { fd: self.descriptor(wild, draw)? },
-            // Seldom, so that much happens before.
-            Kind::Exit | Kind::Shutdown if draw.below(2) == 1 => return None,
-            Kind::Exit => Op::Exit { ring: self.ring(wild, draw)? },
-            Kind::Shutdown => {
-                Op::Shutdown { socket: draw.one_of(&self.sockets(|s| !self.spec.shut_down(s)))? }
+            OpKind::Unregister if self.test.queues == 0 || choices.below(4) > 0 => return None,
+            OpKind::Unregister => Op::UnregisterNetdev,
+            OpKind::Close => Op::Close { fd: self.descriptor(unlikely, choices)? },
+            // Choose these seldom, so that many operations come before.
+            OpKind::Exit | OpKind::Shutdown if choices.below(2) == 1 => return None,
+            OpKind::Exit => Op::Exit { ring: self.ring(unlikely, choices)? },
+            OpKind::Shutdown => {
+                Op::Shutdown { socket: choices.one_of(&self.sockets(|s| !self.spec.shut_down(s)))? }
             }
         };
         Some(op)
     }
 
-    fn register(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
+    fn register(&self, unlikely: bool, choices: &mut Choices) -> Option<Op> {
         if self.areas == MAX_AREAS {
             return None;
         }
-        let ring = self.ring(wild, draw)?;
-        let source = match draw.below(1 + self.test.queues as usize) {
+        let ring = self.ring(unlikely, choices)?;
+        let source = match choices.below(1 + self.test.queues as usize) {
             0 => Source::Nodev,
             n => Source::Queue(n as u32 - 1),
         };
-        let buffers = draw.one_of(&BUFFERS)?;
-        let entries = if wild { 0 } else { draw.one_of(&ENTRIES)? };
-        let modifiers = match draw.below(8) {
+        let buffers = choices.one_of(&BUFFERS)?;
+        let entries = if unlikely { 0 } else { choices.one_of(&ENTRIES)? };
+        let modifiers = match choices.below(8) {
             6 => ArgModifiers::NONE.and(ArgModifier::KernelRegion),
             7 if self.has_room(ring, EVENTS) => ArgModifiers::NONE.and(ArgModifier::Events),
             _ => ArgModifiers::NONE,
@@ -282,38 +289,38 @@ impl App {
         Some(Op::Register { ring, source, buffers, entries, modifiers })
     }
 
-    fn recv(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
-        let (ring, ifq) = self.ifq(wild, draw)?;
+    fn recv(&self, unlikely: bool, choices: &mut Choices) -> Option<Op> {
+        let (ring, ifq) = self.ifq(unlikely, choices)?;
         if !self.has_room(ring, 1) {
             return None;
         }
         let room = |s| self.recvs_of_socket[usize::from(s)] < MAX_RECVS;
         let idle = self.sockets(|s| room(s) && self.spec.waiters(s) == 0);
-        let sockets = if idle.is_empty() || wild { self.sockets(room) } else { idle };
-        let socket = draw.one_of(&sockets)?;
+        let sockets = if idle.is_empty() || unlikely { self.sockets(room) } else { idle };
+        let socket = choices.one_of(&sockets)?;
         Some(Op::Recv {
             ring,
             ifq,
             socket,
-            len: draw.one_of(&LIMITS)?,
+            len: choices.one_of(&LIMITS)?,
             modifiers: ArgModifiers::NONE,
         })
     }
 
-    fn give_back(&self, wild: bool, draw: &mut Draw) -> Option<Op> {
-        let held: Vec<Held> =
-            self.held.iter().copied().filter(|h| wild || self.spec.holds(h.cqe)).collect();
-        let Held { cqe, origin } = draw.one_of(&held)?;
+    fn return_buffer(&self, unlikely: bool, choices: &mut Choices) -> Option<Op> {
+        let held: Vec<ReturnableCompletion> =
+            self.held.iter().copied().filter(|h| unlikely || self.spec.holds(h.cqe)).collect();
+        let ReturnableCompletion { cqe, origin } = choices.one_of(&held)?;
         let ifqs = self.vars(VarKind::Ifq, |ifq| self.origin(ifq) == Some(origin));
-        Some(Op::Return { cqe, ifq: draw.one_of(&ifqs)?, locked: true })
+        Some(Op::Return { cqe, ifq: choices.one_of(&ifqs)?, locked: true })
     }
 
-    /// Binds the result, and makes a step that may have to wait of an operation that others may be
-    /// surprised by.
-    fn step(&mut self, op: Op, draw: &mut Draw) -> Step {
-        let abrupt = matches!(op, Op::Exit { .. } | Op::Close { .. } | Op::Shutdown { .. });
-        let last = self.bound.len().checked_sub(1).filter(|_| abrupt && draw.below(2) == 1);
-        let var = self.bound.len() as VarId;
+    /// Makes a step with a result. A step that ends something may have to wait for the previous
+    /// step.
+    fn step(&mut self, op: Op, choices: &mut Choices) -> Step {
+        let ends = matches!(op, Op::Exit { .. } | Op::Close { .. } | Op::Shutdown { .. });
+        let last = self.results.len().checked_sub(1).filter(|_| ends && choices.below(2) == 1);
+        let var = self.results.len() as VarId;
         let kind = op.yields();
         self.remember(&op, var);
         self.test.vars.push(numbered(kind, usize::from(var)));
@@ -327,12 +334,12 @@ impl App {
                 origin = Some(var);
                 self.areas += 1;
                 if modifiers.has(ArgModifier::Events) {
-                    self.late_of_ring[usize::from(ring)] += EVENTS;
+                    self.forced_completions[usize::from(ring)] += EVENTS;
                 }
             }
             Op::Arm { ifq, .. } => {
-                if let Some(told) = self.registrant(ifq) {
-                    self.late_of_ring[usize::from(told)] += 1;
+                if let Some(registrant) = self.registrant(ifq) {
+                    self.forced_completions[usize::from(registrant)] += 1;
                 }
             }
             Op::AddArea { .. } => self.areas += 1,
@@ -345,28 +352,28 @@ impl App {
                 let source = self.origin(ifq);
                 self.sources[usize::from(ring)].extend(source);
                 self.recvs_of_ring[usize::from(ring)] += 1;
-                self.late_of_ring[usize::from(ring)] += 1;
+                self.forced_completions[usize::from(ring)] += 1;
                 self.recvs_of_socket[usize::from(socket)] += 1;
             }
             Op::Wait { ring } => {
                 let sources = &self.sources[usize::from(ring)];
                 if let (1, Some(&origin)) = (sources.len(), sources.first()) {
-                    self.held.push(Held { cqe: var, origin });
+                    self.held.push(ReturnableCompletion { cqe: var, origin });
                 }
             }
             Op::Return { cqe, .. } => self.held.retain(|held| held.cqe != cqe),
             _ => {}
         }
-        self.bound.push((op.ring(), origin));
+        self.results.push((op.ring(), origin));
     }
 
     fn origin(&self, var: VarId) -> Option<VarId> {
-        self.bound[usize::from(var)].1
+        self.results[usize::from(var)].1
     }
 
-    /// The ring that has registered an ifq, and is told of its events.
+    /// The ring that registered an ifq and receives its events.
     fn registrant(&self, ifq: VarId) -> Option<RingId> {
-        self.bound[usize::from(self.origin(ifq)?)].0
+        self.results[usize::from(self.origin(ifq)?)].0
     }
 
     fn vars(&self, kind: VarKind, good: impl Fn(VarId) -> bool) -> Vec<VarId> {
@@ -382,47 +389,51 @@ impl App {
         (0..self.test.sockets.len() as SocketId).filter(|socket| good(*socket)).collect()
     }
 
-    /// Whether a ring has room for so many more completions that cannot be held back.
+    /// Whether a ring has room for `more` forced completions.
     fn has_room(&self, ring: RingId, more: usize) -> bool {
-        self.late_of_ring[usize::from(ring)] + more <= MAX_LATE
+        self.forced_completions[usize::from(ring)] + more <= MAX_FORCED_COMPLETIONS
     }
 
-    fn ring(&self, wild: bool, draw: &mut Draw) -> Option<RingId> {
-        draw.one_of(&self.rings(|ring| wild || self.spec.ring_open(ring)))
+    fn ring(&self, unlikely: bool, choices: &mut Choices) -> Option<RingId> {
+        choices.one_of(&self.rings(|ring| unlikely || self.spec.ring_open(ring)))
     }
 
-    fn receiving_ring(&self, draw: &mut Draw) -> Option<RingId> {
-        draw.one_of(&self.rings(|ring| self.recvs_of_ring[usize::from(ring)] > 0))
+    fn receiving_ring(&self, choices: &mut Choices) -> Option<RingId> {
+        choices.one_of(&self.rings(|ring| self.recvs_of_ring[usize::from(ring)] > 0))
     }
 
-    /// A socket, if there is one that somebody waits for.
-    fn read_socket(&self, draw: &mut Draw) -> Option<SocketId> {
+    /// A socket, preferably one with a waiting request.
+    fn awaited_socket(&self, choices: &mut Choices) -> Option<SocketId> {
         let read = self.sockets(|s| self.spec.waiters(s) > 0);
-        if read.is_empty() { draw.one_of(&self.sockets(|_| true)) } else { draw.one_of(&read) }
+        if read.is_empty() {
+            choices.one_of(&self.sockets(|_| true))
+        } else {
+            choices.one_of(&read)
+        }
     }
 
-    fn descriptor(&self, wild: bool, draw: &mut Draw) -> Option<VarId> {
-        draw.one_of(&self.vars(VarKind::Fd, |fd| wild || self.spec.fd_open(fd)))
+    fn descriptor(&self, unlikely: bool, choices: &mut Choices) -> Option<VarId> {
+        choices.one_of(&self.vars(VarKind::Fd, |fd| unlikely || self.spec.fd_open(fd)))
     }
 
-    /// An ifq and the ring that it means something in.
-    fn ifq(&self, wild: bool, draw: &mut Draw) -> Option<(RingId, VarId)> {
-        let ring = |ifq: VarId| self.bound[usize::from(ifq)].0;
+    /// An ifq and the ring in which its id is valid.
+    fn ifq(&self, unlikely: bool, choices: &mut Choices) -> Option<(RingId, VarId)> {
+        let ring = |ifq: VarId| self.results[usize::from(ifq)].0;
         let open = |ifq| ring(ifq).is_some_and(|r| self.spec.ring_open(r));
-        let ifqs = self.vars(VarKind::Ifq, |ifq| wild || (open(ifq) && self.spec.in_use(ifq)));
-        let ifq = draw.one_of(&ifqs)?;
+        let ifqs = self.vars(VarKind::Ifq, |ifq| unlikely || (open(ifq) && self.spec.in_use(ifq)));
+        let ifq = choices.one_of(&ifqs)?;
         Some((ring(ifq)?, ifq))
     }
 }
 
-/// The operation with something unusual in its argument, if it has an argument.
-fn unusual(mut op: Op, draw: &mut Draw) -> Op {
-    if draw.below(2) == 0 {
+/// Adds a modifier to the argument of an operation, if the operation has an argument.
+fn with_modifier(mut op: Op, choices: &mut Choices) -> Op {
+    if choices.below(2) == 0 {
         return op;
     }
     let fitting: Vec<ArgModifier> =
         ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(op.verb())).collect();
-    let modifier: ArgModifiers = draw.one_of(&fitting).into_iter().collect();
+    let modifier: ArgModifiers = choices.one_of(&fitting).into_iter().collect();
     if let Some(modifiers) = op.modifiers_mut() {
         *modifiers = modifier;
     }

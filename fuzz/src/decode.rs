@@ -1,8 +1,8 @@
-//! Bytes as a test and a schedule.
+//! Decoding of bytes into a test and a schedule.
 //!
-//! Six bytes of header, then operations of two bytes each, then, after [`SEPARATOR`] in place of
-//! an operation or after the last one that there is room for, the schedule. Bytes that are missing
-//! are zero: every input means something.
+//! An input has a header of six bytes, then operations of two bytes each, then the schedule. The schedule
+//! begins after [`SEPARATOR`] in place of an operation, or after [`MAX_OPS`] operations. Missing bytes are
+//! zero, so every input decodes to a valid test.
 
 use std::fmt;
 
@@ -12,33 +12,33 @@ use ifq_model::revision::Revision;
 use ifq_model::test::{Expect, Socket, Test, Thread};
 use ifq_sim::format::{print, renumber};
 
-use crate::app::{App, Part};
-use crate::draw::Word;
+use crate::app::{App, Section};
+use crate::choices::OpBytes;
 
-/// Bytes before the first operation.
+/// Number of bytes before the first operation.
 pub const HEADER: usize = 6;
-/// Most operations.
+/// Largest number of operations.
 pub const MAX_OPS: usize = 40;
-/// In place of an operation: the schedule begins behind it.
+/// In place of the first byte of an operation, it ends the operations.
 pub const SEPARATOR: u8 = 0xff;
 
-/// One run: what is done, and what decides the rest.
+/// A decoded input: a test and a schedule for it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct World {
+pub struct FuzzInput {
     /// A valid test without a schedule.
     pub test: Test,
-    /// Decisions, a byte each.
+    /// The scheduler's decisions, one byte each.
     pub schedule: Vec<u8>,
 }
 
-/// The test as a file, for `cargo fuzz fmt` and its report of a crash.
-impl fmt::Debug for World {
+/// Prints the test as a file, for `cargo fuzz fmt` and its crash reports.
+impl fmt::Debug for FuzzInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}# bytes of schedule: {:?}", print(&self.test), self.schedule)
     }
 }
 
-/// What the header says.
+/// The decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Rings, 1 to 4.
@@ -49,22 +49,22 @@ pub struct Header {
     pub threads: u8,
     /// Device queues, 0 to 3.
     pub queues: u8,
-    /// The kernel.
+    /// The revision.
     pub revision: Revision,
-    /// Which fault points may fail, by position.
+    /// The fault points that may fail, as a bit set.
     pub faults: u16,
-    /// At most so many of them fail, 0 to 2.
+    /// Limit on the number of failures, 0 to 2.
     pub max_faults: u8,
-    /// Which sockets are on a device queue, by position.
+    /// The sockets that receive from a device queue, as a bit set.
     pub on_queue: u8,
-    /// Operations of set-up, 0 to 15.
+    /// Operations in the set-up, 0 to 15.
     pub setup: u8,
-    /// Operations at the end, 0 to 7.
+    /// Operations in `finally`, 0 to 7.
     pub finally: u8,
 }
 
 impl Header {
-    /// Reads it.
+    /// Decodes a header.
     #[must_use]
     pub fn read([counts, low, high, more, parts, revision]: [u8; HEADER]) -> Self {
         Header {
@@ -74,7 +74,7 @@ impl Header {
             queues: counts >> 6,
             revision: newest(usize::from(revision)),
             faults: u16::from_le_bytes([low, high]),
-            // Half of the inputs go without faults.
+            // Half of the inputs have no faults.
             max_faults: (more & 3).saturating_sub(1),
             on_queue: more >> 2 & 7,
             setup: parts & 15,
@@ -82,7 +82,7 @@ impl Header {
         }
     }
 
-    /// Writes it; [`Header::read`] reads it back.
+    /// Encodes the header for [`Header::read`].
     #[must_use]
     pub fn write(self) -> [u8; HEADER] {
         let [low, high] = self.faults.to_le_bytes();
@@ -125,32 +125,32 @@ impl Header {
         }
     }
 
-    /// Where the operation with this position among `all` stands.
+    /// The section of the operation at this position among `all`.
     #[must_use]
-    pub fn part(self, position: usize, all: usize) -> Part {
+    pub fn section(self, position: usize, all: usize) -> Section {
         if position < usize::from(self.setup) {
-            Part::Setup
+            Section::Setup
         } else if position + usize::from(self.finally) >= all {
-            Part::Finally
+            Section::Finally
         } else {
-            Part::Threads
+            Section::Threads
         }
     }
 }
 
-/// What may fail. A page that user space supplies when it likes is left out: some calls hold a lock
-/// over it in every revision, so that one ring can hold up another.
+/// The fault points that an input can enable. A delayed page fault is left out: in every revision some
+/// call holds a lock during the page fault, so that one ring blocks another.
 fn fault_points() -> impl Iterator<Item = FaultPoint> {
     FaultPoint::ALL.iter().copied().filter(|p| *p != FaultPoint::PageFaultWaits)
 }
 
-/// The newest revision, or one that is so many older; then from the newest on again.
+/// The revision that is `back` revisions older than the newest one, modulo their number.
 fn newest(back: usize) -> Revision {
     let all = Revision::ALL;
     all[all.len() - 1 - back % all.len()]
 }
 
-impl World {
+impl FuzzInput {
     /// Decodes any bytes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
@@ -158,34 +158,35 @@ impl World {
         let (start, body) = bytes.split_at(bytes.len().min(HEADER));
         head[..start.len()].copy_from_slice(start);
         let header = Header::read(head);
-        let (words, schedule) = split(body);
+        let (ops, schedule) = split(body);
         let mut app = App::new(header.test());
-        for (i, word) in words.iter().enumerate() {
-            // A word that nothing can be done with is left out.
-            let _ = app.next(header.part(i, words.len()), *word);
+        for (i, bytes) in ops.iter().enumerate() {
+            // An operation that does not apply is left out.
+            let _ = app.next(header.section(i, ops.len()), *bytes);
         }
-        World { test: finish(app.test), schedule: schedule.to_vec() }
+        FuzzInput { test: finish(app.test), schedule: schedule.to_vec() }
     }
 }
 
-/// Operations and schedule. A single byte before the end is an operation whose second byte is zero.
-fn split(body: &[u8]) -> (Vec<Word>, &[u8]) {
-    let mut words = Vec::new();
+/// Splits a body into operations and schedule. If the last operation has one byte only, its second byte is
+/// zero.
+fn split(body: &[u8]) -> (Vec<OpBytes>, &[u8]) {
+    let mut ops = Vec::new();
     let mut rest = body;
-    while words.len() < MAX_OPS
+    while ops.len() < MAX_OPS
         && let Some((&first, behind)) = rest.split_first()
     {
         if first == SEPARATOR {
-            return (words, behind);
+            return (ops, behind);
         }
         let second = behind.split_first();
-        words.push([first, second.map_or(0, |(second, _)| *second)]);
+        ops.push([first, second.map_or(0, |(second, _)| *second)]);
         rest = second.map_or(&[], |(_, behind)| behind);
     }
-    (words, rest)
+    (ops, rest)
 }
 
-/// All results are observed; threads without steps go.
+/// Observes all results and removes threads without steps.
 pub(crate) fn finish(mut test: Test) -> Test {
     test.threads.retain(|thread| !thread.steps.is_empty());
     renumber(&mut test);
@@ -193,14 +194,14 @@ pub(crate) fn finish(mut test: Test) -> Test {
     test
 }
 
-impl<'a> Arbitrary<'a> for World {
+impl<'a> Arbitrary<'a> for FuzzInput {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let len = u.arbitrary_len::<u8>()?;
-        Ok(World::decode(u.bytes(len)?))
+        Ok(FuzzInput::decode(u.bytes(len)?))
     }
 
     fn arbitrary_take_rest(u: Unstructured<'a>) -> arbitrary::Result<Self> {
-        Ok(World::decode(u.take_rest()))
+        Ok(FuzzInput::decode(u.take_rest()))
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
@@ -230,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_are_a_test_with_a_ring_and_no_steps() {
-        let World { test, schedule } = World::decode(&[]);
+    fn an_empty_input_is_a_test_with_a_ring_and_no_steps() {
+        let FuzzInput { test, schedule } = FuzzInput::decode(&[]);
         assert_eq!(test.rings.len(), 1);
         assert_eq!(test.steps().count(), 0);
         assert!(schedule.is_empty());
@@ -244,27 +245,30 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_operation_all_is_schedule() {
-        let (words, schedule) = split(&[9; 2 * MAX_OPS + 3]);
-        assert_eq!(words.len(), MAX_OPS);
+    fn the_schedule_follows_the_largest_number_of_operations() {
+        let (ops, schedule) = split(&[9; 2 * MAX_OPS + 3]);
+        assert_eq!(ops.len(), MAX_OPS);
         assert_eq!(schedule, [9; 3]);
     }
 
     #[test]
-    fn parts_follow_each_other() {
+    fn sections_follow_each_other() {
         let header = Header::read([0, 0, 0, 0, 0x12, 0]);
-        let parts: Vec<Part> = (0..4).map(|i| header.part(i, 4)).collect();
-        assert_eq!(parts, [Part::Setup, Part::Setup, Part::Threads, Part::Finally]);
+        let sections: Vec<Section> = (0..4).map(|i| header.section(i, 4)).collect();
+        assert_eq!(sections, [Section::Setup, Section::Setup, Section::Threads, Section::Finally]);
     }
 
     #[test]
-    fn an_input_composes_with_others() -> arbitrary::Result<()> {
+    fn an_input_leaves_bytes_for_the_next_one() -> arbitrary::Result<()> {
         let bytes: Vec<u8> = (0..60).collect();
         let mut u = Unstructured::new(&bytes);
-        let (first, second) = (World::arbitrary(&mut u)?, u8::arbitrary(&mut u)?);
+        let (first, second) = (FuzzInput::arbitrary(&mut u)?, u8::arbitrary(&mut u)?);
         let len = first.test.steps().count() + first.schedule.len();
         assert!(len < bytes.len(), "{len} for the first, {second} for the second");
-        assert_eq!(World::arbitrary_take_rest(Unstructured::new(&bytes))?, World::decode(&bytes));
+        assert_eq!(
+            FuzzInput::arbitrary_take_rest(Unstructured::new(&bytes))?,
+            FuzzInput::decode(&bytes)
+        );
         Ok(())
     }
 }

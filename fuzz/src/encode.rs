@@ -1,34 +1,34 @@
-//! A test as bytes: seeds for a corpus.
+//! Encoding of a test as bytes, for the seeds of a corpus.
 
 use std::collections::BTreeMap;
 
 use ifq_model::test::{Socket, Step, Test, VarId};
 
-use crate::app::{App, Part};
+use crate::app::{App, Section};
+use crate::choices::{Choices, OpBytes};
 use crate::decode::{Header, MAX_OPS, SEPARATOR};
-use crate::draw::{Draw, Word};
 
-/// Bytes that [`crate::decode::World::decode`] makes into a test with the same steps, on the newest
-/// of its revisions, apart from names, faults and what is looked at. `None` if no bytes do.
+/// Bytes that [`crate::decode::FuzzInput::decode`] decodes to a test with the same steps on the newest of its
+/// revisions. Names, faults and observed results may differ. `None` if no such bytes exist.
 ///
-/// The words are found by trying them, which takes up to a second for a step.
+/// The encoder finds the bytes of a step by trying all of them, which takes up to a second.
 #[must_use]
 pub fn encode(test: &Test, schedule: &[u8]) -> Option<Vec<u8>> {
     let header = header(test)?;
-    // Where threads race, one order may be decoded and the other not.
+    // If threads race, the decoder may accept only one of the two orders.
     [true, false].into_iter().find_map(|reverse| {
-        let mut bytes = words(header, in_order(test, reverse)?)?;
+        let mut bytes = encode_steps(header, in_order(test, reverse)?)?;
         bytes.push(SEPARATOR);
         bytes.extend(schedule);
         Some(bytes)
     })
 }
 
-fn words(header: Header, steps: Vec<Placed<'_>>) -> Option<Vec<u8>> {
+fn encode_steps(header: Header, steps: Vec<PlacedStep<'_>>) -> Option<Vec<u8>> {
     let mut encoder = Encoder { app: App::new(header.test()), vars: BTreeMap::new() };
     let mut bytes = header.write().to_vec();
-    for (part, thread, step) in steps {
-        bytes.extend(encoder.word(part, thread, step)?);
+    for (section, thread, step) in steps {
+        bytes.extend(encoder.encode_step(section, thread, step)?);
     }
     Some(bytes)
 }
@@ -52,14 +52,16 @@ fn header(test: &Test) -> Option<Header> {
     (queues(&header.test()) == queues(test)).then_some(header)
 }
 
-type Placed<'t> = (Part, usize, &'t Step);
+/// A step with its section and thread.
+type PlacedStep<'t> = (Section, usize, &'t Step);
 
-/// The steps in an order in which no step uses a result that is bound later. Threads are gone
-/// through from the first one on, or from the last.
-fn in_order(test: &Test, reverse: bool) -> Option<Vec<Placed<'_>>> {
-    let mut order: Vec<Placed<'_>> = test.setup.iter().map(|s| (Part::Setup, 0, s)).collect();
+/// The steps in an order in which each step uses only results of earlier steps. Visits the threads from
+/// the first one on, or in reverse.
+fn in_order(test: &Test, reverse: bool) -> Option<Vec<PlacedStep<'_>>> {
+    let mut order: Vec<PlacedStep<'_>> =
+        test.setup.iter().map(|s| (Section::Setup, 0, s)).collect();
     let mut next = vec![0; test.threads.len()];
-    let bound = |order: &[Placed<'_>], var| order.iter().any(|(_, _, s)| s.bind == Some(var));
+    let bound = |order: &[PlacedStep<'_>], var| order.iter().any(|(_, _, s)| s.bind == Some(var));
     let mut threads: Vec<_> = test.threads.iter().enumerate().collect();
     if reverse {
         threads.reverse();
@@ -70,40 +72,41 @@ fn in_order(test: &Test, reverse: bool) -> Option<Vec<Placed<'_>>> {
         needs.all(|var| bound(&order, var)).then_some((t, step))
     }) {
         next[thread] += 1;
-        order.push((Part::Threads, thread, step));
+        order.push((Section::Threads, thread, step));
     }
-    order.extend(test.finally.iter().map(|s| (Part::Finally, 0, s)));
+    order.extend(test.finally.iter().map(|s| (Section::Finally, 0, s)));
     (order.len() == test.steps().count() && order.len() <= MAX_OPS).then_some(order)
 }
 
 struct Encoder {
     app: App,
-    /// Results of the test by results of the application.
+    /// The application's result for each result of the test.
     vars: BTreeMap<VarId, VarId>,
 }
 
 impl Encoder {
-    fn word(&mut self, part: Part, thread: usize, step: &Step) -> Option<[u8; 2]> {
+    /// Finds bytes that the application decodes to this step, and lets it take the step.
+    fn encode_step(&mut self, section: Section, thread: usize, step: &Step) -> Option<OpBytes> {
         let wanted = self.translate(step);
-        let kinds = 0..Draw::KINDS as u16;
-        let words = (0..1_u16 << 11).flat_map(|rest| kinds.clone().map(move |kind| (rest, kind)));
-        for (rest, kind) in words {
-            let word: Word = [(rest >> 8 << 5 | kind) as u8, rest as u8];
-            if word[0] == SEPARATOR {
+        let kinds = 0..Choices::KINDS as u16;
+        let all = (0..1_u16 << 11).flat_map(|rest| kinds.clone().map(move |kind| (rest, kind)));
+        for (rest, kind) in all {
+            let bytes: OpBytes = [(rest >> 8 << 5 | kind) as u8, rest as u8];
+            if bytes[0] == SEPARATOR {
                 continue;
             }
             let mut app = self.app.clone();
-            let done = app.next(part, word).and_then(|()| last(&app.test, part, thread));
+            let done = app.next(section, bytes).and_then(|()| last(&app.test, section, thread));
             if done.is_some_and(|d| d.op == wanted.op && d.after == wanted.after) {
                 self.vars.extend(step.bind.map(|var| (var, self.app.test.vars.len() as VarId)));
                 self.app = app;
-                return Some(word);
+                return Some(bytes);
             }
         }
         None
     }
 
-    /// The step with the application's results.
+    /// The step with its results renamed to the application's results.
     fn translate(&self, step: &Step) -> Step {
         let mut step = step.clone();
         let rename = |var: &mut VarId| *var = self.vars.get(var).copied().unwrap_or(VarId::MAX);
@@ -113,13 +116,13 @@ impl Encoder {
     }
 }
 
-/// The step that was decoded last, if it stands there.
-fn last(test: &Test, part: Part, thread: usize) -> Option<&Step> {
+/// The step that was decoded last, if it is the last one of this section or thread.
+fn last(test: &Test, section: Section, thread: usize) -> Option<&Step> {
     let newest = (test.vars.len() as VarId).checked_sub(1);
-    let list = match part {
-        Part::Setup => &test.setup,
-        Part::Threads => &test.threads.get(thread)?.steps,
-        Part::Finally => &test.finally,
+    let list = match section {
+        Section::Setup => &test.setup,
+        Section::Threads => &test.threads.get(thread)?.steps,
+        Section::Finally => &test.finally,
     };
     list.last().filter(|step| step.bind == newest)
 }

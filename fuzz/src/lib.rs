@@ -1,15 +1,16 @@
-//! Fuzz targets, and what they have in common: the decoding of bytes into a test and a schedule.
+//! Fuzz targets, and the decoding of bytes into a test and a schedule that they share.
 //!
-//! | target | bytes are | fails if |
+//! | target | the bytes are | the target fails if |
 //! |---|---|---|
-//! | `world` | operations, faults and schedule of one run | an invariant breaks in a fixed revision |
-//! | `canary` | the same, with the defect `early-put` on | as `world`; it **must** fail, within seconds |
-//! | `parse` | a test file, as text and as JSON | reading panics, or what was read is not printed and read back the same |
+//! | `world` | operations, faults and schedule of one run | an invariant breaks on a revision without its own defects |
+//! | `canary` | the same, with the planted defect `early-put` | as `world`; it **must** fail within seconds |
+//! | `parse` | a test file, as text and as JSON | parsing panics, or a parsed test changes when it is printed and parsed again |
 //!
-//! `world` and `canary` print the failing run as a test file with its schedule, which `ifq replay`
-//! repeats. `tests/smoke.rs` runs all three without libFuzzer.
+//! `world` and `canary` print the failing run as a test file with its schedule, for `ifq replay`.
+//! `tests/smoke.rs` runs all three targets without libFuzzer.
 //!
-//! With cargo-fuzz, on stable Rust, from the workspace's root; new inputs go into the first folder:
+//! To run a target with cargo-fuzz, on stable Rust, in the root of the workspace (libFuzzer writes new
+//! inputs into the first folder):
 //!
 //! ```text
 //! mkdir -p target/corpus/world
@@ -17,11 +18,10 @@
 //!     -max_total_time=60 -max_len=512 -len_control=0
 //! ```
 //!
-//! The seeds in `corpus/` are made from the test library:
-//! `cargo run -p ifq-fuzz --example seeds`.
+//! `cargo run -p ifq-fuzz --example seeds` writes the seeds in `corpus/` from the test-file library.
 
 pub mod app;
+pub mod choices;
 pub mod decode;
-pub mod draw;
 pub mod encode;
 pub mod targets;

@@ -1,4 +1,4 @@
-//! What each target does with its input, apart from libFuzzer.
+//! The bodies of the fuzz targets, without libFuzzer.
 
 use std::rc::Rc;
 
@@ -11,21 +11,21 @@ use ifq_sim::executor::run::run_once;
 use ifq_sim::executor::scheduler::Bytes;
 use ifq_sim::format::{from_json, parse, print, to_json, validate};
 
-use crate::decode::World;
+use crate::decode::FuzzInput;
 
 /// A run that broke an invariant.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// What broke.
+    /// The violation.
     pub violation: Violation,
-    /// The test with the schedule in it.
+    /// The test with the schedule of the run.
     pub test: Test,
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.violation)?;
-        writeln!(f, "save what follows as FILE.ifq, then: ifq replay FILE.ifq")?;
+        writeln!(f, "save the following lines as FILE.ifq and run: ifq replay FILE.ifq")?;
         writeln!(f)?;
         f.write_str(&print(&self.test))
     }
@@ -34,15 +34,15 @@ impl std::fmt::Display for Failure {
 /// Runs a decoded input once on a variant of the kernel.
 ///
 /// # Errors
-/// The run that broke an invariant, or did not end.
+/// The run breaks an invariant or does not end.
 ///
 /// # Panics
-/// The run ends without an outcome and nothing broke: a defect of the machine.
-pub fn run(world: &World, variant: &Variant) -> Result<Outcome, Box<Failure>> {
-    let test = Rc::new(world.test.clone());
-    let run = run_once(&test, variant, Box::new(Bytes::new(&world.schedule)));
+/// The run ends without an outcome and without a violation, which is a defect of the executor.
+pub fn run(input: &FuzzInput, variant: &Variant) -> Result<Outcome, Box<Failure>> {
+    let test = Rc::new(input.test.clone());
+    let run = run_once(&test, variant, Box::new(Bytes::new(&input.schedule)));
     let Some(violation) = run.broken() else {
-        return Ok(run.outcome.expect("a run that breaks nothing comes to its end"));
+        return Ok(run.outcome.expect("a run without a violation has an outcome"));
     };
     let (decisions, steps) = (run.decisions, run.steps);
     let found = Counterexample { violation, decisions, steps };
@@ -50,35 +50,34 @@ pub fn run(world: &World, variant: &Variant) -> Result<Outcome, Box<Failure>> {
     Err(Box::new(Failure { violation: found.violation, test }))
 }
 
-/// What the target `world` runs an input on: its revision, with all that is known to be wrong in it
-/// fixed.
+/// The variant of the target `world`: the input's revision without its own defects.
 #[must_use]
-pub fn sound(world: &World) -> Variant {
-    Variant::fixed(world.test.revisions[0])
+pub fn fixed_variant(input: &FuzzInput) -> Variant {
+    Variant::fixed(input.test.revisions[0])
 }
 
-/// What the target `canary` runs every input on.
+/// The variant of the target `canary`: the newest revision with the defect `early-put`.
 #[must_use]
-pub fn ailing() -> Variant {
+pub fn canary_variant() -> Variant {
     Variant::with(Revision::Import73, &[Defect::EarlyPut])
 }
 
 /// The target `world`.
 ///
 /// # Panics
-/// A fixed revision breaks an invariant; the message holds the test file.
-pub fn world(world: &World) {
-    if let Err(failure) = run(world, &sound(world)) {
+/// The run breaks an invariant. The message contains the test file.
+pub fn world(input: &FuzzInput) {
+    if let Err(failure) = run(input, &fixed_variant(input)) {
         panic!("{failure}");
     }
 }
 
-/// The target `canary`: must fail for some inputs.
+/// The target `canary`. It must fail for some inputs.
 ///
 /// # Panics
-/// As [`world`], on [`ailing`].
-pub fn canary(world: &World) {
-    if let Err(failure) = run(world, &ailing()) {
+/// As [`world`], on [`canary_variant`].
+pub fn canary(input: &FuzzInput) {
+    if let Err(failure) = run(input, &canary_variant()) {
         panic!("{failure}");
     }
 }
@@ -86,7 +85,7 @@ pub fn canary(world: &World) {
 /// The target `parse`: bytes as a test file.
 ///
 /// # Panics
-/// Reading does, or a test that was read is not valid or does not survive being written and read.
+/// Parsing panics, or a parsed test is not valid or changes when it is printed and parsed again.
 pub fn parse_bytes(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match parse("fuzzed.ifq", text) {
@@ -99,12 +98,12 @@ pub fn parse_bytes(bytes: &[u8]) {
     }
 }
 
-/// Both formats hold the whole of a test.
+/// Checks that a valid test stays the same when it is printed and parsed, in both formats.
 ///
 /// # Panics
-/// One does not, or the test is not valid.
+/// The test changes or is not valid.
 pub fn check_round_trips(test: &Test) {
-    validate(test).expect("what was read is valid");
+    validate(test).expect("a parsed test is valid");
     let text = print(test);
     let again = parse("printed.ifq", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     assert_eq!(&again, test, "printed as text:\n{text}");

@@ -29,9 +29,7 @@ impl<P: Platform> std::fmt::Debug for File<P> {
 }
 
 impl<P: Platform> File<P> {
-    /// `private_data`, if the file stands for a `T`. The kernel compares `f_op` first.
-    ///
-    /// Linux: `fs/file.c`, 6.18 to 7.3.
+    /// The object in `private_data`, if it is a `T`. The kernel compares `f_op` first.
     #[must_use]
     pub fn private_data<T: 'static>(&self) -> Option<Ptr<P, T>> {
         Ptr::from_word(self.private_data)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What must hold. The numbers are those of the README.
+/// What must hold in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Invariant {
     /// Nothing freed is touched.
@@ -54,12 +54,12 @@ impl fmt::Display for Invariant {
     }
 }
 
-/// A broken invariant and what was seen.
+/// A violation of an invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// Which invariant.
     pub invariant: Invariant,
-    /// What happened, for people.
+    /// What happened, as a sentence for people.
     pub what: String,
 }
 

@@ -7,7 +7,9 @@
 macro_rules! named_enum {
     (
         $(#[$meta:meta])*
-        $vis:vis enum $enum:ident { $($variant:ident $word:literal $about:literal;)* }
+        $vis:vis enum $enum:ident {
+            $($(#[$variant_meta:meta])* $variant:ident $word:literal $about:literal;)*
+        }
     ) => {
         $(#[$meta])*
         #[derive(
@@ -15,7 +17,7 @@ macro_rules! named_enum {
             serde::Deserialize,
         )]
         $vis enum $enum {
-            $(#[doc = $about] #[serde(rename = $word)] $variant,)*
+            $($(#[$variant_meta])* #[doc = $about] #[serde(rename = $word)] $variant,)*
         }
 
         impl $enum {

@@ -1,4 +1,4 @@
-//! The test-file library, embedded in the binary.
+//! The library of test files, built into the binary.
 
 use ifq_sim::format::Input;
 use ifq_sim::format::{ParseError, parse};
@@ -9,7 +9,7 @@ static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../tests/library");
 /// All tests of the library, sorted by folder, then by name.
 ///
 /// # Errors
-/// A file of the library is wrong: the build is broken.
+/// A file of the library is not a valid test.
 pub fn tests() -> Result<Vec<Input>, ParseError> {
     let mut files = Vec::new();
     collect_test_files(&FILES, &mut files);

@@ -1,4 +1,4 @@
-//! The command `ifq`: each subcommand is a function of the crate that owns it.
+//! The command `ifq`.
 
 use std::process::ExitCode;
 

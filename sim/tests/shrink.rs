@@ -1,7 +1,7 @@
-//! Goal: a failing test becomes small and keeps failing in the same way, and so does its run.
+//! Goal: shrinking makes a failing test and its run smaller, and keeps the violated invariant.
 //!
-//! Method: every file of the library on every variant on which an invariant breaks; one of them
-//! with much around it that has nothing to do with what breaks.
+//! Method: shrink every file of the library on every variant with a violation, and one test with many
+//! unnecessary parts.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn library() -> Vec<Test> {
     test_files(folder).unwrap().iter().map(|path| load(path).unwrap()).collect()
 }
 
-fn broken(test: &Test, variant: &Variant) -> Option<Counterexample> {
+fn find_violation_in(test: &Test, variant: &Variant) -> Option<Counterexample> {
     let limits = Limits { max_states: STATES, ..Limits::default() };
     explore(test, variant, &limits, &mut |_| {}).counterexample
 }
@@ -27,20 +27,20 @@ fn shrink_run(test: &Test, variant: &Variant, found: &Counterexample) -> Shrunk 
     shrink(test, variant, found, STATES, &mut |_, _| {})
 }
 
-/// Calls `f` with each file, variant and run that breaks an invariant there.
-fn each_broken(mut f: impl FnMut(&Test, &Variant, &Counterexample)) {
+/// Calls `f` with each file and variant that violates an invariant, and the violating run.
+fn for_each_violation(mut f: impl FnMut(&Test, &Variant, &Counterexample)) {
     let mut count = 0;
     for test in library() {
         for variant in test.variants().iter().filter(|v| test.expected(v).is_some()) {
-            let found = broken(&test, variant).expect("what is expected breaks");
+            let found = find_violation_in(&test, variant).expect("the expected violation");
             f(&test, variant, &found);
             count += 1;
         }
     }
-    assert!(count > 50, "only {count} variants break");
+    assert!(count > 50, "only {count} variants have a violation");
 }
 
-/// A buffer is counted twice, by two threads; nothing else of it is needed.
+/// Two threads count one buffer twice. The test has no unnecessary part.
 const RACE: &str = "test race
 revision proxy-v1
 ring A
@@ -60,7 +60,7 @@ observe nothing
 expect violates I2
 ";
 
-/// [`RACE`] with rings, sockets, threads, steps, faults, numbers and names that it does not need.
+/// [`RACE`] with unnecessary rings, sockets, threads, steps, faults, numbers and names.
 const PADDED: &str = "test race
 revision proxy-v1
 ring B with no-cqe32
@@ -90,11 +90,11 @@ expect holds
 ";
 
 #[test]
-fn what_a_test_does_not_need_goes() {
+fn shrinking_removes_unnecessary_parts() {
     let test = parse("padded", PADDED).unwrap();
     let race = parse("race", RACE).unwrap();
     let variant = Variant::of(Revision::ProxyV1);
-    let found = broken(&test, &variant).expect("it breaks");
+    let found = find_violation_in(&test, &variant).expect("a violation");
     let shrunk = shrink_run(&test, &variant, &found);
     assert_eq!(shrunk.counterexample.violation.invariant, found.violation.invariant);
     let bare = Test { schedule: None, ..shrunk.test };
@@ -102,8 +102,8 @@ fn what_a_test_does_not_need_goes() {
 }
 
 #[test]
-fn what_is_left_is_valid_smaller_and_breaks_the_same_invariant_in_a_run_that_repeats() {
-    each_broken(|test, variant, found| {
+fn the_result_is_valid_and_smaller_and_its_run_replays_to_the_same_violation() {
+    for_each_violation(|test, variant, found| {
         let shrunk = shrink_run(test, variant, found);
         let small = &shrunk.test;
         assert_eq!(shrunk.counterexample.violation.invariant, found.violation.invariant);
@@ -117,8 +117,8 @@ fn what_is_left_is_valid_smaller_and_breaks_the_same_invariant_in_a_run_that_rep
 }
 
 #[test]
-fn what_is_left_is_as_small_as_it_gets() {
-    each_broken(|test, variant, found| {
+fn shrinking_the_result_again_changes_nothing() {
+    for_each_violation(|test, variant, found| {
         let first = shrink_run(test, variant, found);
         let second = shrink_run(&first.test, variant, &first.counterexample);
         assert_eq!(print(&first.test), print(&second.test));
@@ -127,11 +127,11 @@ fn what_is_left_is_as_small_as_it_gets() {
 }
 
 #[test]
-fn the_run_of_a_test_that_cannot_get_smaller_loses_preemptions_or_steps_only() {
+fn the_run_of_a_minimal_test_only_loses_preemptions_or_steps() {
     let mut fewer = 0;
-    each_broken(|test, variant, found| {
+    for_each_violation(|test, variant, found| {
         let small = Test { schedule: None, ..shrink_run(test, variant, found).test };
-        let found = broken(&small, variant).expect("it still breaks");
+        let found = find_violation_in(&small, variant).expect("a violation");
         let before = Length::of(&small, variant, &found);
         let shrunk = shrink_run(&small, variant, &found);
         assert!(shrunk.length <= before, "{} on {variant}", test.name);
@@ -141,9 +141,9 @@ fn the_run_of_a_test_that_cannot_get_smaller_loses_preemptions_or_steps_only() {
 }
 
 #[test]
-fn a_run_loses_preemptions_also_where_its_test_cannot_be_searched() {
+fn a_run_loses_preemptions_even_if_its_test_cannot_be_searched() {
     let (mut before, mut after) = (0, 0);
-    each_broken(|test, variant, found| {
+    for_each_violation(|test, variant, found| {
         let greedy = shrink(test, variant, found, 1, &mut |_, _| {});
         assert!(greedy.counterexample.replays(&greedy.test, variant));
         let length = Length::of(test, variant, found);
@@ -155,7 +155,7 @@ fn a_run_loses_preemptions_also_where_its_test_cannot_be_searched() {
 }
 
 #[test]
-fn every_test_that_is_smaller_by_one_change_is_valid_and_comes_once() {
+fn each_smaller_test_is_valid_and_listed_once() {
     let mut all = 0;
     for test in library() {
         let found = smaller(&test);
@@ -175,10 +175,10 @@ fn every_test_that_is_smaller_by_one_change_is_valid_and_comes_once() {
 }
 
 #[test]
-fn a_change_that_cannot_be_decided_is_not_taken() {
+fn an_undecided_change_is_rejected() {
     let test = parse("padded", PADDED).unwrap();
     let variant = Variant::of(Revision::ProxyV1);
-    let found = broken(&test, &variant).expect("it breaks");
+    let found = find_violation_in(&test, &variant).expect("a violation");
     let shrunk = shrink(&test, &variant, &found, 1, &mut |_, _| {});
     assert_eq!(shrunk.undecided, shrunk.tried);
     assert!(!shrunk.exact);
@@ -191,7 +191,7 @@ fn only(revision: Option<Revision>) -> Selection {
 }
 
 #[test]
-fn a_test_that_holds_is_not_shrunk_and_the_reason_says_where_it_holds() {
+fn a_test_without_violations_is_not_shrunk_and_the_error_names_its_variants() {
     let test = parse("race", &RACE.replace("    t: send 1\n", "")).unwrap();
     let selection = Selection { fixed: true, ..Selection::default() };
     let error = find_violation(&selection, &test, STATES, &mut |_| {}).unwrap_err();
@@ -200,7 +200,7 @@ fn a_test_that_holds_is_not_shrunk_and_the_reason_says_where_it_holds() {
 }
 
 #[test]
-fn a_test_that_was_not_searched_to_its_end_does_not_count_as_one_that_holds() {
+fn a_search_that_reached_its_limit_does_not_prove_that_a_test_holds() {
     let test = parse("race", RACE).unwrap();
     let error = find_violation(&only(None), &test, 1, &mut |_| {}).unwrap_err();
     assert!(error.contains("within 1 states"), "{error}");
@@ -208,10 +208,10 @@ fn a_test_that_was_not_searched_to_its_end_does_not_count_as_one_that_holds() {
 }
 
 #[test]
-fn the_run_of_a_counterexample_says_what_is_kept() {
+fn the_schedule_of_a_counterexample_gives_variant_and_run() {
     let test = parse("race", RACE).unwrap();
     let variant = Variant::of(Revision::ProxyV1);
-    let found = broken(&test, &variant).expect("it breaks");
+    let found = find_violation_in(&test, &variant).expect("a violation");
     let kept = found.in_test(&test, &variant);
     let (same, run) = find_violation(&only(None), &kept, STATES, &mut |_| {}).unwrap();
     assert_eq!((same, run), (variant, found));

@@ -15,6 +15,7 @@
 pub mod block_on;
 mod blocking;
 pub mod engine;
+pub mod fixture;
 pub mod generate;
 pub mod litmus;
 pub mod loom_atomic;
@@ -22,7 +23,6 @@ pub mod loom_model;
 pub mod loom_platform;
 mod objects;
 mod races;
-pub mod rig;
 pub mod shuttle_model;
 pub mod shuttle_platform;
 mod shuttle_sched;

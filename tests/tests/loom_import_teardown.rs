@@ -11,18 +11,18 @@ use ifq_model::io_uring::zcrx::export::{import_zcrx, zcrx_export};
 use ifq_model::platform::{Ptr, RawLock};
 use ifq_tests::block_on::block_on;
 use ifq_tests::engine::Engine;
+use ifq_tests::fixture::{IfqFixture, exit_ring, import_of};
 use ifq_tests::loom_model::{loom_bounded, loom_model, loom_violation};
 use ifq_tests::loom_platform::Loom;
-use ifq_tests::rig::{Rig, exit_ring, import_of};
 
 type Ring = Ptr<Loom, IoRingCtx<Loom>>;
 
-/// A rig with an exported ifq, and its descriptor.
-fn exported() -> (Rig<Loom>, i64) {
+/// A fixture with an exported ifq, and its descriptor.
+fn exported() -> (IfqFixture<Loom>, i64) {
     block_on(async {
-        let rig = Rig::<Loom>::sound(1, 1).await;
-        let fd = zcrx_export(&rig.ifq, None, 0).await.expect("no fault point fails");
-        (rig, fd as i64)
+        let fixture = IfqFixture::<Loom>::sound(1, 1).await;
+        let fd = zcrx_export(&fixture.ifq, None, 0).await.expect("no fault point fails");
+        (fixture, fd as i64)
     })
 }
 
@@ -51,23 +51,23 @@ async fn import_and_exit(ctx: &Ring, fd: i64, seen: &ImportCounts) {
     }
 }
 
-async fn close_and_exit(rig: &Rig<Loom>, fd: i64) {
-    assert_eq!(rig.kernel.files.close(fd).await, Ok(()));
-    exit_ring(&rig.owner).await;
+async fn close_and_exit(fixture: &IfqFixture<Loom>, fd: i64) {
+    assert_eq!(fixture.kernel.files.close(fd).await, Ok(()));
+    exit_ring(&fixture.owner).await;
 }
 
 /// `importers` rings import while the owner closes the descriptor and exits.
 fn import_during_owner_exit(importers: u32, seen: &Arc<ImportCounts>) {
-    let (rig, fd) = exported();
+    let (fixture, fd) = exported();
     let threads: Vec<_> = (1..=importers)
         .map(|number| {
-            let (ctx, seen) = (rig.ring(number), Arc::clone(seen));
+            let (ctx, seen) = (fixture.ring(number), Arc::clone(seen));
             Loom::spawn(move || block_on(import_and_exit(&ctx, fd, &seen)))
         })
         .collect();
-    block_on(close_and_exit(&rig, fd));
+    block_on(close_and_exit(&fixture, fd));
     threads.into_iter().for_each(Loom::join);
-    rig.assert_nothing_left();
+    fixture.assert_nothing_left();
 }
 
 fn assert_both_outcomes_occurred(seen: &ImportCounts) {
@@ -97,16 +97,16 @@ fn two_imports_during_the_owners_exit_are_safe() {
 #[test]
 fn importer_and_owner_may_exit_at_once() {
     let coverage = loom_model("importer and owner exit at once", || {
-        let (rig, fd) = exported();
-        let ctx = rig.ring(1);
+        let (fixture, fd) = exported();
+        let ctx = fixture.ring(1);
         block_on(async {
             let _guard = ctx.uring_lock.lock().await;
             import_zcrx(&ctx, &import_of(fd)).await.expect("the descriptor is open");
         });
         let importer = Loom::spawn(move || block_on(exit_ring(&ctx)));
-        block_on(close_and_exit(&rig, fd));
+        block_on(close_and_exit(&fixture, fd));
         Loom::join(importer);
-        rig.assert_nothing_left();
+        fixture.assert_nothing_left();
     });
     assert!(coverage.iterations > 1, "the threads never interleaved");
 }
@@ -114,26 +114,26 @@ fn importer_and_owner_may_exit_at_once() {
 #[test]
 fn an_import_after_the_owners_exit_works_while_the_descriptor_is_open() {
     loom_model("import after the owner's exit", || {
-        let (rig, fd) = exported();
-        block_on(exit_ring(&rig.owner));
-        let ctx = rig.ring(1);
+        let (fixture, fd) = exported();
+        block_on(exit_ring(&fixture.owner));
+        let ctx = fixture.ring(1);
         block_on(async {
             let _guard = ctx.uring_lock.lock().await;
             import_zcrx(&ctx, &import_of(fd)).await.expect("the descriptor holds the ifq");
         });
         block_on(async {
-            assert_eq!(rig.kernel.files.close(fd).await, Ok(()));
+            assert_eq!(fixture.kernel.files.close(fd).await, Ok(()));
             exit_ring(&ctx).await;
         });
-        rig.assert_nothing_left();
+        fixture.assert_nothing_left();
     });
 }
 
 #[test]
 fn an_import_without_a_reference_is_found() {
     let text = loom_violation("import without a reference", || {
-        let (rig, fd) = exported();
-        let (ctx, ifq) = (rig.ring(1), rig.ifq.clone());
+        let (fixture, fd) = exported();
+        let (ctx, ifq) = (fixture.ring(1), fixture.ifq.clone());
         let importer = Loom::spawn(move || {
             block_on(async {
                 let id = ctx.zcrx_ctxs.alloc().await.expect("an id is free");
@@ -142,7 +142,7 @@ fn an_import_without_a_reference_is_found() {
                 drop(ifq.alloc_lock.lock().await);
             });
         });
-        block_on(close_and_exit(&rig, fd));
+        block_on(close_and_exit(&fixture, fd));
         Loom::join(importer);
     });
     assert!(text.contains("I1: ifq0"), "{text}");

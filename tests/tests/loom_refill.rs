@@ -13,25 +13,25 @@ use ifq_model::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, 
 use ifq_model::user::refill::{RefillRing, refill_push};
 use ifq_tests::block_on::block_on;
 use ifq_tests::engine::Engine;
+use ifq_tests::fixture::IfqFixture;
 use ifq_tests::loom_model::{loom_model, loom_violation};
 use ifq_tests::loom_platform::Loom;
-use ifq_tests::rig::Rig;
 
 type Memory = Ptr<Loom, RqMem<Loom>>;
 
 /// Consumes the refill ring once and returns the indices of the buffers.
-fn consume(rig: &Rig<Loom>) -> Vec<u32> {
+fn consume(fixture: &IfqFixture<Loom>) -> Vec<u32> {
     block_on(async {
-        let _guard = rig.ifq.rq.lock.lock().await;
-        let niovs = zcrx_parse_rq(&rig.ifq, ZCRX_FLUSH_BATCH).await;
+        let _guard = fixture.ifq.rq.lock.lock().await;
+        let niovs = zcrx_parse_rq(&fixture.ifq, ZCRX_FLUSH_BATCH).await;
         niovs.iter().map(|niov| niov.idx).collect()
     })
 }
 
 /// Delivers `count` buffers to user space and returns their offsets and indices.
-fn held(rig: &Rig<Loom>, count: u32) -> (Vec<u64>, Vec<u32>) {
+fn held(fixture: &IfqFixture<Loom>, count: u32) -> (Vec<u64>, Vec<u32>) {
     (0..count)
-        .map(|_| block_on(rig.deliver_niov()).expect("the area is large enough"))
+        .map(|_| block_on(fixture.deliver_niov()).expect("the area is large enough"))
         .map(|niov| (niov.offset(), niov.idx))
         .unzip()
 }
@@ -105,18 +105,18 @@ impl RefillRing for RelaxedRing {
 #[test]
 fn every_entry_arrives_once_in_order_with_its_content() {
     loom_model("refill: one producer, one consumer", || {
-        let rig = block_on(Rig::<Loom>::sound(3, 4));
-        let (offs, expected) = held(&rig, 2);
-        let memory = rig.rq.clone();
+        let fixture = block_on(IfqFixture::<Loom>::sound(3, 4));
+        let (offs, expected) = held(&fixture, 2);
+        let memory = fixture.rq.clone();
         let producer = Loom::spawn(move || {
             for off in offs {
                 assert_eq!(block_on(refill_push(&*memory, off)), Ok(()));
             }
         });
-        let mut seen = consume(&rig);
-        seen.extend(consume(&rig));
+        let mut seen = consume(&fixture);
+        seen.extend(consume(&fixture));
         Loom::join(producer);
-        seen.extend(consume(&rig));
+        seen.extend(consume(&fixture));
         assert_eq!(seen, expected);
     });
 }
@@ -124,9 +124,9 @@ fn every_entry_arrives_once_in_order_with_its_content() {
 #[test]
 fn a_full_ring_refuses_and_a_reused_slot_carries_the_new_entry() {
     loom_model("refill: slots are reused", || {
-        let rig = block_on(Rig::<Loom>::sound(3, 1));
-        let (offs, held) = held(&rig, 2);
-        let memory = rig.rq.clone();
+        let fixture = block_on(IfqFixture::<Loom>::sound(3, 1));
+        let (offs, held) = held(&fixture, 2);
+        let memory = fixture.rq.clone();
         let pushed = std::rc::Rc::new(Loom::plain("pushed", 0));
         let count = std::rc::Rc::clone(&pushed);
         let producer = Loom::spawn(move || {
@@ -139,10 +139,10 @@ fn a_full_ring_refuses_and_a_reused_slot_carries_the_new_entry() {
                 }
             }
         });
-        let mut seen = consume(&rig);
-        seen.extend(consume(&rig));
+        let mut seen = consume(&fixture);
+        seen.extend(consume(&fixture));
         Loom::join(producer);
-        seen.extend(consume(&rig));
+        seen.extend(consume(&fixture));
         let pushed = pushed.get() as usize;
         assert_eq!(seen, held[..pushed]);
     });
@@ -151,18 +151,18 @@ fn a_full_ring_refuses_and_a_reused_slot_carries_the_new_entry() {
 #[test]
 fn a_tail_published_without_release_is_found() {
     let text = loom_violation("refill: relaxed tail", || {
-        let rig = block_on(Rig::<Loom>::sound(3, 4));
+        let fixture = block_on(IfqFixture::<Loom>::sound(3, 4));
         // The first buffer has offset 0, like an entry that was never written.
-        let (offs, expected) = held(&rig, 2);
-        let ring = RelaxedRing::new(&rig.rq);
+        let (offs, expected) = held(&fixture, 2);
+        let ring = RelaxedRing::new(&fixture.rq);
         let producer = Loom::spawn(move || {
             for off in offs {
                 assert_eq!(block_on(refill_push(&ring, off)), Ok(()));
             }
         });
-        let mut seen = consume(&rig);
+        let mut seen = consume(&fixture);
         Loom::join(producer);
-        seen.extend(consume(&rig));
+        seen.extend(consume(&fixture));
         assert_eq!(seen, expected, "a stale entry was consumed");
     });
     assert!(text.contains("a stale entry was consumed"), "{text}");
@@ -171,12 +171,12 @@ fn a_tail_published_without_release_is_found() {
 /// Two producers return one buffer each while the kernel flushes. Afterwards every buffer is in the free
 /// list exactly once.
 fn two_producers(locked: bool) {
-    let rig = block_on(Rig::<Loom>::sound(3, 4));
-    let (offs, _) = held(&rig, 2);
+    let fixture = block_on(IfqFixture::<Loom>::sound(3, 4));
+    let (offs, _) = held(&fixture, 2);
     let producers: Vec<_> = offs
         .into_iter()
         .map(|off| {
-            let memory = rig.rq.clone();
+            let memory = fixture.rq.clone();
             Loom::spawn(move || {
                 block_on(async {
                     let _guard =
@@ -186,10 +186,10 @@ fn two_producers(locked: bool) {
             })
         })
         .collect();
-    block_on(zcrx_flush_rq(&rig.ifq, 0)).expect("no field is reserved");
+    block_on(zcrx_flush_rq(&fixture.ifq, 0)).expect("no field is reserved");
     producers.into_iter().for_each(Loom::join);
-    block_on(zcrx_flush_rq(&rig.ifq, 0)).expect("no field is reserved");
-    assert_eq!(block_on(rig.drain_freelist()), [0, 1, 2], "a returned buffer was lost");
+    block_on(zcrx_flush_rq(&fixture.ifq, 0)).expect("no field is reserved");
+    assert_eq!(block_on(fixture.drain_freelist()), [0, 1, 2], "a returned buffer was lost");
 }
 
 #[test]

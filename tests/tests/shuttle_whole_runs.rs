@@ -138,8 +138,8 @@ fn owner_exits(source: Source, queues: u32) -> Test {
 }
 
 /// Rings export, import, export again and close at the same time.
-fn sharing_churn() -> Test {
-    let mut script = TestBuilder::new("sharing-churn", &["a", "b", "c"], &[], 0);
+fn concurrent_sharing() -> Test {
+    let mut script = TestBuilder::new("concurrent-sharing", &["a", "b", "c"], &[], 0);
     let owned = script.setup(register(Source::Nodev, 2));
     let fd = script.setup(Op::Export { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     script.thread("owner", |run| {
@@ -209,7 +209,7 @@ fn the_owner_may_exit_first() {
 
 #[test]
 fn exports_and_imports_in_any_order_leak_nothing() {
-    holds(&sharing_churn(), &[], 0, ITERATIONS);
+    holds(&concurrent_sharing(), &[], 0, ITERATIONS);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn faults_in_any_order_leak_nothing() {
     // A delayed page fault needs an engine that detects when no other thread can run.
     let points: Vec<FaultPoint> =
         FaultPoint::ALL.iter().copied().filter(|p| *p != FaultPoint::PageFaultWaits).collect();
-    holds(&sharing_churn(), &points, 2, ITERATIONS);
+    holds(&concurrent_sharing(), &points, 2, ITERATIONS);
     holds(&owner_exits(Source::Queue(0), 1), &points, 2, ITERATIONS);
 }
 

@@ -1,6 +1,7 @@
 //! Goal: the source tree stays readable. Method: walk all folders of the workspace, read every source
 //! and documentation file, and report each offence with file and line: an idiom that `BANNED` lists, a
-//! Rust file above the size limit, a Rust file that does not begin with a module doc.
+//! Rust file above the size limit, a Rust file that does not begin with a module doc, an integration test
+//! whose module doc does not state goal and method.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -93,9 +94,22 @@ fn offences(path: &Path, text: &str) -> Vec<(usize, String)> {
         }
         if !text.starts_with("//!") {
             found.push((1, "no module doc `//!` at the beginning".to_owned()));
+        } else if is_integration_test(path) && !states_goal_and_method(text) {
+            found.push((1, "the module doc does not state `Goal:` and `Method:`".to_owned()));
         }
     }
     found
+}
+
+/// Whether a path, relative to the workspace, is `PACKAGE/tests/FILE.rs`.
+fn is_integration_test(path: &Path) -> bool {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
+    matches!(parts[..], [_, folder, _] if folder == "tests")
+}
+
+fn states_goal_and_method(text: &str) -> bool {
+    let doc: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+    doc.starts_with("//! Goal: ") && doc.contains("Method:")
 }
 
 /// All source and documentation files of the workspace, sorted.
@@ -136,12 +150,13 @@ fn the_source_tree_is_tidy() {
     assert!(files.len() > 300, "the walk found only {} files", files.len());
     let mut report = String::new();
     for path in files {
-        let name = path.strip_prefix(&root).unwrap().display();
+        let relative = path.strip_prefix(&root).unwrap();
+        let name = relative.display();
         let Ok(text) = std::fs::read_to_string(&path) else {
             let _ = writeln!(report, "{name}: not UTF-8");
             continue;
         };
-        for (line, offence) in offences(&path, &text) {
+        for (line, offence) in offences(relative, &text) {
             let _ = writeln!(report, "{name}:{line}: {offence}");
         }
     }
@@ -170,9 +185,38 @@ fn a_long_file_and_a_file_without_a_module_doc_are_offences() {
 }
 
 #[test]
+fn an_integration_test_without_goal_or_method_is_an_offence() {
+    let path = Path::new("sim/tests/some.rs");
+    assert_eq!(offences(path, "//! Goal: it holds. Method: run it.\n"), []);
+    assert_eq!(offences(path, "//! Goal: it holds.\n//!\n//! Method: run it.\n"), []);
+    assert_eq!(offences(path, "//! Goal: it holds.\n").len(), 1);
+    assert_eq!(offences(path, "//! It holds.\n").len(), 1);
+    assert_eq!(offences(Path::new("sim/tests/some/mod.rs"), "//! A helper.\n"), []);
+    assert_eq!(offences(Path::new("sim/src/tests/some.rs"), "//! Unit tests.\n"), []);
+}
+
+#[test]
 fn a_markdown_file_may_quote_an_idiom_as_inline_code() {
     let path = Path::new("some.md");
     let idiom = BANNED[0].pattern.concat().replace(WORD, "them");
     assert_eq!(offences(path, &format!("Do not write `{idiom}`.\n")), []);
     assert_eq!(offences(path, &format!("It {idiom} in `code`.\n")).len(), 1);
+}
+
+/// Method: compare the folders of `tests/library` with the table in its README, and the folder of each
+/// file with its lines.
+#[test]
+fn each_library_file_lies_in_the_folder_that_the_readme_describes() {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("library");
+    let readme = std::fs::read_to_string(library.join("README.md")).unwrap();
+    for path in ifq_sim::format::test_files(&library).unwrap() {
+        let name = path.strip_prefix(&library).unwrap();
+        let folder = name.parent().and_then(Path::to_str).unwrap();
+        assert!(readme.contains(&format!("| `{folder}/` |")), "{} is not sorted", name.display());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let has_fault = text.lines().any(|line| line.starts_with("fault "));
+        assert_eq!(has_fault, folder == "faults", "{}", name.display());
+        let clones = text.lines().any(|line| line.contains(": clone "));
+        assert!(!clones || ["proxy", "faults"].contains(&folder), "{}", name.display());
+    }
 }

@@ -1,4 +1,4 @@
-//! What the kernel-shaped code runs on: the [`Platform`] trait and its primitives.
+//! The machine that the kernel code runs on: the [`Platform`] trait and its primitives.
 //!
 //! Everything in this crate is generic over a `Platform`. An engine supplies one: the
 //! deterministic executor of `ifq-sim`, loom, shuttle. The contract is the same everywhere:
@@ -7,12 +7,11 @@
 //!   point*: before it takes effect any other thread may run. Between two awaits a thread runs
 //!   alone.
 //! * [`PlainWord`] accesses are not scheduling points; they are race-checked.
-//! * Objects are made by [`Platform::alloc`] and end with [`Platform::free`]; every word made while
-//!   an object is being made belongs to it, and touching such a word after the free is a violation
-//!   of I1.
+//! * [`Platform::alloc`] makes an object and [`Platform::free`] ends it. A word that is made while an object
+//!   is being made belongs to the object; an access to it after the free is a violation of I1.
 //! * Releasing a lock is not a scheduling point: a release is a left mover (Lipton, "Reduction",
-//!   CACM 18(12), 1975), so an interleaving just before it can always be moved behind it. There is
-//!   no `trylock` in the model, which would see the difference.
+//!   CACM 18(12), 1975), so a step of another thread just before it commutes with it. The model has no
+//!   `trylock`, which would see the difference.
 
 pub mod label;
 
@@ -87,7 +86,7 @@ impl Rmw {
     }
 }
 
-/// A 64-bit atomic word. Narrower kernel types are kept in range by the code that uses it.
+/// A 64-bit atomic word. The code that uses it keeps narrower kernel types in range.
 pub trait AtomicWord {
     /// Reads the word.
     fn load(&self, order: Order) -> impl Future<Output = u64>;
@@ -95,19 +94,17 @@ pub trait AtomicWord {
     fn store(&self, value: u64, order: Order) -> impl Future<Output = ()>;
     /// Changes the word in one step and returns the value found.
     fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64>;
-    /// As [`AtomicWord::rmw`], but the caller learns no more than the value found or `most`, whichever is
-    /// less: runs that differ in more than that are the same run to it.
+    /// As [`AtomicWord::rmw`], but returns at most `most`. Runs that differ only above `most` are the same to
+    /// the caller, so an engine may merge them.
     fn rmw_capped(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
         async move { self.rmw(op, order).await.min(most) }
     }
-    /// Reads (acquire) without a scheduling point: part of the step that is running.
+    /// Reads (acquire) as part of the running step, without a scheduling point.
     ///
-    /// Only where a lock just taken keeps every other writer out, so that a scheduling point here
-    /// would show nothing new.
+    /// For words whose writers all hold a lock that the caller has just taken, and for checks.
     fn load_in_step(&self) -> u64;
-    /// Writes (release) without a scheduling point: part of the step that is running. For readers
-    /// on other threads it is as atomic as [`AtomicWord::store`]; see [`AtomicWord::load_in_step`] for when
-    /// it may be used.
+    /// Writes (release) as part of the running step, without a scheduling point. See
+    /// [`AtomicWord::load_in_step`] for when it may be used.
     fn store_in_step(&self, value: u64);
 }
 
@@ -123,7 +120,7 @@ pub trait PlainWord {
     fn observe(&self) -> u64;
 }
 
-/// A sleeping or spinning lock. The difference does not matter to any engine.
+/// A sleeping or spinning lock. No engine tells the two apart.
 pub trait RawLock {
     /// Releases the lock when dropped.
     type Guard<'a>
@@ -136,26 +133,25 @@ pub trait RawLock {
     fn assert_held(&self);
 }
 
-/// A word that threads can wait for: completions, wait queues with one condition.
+/// A word that threads can wait for: a completion, or a wait queue with one condition.
 pub trait WaitWord {
     /// Reads the word.
     fn load(&self) -> impl Future<Output = u64>;
     /// Changes the word, wakes the threads that wait for the new value, returns the value found.
     fn rmw(&self, op: Rmw) -> impl Future<Output = u64>;
-    /// As [`WaitWord::rmw`], as part of the step that is running.
+    /// As [`WaitWord::rmw`], as part of the running step.
     fn rmw_in_step(&self, op: Rmw) -> u64;
-    /// Adds or subtracts as part of the step that is running, and does not look: such changes of several
-    /// threads can change places.
+    /// Adds or subtracts as part of the running step and returns nothing, so that such changes of several
+    /// threads commute.
     fn add_in_step(&self, op: Rmw) {
         self.rmw_in_step(op);
     }
     /// Waits until the word is at least `min`; returns the value seen. A full acquire.
     fn wait_event(&self, min: u64) -> impl Future<Output = u64>;
-    /// As [`WaitWord::wait_event`], but gives up when nothing else in the system can run any more
-    /// and no such wait of an earlier thread is pending. Returns `None` then.
+    /// As [`WaitWord::wait_event`], but returns `None` when nothing else in the system can run and no such wait
+    /// of an earlier thread is pending.
     ///
-    /// This is how a user's timeout is modelled: it is longer than everything the kernel still does
-    /// on its own.
+    /// This models a timeout: it is longer than all that the kernel still does.
     fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>>;
 }
 
@@ -182,7 +178,7 @@ pub enum Kind {
     Netdev,
     /// Memory of user space that the kernel may pin: areas and refill rings.
     UserMem,
-    /// State of the harness itself, alive for a whole run.
+    /// State of the harness, alive for a whole run.
     Harness,
 }
 
@@ -206,11 +202,9 @@ impl Kind {
     }
 }
 
-/// A handle to an allocated object. Cloning it counts as nothing: it is a C pointer, not a
-/// reference count.
+/// A handle to an allocated object. It is a C pointer: a clone of it is no reference.
 pub trait ObjPtr<T>: Clone + Deref<Target = T> + 'static {
-    /// The pointer as a word that can stand in an [`AtomicWord`] or [`PlainWord`]. Never zero, and
-    /// below 2^40.
+    /// The pointer as a word for an [`AtomicWord`] or [`PlainWord`]. Never zero, and below 2^40.
     fn to_word(&self) -> u64;
 }
 
@@ -248,10 +242,10 @@ pub trait Platform: Sized + 'static {
     type WaitQueue: WaitWord + fmt::Debug + 'static;
     /// Pointers to objects.
     type Ptr<T: 'static>: ObjPtr<T>;
-    /// What [`Platform::func`] returns.
+    /// Leaves a kernel function when dropped.
     type Func: 'static;
 
-    /// Makes an atomic word; `label` is the kernel's field name.
+    /// Makes an atomic word. `label` is the kernel's field name, and says what the values refer to.
     fn atomic(label: impl Into<Label>, init: u64) -> Self::Atomic;
     /// Makes a plain word.
     fn plain(label: impl Into<Label>, init: u64) -> Self::Plain;
@@ -264,25 +258,24 @@ pub trait Platform: Sized + 'static {
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> Self::Ptr<T>;
     /// Frees an object. Freeing twice is a violation of I2.
     fn free<T: 'static>(ptr: &Self::Ptr<T>);
-    /// The pointer that [`ObjPtr::to_word`] made into `word`, also when the object is freed by now
-    /// (touching it is the violation, not knowing its address). `None` for zero, and for a word
-    /// that is no pointer to a `T`.
+    /// The pointer that [`ObjPtr::to_word`] made into `word`, also if the object is freed: the violation is the
+    /// access, not the pointer. `None` for zero, and for a word that is no pointer to a `T`.
     fn from_word<T: 'static>(word: u64) -> Option<Self::Ptr<T>>;
 
     /// Starts a thread: a work item, an RCU callback, a thread of the test.
     fn start_thread(thread: NewThread);
-    /// Whether this fault point fails now. The engine decides; a point that the test does not name
-    /// never fails.
+    /// Whether this fault point fails now. The engine decides. A point that the test does not name never
+    /// fails.
     fn fault(point: FaultPoint) -> bool;
-    /// Reports a broken invariant. The run ends at the next scheduling point; until then the
-    /// caller goes on and must not panic.
+    /// Reports a violation of an invariant. The run ends at the next scheduling point. Until then the caller
+    /// continues and must not panic.
     fn violation(invariant: Invariant, what: fmt::Arguments<'_>);
-    /// An operation of user space ended: whatever the thread saw so far is forgotten, except for
-    /// what it has written into memory. Nothing but constants may survive it in private variables.
+    /// An operation of user space has ended. An engine may forget the values that the thread has read: no local
+    /// variable of the thread may depend on them after this call.
     fn op_boundary();
-    /// Enters a kernel function, for the trace; leaves it when dropped.
+    /// Enters a kernel function, for the trace.
     fn func(name: &'static str) -> Self::Func;
-    /// How many live objects of a kind there are.
+    /// Number of live objects of a kind.
     fn live(kind: Kind) -> usize;
 }
 

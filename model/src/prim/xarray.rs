@@ -11,7 +11,7 @@ const TAKEN: u64 = 1;
 const MARK: u64 = 2;
 const PTR_SHIFT: u32 = 8;
 
-/// Ids `0..SLOTS` and a pointer for each.
+/// A pointer for each id in `0..SLOTS`.
 ///
 /// # Divergence from Linux
 /// - Simplified: `SLOTS` ids instead of 2^31. The array never allocates nodes, so an `xa_store` into a

@@ -3,6 +3,7 @@
 //! `ifq-sim` parses and prints the text format. [`crate::run`] runs a test on the model, `ifq-real`
 //! on a live kernel.
 
+pub mod arg;
 pub mod arg_modifier;
 pub mod expect;
 pub mod limits;
@@ -10,8 +11,9 @@ pub mod op;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::arg::{Event, RqWord, Source, VarKind};
 pub use self::expect::{Expect, Schedule};
-pub use self::op::{Event, Op, RqWord, Source, VarKind};
+pub use self::op::Op;
 use crate::fault::FaultPoint;
 use crate::named_enum::named_enum;
 use crate::revision::{Entry, Revision};

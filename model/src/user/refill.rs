@@ -1,7 +1,7 @@
-//! The producer of the refill ring, as an application has it.
+//! The producer of the refill ring: the code of an application.
 //!
-//! Generic over the words only: the model runs it on its own memory, `ifq-real` on the ring that it
-//! shares with a kernel.
+//! It is generic over the words of the ring. The model runs it on its own memory, and `ifq-real` on the ring
+//! that it shares with a kernel.
 
 use std::future::Future;
 
@@ -19,14 +19,13 @@ pub trait RefillRing {
     fn tail(&self) -> &Self::Word;
     /// Number of entries, a power of two.
     fn entries(&self) -> u32;
-    /// Writes an entry that the kernel does not look at yet.
+    /// Writes an entry that is not published yet.
     fn write(&self, index: u32, off: u64) -> impl Future<Output = ()>;
 }
 
-/// Gives a buffer back: writes an entry and publishes it.
+/// Returns a buffer: writes an entry and publishes it.
 ///
-/// Several producers need a lock around it: a producer reads the tail, and writes it back one
-/// higher.
+/// Several producers need a lock around it, because a producer reads the tail and writes it back plus one.
 ///
 /// # Errors
 /// -EAGAIN if the ring is full.

@@ -5,16 +5,16 @@ use comfy_table::{Cell, CellAlignment, Color, Table};
 use ifq_sim::catalogue::{Detection, EntryReport, FixResult, reports, searches};
 use ifq_sim::format::Input;
 
-use super::bounds::Bounds;
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
 use super::pool::run_all;
+use super::search::SearchArgs;
 
 /// Checks the catalogue with the given tests; returns the exit code.
-pub(super) fn check(bounds: &Bounds, json: bool, inputs: &[Input]) -> u8 {
+pub(super) fn check(search: &SearchArgs, json: bool, inputs: &[Input]) -> u8 {
     let searches = searches(inputs);
-    let results = run_all(&searches, bounds.processors(), |search, bar| {
-        let label = search.label();
-        search.run(bounds.limits(usize::MAX), &mut |at| bar.show(&label, at))
+    let results = run_all(&searches, search.processors(), |one, bar| {
+        let label = one.label();
+        one.run(search.limits(usize::MAX), &mut |at| bar.show(&label, at))
     });
     let reports = reports(&searches, &results);
     if json {

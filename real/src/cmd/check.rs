@@ -14,14 +14,14 @@ use ifq_model::test::{Test, limits};
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
-use ifq_sim::report::verdict::{Row, Verdict, row};
+use ifq_sim::report::verdict::{Verdict, VerdictRow, row};
 use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
 use ifq_sim::search::explore::{Limits, explore_with};
 
-use super::bounds::Bounds;
 use super::catalogue;
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
 use super::pool::{Bar, run_all};
+use super::search::SearchArgs;
 use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
 
 /// Arguments of `ifq check`.
@@ -36,7 +36,9 @@ use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
     ifq check --max-memory 8000 big.ifq             stop at 8000 MiB of visited states\n  \
     ifq check --checkpoint big.ckpt big.ifq         resume after a crash\n  \
     ifq check --catalogue                           check that exactly the known defects are found\n  \
-    ifq check --json | jq 'select(.as_expected|not)'")]
+    ifq check --json | jq 'select(.as_expected|not)'\n\n\
+    Without --defect, --without and --fixed, each file is checked on the variants for which it has an \
+    `expect` line.")]
 pub struct Args {
     /// Test files, or folders of them [default: the built-in library]
     pub files: Vec<PathBuf>,
@@ -58,7 +60,7 @@ pub struct Args {
     pub json: bool,
     /// Limits and reductions
     #[command(flatten)]
-    pub bounds: Bounds,
+    pub search: SearchArgs,
     /// Store the progress of the search in this file every few seconds, and resume from it if it exists.
     /// Only for one test file and one variant
     #[arg(long, value_name = "FILE")]
@@ -77,7 +79,7 @@ struct CheckJob<'a> {
 }
 
 struct CheckResult {
-    row: Row,
+    row: VerdictRow,
     counterexample: Option<Counterexample>,
 }
 
@@ -89,7 +91,7 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         Err(code) => return code,
     };
     if args.catalogue {
-        return catalogue::check(&args.bounds, args.json, &inputs);
+        return catalogue::check(&args.search, args.json, &inputs);
     }
     let jobs = jobs(args, &inputs);
     if jobs.is_empty() {
@@ -101,8 +103,8 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
             "--checkpoint needs exactly one search, but there are {count}"
         ));
     }
-    let processors = args.bounds.processors();
-    let limits = args.bounds.limits(jobs.len().min(processors));
+    let processors = args.search.processors();
+    let limits = args.search.limits(jobs.len().min(processors));
     let checkpoint = args
         .checkpoint
         .clone()

@@ -1,4 +1,4 @@
-//! `ifq conform`: many tests on many kernels, a table of where they agree with the model.
+//! `ifq conform`: runs many tests on several kernels and prints where they agree with the model.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::machine::On;
 
 /// Repetitions of each test.
 const TIMES: u32 = 100;
-/// A shorter quiet time for drawn tests: most of their waits that end without a completion were
-/// meant to.
+/// A shorter timeout for drawn tests: most of their waits that end without a completion are expected
+/// to.
 const DRAWN_QUIET_MS: u64 = 60;
-/// Drawn tests that a machine runs in one start.
+/// Number of drawn tests that a machine runs per boot.
 const BATCH: usize = 500;
 
 /// The arguments of `ifq conform`.
@@ -29,36 +29,36 @@ const BATCH: usize = 500;
 #[command(after_help = "Examples:\n  \
     ifq conform --on uml                                 the whole library\n  \
     ifq conform --on uml --on qemu:7.3 --times 1000\n  \
-    ifq conform --generate 10000 --seed 1 --on uml       sequences drawn from a seed\n  \
+    ifq conform --generate 10000 --seed 1 --on uml       random sequences from a seed\n  \
     ifq conform --generate 100 --races --times 200 --seed 1 --on uml\n  \
-    ifq conform --defect M1 --on uml                     a mistake in the model must be noticed\n\n\
-    A kernel is compared with the revision of its series, and only by files that are for it.")]
+    ifq conform --defect M1 --on uml                     check that a wrong model is detected\n\n\
+    A kernel is compared with the revision of its series, by the files that apply to this revision.")]
 pub struct Args {
-    /// Test files, or folders of them; none: the library that comes with ifq
+    /// Test files, or folders of them [default: the built-in library]
     #[arg(value_name = "FILE", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
-    /// Where to run them (may be repeated): host, uml, qemu:SERIES or kernel:PATH
+    /// Machine to run on (may be repeated): host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", required = true, value_parser = On::argument)]
     pub on: Vec<On>,
-    /// Draw so many tests instead: sequences of operations, valid and not
+    /// Draw N random sequences of operations instead of reading files
     #[arg(long, value_name = "N")]
     pub generate: Option<u64>,
-    /// Draw races instead of sequences: two threads of a few operations
+    /// Draw races instead of sequences: two threads with a few operations each
     #[arg(long, requires = "generate")]
     pub races: bool,
-    /// Leave out so many of the tests that a seed draws
+    /// Skip the first N tests of the seed
     #[arg(long, value_name = "N", default_value_t = 0, requires = "generate")]
     pub skip: u64,
-    /// How
+    /// How to run and compare
     #[command(flatten)]
     pub live: Live,
-    /// Where differences are stored, each as a test file
+    /// Folder for differences, each stored as a test file
     #[arg(long, value_name = "DIR", default_value = "differences")]
     pub out: PathBuf,
-    /// Make so many differences of each machine smaller, on that machine
+    /// Shrink at most N differences of each machine, on that machine
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub minimise: usize,
-    /// One JSON object a line for each test and machine
+    /// Print one JSON object per test and machine, one per line
     #[arg(long)]
     pub json: bool,
 }
@@ -74,8 +74,8 @@ impl Args {
         self.live.options(times, quiet_ms)
     }
 
-    /// What is run, without where and how.
-    fn what(&self) -> String {
+    /// The arguments that select the tests.
+    fn test_arguments(&self) -> String {
         let races = if self.races { " --races" } else { "" };
         match self.generate {
             Some(count) if self.skip > 0 => {
@@ -87,8 +87,7 @@ impl Args {
     }
 }
 
-/// Runs the tests on all machines and prints the table; the exit code. `library`: what is run when
-/// no files are named.
+/// Runs the named tests, or the library, on all machines and prints the table; returns the exit code.
 #[must_use]
 pub fn conform(args: &Args, library: &[Input]) -> u8 {
     let options = args.options();
@@ -145,7 +144,7 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         out!("{}", table::table(&names, &columns, args.generate.is_none()));
         out!("{}", table::details(&names, &columns));
         let on: String = args.on.iter().map(|on| format!(" --on {on}")).collect();
-        outln!("again: ifq conform{}{on} {how}", args.what());
+        outln!("repeat: ifq conform{}{on} {how}", args.test_arguments());
     }
     let cells = columns.iter().flat_map(|column| &column.cells);
     exit_code(cells.map(|cell| cell.measured.comparison.verdict))

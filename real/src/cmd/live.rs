@@ -1,4 +1,4 @@
-//! What `ifq run` and `ifq conform` have in common: how tests are run and compared.
+//! Arguments of `ifq run` and `ifq conform`: how to run tests and compare the results.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,30 +11,29 @@ use crate::conform::predict::Explorer;
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
 
-/// The arguments.
+/// Arguments that say how to run and compare tests.
 #[derive(Clone, Debug, Args)]
 pub struct Live {
-    /// Processors of a guest in QEMU
+    /// Number of processors of a QEMU guest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
-    /// Repetitions of each test [default: 100; of a drawn sequence 1]
+    /// Repetitions of each test [default: 100, or 1 for a drawn sequence]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: Option<u32>,
-    /// Seed of the jitter between threads and of drawn tests; drawn from the clock if not given, and
-    /// printed
+    /// Seed of the delays between threads and of drawn tests [default: from the clock; printed]
     #[arg(long)]
     pub seed: Option<u64>,
     /// A wait gives up after so many milliseconds in which nothing happened [default: 300; of a drawn
     /// test 60, and 300 before a difference counts]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..60_000))]
     pub quiet_ms: Option<u64>,
-    /// The search for what the model allows gives up after so many seconds for each test
+    /// Time limit, in seconds, of the model search for each test
     #[arg(long, default_value_t = 60)]
     pub search_seconds: u64,
-    /// Compare with the model with a defect switched on (may be repeated)
+    /// Add a defect to the model (may be repeated)
     #[arg(long = "defect", value_name = "ID", value_parser = super::selection::defect())]
     pub defects: Vec<Defect>,
-    /// Compare with the model with one of the revision's own defects fixed (may be repeated)
+    /// Fix one of the revision's own defects in the model (may be repeated)
     #[arg(long, value_name = "ID", value_parser = super::selection::defect())]
     pub without: Vec<Defect>,
 }
@@ -50,7 +49,7 @@ impl Live {
         }
     }
 
-    /// What they are compared with.
+    /// The model search that computes the allowed outcomes.
     #[must_use]
     pub fn explorer(&self) -> Explorer {
         Explorer {
@@ -60,7 +59,7 @@ impl Live {
         }
     }
 
-    /// The arguments that run tests in this way again.
+    /// The arguments that repeat a run.
     #[must_use]
     pub fn again(&self, options: &Options) -> String {
         let Options { times, seed, quiet_ms } = options;
@@ -82,7 +81,7 @@ fn clock_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.subsec_nanos()))
 }
 
-/// One difference decides; what was not run is never passed.
+/// The exit code of several verdicts: a difference wins, then a test that was not run.
 #[must_use]
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
     verdicts.into_iter().fold(EXIT_OK, |code, verdict| match verdict {
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_decides_and_what_was_not_run_is_never_passed() {
+    fn a_difference_wins_and_a_test_that_was_not_run_never_passes() {
         use Verdict::{Agrees, Differs, NotRun};
         assert_eq!(exit_code([Agrees, Agrees]), EXIT_OK);
         assert_eq!(exit_code([Agrees, NotRun, Agrees]), EXIT_NOT_RUN);

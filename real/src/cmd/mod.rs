@@ -1,6 +1,5 @@
 //! The command line of `ifq`: one module per subcommand, and the arguments that they share.
 
-pub mod bounds;
 mod catalogue;
 pub mod check;
 pub mod conform;
@@ -14,6 +13,7 @@ pub mod probe;
 pub mod replay;
 pub mod rig;
 pub mod run;
+pub mod search;
 pub mod selection;
 pub mod show;
 pub mod shrink;
@@ -25,7 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ifq_sim::format::Input;
 
-/// When several io_uring rings share one zcrx interface queue, what can happen?
+/// Model checker and conformance tester for io_uring zero-copy receive (zcrx): what can happen when
+/// several rings share one interface queue?
 #[derive(Debug, Parser)]
 #[command(name = "ifq", version, after_help = EXIT_CODES)]
 pub struct Cli {

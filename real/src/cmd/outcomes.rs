@@ -8,8 +8,8 @@ use ifq_sim::format;
 use ifq_sim::search::explore::explore;
 use serde::Serialize;
 
-use super::bounds::Bounds;
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::search::SearchArgs;
 use super::selection::{SelectionArgs, note_skipped, usage_error};
 
 /// Arguments of `ifq outcomes`.
@@ -25,7 +25,7 @@ pub struct Args {
     pub selection: SelectionArgs,
     /// Limits and reductions
     #[command(flatten)]
-    pub bounds: Bounds,
+    pub search: SearchArgs,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -57,7 +57,7 @@ pub fn outcomes(args: &Args) -> u8 {
     }
     let mut code = EXIT_OK;
     for variant in variants.into_iter().flatten() {
-        let found = explore(&test, &variant, &args.bounds.limits(1), &mut |_| {});
+        let found = explore(&test, &variant, &args.search.limits(1), &mut |_| {});
         let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
         let violation = found.counterexample.map(|c| c.violation.to_string());
         if violation.is_some() || !found.exhaustive {

@@ -1,4 +1,4 @@
-//! `ifq probe`: what a kernel can do.
+//! `ifq probe`: prints which features a kernel supports.
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -11,18 +11,18 @@ use crate::machine::{Failure, On};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on qemu:7.3 --json")]
 pub struct Args {
-    /// Which kernel: host, uml, qemu:SERIES or kernel:PATH
+    /// Machine to probe: host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = On::argument)]
     pub on: On,
-    /// Processors of a guest in QEMU
+    /// Number of processors of a QEMU guest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
 }
 
-/// Asks the kernel and prints what it says; the exit code.
+/// Probes the kernel and prints the result; returns the exit code.
 #[must_use]
 pub fn probe(args: &Args) -> u8 {
     let answer =

@@ -1,4 +1,4 @@
-//! `ifq rig`: the machines that tests run on.
+//! `ifq rig`: manages the machines that tests run on.
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
@@ -10,13 +10,13 @@ use crate::machine::{Failure, On, ParseError, Series};
 /// The arguments of `ifq rig`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
-    ifq rig list                       what there is here\n  \
-    ifq rig fetch 7.2 7.3              Debian's newest kernels of two series\n  \
-    ifq rig boot --on qemu:7.3         start it, and say what it can do\n  \
+    ifq rig list                       the available machines\n  \
+    ifq rig fetch 7.2 7.3              download Debian's newest kernels of two series\n  \
+    ifq rig boot --on qemu:7.3         boot it and print its features\n  \
     ifq rig boot --on kernel:arch/x86/boot/bzImage --cpus 2\n  \
-    ifq rig shell --on qemu:7.3        look around in it")]
+    ifq rig shell --on qemu:7.3        a shell inside it")]
 pub struct Args {
-    /// What to do
+    /// The subcommand
     #[command(subcommand)]
     pub command: Command,
 }
@@ -24,70 +24,70 @@ pub struct Args {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Every machine: what is fetched, which kernel, accelerated or not and why not
+    /// List the machines: kernel, whether it is fetched, and whether it is accelerated
     #[command(after_help = "Examples:\n  ifq rig list\n  ifq rig list --json")]
     List {
-        /// One JSON object a line for each machine
+        /// Print one JSON object per machine, one per line
         #[arg(long)]
         json: bool,
     },
-    /// Fetch kernels from Debian into the user's cache, through the system's apt
+    /// Download kernels from Debian into the user's cache, through the system's apt
     #[command(after_help = "Examples:\n  ifq rig fetch\n  ifq rig fetch 7.3 uml\n  \
         ifq rig fetch 7.3 --again")]
     Fetch {
-        /// A series such as 7.3, or uml; none: all known ones
+        /// Series such as 7.3, or uml [default: all known ones]
         #[arg(value_name = "SERIES", value_parser = fetchable)]
         machines: Vec<On>,
-        /// Fetch what is there already, too: the newest of its series
+        /// Download again if the machine is already in the cache
         #[arg(long)]
         again: bool,
     },
-    /// Start a machine, say how long it takes and what its kernel can do
+    /// Boot a machine; print the boot time and the features of its kernel
     #[command(after_help = "Examples:\n  ifq rig boot --on uml\n  \
         ifq rig boot --on qemu:7.2 --cpus 2 --json")]
     Boot {
-        /// Which machine: host, uml, qemu:SERIES or kernel:PATH
+        /// Machine: host, uml, qemu:SERIES or kernel:PATH
         #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
         on: On,
-        /// Processors of a guest in QEMU
+        /// Number of processors of a QEMU guest
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
         cpus: u32,
-        /// One JSON object instead of a table
+        /// Print one JSON object instead of a table
         #[arg(long)]
         json: bool,
     },
-    /// A shell in a guest, on this terminal, or one command
+    /// Open a shell in a guest on this terminal, or run one command
     #[command(after_help = "Examples:\n  ifq rig shell --on qemu:7.3\n  \
         ifq rig shell --on uml -c 'uname -r; dmesg | tail'\n\n\
-        The guest ends with its shell. It has busybox, and this program as /ifq.")]
+        The guest powers off when its shell ends. It has busybox, and this program as /ifq.")]
     Shell {
-        /// Which machine: uml, qemu:SERIES or kernel:PATH
+        /// Machine: uml, qemu:SERIES or kernel:PATH
         #[arg(long, value_name = "MACHINE", value_parser = guest)]
         on: On,
-        /// Processors of a guest in QEMU
+        /// Number of processors of a QEMU guest
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
         cpus: u32,
-        /// Run this instead of an interactive shell; its exit code is ours
+        /// Run this command instead of an interactive shell; ifq exits with its exit code
         #[arg(short, long, value_name = "COMMAND")]
         command: Option<String>,
     },
 }
 
-/// Does it; the exit code.
+/// Runs the subcommand; returns the exit code.
 #[must_use]
 pub fn rig(args: &Args) -> u8 {
     match &args.command {
-        Command::List { json } => done(list(*json), *json),
+        Command::List { json } => exit_code(list(*json), *json),
         Command::Fetch { machines, again } => fetch(machines, *again),
-        Command::Boot { on, cpus, json } => done(boot(on, *cpus, *json), *json),
+        Command::Boot { on, cpus, json } => exit_code(boot(on, *cpus, *json), *json),
         Command::Shell { on, cpus, command } => match shell(on, *cpus, command.as_deref()) {
             Ok(code) => code,
-            Err(failure) => done(Err(failure), false),
+            Err(failure) => exit_code(Err(failure), false),
         },
     }
 }
 
-/// A machine that can be fetched; a series stands for Debian's kernel of it.
+/// Parses a machine that can be downloaded. A series means Debian's kernel of that series.
 fn fetchable(text: &str) -> Result<On, String> {
     let on = match text.parse::<Series>() {
         Ok(series) => On::Qemu(series),
@@ -96,21 +96,21 @@ fn fetchable(text: &str) -> Result<On, String> {
     match on {
         On::Uml | On::Qemu(_) => Ok(on),
         On::Host | On::Kernel(_) => {
-            Err(format!("there is nothing to fetch for `{text}`; expected a series or uml"))
+            Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }
     }
 }
 
-/// A machine that is a guest.
+/// Parses a machine that is a guest.
 fn guest(text: &str) -> Result<On, String> {
     match On::argument(text) {
-        Ok(On::Host) => Err("this host has a shell of its own; expected a guest".into()),
+        Ok(On::Host) => Err("the host cannot run a guest shell; expected a guest".into()),
         Ok(on) => Ok(on),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn done(result: Result<(), Failure>, json: bool) -> u8 {
+fn exit_code(result: Result<(), Failure>, json: bool) -> u8 {
     match result {
         Ok(()) => EXIT_OK,
         Err(Failure::Interrupted) => EXIT_INTERRUPTED,
@@ -135,7 +135,7 @@ fn list(json: bool) -> Result<(), Failure> {
         let kernel = match (&machine.kernel, machine.cached) {
             (Some(kernel), _) => kernel.as_str(),
             (None, true) => "unknown",
-            (None, false) => "not fetched yet",
+            (None, false) => "not fetched",
         };
         let how = match machine.accelerated {
             Some(true) => "accelerated",
@@ -159,29 +159,29 @@ fn list(_: bool) -> Result<(), Failure> {
 fn fetch(machines: &[On], again: bool) -> u8 {
     let all = || std::iter::once(On::Uml).chain(Series::KNOWN.map(On::Qemu)).collect();
     let machines: Vec<On> = if machines.is_empty() { all() } else { machines.to_vec() };
-    let mut worst = EXIT_OK;
+    let mut code = EXIT_OK;
     for on in machines {
         match crate::machine::fetch(&on, again) {
             Ok(()) => outln!("{on}: fetched"),
             Err(Failure::Interrupted) => return EXIT_INTERRUPTED,
             Err(Failure::NotRun(reason)) => {
                 outln!("{on}: not fetched: {reason}");
-                worst = EXIT_NOT_RUN;
+                code = EXIT_NOT_RUN;
             }
         }
     }
-    worst
+    code
 }
 
 #[cfg(not(target_os = "linux"))]
 fn fetch(_: &[On], _: bool) -> u8 {
-    done(On::Host.machine().map(drop), false)
+    exit_code(On::Host.machine().map(drop), false)
 }
 
 #[cfg(target_os = "linux")]
 fn shell(on: &On, cpus: u32, command: Option<&str>) -> Result<u8, Failure> {
     let ifq = std::env::current_exe()
-        .map_err(|error| Failure::NotRun(format!("where ifq itself is: {error}")))?;
+        .map_err(|error| Failure::NotRun(format!("cannot find the path of ifq: {error}")))?;
     crate::machine::shell(&ifq, on, cpus, command)
 }
 
@@ -201,7 +201,7 @@ fn boot(on: &On, cpus: u32, json: bool) -> Result<(), Failure> {
         how if how.is_empty() => how,
         how => format!(" ({how})"),
     };
-    outln!("{on}{how} was up after {:.1} s", *boot_ms as f64 / 1000.0);
+    outln!("{on}{how} booted in {:.1} s", *boot_ms as f64 / 1000.0);
     for note in notes {
         outln!("  {note}");
     }
@@ -214,11 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_series_alone_can_be_fetched_and_a_host_cannot() {
+    fn a_series_can_be_fetched_and_the_host_cannot() {
         assert_eq!(fetchable("7.3"), Ok(On::Qemu(Series::new(7, 3))));
         assert_eq!(fetchable("qemu:7.3"), fetchable("7.3"));
         assert_eq!(fetchable("uml"), Ok(On::Uml));
-        for (text, says) in [("host", "nothing to fetch"), ("7", "qemu:SERIES")] {
+        for (text, says) in [("host", "cannot be fetched"), ("7", "qemu:SERIES")] {
             let error = fetchable(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
         }

@@ -1,4 +1,4 @@
-//! `ifq run`: tests on a kernel, beside what the model allows.
+//! `ifq run`: runs tests on a kernel and compares the outcomes with those that the model allows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,26 +24,25 @@ const TIMES: u32 = 100;
 #[command(after_help = "Examples:\n  \
     ifq run --on uml                                     the whole library\n  \
     ifq run tests/library/teardown/owner-exits-first.ifq --on uml --times 1000 --seed 7\n  \
-    ifq run tests/library/ --on host --json              one JSON object for each test\n  \
+    ifq run tests/library/ --on host --json              one JSON object per test\n  \
     ifq run --on qemu:7.3 --cpus 2                       Debian's newest 7.3, in QEMU\n  \
-    ifq run --on kernel:arch/x86/boot/bzImage            a kernel that you have built")]
+    ifq run --on kernel:arch/x86/boot/bzImage            a kernel that you built")]
 pub struct Args {
-    /// Test files, or folders of them; none: the library that comes with ifq
+    /// Test files, or folders of them [default: the built-in library]
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where to run them: host, uml, qemu:SERIES or kernel:PATH
+    /// Machine to run on: host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", value_parser = On::argument)]
     pub on: On,
-    /// How
+    /// How to run and compare
     #[command(flatten)]
     pub live: Live,
-    /// One JSON object a line for each test
+    /// Print one JSON object per test, one per line
     #[arg(long)]
     pub json: bool,
 }
 
-/// Runs the tests and prints the comparison; the exit code. `library`: what is run when no files
-/// are named.
+/// Runs the named tests, or the library, and prints the comparison; returns the exit code.
 #[must_use]
 pub fn run(args: &Args, library: &[Input]) -> u8 {
     let inputs = match read_or(&args.files, library) {

@@ -21,8 +21,7 @@ pub struct SelectionArgs {
     /// Only this revision
     #[arg(long, value_parser = revision())]
     pub revision: Option<Revision>,
-    /// Add a defect (may be repeated). Without --defect, --without and --fixed, the variants are those
-    /// that the file states expectations for
+    /// Add a defect to the revision (may be repeated)
     #[arg(long = "defect", value_name = "ID", value_parser = defect())]
     pub defects: Vec<Defect>,
     /// Fix one of the revision's own defects (may be repeated)

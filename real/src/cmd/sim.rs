@@ -22,6 +22,7 @@ use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
 #[command(after_help = "Examples:\n  \
     ifq sim --seed 7 --runs 1000                the whole library, variants that must hold\n  \
     ifq sim --defect early-put exits-race.ifq   until a violation\n\n\
+    Without --defect, --without and --fixed, each file runs on the variants that it expects to hold.\n\
     The same seed gives the same output, byte for byte, on every machine.")]
 pub struct Args {
     /// Test files, or folders of them [default: the built-in library]

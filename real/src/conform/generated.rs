@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ifq_model::revision::Revision;
 use ifq_sim::format::Input;
-use ifq_sim::generate::drawn::{Bounds, race, sequential};
+use ifq_sim::generate::drawn::{DrawLimits, race, sequential};
 
 use crate::supported::{unsupported_op, unsupported_setup};
 
@@ -25,7 +25,7 @@ const PATH: &str = "drawn:";
 pub fn draw(kind: Kind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     let revisions: Vec<Revision> =
         Revision::ALL.into_iter().filter(|revision| revision.has_nodev()).collect();
-    let bounds = Bounds {
+    let limits = DrawLimits {
         revisions: &revisions,
         can: &|op| unsupported_op(op).is_none(),
         can_set_up: &|setup| unsupported_setup(setup).is_none(),
@@ -33,8 +33,8 @@ pub fn draw(kind: Kind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
     numbers
         .map(|number| {
             let test = match kind {
-                Kind::Sequence => sequential(seed, number, &bounds),
-                Kind::Race => race(seed, number, &bounds),
+                Kind::Sequence => sequential(seed, number, &limits),
+                Kind::Race => race(seed, number, &limits),
             };
             Input { path: format!("{PATH}{number}"), test }
         })

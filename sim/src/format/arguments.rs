@@ -1,7 +1,7 @@
 //! Reads the arguments of a step, as the table of operations describes them.
 
+use ifq_model::test::arg::{Arg, NumberForm, NumberSpec, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::op::{Arg, NumberForm, NumberSpec, UsedResult};
 use ifq_model::test::{Event, Op, RqWord, Source, limits};
 
 use super::cursor::pick;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ifq_model::test::op::UsedResult;
+use ifq_model::test::arg::UsedResult;
 use ifq_model::test::{Step, Test};
 
 /// A list of steps.

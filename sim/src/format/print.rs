@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Defect;
-use ifq_model::test::op::{Arg, NumberForm};
+use ifq_model::test::arg::{Arg, NumberForm};
 use ifq_model::test::{RqWord, Socket, Source, Step, Test, VarId};
 
 use super::words::SCHEDULE_VERSION;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ifq_model::test::op::Arg;
+use ifq_model::test::arg::Arg;
 use ifq_model::test::{Op, Test, VarId};
 
 use super::place::{Invalid, Place, Section, StepPart, sections};

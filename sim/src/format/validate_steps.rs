@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(doc)]
 use ifq_model::test::Test;
+use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::op::{Arg, UsedResult};
 use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Place, Section, StepPart, sections};

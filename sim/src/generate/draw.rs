@@ -1,4 +1,4 @@
-//! Choices that are read from bytes.
+//! Reads choices from bytes.
 
 use ifq_model::revision::Revision;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
@@ -26,7 +26,7 @@ impl<'w> Draw<'w> {
         from.get(byte % from.len().max(1)).copied()
     }
 
-    /// Seven times out of eight one of the good ones, if there is one.
+    /// A value that satisfies `good` with probability 7/8, if there is one.
     pub(crate) fn prefer<T: Copy>(&mut self, all: &[T], good: impl Fn(T) -> bool) -> Option<T> {
         let byte = usize::from(self.byte());
         let chosen: Vec<T> = all.iter().copied().filter(|x| good(*x)).collect();
@@ -34,7 +34,7 @@ impl<'w> Draw<'w> {
         from.get((byte >> 3) % from.len().max(1)).copied()
     }
 
-    /// Buffers of an area: now and then so many that they are not what is short.
+    /// Number of buffers of an area. Sometimes so many that the test does not run out of buffers.
     pub(crate) fn buffers(&mut self) -> u32 {
         match self.byte() {
             byte @ 0..160 => 1 + u32::from(byte) % 12,
@@ -42,12 +42,12 @@ impl<'w> Draw<'w> {
         }
     }
 
-    /// Bytes to send: within a buffer, on its edge, over several.
+    /// Number of bytes to send: less than a buffer, exactly one, or several.
     pub(crate) fn bytes(&mut self) -> u32 {
         [128, 4096, 5000, 1, 65536, 8192][self.below(6) as usize]
     }
 
-    /// Entries of a refill ring, now and then such as no kernel takes.
+    /// Number of entries of a refill ring, sometimes invalid.
     pub(crate) fn entries(&mut self) -> u32 {
         match self.byte() {
             253 => 32768,
@@ -57,8 +57,8 @@ impl<'w> Draw<'w> {
         }
     }
 
-    /// What the offset of an entry may be overwritten with: a buffer of the first or of a later area,
-    /// its beginning or its inside, or what is outside of everything. The kernel drops bit 44.
+    /// A value for the offset of an entry: the start or the inside of a buffer, in the first or a later
+    /// area, or an invalid offset. The kernel ignores bit 44.
     pub(crate) fn offset(&mut self) -> u64 {
         let byte = u64::from(self.byte());
         let (n, page, area) = (byte / 4, byte / 4 % 4 * 4096, (byte / 4 % 3) << 48);
@@ -70,7 +70,7 @@ impl<'w> Draw<'w> {
         }
     }
 
-    /// What departs from the plain argument of an operation and is fine.
+    /// Harmless modifiers for an operation.
     pub(crate) fn harmless(&mut self, verb: &str, revision: Revision) -> ArgModifiers {
         let byte = self.byte();
         let some = harmless(revision)
@@ -78,8 +78,8 @@ impl<'w> Draw<'w> {
         some.map(|(modifier, ..)| modifier).collect()
     }
 
-    /// What departs from the plain argument of an operation: mostly nothing that is wrong; one wrong
-    /// thing now and then, and sometimes two, so that it shows which check comes first.
+    /// Modifiers for an operation: mostly harmless ones, sometimes one that breaks a rule, and sometimes
+    /// two, which shows the order of the kernel's checks.
     pub(crate) fn modifiers(&mut self, verb: &str, revision: Revision) -> ArgModifiers {
         let mut modifiers = self.harmless(verb, revision);
         let n = match self.byte() {
@@ -87,19 +87,19 @@ impl<'w> Draw<'w> {
             216..240 => 1,
             240..=255 => 2,
         };
-        let wrong = ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb));
-        let wrong =
-            wrong.filter(|modifier| harmless(revision).all(|(other, ..)| other != *modifier));
-        let wrong: Vec<ArgModifier> = wrong.collect();
+        let invalid = ArgModifier::ALL.iter().copied().filter(|modifier| modifier.fits(verb));
+        let invalid =
+            invalid.filter(|modifier| harmless(revision).all(|(other, ..)| other != *modifier));
+        let invalid: Vec<ArgModifier> = invalid.collect();
         for _ in 0..n {
-            modifiers = self.one_of(&wrong).map_or(modifiers, |modifier| modifiers.and(modifier));
+            modifiers = self.one_of(&invalid).map_or(modifiers, |modifier| modifiers.and(modifier));
         }
         modifiers
     }
 }
 
-/// ArgModifiers that break no rule, and the two bits of a byte that decide: where they are, and from which
-/// value on the modifier is there. Half of the time events are asked for.
+/// The modifiers that break no rule. For each, the position of the two bits that decide, and the
+/// smallest value of the bits for which the modifier is present.
 fn harmless(revision: Revision) -> impl Iterator<Item = (ArgModifier, u32, u8)> {
     let events = revision.has_events().then_some((ArgModifier::Events, 4, 2));
     [(ArgModifier::KernelRegion, 0, 3), (ArgModifier::StaleRing, 2, 3)].into_iter().chain(events)

@@ -1,95 +1,95 @@
-//! Small tests from a seed, such as a live kernel can run: sequences of operations, and races of two
-//! threads.
+//! Draws small tests from a seed that a live kernel can run: sequences of operations, and races of
+//! two threads.
 //!
-//! A test is for several revisions at the same time: nothing in it is beyond the bounds of the model
-//! or left open by the specification of any of them.
+//! Each test applies to several revisions. It stays within the limits of the model, and its results
+//! are specified on each of the revisions.
 
 use ifq_model::revision::Revision;
 use ifq_model::test::{Op, RingId, RingSetup, Test};
 
 use super::threads::{Threads, concurrent_from};
-use super::{Maker, Shape, Word};
+use super::{Shape, TestBuilder, Word};
 use crate::executor::rng::Rng;
 
-/// Operations that a sequence is drawn from, at least and at most.
+/// Smallest and largest number of words that a sequence is decoded from.
 const SEQUENCE: (u64, u64) = (4, 28);
-/// Operations before the threads of a race start, at most.
+/// Largest number of operations in the setup of a race.
 const SETUP: u64 = 8;
-/// Operations of all threads of a race, at most.
+/// Largest number of operations of all threads of a race.
 const CONCURRENT: u64 = 8;
-/// Operations of one thread of a race, at most.
+/// Largest number of operations of one thread of a race.
 const THREAD: usize = 3;
 
-/// What tests are drawn from.
+/// Limits of drawn tests.
 #[derive(Clone, Copy)]
-pub struct Bounds<'a> {
-    /// The revisions that each test is for, oldest first; not empty.
+pub struct DrawLimits<'a> {
+    /// The revisions that each test applies to, oldest first; not empty.
     pub revisions: &'a [Revision],
-    /// Whether an operation can be done where the tests are to run.
+    /// Whether the target kernel can run an operation.
     pub can: &'a dyn Fn(&Op) -> bool,
-    /// Whether a ring can be set up in this unusual way there.
+    /// Whether the target kernel supports a setup option of a ring.
     pub can_set_up: &'a dyn Fn(RingSetup) -> bool,
 }
 
-impl std::fmt::Debug for Bounds<'_> {
+impl std::fmt::Debug for DrawLimits<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bounds").field("revisions", &self.revisions).finish_non_exhaustive()
+        f.debug_struct("DrawLimits").field("revisions", &self.revisions).finish_non_exhaustive()
     }
 }
 
-/// The test of a seed with this number: its operations one after the other, in set-up, all results
-/// observed.
+/// The sequence with this number of a seed. Its operations run in order, in `setup`, and it observes
+/// all results.
 ///
-/// Whatever a ring's exit does in the background goes on while the next operations are done.
+/// The background work of a ring's exit may overlap with the next operations.
 #[must_use]
-pub fn sequential(seed: u64, number: u64, bounds: &Bounds<'_>) -> Test {
+pub fn sequential(seed: u64, number: u64, limits: &DrawLimits<'_>) -> Test {
     let mut rng = stream(seed, number, 0);
-    let shape = shape(&mut rng, bounds);
-    let mut maker = Maker::new(bounds.revisions[0], &shape);
+    let shape = shape(&mut rng, limits);
+    let mut builder = TestBuilder::new(limits.revisions[0], &shape);
     let (newest, idle_waits) = (rng.below(3) == 0, u32::from(rng.below(8) == 0));
-    maker.bind_to(bounds, newest, idle_waits);
+    builder.restrict_to(limits, newest, idle_waits);
     let count = SEQUENCE.0 + rng.below(SEQUENCE.1 - SEQUENCE.0 + 1);
     for _ in 0..count {
-        if let Some(step) = maker.next(&word(&mut rng)) {
-            maker.test.setup.push(step);
+        if let Some(step) = builder.next(&word(&mut rng)) {
+            builder.test.setup.push(step);
         }
     }
-    named(maker.finish(), "sequence", seed, number)
+    named(builder.finish(), "sequence", seed, number)
 }
 
-/// The race of a seed with this number: a set-up, then two threads of one to three operations.
+/// The race with this number of a seed: a setup, then two threads of one to three operations.
 #[must_use]
-pub fn race(seed: u64, number: u64, bounds: &Bounds<'_>) -> Test {
+pub fn race(seed: u64, number: u64, limits: &DrawLimits<'_>) -> Test {
     let mut rng = stream(seed, number, 1);
     loop {
-        let shape = Shape { setup: None, ..shape(&mut rng, bounds) };
+        let shape = Shape { setup: None, ..shape(&mut rng, limits) };
         let (setup, steps) = (1 + rng.below(SETUP), 2 + rng.below(CONCURRENT - 1));
         let mut words = |count| (0..count).map(|_| word(&mut rng)).collect();
         let from = Threads { shape, setup: words(setup), steps: words(steps), faults: 0 };
-        let mut maker = Maker::new(bounds.revisions[0], &from.shape);
-        maker.bind_to(bounds, false, 0);
-        let test = concurrent_from(maker, &from);
+        let mut builder = TestBuilder::new(limits.revisions[0], &from.shape);
+        builder.restrict_to(limits, false, 0);
+        let test = concurrent_from(builder, &from);
         let steps = || test.threads.iter().flat_map(|thread| &thread.steps);
         let waits = steps().filter(|step| matches!(step.op, Op::Wait { .. })).count();
         let small = test.threads.iter().all(|thread| thread.steps.len() <= THREAD);
-        // A wait may end without a completion, which costs time in each repetition.
+        // A wait without a completion costs time in each repetition.
         if test.threads.len() == 2 && small && waits <= 1 {
             return named(test, "race", seed, number);
         }
     }
 }
 
-/// The numbers that a test is drawn from.
+/// The random numbers of one test.
 fn stream(seed: u64, number: u64, kind: u64) -> Rng {
     let mix = |n: u64| Rng::new(n).next_u64();
     Rng::new(mix(seed) ^ mix(mix(number) ^ kind))
 }
 
-fn shape(rng: &mut Rng, bounds: &Bounds<'_>) -> Shape {
+fn shape(rng: &mut Rng, limits: &DrawLimits<'_>) -> Shape {
     let rings = 1 + rng.below(3) as u8;
     let sockets = vec![None; 1 + rng.below(2) as usize];
     let (ring, setup) = (rng.below(u64::from(rings)) as RingId, rng.below(30) as usize);
-    let setup = RingSetup::ALL.get(setup).copied().filter(|setup| (bounds.can_set_up)(*setup));
+    let setup = RingSetup::ALL.get(setup).copied().filter(|setup| (limits.can_set_up)(*setup));
     Shape { rings, sockets, queues: 0, setup: setup.map(|setup| (ring, setup)) }
 }
 
@@ -142,29 +142,29 @@ setup
 expect holds
 ";
 
-    fn bounds() -> Bounds<'static> {
-        Bounds { revisions: &REVISIONS, can: &|_| true, can_set_up: &|_| true }
+    fn limits() -> DrawLimits<'static> {
+        DrawLimits { revisions: &REVISIONS, can: &|_| true, can_set_up: &|_| true }
     }
 
-    fn texts(kind: fn(u64, u64, &Bounds<'_>) -> Test, seed: u64) -> String {
-        (0..200).map(|number| format::print(&kind(seed, number, &bounds()))).collect()
+    fn texts(kind: fn(u64, u64, &DrawLimits<'_>) -> Test, seed: u64) -> String {
+        (0..200).map(|number| format::print(&kind(seed, number, &limits()))).collect()
     }
 
     #[test]
-    fn the_same_seed_draws_the_same_bytes_and_another_one_draws_others() {
+    fn one_seed_draws_the_same_tests_and_another_seed_draws_others() {
         for kind in [sequential, race] {
             assert_eq!(texts(kind, 7), texts(kind, 7));
             assert_ne!(texts(kind, 7), texts(kind, 8));
         }
-        let first = format::print(&sequential(1, 0, &bounds()));
-        assert_eq!(first, FIRST, "on every machine");
+        let first = format::print(&sequential(1, 0, &limits()));
+        assert_eq!(first, FIRST, "the same on every machine");
     }
 
     #[test]
-    fn every_drawn_test_is_valid_and_reads_back_as_it_was_printed() {
+    fn every_drawn_test_is_valid_and_parses_to_itself() {
         for number in 0..300 {
             for kind in [sequential, race] {
-                let test = kind(3, number, &bounds());
+                let test = kind(3, number, &limits());
                 format::validate(&test).unwrap_or_else(|e| panic!("{e}\n{}", format::print(&test)));
                 let read = format::parse("drawn", &format::print(&test)).unwrap();
                 assert_eq!(read, test);
@@ -173,10 +173,10 @@ expect holds
     }
 
     #[test]
-    fn sequences_are_specified_on_each_revision_and_nearly_all_operations_apply() {
+    fn sequences_are_specified_on_each_revision_and_rarely_empty() {
         let (mut steps, mut none) = (0, 0);
         for number in 0..300 {
-            let test = sequential(5, number, &bounds());
+            let test = sequential(5, number, &limits());
             for revision in REVISIONS {
                 let answer = spec::run(&test, revision).expect("specified");
                 assert_eq!(answer.left, Vec::<String>::new());
@@ -185,16 +185,16 @@ expect holds
             none += usize::from(test.setup.len() < 3);
         }
         assert!(steps > 300 * 7, "{steps} steps in 300 tests");
-        assert!(none < 30, "{none} tests have next to nothing in them");
+        assert!(none < 30, "{none} tests have fewer than three steps");
     }
 
     #[test]
-    fn what_cannot_be_done_is_not_drawn() {
+    fn unsupported_operations_are_not_drawn() {
         let can = |op: &Op| !matches!(op, Op::Mmap { .. } | Op::Scribble { .. });
-        let bounds = Bounds { can: &can, can_set_up: &|_| false, ..bounds() };
+        let limits = DrawLimits { can: &can, can_set_up: &|_| false, ..limits() };
         for number in 0..200 {
             for kind in [sequential, race] {
-                let test = kind(9, number, &bounds);
+                let test = kind(9, number, &limits);
                 assert!(test.steps().all(|step| can(&step.op)) && test.setups.is_empty());
             }
         }
@@ -205,7 +205,7 @@ expect holds
         let mut verbs = BTreeSet::new();
         let mut kinds = [0; 4];
         for number in 0..500 {
-            let test = sequential(11, number, &bounds());
+            let test = sequential(11, number, &limits());
             verbs.extend(test.steps().map(|step| step.op.verb()));
             for var in &test.vars {
                 kinds[match var.kind {

@@ -1,10 +1,9 @@
-//! Tests made up from bytes: for property tests, and for the comparison with a live kernel.
+//! Generates tests from bytes, for property tests and for the comparison with a live kernel.
 //!
-//! A sequence is a list of [`Word`]s; each is read against the state that the words before it have
-//! left, as [`ifq_model::spec`] has it, so that nearly every operation applies, and some are wrong on
-//! purpose: a descriptor that is closed, a ring that is gone, entries that no kernel takes, a buffer
-//! that was given back before. Zero bytes are the tamest choice, so that shrinking bytes shrinks the
-//! sequence's meaning.
+//! A sequence is a list of [`Word`]s. The generator decodes each word in the state after the previous
+//! operations, which [`ifq_model::spec`] computes. So most operations succeed. Some are invalid on
+//! purpose: they use a closed descriptor or ring, ask for entries that no kernel accepts, or return a
+//! buffer twice. Zero bytes encode the simplest choice, so shrinking the bytes simplifies the test.
 
 mod draw;
 pub mod drawn;
@@ -23,30 +22,30 @@ use ifq_model::test::{Expect, Op, RingId, RingSetup, Socket, Step, Test, Var, Va
 use draw::Draw;
 pub use threads::{Threads, concurrent};
 
-/// One operation, undecoded.
+/// An encoded operation.
 pub type Word = [u8; 10];
 
-/// What there is before the first operation.
+/// The rings, sockets and device queues of a generated test.
 #[derive(Clone, Debug)]
 pub struct Shape {
     /// Number of rings.
     pub rings: u8,
-    /// For each socket the device queue that its packets arrive on, if any.
+    /// For each socket, the device queue that its packets arrive on, if any.
     pub sockets: Vec<Option<u32>>,
-    /// Receive queues of the device.
+    /// Number of receive queues of the device.
     pub queues: u32,
-    /// A ring that is not set up as usual.
+    /// A ring whose flags differ from the default.
     pub setup: Option<(RingId, RingSetup)>,
 }
 
 impl Shape {
-    /// Receive queues of the device on a revision. Where each ifq needs one there are some more.
+    /// Number of receive queues on a revision. Two more where each ifq needs a queue of its own.
     fn queues(&self, revision: Revision) -> u32 {
         if revision.has_nodev() { self.queues } else { self.queues + 2 }
     }
 }
 
-/// A name for the result of a step that was made up, with a number that no other one has.
+/// A variable for the result of a generated step, with a unique number in its name.
 #[must_use]
 pub fn numbered(kind: VarKind, number: usize) -> Var {
     let prefix = match kind {
@@ -58,67 +57,68 @@ pub fn numbered(kind: VarKind, number: usize) -> Var {
     Var { name: format!("{prefix}{number}"), kind }
 }
 
-/// A valid test that does the operations one after the other, in `finally`, where the background
-/// comes to rest after each. All results are observed.
+/// A valid test that runs the operations in sequence, in `finally`, so that background work ends after
+/// each of them. It observes all results.
 #[must_use]
 pub fn sequence(revision: Revision, shape: &Shape, words: &[Word]) -> Test {
-    let mut maker = Maker::new(revision, shape);
+    let mut builder = TestBuilder::new(revision, shape);
     for word in words {
-        if let Some(step) = maker.next(word) {
-            maker.test.finally.push(step);
+        if let Some(step) = builder.next(word) {
+            builder.test.finally.push(step);
         }
     }
-    maker.finish()
+    builder.finish()
 }
 
-/// Makes steps one by one.
-pub(crate) struct Maker<'a> {
+/// Builds a test step by step.
+pub(crate) struct TestBuilder<'a> {
     revision: Revision,
-    /// The revision that says which departures from a plain argument are harmless.
-    tame: Revision,
+    /// The revision that decides which argument modifiers are harmless.
+    harmless_on: Revision,
     pub(crate) test: Test,
     pub(crate) spec: Spec,
-    /// By further revisions that the test is for, each step is specified, too.
+    /// The states on the other revisions of the test.
     others: Vec<Spec>,
-    /// What is drawn for a live kernel stays within this.
-    live: Option<Live<'a>>,
-    /// The ring of the step that binds each result.
+    /// Limits of a test for a live kernel.
+    live: Option<LiveLimits<'a>>,
+    /// For each result, the ring of the step that binds it.
     pub(crate) owners: Vec<Option<RingId>>,
     registered: usize,
-    /// What a well-behaved application keeps to; `None`: it does as it likes, one thing at a time.
-    pub(crate) manners: Option<Manners>,
+    /// The rules of a well-behaved application. `None`: the test may break them.
+    pub(crate) buffer_rules: Option<BufferRules>,
 }
 
-/// What keeps a test to what a live kernel can run and the model can hold.
-struct Live<'a> {
+/// Limits of a test that a live kernel runs.
+struct LiveLimits<'a> {
     can: &'a dyn Fn(&Op) -> bool,
-    /// Bytes that may still be sent.
+    /// Number of bytes that may still be sent.
     bytes: u32,
-    /// Waits that may still end without a completion: each of them costs time.
+    /// Number of waits that may still end without a completion. Each costs time.
     idle_waits: u32,
 }
 
-impl Live<'_> {
+impl LiveLimits<'_> {
     fn allows(&self, op: &Op) -> bool {
         let bytes = if let Op::Send { len, .. } = op { *len } else { 0 };
         bytes <= self.bytes && (self.can)(op)
     }
 }
 
-/// Bytes that a test for a live kernel sends. Up to here what a thread sends lies in one piece of
-/// pages (`SKB_FRAG_PAGE_ORDER`, 32 KiB), so that one send is one fragment, as in the model.
+/// Largest number of bytes that a test for a live kernel sends. Up to this size, the data of a thread
+/// fits into one page fragment (`SKB_FRAG_PAGE_ORDER`, 32 KiB), so one send is one fragment, as in the
+/// model.
 const LIVE_BYTES: u32 = 32768;
 
-/// How an application avoids to give back what it does not hold, whatever becomes of its
-/// operations: all requests of a ring receive into one ifq, each buffer goes back there once, and
-/// nothing else is written into a refill ring.
+/// Rules by which an application returns only buffers that it holds, in any interleaving: all requests
+/// of a ring receive into one ifq, each buffer is returned there once, and nothing else is written
+/// into a refill ring.
 #[derive(Debug, Default)]
-pub(crate) struct Manners {
+pub(crate) struct BufferRules {
     pub(crate) sources: BTreeMap<RingId, VarId>,
     pub(crate) returned: Vec<VarId>,
 }
 
-impl Manners {
+impl BufferRules {
     fn allow(&mut self, op: &Op, test: &Test, owners: &[Option<RingId>]) -> bool {
         match *op {
             Op::Recv { ring, ifq, .. } => {
@@ -127,9 +127,9 @@ impl Manners {
             }
             Op::Return { cqe, ifq, .. } => {
                 let source = owners[usize::from(cqe)].and_then(|ring| self.sources.get(&ring));
-                let fine = source.copied() == test.origin(ifq) && !self.returned.contains(&cqe);
+                let allowed = source.copied() == test.origin(ifq) && !self.returned.contains(&cqe);
                 self.returned.push(cqe);
-                fine
+                allowed
             }
             Op::Scribble { .. } => false,
             _ => true,
@@ -137,7 +137,7 @@ impl Manners {
     }
 }
 
-impl<'a> Maker<'a> {
+impl<'a> TestBuilder<'a> {
     pub(crate) fn new(revision: Revision, shape: &Shape) -> Self {
         let sockets = (0..).zip(&shape.sockets);
         let sockets = sockets
@@ -153,31 +153,31 @@ impl<'a> Maker<'a> {
             expect: vec![Expect::default()],
             ..Test::default()
         };
-        Maker {
+        TestBuilder {
             revision,
-            tame: revision,
+            harmless_on: revision,
             spec: Spec::new(&test, revision),
             others: Vec::new(),
             live: None,
             test,
             owners: Vec::new(),
             registered: 0,
-            manners: None,
+            buffer_rules: None,
         }
     }
 
-    /// Draws for several revisions, and only what a live kernel can run. `newest`: departures that
-    /// only the newest revision calls harmless are drawn often, too. `idle_waits`: so many waits may
-    /// end without a completion.
-    fn bind_to(&mut self, bounds: &drawn::Bounds<'a>, newest: bool, idle_waits: u32) {
-        let (oldest, rest) = (bounds.revisions[0], &bounds.revisions[1..]);
+    /// Restricts the test to operations that a live kernel can run, with defined results on several
+    /// revisions. `newest`: the newest revision decides which modifiers are harmless, not the oldest.
+    /// `idle_waits`: number of waits that may end without a completion.
+    fn restrict_to(&mut self, limits: &drawn::DrawLimits<'a>, newest: bool, idle_waits: u32) {
+        let (oldest, rest) = (limits.revisions[0], &limits.revisions[1..]);
         self.revision = rest.last().copied().unwrap_or(oldest);
-        self.tame = if newest { self.revision } else { oldest };
-        self.test.revisions = bounds.revisions.to_vec();
+        self.harmless_on = if newest { self.revision } else { oldest };
+        self.test.revisions = limits.revisions.to_vec();
         self.spec = Spec::new(&self.test, self.revision);
-        let others = bounds.revisions.iter().filter(|revision| **revision != self.revision);
+        let others = limits.revisions.iter().filter(|revision| **revision != self.revision);
         self.others = others.map(|revision| Spec::new(&self.test, *revision)).collect();
-        self.live = Some(Live { can: bounds.can, bytes: LIVE_BYTES, idle_waits });
+        self.live = Some(LiveLimits { can: limits.can, bytes: LIVE_BYTES, idle_waits });
     }
 
     pub(crate) fn finish(mut self) -> Test {
@@ -185,7 +185,8 @@ impl<'a> Maker<'a> {
         self.test
     }
 
-    /// The step that a word says, done in the state; `None` if it is left out.
+    /// Decodes a word, executes the operation in the state and returns the step; `None` if the operation
+    /// is not allowed.
     pub(crate) fn next(&mut self, word: &Word) -> Option<Step> {
         let op = self.decode(&mut Draw::new(word))?;
         if !self.allows(&op) {
@@ -198,7 +199,7 @@ impl<'a> Maker<'a> {
             let result = spec.step(&op, bind);
             idle |= matches!(op, Op::Wait { .. }) && result == -ETIME;
             let crowded = self.live.is_some() && spec.crowded();
-            if crowded || self.differs(&op, result, spec) {
+            if crowded || self.may_differ(&op, result, spec) {
                 return None;
             }
         }
@@ -224,22 +225,22 @@ impl<'a> Maker<'a> {
 
     pub(crate) fn allows(&mut self, op: &Op) -> bool {
         self.live.as_ref().is_none_or(|live| live.allows(op))
-            && self.manners.as_mut().is_none_or(|m| m.allow(op, &self.test, &self.owners))
+            && self.buffer_rules.as_mut().is_none_or(|m| m.allow(op, &self.test, &self.owners))
     }
 
-    /// Whether an operation leads where the model, by its own words or by its bounds, is not to be
-    /// compared with a kernel. `result`: of the operation; `after`: the state then.
-    fn differs(&self, op: &Op, result: i64, after: &Spec) -> bool {
-        // An application that gives back what it still holds may see anything in its buffers.
+    /// Whether the model and a kernel may differ after an operation, by a documented divergence or a
+    /// bound of the model. `result`: result of the operation; `after`: state after it.
+    fn may_differ(&self, op: &Op, result: i64, after: &Spec) -> bool {
+        // The buffers of an application that returns what it still holds may contain anything.
         let mut end = after.clone();
         end.close_all();
         if after.misused() || end.overrun() {
             return true;
         }
         match *op {
-            // On the whole of a socket there is room for so many.
+            // The model bounds the number of waiters of a socket.
             Op::Recv { socket, .. } => after.waiters(socket) > MAX_WAITERS,
-            // What a ring holds that the kernel has never seen is not specified.
+            // The contents of a ring that was never registered are unspecified.
             Op::Register { modifiers, .. } => result < 0 && modifiers.has(ArgModifier::StaleRing),
             _ => false,
         }

@@ -1,12 +1,12 @@
-//! Which operation a word becomes.
+//! Decodes a word into an operation.
 
 use ifq_model::test::{Event, Op, RingId, RqWord, SocketId, Source, VarId, VarKind};
 
-use super::{Draw, Maker};
+use super::{Draw, TestBuilder};
 
-/// What a word can become.
+/// The operations that a word can encode.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum DrawnOp {
     Send,
     Recv,
     Wait,
@@ -26,13 +26,13 @@ pub(super) enum Kind {
     UnregisterNetdev,
 }
 
-/// Memory for an area and a ring is made for each.
+/// Largest number of areas in a test. Each needs memory.
 const MAX_REGISTERED: usize = 20;
 
-impl Maker<'_> {
-    /// What comes into question, the likelier the more often. What the revision does not have is
-    /// there, too, but rare.
-    fn kinds(&self) -> Vec<Kind> {
+impl TestBuilder<'_> {
+    /// The operations to choose from, repeated by weight. Operations that the revision lacks have a
+    /// small weight.
+    fn weighted_ops(&self) -> Vec<DrawnOp> {
         let any = |kind, good: &dyn Fn(VarId) -> bool| {
             let vars = self.vars(kind);
             (!vars.is_empty(), vars.into_iter().any(good))
@@ -45,60 +45,66 @@ impl Maker<'_> {
         let ready = rings().any(|r| self.spec.ready(r));
         let open = rings().filter(|r| self.spec.ring_open(*r)).count();
         let memory = self.registered < MAX_REGISTERED;
-        // What ends things comes late, so that there is time for the rest.
+        // Operations that close something come late, so that others can run before.
         let late = self.test.vars.len() >= 30;
         let streams = (0..self.test.sockets.len() as SocketId).filter(|s| !self.spec.shut_down(*s));
         let shutdown = late || streams.count() > 1;
         let revision = self.revision;
         let if_good = |has: bool, n: u8| if good_ifq && has { n } else { u8::from(ifq) };
-        let often = [
-            (Kind::Send, if good_ifq { 6 } else { 1 }),
-            (Kind::Wait, if ready { 7 } else { 1 }),
-            (Kind::Return, if held { 6 } else { u8::from(cqe && ifq) }),
-            (Kind::Recv, if_good(true, 5)),
-            (Kind::Register, if good_ifq || open == 0 { 2 } else { 6 } * u8::from(memory)),
-            (Kind::Clone, if_good(revision.has_proxies() && open > 1, 5)),
-            (Kind::Import, if good_fd { 4 } else { u8::from(fd) }),
-            (Kind::Export, if_good(revision.has_ctrl(), 3)),
-            (Kind::Flush, if_good(revision.has_ctrl(), 2)),
-            (Kind::AddArea, if_good(revision.has_add_area(), 2) * u8::from(memory)),
-            (Kind::Arm, if fired { 4 } else { u8::from(ifq) }),
-            (Kind::Mmap, u8::from(ifq)),
-            (Kind::Scribble, u8::from(ifq)),
-            (Kind::Close, u8::from(fd)),
-            (Kind::Exit, u8::from(ifq && (late || open > 1))),
-            (Kind::Shutdown, u8::from(ifq && shutdown)),
-            (Kind::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
+        let weights = [
+            (DrawnOp::Send, if good_ifq { 6 } else { 1 }),
+            (DrawnOp::Wait, if ready { 7 } else { 1 }),
+            (DrawnOp::Return, if held { 6 } else { u8::from(cqe && ifq) }),
+            (DrawnOp::Recv, if_good(true, 5)),
+            (DrawnOp::Register, if good_ifq || open == 0 { 2 } else { 6 } * u8::from(memory)),
+            (DrawnOp::Clone, if_good(revision.has_proxies() && open > 1, 5)),
+            (DrawnOp::Import, if good_fd { 4 } else { u8::from(fd) }),
+            (DrawnOp::Export, if_good(revision.has_ctrl(), 3)),
+            (DrawnOp::Flush, if_good(revision.has_ctrl(), 2)),
+            (DrawnOp::AddArea, if_good(revision.has_add_area(), 2) * u8::from(memory)),
+            (DrawnOp::Arm, if fired { 4 } else { u8::from(ifq) }),
+            (DrawnOp::Mmap, u8::from(ifq)),
+            (DrawnOp::Scribble, u8::from(ifq)),
+            (DrawnOp::Close, u8::from(fd)),
+            (DrawnOp::Exit, u8::from(ifq && (late || open > 1))),
+            (DrawnOp::Shutdown, u8::from(ifq && shutdown)),
+            (DrawnOp::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
         ];
-        often.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
+        weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
 
     pub(super) fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
-        let op = match draw.one_of(&self.kinds())? {
-            Kind::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
-            Kind::Shutdown => Op::Shutdown { socket: self.socket(draw) },
-            Kind::UnregisterNetdev => Op::UnregisterNetdev,
-            Kind::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
-            Kind::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
-            Kind::Close => Op::Close { fd: self.fd(draw)? },
-            Kind::Recv => {
+        let op = match draw.one_of(&self.weighted_ops())? {
+            DrawnOp::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            DrawnOp::Shutdown => Op::Shutdown { socket: self.socket(draw) },
+            DrawnOp::UnregisterNetdev => Op::UnregisterNetdev,
+            DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
+            DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
+            DrawnOp::Close => Op::Close { fd: self.fd(draw)? },
+            DrawnOp::Recv => {
                 let (ring, ifq) = self.ifq(draw)?;
                 let socket = self.socket(draw);
                 let len = draw.one_of(&[0, 0, 0, 100, 4096, 6000])?;
-                Op::Recv { ring, ifq, socket, len, modifiers: draw.modifiers("recv", self.tame) }
+                Op::Recv {
+                    ring,
+                    ifq,
+                    socket,
+                    len,
+                    modifiers: draw.modifiers("recv", self.harmless_on),
+                }
             }
-            Kind::Return => {
+            DrawnOp::Return => {
                 let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
                 let ifqs = self.vars(VarKind::Ifq);
                 let ifq = draw.prefer(&ifqs, |ifq| self.spec.belongs(cqe, ifq))?;
                 Op::Return { cqe, ifq, locked: draw.below(2) == 0 }
             }
-            Kind::Scribble => {
+            DrawnOp::Scribble => {
                 let ifq = draw.one_of(&self.vars(VarKind::Ifq))?;
                 let (word, value) = Self::scribble(draw)?;
                 Op::Scribble { ifq, word, value }
             }
-            Kind::Mmap => {
+            DrawnOp::Mmap => {
                 let (ring, ifq) = self.ifq(draw)?;
                 Op::Mmap { ring, ifq }
             }
@@ -107,46 +113,62 @@ impl Maker<'_> {
         Some(op)
     }
 
-    fn decode_with_modifiers(&self, kind: Kind, draw: &mut Draw<'_>) -> Option<Op> {
+    fn decode_with_modifiers(&self, kind: DrawnOp, draw: &mut Draw<'_>) -> Option<Op> {
         let open = |ring| self.spec.ring_open(ring);
-        if let Kind::Register = kind {
+        if let DrawnOp::Register = kind {
             let (ring, source) = (self.ring(draw, open), self.source(draw));
             let (buffers, entries) = (draw.buffers(), draw.entries());
-            let modifiers = draw.modifiers("register", self.tame);
+            let modifiers = draw.modifiers("register", self.harmless_on);
             return Some(Op::Register { ring, source, buffers, entries, modifiers });
         }
-        if let Kind::Import = kind {
+        if let DrawnOp::Import = kind {
             let (ring, fd) = (self.ring(draw, open), self.fd(draw)?);
-            return Some(Op::Import { ring, fd, modifiers: draw.modifiers("import", self.tame) });
+            return Some(Op::Import {
+                ring,
+                fd,
+                modifiers: draw.modifiers("import", self.harmless_on),
+            });
         }
-        if let Kind::Arm = kind {
+        if let DrawnOp::Arm = kind {
             let fired = |ifq| self.good_ifq(ifq) && self.spec.fired(ifq).is_some();
             let ifq = draw.prefer(&self.vars(VarKind::Ifq), fired)?;
             let ring = self.owners[usize::from(ifq)]?;
             let events = [Event::Copy, Event::AllocFail, Event::Unknown];
             let event = draw.prefer(&events, |event| self.spec.fired(ifq) == Some(event))?;
-            return Some(Op::Arm { ring, ifq, event, modifiers: draw.modifiers("arm", self.tame) });
+            return Some(Op::Arm {
+                ring,
+                ifq,
+                event,
+                modifiers: draw.modifiers("arm", self.harmless_on),
+            });
         }
         let (ring, ifq) = self.ifq(draw)?;
         let op = match kind {
-            Kind::Clone => {
+            DrawnOp::Clone => {
                 let from = ring;
                 let ring = self.ring(draw, |ring| open(ring) && ring != from);
-                Op::Clone { ring, from, ifq, modifiers: draw.modifiers("clone", self.tame) }
+                Op::Clone { ring, from, ifq, modifiers: draw.modifiers("clone", self.harmless_on) }
             }
-            Kind::Export => {
-                Op::Export { ring, ifq, modifiers: draw.modifiers("export", self.tame) }
+            DrawnOp::Export => {
+                Op::Export { ring, ifq, modifiers: draw.modifiers("export", self.harmless_on) }
             }
-            Kind::Flush => Op::Flush { ring, ifq, modifiers: draw.modifiers("flush", self.tame) },
+            DrawnOp::Flush => {
+                Op::Flush { ring, ifq, modifiers: draw.modifiers("flush", self.harmless_on) }
+            }
             _ => {
                 let buffers = draw.buffers();
-                Op::AddArea { ring, ifq, buffers, modifiers: draw.modifiers("add-area", self.tame) }
+                Op::AddArea {
+                    ring,
+                    ifq,
+                    buffers,
+                    modifiers: draw.modifiers("add-area", self.harmless_on),
+                }
             }
         };
         Some(op)
     }
 
-    /// A word of a ring of up to 16 entries, and what user space writes there.
+    /// A word of a ring with up to 16 entries, and the value that user space writes.
     fn scribble(draw: &mut Draw<'_>) -> Option<(RqWord, u64)> {
         let index = draw.below(16);
         let word = match draw.below(8) {
@@ -173,7 +195,7 @@ impl Maker<'_> {
         draw.prefer(&all, |s| !self.spec.shut_down(s)).unwrap_or(0)
     }
 
-    /// A queue of the device or none; where an ifq needs one, seldom none.
+    /// A device queue, or none; rarely none on revisions whose ifqs need a queue.
     pub(super) fn source(&self, draw: &mut Draw<'_>) -> Source {
         let queues = self.test.queues;
         if self.revision.has_nodev() {
@@ -197,7 +219,7 @@ impl Maker<'_> {
         ring.is_some_and(|ring| self.spec.ring_open(ring)) && self.spec.in_use(ifq)
     }
 
-    /// An ifq and the ring that it means something in.
+    /// An ifq and its ring.
     fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
         let ifq = draw.prefer(&self.vars(VarKind::Ifq), |ifq| self.good_ifq(ifq))?;
         Some((self.owners[usize::from(ifq)]?, ifq))

@@ -1,4 +1,4 @@
-//! A run as a table: one column a thread, one row a step, and the step where it broke.
+//! Renders a run as a table: one column per thread, one row per step, and the violation.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,12 @@ use crate::executor::{Event, Trace};
 /// A longer run is not shown as a table: the table may not fit into memory.
 pub const MAX_TABLE_STEPS: u64 = 100_000;
 
-/// How a table is laid out.
+/// Layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// Characters in a line.
+    /// Characters per line.
     pub width: u16,
-    /// Show the steps of set-up, too.
+    /// Also show the steps of the setup.
     pub full: bool,
 }
 
@@ -26,10 +26,10 @@ impl Default for Layout {
     }
 }
 
-/// The table of a run, the numbers of its steps as a replay counts them, and what broke.
+/// Renders the table of a run, numbered as a replay counts the steps, and the violation.
 #[must_use]
 pub fn render(trace: &Trace, violation: Option<&Violation>, layout: Layout) -> String {
-    let first = if layout.full { 0 } else { set_up(trace) };
+    let first = if layout.full { 0 } else { setup_steps(trace) };
     let shown = &trace.events[first..];
     let columns: Vec<usize> =
         (0..trace.threads.len()).filter(|t| shown.iter().any(|e| e.thread == *t)).collect();
@@ -48,22 +48,22 @@ pub fn render(trace: &Trace, violation: Option<&Violation>, layout: Layout) -> S
     }
     let mut text = String::new();
     if first > 0 {
-        let _ = writeln!(text, "(steps 0 to {}: set-up)", first - 1);
+        let _ = writeln!(text, "(steps 0 to {}: setup)", first - 1);
     }
     let _ = writeln!(text, "{table}");
     if let Some(violation) = violation {
         let last = trace.events.len().saturating_sub(1);
         let _ = match trace.repeats_from {
-            Some(from) => writeln!(text, "steps {from} to {last} come back for ever: {violation}"),
-            None => writeln!(text, "step {last} breaks {violation}"),
+            Some(from) => writeln!(text, "steps {from} to {last} repeat forever: {violation}"),
+            None => writeln!(text, "step {last} violates {violation}"),
         };
     }
     text
 }
 
-/// How many steps come before the first one of a thread of the test.
-fn set_up(trace: &Trace) -> usize {
-    trace.events.iter().position(|e| e.thread != 0 && e.action != "starts").unwrap_or(0)
+/// The number of steps before the first step of a thread of the test.
+fn setup_steps(trace: &Trace) -> usize {
+    trace.events.iter().position(|e| e.thread != 0 && e.action != "spawn").unwrap_or(0)
 }
 
 fn cell(event: &Event) -> String {
@@ -83,7 +83,7 @@ fn cell(event: &Event) -> String {
     text
 }
 
-/// Small numbers in decimal; pointers and flags in hexadecimal.
+/// Prints small numbers in decimal, and pointers and flags in hexadecimal.
 fn number(value: u64) -> String {
     if value < 1 << 20 { value.to_string() } else { format!("{value:#x}") }
 }

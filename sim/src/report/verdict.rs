@@ -1,4 +1,4 @@
-//! One verdict on one test: what `ifq check` prints a line for.
+//! The verdict on one variant of a test: one line of `ifq check`.
 
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Revision, Variant};
@@ -7,20 +7,20 @@ use serde::Serialize;
 
 use crate::search::explore::Exploration;
 
-/// What the search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every run was searched, and no invariant broke.
+    /// All runs were searched, and no invariant was violated.
     Holds,
-    /// An invariant broke.
+    /// An invariant was violated.
     Violated,
-    /// A limit ended the search or a run before the end; no invariant broke until then.
+    /// A limit ended the search or a run. Until then, no invariant was violated.
     Bounded,
 }
 
 impl Verdict {
-    /// As it is printed.
+    /// The printed word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,20 +33,20 @@ impl Verdict {
 
 /// One line of `ifq check --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
+pub struct VerdictRow {
     /// Name of the test.
     pub test: String,
-    /// The kernel's version.
+    /// The revision.
     pub revision: Revision,
     /// Added defects.
     pub defects: Vec<Defect>,
     /// Fixed defects.
     pub without: Vec<Defect>,
-    /// What the search came to.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Which invariant broke.
+    /// The violated invariant.
     pub invariant: Option<Invariant>,
-    /// What broke, for people.
+    /// The violation in words.
     pub what: Option<String>,
     /// `holds`, or `violates I1`.
     pub expected: String,
@@ -56,17 +56,17 @@ pub struct Row {
     pub states: u64,
     /// Transitions between them.
     pub transitions: u64,
-    /// Seconds it took.
+    /// Duration of the search.
     pub seconds: f64,
-    /// Nothing was left out.
+    /// All states were searched.
     pub exhaustive: bool,
-    /// Runs that were given up because they did not end.
+    /// Runs that were stopped because they did not end.
     pub cut: u64,
     /// Steps of the counterexample.
     pub steps: Option<u64>,
 }
 
-impl Row {
+impl VerdictRow {
     /// The added and fixed defects: `with X without Y`, `fixed` if all are fixed, or `-`.
     #[must_use]
     pub fn defect_changes(&self) -> String {
@@ -82,7 +82,7 @@ impl Row {
     pub fn says(&self) -> String {
         match self.invariant {
             Some(invariant) => format!("violates {invariant}"),
-            None if self.cut > 0 => format!("bounded: {} runs without end", self.cut),
+            None if self.cut > 0 => format!("bounded: {} runs did not end", self.cut),
             None => self.verdict.name().to_owned(),
         }
     }
@@ -94,9 +94,9 @@ fn words(word: &str, defects: &[Defect]) -> Option<String> {
     (!defects.is_empty()).then_some(text)
 }
 
-/// The verdict of a search.
+/// The row for the result of a search.
 #[must_use]
-pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> Row {
+pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> VerdictRow {
     let violation = found.counterexample.as_ref().map(|c| &c.violation);
     let verdict = match violation {
         Some(_) => Verdict::Violated,
@@ -108,7 +108,7 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> Row {
         None => verdict == Verdict::Holds,
         Some(invariant) => violation.is_some_and(|v| v.invariant == invariant),
     };
-    Row {
+    VerdictRow {
         test: test.name.clone(),
         revision: variant.revision,
         defects: variant.defects.clone(),

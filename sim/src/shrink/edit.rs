@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ifq_model::test::op::Arg;
+use ifq_model::test::arg::Arg;
 use ifq_model::test::{RingId, RqWord, SocketId, Source, Step, Test, VarId};
 
 use crate::format::renumber;

@@ -1,7 +1,7 @@
 //! The changes that the shrinker tries.
 
+use ifq_model::test::arg::Arg;
 use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::op::Arg;
 use ifq_model::test::{Source, Test};
 
 use super::edit::{

@@ -3,8 +3,9 @@
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Entry, Revision};
+use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::ArgModifier;
-use ifq_model::test::op::{Arg, OPERATIONS, UsedResult};
+use ifq_model::test::op::OPERATIONS;
 use ifq_model::test::{
     Event, Expect, Op, RingId, RingSetup, RqWord, Schedule, Socket, SocketId, Source, Step, Test,
     Thread, Var, VarId, VarKind, limits,

@@ -64,7 +64,7 @@ fn threads_that_keep_each_other_busy_for_ever_break_i4_and_the_lasso_is_shown() 
         assert_eq!(trace.events.len(), from + round as usize);
         assert!(trace.events.len() < 60, "{} steps are shown", trace.events.len());
         let table = render(&trace, Some(&found.violation), Layout { width: 80, full: true });
-        assert!(table.contains("come back for ever: I4"), "{table}");
+        assert!(table.contains("repeat forever: I4"), "{table}");
     }
 }
 

@@ -19,7 +19,7 @@ use ifq_model::revision::{Revision, Variant};
 use ifq_model::uaccess::UserPtr;
 
 /// A kernel in which ring 0 owns an ifq.
-pub struct Rig<P: Platform> {
+pub struct IfqFixture<P: Platform> {
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
     /// Ring 0, the owner.
@@ -34,13 +34,13 @@ pub struct Rig<P: Platform> {
     pub mem: Ptr<P, AreaMem<P>>,
 }
 
-impl<P: Platform> std::fmt::Debug for Rig<P> {
+impl<P: Platform> std::fmt::Debug for IfqFixture<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rig").field("ifq", &*self.ifq).finish_non_exhaustive()
+        f.debug_struct("IfqFixture").field("ifq", &*self.ifq).finish_non_exhaustive()
     }
 }
 
-impl<P: Platform> Rig<P> {
+impl<P: Platform> IfqFixture<P> {
     /// Registers an ifq with `buffers` buffers and `entries` entries in the refill ring.
     ///
     /// # Panics
@@ -61,12 +61,12 @@ impl<P: Platform> Rig<P> {
         let id = io_register_zcrx(&owner, current, &UserPtr::To(reg)).await;
         let id = id.expect("no fault point fails");
         let ifq = owner.zcrx_ctxs.load(id).await.expect("it is registered");
-        Rig { kernel, owner, ifq, id, rq, mem }
+        IfqFixture { kernel, owner, ifq, id, rq, mem }
     }
 
-    /// [`Rig::new`] on the newest revision without planted defects.
+    /// [`IfqFixture::new`] on the newest revision without planted defects.
     pub async fn sound(buffers: u32, entries: u32) -> Self {
-        Rig::new(Variant::of(Revision::Import73), buffers, entries).await
+        IfqFixture::new(Variant::of(Revision::Import73), buffers, entries).await
     }
 
     /// Allocates another ring.

@@ -9,7 +9,7 @@ use ifq_sim::symmetry::Symmetries;
 
 /// Limits and reductions of a search. A search that reaches a limit ends as `bounded`.
 #[derive(Clone, Debug, Args)]
-pub struct Bounds {
+pub struct SearchArgs {
     /// Stop the search of a test after N states
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_states)]
     pub max_states: u64,
@@ -42,7 +42,7 @@ pub struct Bounds {
     pub jobs: Option<u16>,
 }
 
-impl Bounds {
+impl SearchArgs {
     /// The number of processors to use.
     #[must_use]
     pub fn processors(&self) -> usize {
