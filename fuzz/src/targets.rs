@@ -8,7 +8,7 @@ use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::executor::run::run_once;
-use ifq_sim::executor::scheduler::Bytes;
+use ifq_sim::executor::scheduler::FuzzSchedule;
 use ifq_sim::format::{from_json, parse, print, to_json, validate};
 
 use crate::decode::World;
@@ -40,7 +40,7 @@ impl std::fmt::Display for Failure {
 /// The run ends without an outcome and nothing broke: a defect of the machine.
 pub fn run(world: &World, variant: &Variant) -> Result<Outcome, Box<Failure>> {
     let test = Rc::new(world.test.clone());
-    let run = run_once(&test, variant, Box::new(Bytes::new(&world.schedule)));
+    let run = run_once(&test, variant, Box::new(FuzzSchedule::new(&world.schedule)));
     let Some(violation) = run.broken() else {
         return Ok(run.outcome.expect("a run that breaks nothing comes to its end"));
     };

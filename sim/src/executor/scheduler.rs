@@ -222,20 +222,20 @@ impl Scheduler for InTurn {
 /// Runs decisions read from bytes, for fuzzing: what the bytes say, as long as there are any; then
 /// each thread to its end.
 #[derive(Clone, Debug)]
-pub struct Bytes {
+pub struct FuzzSchedule {
     bytes: std::vec::IntoIter<u8>,
 }
 
-impl Bytes {
+impl FuzzSchedule {
     /// One byte a decision.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         let bytes = Vec::from(bytes).into_iter();
-        Bytes { bytes }
+        FuzzSchedule { bytes }
     }
 }
 
-impl Scheduler for Bytes {
+impl Scheduler for FuzzSchedule {
     fn pick(&mut self, point: Point<'_>) -> Option<usize> {
         // Where there is no choice no byte is spent.
         if point.enabled.len() == 1 {
