@@ -41,7 +41,7 @@ impl std::fmt::Display for Failure {
 pub fn run(world: &World, variant: &Variant) -> Result<Outcome, Box<Failure>> {
     let test = Rc::new(world.test.clone());
     let run = run_once(&test, variant, Box::new(FuzzSchedule::new(&world.schedule)));
-    let Some(violation) = run.broken() else {
+    let Some(violation) = run.failure() else {
         return Ok(run.outcome.expect("a run that breaks nothing comes to its end"));
     };
     let (decisions, steps) = (run.decisions, run.steps);

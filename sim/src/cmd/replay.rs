@@ -62,7 +62,7 @@ pub fn replay(args: &Args) -> u8 {
     };
     let variant = Variant::with(test.revisions[0], &schedule.defects).without(&schedule.without);
     let (run, diverged_at) = repeat(&test, &variant, schedule);
-    let broken = run.broken();
+    let broken = run.failure();
     let as_expected =
         broken.as_ref().map(|v| v.invariant) == test.expected(&variant) && diverged_at.is_none();
     let trace = run.trace.unwrap_or_default();

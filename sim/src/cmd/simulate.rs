@@ -111,7 +111,7 @@ fn campaign(args: &Args, test: &Test, variant: &Variant) -> bool {
         let run = run_once(&test, variant, Box::new(Random::new(seeds.next_u64())));
         runs += 1;
         steps += run.steps;
-        let broken = run.broken();
+        let broken = run.failure();
         if let Some(outcome) = run.outcome {
             *outcomes.entry(outcome).or_default() += 1;
         }

@@ -47,6 +47,6 @@ impl Counterexample {
         let run = run_once(&Rc::new(test.clone()), variant, Box::new(replay));
         diverged.get().is_none()
             && run.steps == self.steps
-            && run.broken().as_ref() == Some(&self.violation)
+            && run.failure().as_ref() == Some(&self.violation)
     }
 }

@@ -44,7 +44,7 @@ pub struct RunResult {
 impl RunResult {
     /// What broke; a run that was given up breaks I4.
     #[must_use]
-    pub fn broken(&self) -> Option<Violation> {
+    pub fn failure(&self) -> Option<Violation> {
         let endless = || Violation {
             invariant: Invariant::I4,
             what: format!("no end after {} steps", self.steps),

@@ -55,9 +55,9 @@ fn threads_that_keep_each_other_busy_for_ever_break_i4_and_the_lasso_is_shown() 
         assert!(found.violation.what.contains("for ever"), "{}", found.violation);
         assert!(found.steps >= LASSO_FROM);
         let again = replayed(&after_you, &found, false);
-        assert_eq!((again.broken(), again.steps), (Some(found.violation.clone()), found.steps));
+        assert_eq!((again.failure(), again.steps), (Some(found.violation.clone()), found.steps));
         let traced = replayed(&after_you, &found, true);
-        assert_eq!(traced.broken(), Some(found.violation.clone()));
+        assert_eq!(traced.failure(), Some(found.violation.clone()));
         let trace = traced.trace.expect("it was asked for");
         let round = traced.round.expect("it comes back");
         let from = trace.repeats_from.expect("it is folded");
@@ -110,7 +110,7 @@ fn a_thread_that_spins_when_nobody_can_help_it_any_more_breaks_i4() {
         let found = found.counterexample.expect("there is no end");
         assert_eq!(found.violation.invariant, Invariant::I4);
         assert!(found.violation.what.contains("the same step for ever"), "{}", found.violation);
-        assert_eq!(replayed(&waiting_in_vain, &found, false).broken(), Some(found.violation));
+        assert_eq!(replayed(&waiting_in_vain, &found, false).failure(), Some(found.violation));
     }
 }
 
