@@ -197,7 +197,7 @@ fn repeat(test: &Test, schedule: &Schedule) -> Result<(Variant, Counterexample),
     let (decisions, steps) = (run.decisions, run.steps);
     match run.violation {
         Some(violation) => Ok((variant, Counterexample { violation, decisions, steps })),
-        None if run.cut => Err(format!("the run is given up after {steps} steps")),
+        None if run.step_limit_hit => Err(format!("the run is given up after {steps} steps")),
         None => Err("there is nothing to shrink: nothing breaks in the run".to_owned()),
     }
 }

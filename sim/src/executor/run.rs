@@ -31,7 +31,7 @@ pub struct RunResult {
     /// Number of steps.
     pub steps: u64,
     /// The run was given up after so many steps; what would have come is not known.
-    pub cut: bool,
+    pub step_limit_hit: bool,
     /// The run comes back to the same again and again: so many steps at its end are one round of a
     /// lasso.
     pub round: Option<u64>,
@@ -49,7 +49,7 @@ impl RunResult {
             invariant: Invariant::I4,
             what: format!("no end after {} steps", self.steps),
         };
-        self.violation.clone().or_else(|| self.cut.then(endless))
+        self.violation.clone().or_else(|| self.step_limit_hit.then(endless))
     }
 }
 
@@ -163,9 +163,9 @@ fn run_with(
         }
     }
     let recorder = with(|m| m.recorder.take());
-    let (violation, decisions, ended, cut) = with(|m| {
-        let cut = steps == program.max_steps && m.violation.is_none() && !m.all_done();
-        (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), cut)
+    let (violation, decisions, ended, step_limit_hit) = with(|m| {
+        let step_limit_hit = steps == program.max_steps && m.violation.is_none() && !m.all_done();
+        (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), step_limit_hit)
     });
     let (threads, targets, mut trace) = ended;
     if let (Some(trace), Some(period)) = (&mut trace, round) {
@@ -174,7 +174,10 @@ fn run_with(
     drop(threads);
     drop(targets);
     let outcome = outcome.borrow_mut().take().filter(|_| violation.is_none());
-    (RunResult { outcome, violation, decisions, steps, cut, round, starved, trace }, recorder)
+    (
+        RunResult { outcome, violation, decisions, steps, step_limit_hit, round, starved, trace },
+        recorder,
+    )
 }
 
 /// One step; `false` if there is none any more.

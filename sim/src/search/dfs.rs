@@ -441,7 +441,7 @@ impl<'a> Dfs<'a> {
         if steps >= self.program.max_steps
             || steps >= self.program.lasso_from && self.goes_on_for_ever(steps)
         {
-            self.counts.cut += 1;
+            self.counts.truncated_paths += 1;
             return;
         }
         let todo = self.todo.len();

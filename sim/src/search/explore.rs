@@ -113,7 +113,7 @@ pub struct Exploration {
     /// How often the states were searched, until nothing unknown was met.
     pub passes: u32,
     /// Runs that were given up after [`crate::executor::run::MAX_STEPS`].
-    pub cut: u64,
+    pub truncated_paths: u64,
     /// Steps of all runs, repeated ones included.
     pub steps: u64,
     /// Longest run.
@@ -499,7 +499,7 @@ impl Search<'_> {
         counterexample: Option<Counterexample>,
         full: bool,
     ) -> Exploration {
-        let complete = !full && counts.cut == 0 && counts.withheld == 0;
+        let complete = !full && counts.truncated_paths == 0 && counts.withheld == 0;
         let outcomes = match self.program.alike.filter(|_| self.limits.symmetry.rings) {
             Some(test) => self.group.images(outcomes, &test.observe),
             None => outcomes,
@@ -511,7 +511,7 @@ impl Search<'_> {
             transitions: counts.transitions,
             runs: counts.runs,
             passes: self.passes,
-            cut: counts.cut,
+            truncated_paths: counts.truncated_paths,
             steps: counts.run_steps,
             depth: counts.depth,
             bytes,

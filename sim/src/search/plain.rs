@@ -100,7 +100,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
         transitions: 0,
         runs: 0,
         passes: 1,
-        cut: 0,
+        truncated_paths: 0,
         steps: 0,
         depth: 0,
         bytes: 0,
@@ -112,7 +112,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
         found.runs += 1;
         found.steps += run.steps;
         found.depth = found.depth.max(run.steps);
-        found.cut += u64::from(run.cut);
+        found.truncated_paths += u64::from(run.step_limit_hit);
         found.outcomes.extend(run.outcome);
         if let Some(violation) = run.violation {
             let (decisions, steps) = (run.decisions, run.steps);
@@ -131,7 +131,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
     let search = search.borrow();
     found.states = search.visited.len() as u64;
     found.transitions = search.transitions;
-    found.exhaustive = !search.full && found.cut == 0 && found.counterexample.is_none();
+    found.exhaustive = !search.full && found.truncated_paths == 0 && found.counterexample.is_none();
     found.elapsed = started.elapsed();
     found
 }

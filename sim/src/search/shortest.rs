@@ -120,7 +120,7 @@ fn cheapest(
     Shortest {
         counterexample: found,
         other,
-        exact: !full && dfs.counts.cut == 0,
+        exact: !full && dfs.counts.truncated_paths == 0,
         states: dfs.reached.map_or(0, |reached| reached.len() as u64),
         elapsed: started.elapsed(),
     }

@@ -84,7 +84,7 @@ fn a_thread_that_spins_while_another_could_help_it_is_no_lasso_and_is_not_search
     for persistent_sets in [false, true] {
         let found = explored(&spinning, persistent_sets);
         assert_eq!(found.counterexample, None);
-        assert!(found.cut > 0 && !found.exhaustive);
+        assert!(found.truncated_paths > 0 && !found.exhaustive);
         assert!(found.states < 10 * LASSO_FROM, "{} states", found.states);
         assert_eq!(found.outcomes.len(), 1);
     }

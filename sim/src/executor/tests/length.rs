@@ -135,12 +135,12 @@ fn explored(main: &dyn Fn() -> Main, max_steps: u64) -> Exploration {
 fn a_run_without_end_is_given_up_and_breaks_i4() {
     let endless = counting_to(u64::MAX);
     let result = run(&program(&endless, 100), Box::new(Random::new(1)), false);
-    assert!(result.cut);
+    assert!(result.step_limit_hit);
     assert_eq!((result.steps, result.outcome.as_ref()), (100, None));
     let broken = result.failure().expect("a violation");
     assert_eq!(broken.to_string(), "I4: no end after 100 steps");
     let found = explored(&endless, 100);
-    assert_eq!((found.cut, found.exhaustive, found.counterexample), (1, false, None));
+    assert_eq!((found.truncated_paths, found.exhaustive, found.counterexample), (1, false, None));
     assert!(
         !shortest::search(&program(&endless, 100), None, &Limits::default(), &mut |_| {}).exact
     );
@@ -151,7 +151,7 @@ fn a_run_that_ends_with_its_last_step_is_not_given_up() {
     // One step is the start.
     let counting = counting_to(99);
     let result = run(&program(&counting, 100), Box::new(Random::new(1)), false);
-    assert_eq!((result.steps, result.cut, result.failure()), (100, false, None));
+    assert_eq!((result.steps, result.step_limit_hit, result.failure()), (100, false, None));
     assert!(result.outcome.is_some());
     assert!(explored(&counting, 100).exhaustive);
 }

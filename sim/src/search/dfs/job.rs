@@ -40,7 +40,7 @@ pub(crate) struct Counts {
     /// Steps that were not taken because the path has had all its preemptions.
     pub(crate) withheld: u64,
     /// Paths that were given up after the greatest number of steps.
-    pub(crate) cut: u64,
+    pub(crate) truncated_paths: u64,
     /// Longest path.
     pub(crate) depth: u64,
 }
@@ -54,7 +54,7 @@ impl Counts {
         self.runs += other.runs;
         self.run_steps += other.run_steps;
         self.withheld += other.withheld;
-        self.cut += other.cut;
+        self.truncated_paths += other.truncated_paths;
         self.depth = self.depth.max(other.depth);
     }
 }
