@@ -15,7 +15,7 @@ use ifq_model::test::Test;
 use crate::executor::lasso::{LASSO_FROM, Watch};
 use crate::executor::machine::{Machine, with};
 use crate::executor::record::Recorder;
-use crate::executor::scheduler::{Point, Scheduler};
+use crate::executor::scheduler::{Scheduler, SchedulingPoint};
 use crate::executor::{Det, Trace};
 use crate::symmetry::Symmetry;
 
@@ -195,7 +195,7 @@ fn step(enabled: &mut Vec<usize>, steps: u64, watch: &mut Watch) -> bool {
         }
         let mut scheduler = m.scheduler.take()?;
         let fingerprint = if scheduler.wants_fingerprint() { m.state() } else { 0 };
-        let point = Point { enabled, continues, fingerprint, threads: &m.threads };
+        let point = SchedulingPoint { enabled, continues, fingerprint, threads: &m.threads };
         let picked = scheduler.pick(point);
         m.scheduler = Some(scheduler);
         let index = *enabled.get(picked?)?;

@@ -11,7 +11,7 @@ use crate::executor::threads::{Pending, Thread};
 
 /// A scheduling point: the threads that can run.
 #[derive(Clone, Copy, Debug)]
-pub struct Point<'a> {
+pub struct SchedulingPoint<'a> {
     /// Indices of the threads that can run; never empty. The one that ran last comes first if it
     /// can go on, the others follow in the order of their start.
     pub enabled: &'a [usize],
@@ -23,7 +23,7 @@ pub struct Point<'a> {
     pub(crate) threads: &'a [Thread],
 }
 
-impl Point<'_> {
+impl SchedulingPoint<'_> {
     /// Whether a thread that was just started runs to its first scheduling point: no choice.
     pub(crate) fn is_start(&self) -> bool {
         self.threads[self.enabled[0]].pending == Pending::Start
@@ -39,20 +39,20 @@ impl Point<'_> {
 ///
 /// The start of a thread is not a choice and no switch: whoever started it still runs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Preemptions {
+pub(crate) struct PreemptionCounter {
     /// So many so far.
     pub(crate) count: u64,
     running: usize,
 }
 
-impl Preemptions {
+impl PreemptionCounter {
     /// The slot of the thread that runs, if it can go on.
-    pub(crate) fn running(&self, point: &Point<'_>) -> Option<u32> {
+    pub(crate) fn running(&self, point: &SchedulingPoint<'_>) -> Option<u32> {
         point.enabled.contains(&self.running).then(|| point.slot(self.running))
     }
 
     /// A thread was picked.
-    pub(crate) fn pick(&mut self, point: &Point<'_>, thread: usize) {
+    pub(crate) fn pick(&mut self, point: &SchedulingPoint<'_>, thread: usize) {
         if point.is_start() {
             return;
         }
@@ -68,7 +68,7 @@ pub trait Scheduler {
         false
     }
     /// Which of `point.enabled` runs, as an index into it; `None` ends the run here.
-    fn pick(&mut self, point: Point<'_>) -> Option<usize>;
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize>;
     /// Whether a fault point fails. Asked only while the test allows one more fault.
     fn fault(&mut self, point: FaultPoint) -> bool;
 }
@@ -88,7 +88,7 @@ impl Random {
 }
 
 impl Scheduler for Random {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         Some(self.rng.below(point.enabled.len() as u64) as usize)
     }
 
@@ -119,7 +119,7 @@ impl Priorities {
 }
 
 impl Scheduler for Priorities {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         for thread in point.enabled {
             let priority = self.rng.below(1 << 32) as i64;
             self.priorities.entry(point.slot(*thread)).or_insert(priority);
@@ -168,7 +168,7 @@ impl Replay {
 }
 
 impl Scheduler for Replay {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let Some(thread) = self.next() else { return Some(0) };
         let found = point.enabled.iter().position(|t| *t == thread as usize);
         if found.is_none() {
@@ -200,7 +200,7 @@ impl InTurn {
 }
 
 impl Scheduler for InTurn {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let ran = |place: &usize| {
             let slot = point.slot(point.enabled[*place]);
             (self.ran.get(&slot).copied().unwrap_or(0), slot)
@@ -236,7 +236,7 @@ impl FuzzSchedule {
 }
 
 impl Scheduler for FuzzSchedule {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         // Where there is no choice no byte is spent.
         if point.enabled.len() == 1 {
             return Some(0);

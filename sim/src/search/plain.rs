@@ -15,7 +15,7 @@ use ifq_model::test::Test;
 
 use crate::executor::counterexample::Counterexample;
 use crate::executor::run::{Program, run, with_program};
-use crate::executor::scheduler::{Point, Scheduler};
+use crate::executor::scheduler::{Scheduler, SchedulingPoint};
 use crate::search::explore::{Exploration, Limits};
 use crate::search::plain_path::Path;
 
@@ -56,7 +56,7 @@ impl Scheduler for Explorer {
         self.0.borrow().path.at_end()
     }
 
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let mut search = self.0.borrow_mut();
         if let Some(taken) = search.path.pick() {
             return Some(taken);

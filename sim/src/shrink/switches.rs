@@ -13,7 +13,7 @@ use ifq_model::invariant::Invariant;
 
 use crate::executor::counterexample::Counterexample;
 use crate::executor::run::{Program, run};
-use crate::executor::scheduler::{Point, Preemptions, Replay, Scheduler};
+use crate::executor::scheduler::{PreemptionCounter, Replay, Scheduler, SchedulingPoint};
 
 /// A thread, by its slot, and its steps in a row.
 type Go = (u32, u64);
@@ -33,7 +33,7 @@ struct Plan {
 #[derive(Debug, Default)]
 struct Seen {
     plan: Plan,
-    preemptions: Preemptions,
+    preemptions: PreemptionCounter,
     /// Of the thread that runs.
     slot: u32,
     /// How many fault points each thread has come to.
@@ -47,7 +47,7 @@ struct Watch<S> {
 }
 
 impl<S: Scheduler> Scheduler for Watch<S> {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let index = self.inner.pick(point)?;
         let seen = &mut *self.seen.borrow_mut();
         let thread = point.enabled[index];
@@ -89,7 +89,7 @@ impl Follow {
         Follow { goes, go: None, faults, slot: 0, asked: BTreeMap::new() }
     }
 
-    fn next(&mut self, point: Point<'_>) -> usize {
+    fn next(&mut self, point: SchedulingPoint<'_>) -> usize {
         if point.is_start() {
             return 0;
         }
@@ -107,7 +107,7 @@ impl Follow {
 }
 
 impl Scheduler for Follow {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let index = self.next(point);
         self.slot = point.slot(point.enabled[index]);
         Some(index)

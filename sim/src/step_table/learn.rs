@@ -8,7 +8,7 @@ use super::{Code, NONE};
 use crate::executor::machine::Machine;
 use crate::executor::record::{Names, Recorder};
 use crate::executor::run::{Program, RunResult, run_observed};
-use crate::executor::scheduler::{Point, Scheduler};
+use crate::executor::scheduler::{Scheduler, SchedulingPoint};
 use crate::executor::threads::Pending;
 
 /// Takes decisions as they were taken, goes on for some more steps, and ends the run.
@@ -18,7 +18,7 @@ struct Follow {
 }
 
 impl Scheduler for Follow {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let Some(thread) = self.decisions.next() else {
             self.more = self.more.checked_sub(1)?;
             return Some(0);
