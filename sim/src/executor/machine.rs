@@ -17,7 +17,7 @@ use super::names::{number, word_name};
 use super::race::Footprint;
 use super::record::{Event as Micro, NewWord, Recorder, Update};
 use super::threads::{Pending, Thread, ThreadFuture, operation};
-use super::trace::{Change, Trace};
+use super::trace::{Trace, WordChange};
 use crate::executor::scheduler::Scheduler;
 
 thread_local! {
@@ -283,7 +283,7 @@ impl Machine {
         self.values[word as usize] = value;
         // Of the harness's own words nobody wants to read.
         if self.trace.is_some() && self.owner_kind(word) != Some(Kind::Harness) {
-            let change = Change { word: self.word_name(word), old, new: value };
+            let change = WordChange { word: self.word_name(word), old, new: value };
             if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
                 event.changes.push(change);
             }

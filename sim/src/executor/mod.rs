@@ -19,4 +19,4 @@ pub(crate) mod trace;
 mod tests;
 
 pub use platform::Det;
-pub use trace::{Change, Event, Trace};
+pub use trace::{Trace, TraceEvent, WordChange};

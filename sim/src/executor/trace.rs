@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// One word that a step changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct WordChange {
     /// `ifq0.refs`.
     pub word: String,
     /// Value before.
@@ -15,7 +15,7 @@ pub struct Change {
 
 /// One step of one thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Event {
+pub struct TraceEvent {
     /// Index into [`Trace::threads`].
     pub thread: usize,
     /// The innermost kernel function at the step's start.
@@ -23,7 +23,7 @@ pub struct Event {
     /// What the step began with: `lock uring_lock`, `read ifq0.refs`.
     pub action: String,
     /// The words it changed, locks left out.
-    pub changes: Vec<Change>,
+    pub changes: Vec<WordChange>,
     /// Objects made and freed, faults, threads started.
     pub notes: Vec<String>,
 }
@@ -34,7 +34,7 @@ pub struct Trace {
     /// Names of the threads, in the order in which they started.
     pub threads: Vec<String>,
     /// The steps. Of what comes back for ever, once.
-    pub events: Vec<Event>,
+    pub events: Vec<TraceEvent>,
     /// Where the steps begin that come back for ever, up to the last one.
     pub repeats_from: Option<usize>,
 }

@@ -6,7 +6,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use ifq_model::invariant::Violation;
 
-use crate::executor::{Event, Trace};
+use crate::executor::{Trace, TraceEvent};
 
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,7 @@ fn set_up(trace: &Trace) -> usize {
     trace.events.iter().position(|e| e.thread != 0 && e.action != "starts").unwrap_or(0)
 }
 
-fn cell(event: &Event) -> String {
+fn cell(event: &TraceEvent) -> String {
     let mut text = String::new();
     if !event.function.is_empty() {
         text.push_str(&event.function);

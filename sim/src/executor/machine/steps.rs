@@ -6,7 +6,7 @@ use ifq_model::work::FIRST_KERNEL_SLOT;
 use super::{Grant, Machine, faults_cell};
 use crate::executor::fingerprint::{Fingerprint, append};
 use crate::executor::threads::{Pending, STEP, Thread, ThreadFuture};
-use crate::executor::trace::Event;
+use crate::executor::trace::TraceEvent;
 
 impl Machine {
     fn enabled(&self, thread: &Thread) -> bool {
@@ -87,7 +87,7 @@ impl Machine {
             let function = thread.functions.last().copied().unwrap_or("").to_owned();
             let action = self.describe(pending);
             let (changes, notes) = (Vec::new(), Vec::new());
-            let event = Event { thread: index, function, action, changes, notes };
+            let event = TraceEvent { thread: index, function, action, changes, notes };
             self.trace.get_or_insert_default().events.push(event);
         }
         // A step observes that it happened, whatever it reads.
