@@ -1,12 +1,15 @@
 //! Deterministic engines for the model of `ifq-model`, and the test-file format.
+//!
+//! From low to high: [`executor`], the step table and [`symmetry`], [`search`]; above them [`shrink`],
+//! [`report`], [`generate`], [`format`](mod@format) and the commands in [`cmd`].
 
-/// `println!` that does not mind when the reader has gone, as in `ifq check | head`.
+/// `println!` that ignores a closed pipe, as in `ifq check | head`.
 #[macro_export]
 macro_rules! say {
     ($($arg:tt)*) => { $crate::tell!("{}\n", format_args!($($arg)*)) };
 }
 
-/// `print!`, in the manner of [`say!`].
+/// `print!` that ignores a closed pipe.
 #[macro_export]
 macro_rules! tell {
     ($($arg:tt)*) => {{
