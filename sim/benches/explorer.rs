@@ -1,4 +1,4 @@
-//! How fast the machine runs and the explorer searches, on files of the library.
+//! Speed of the executor and of the explorer, on tests of the library.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -31,58 +31,61 @@ fn random_run(bencher: Bencher<'_, '_>, name: &str) {
     bencher.counter(ItemsCount::new(steps)).bench_local(run);
 }
 
-/// One search: what it leaves out, and how many processors it has.
+/// A search configuration.
 #[derive(Debug)]
-struct Way {
+struct Configuration {
     name: &'static str,
     limits: fn() -> Limits,
 }
 
-impl std::fmt::Display for Way {
+impl std::fmt::Display for Configuration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
 }
 
-const WAYS: &[Way] = &[
-    Way { name: "persistent sets", limits: Limits::default },
-    Way {
+const CONFIGURATIONS: &[Configuration] = &[
+    Configuration { name: "persistent sets", limits: Limits::default },
+    Configuration {
         name: "persistent sets, 2 processors",
         limits: || Limits { workers: 2, ..Limits::default() },
     },
-    Way {
+    Configuration {
         name: "persistent and sleep sets",
         limits: || Limits { sleep_sets: true, ..Limits::default() },
     },
-    Way { name: "everything", limits: everything },
-    Way { name: "everything, 2 processors", limits: || Limits { workers: 2, ..everything() } },
-    Way { name: "sleep sets", limits: || Limits { sleep_sets: true, ..everything() } },
+    Configuration { name: "unreduced", limits: unreduced },
+    Configuration {
+        name: "unreduced, 2 processors",
+        limits: || Limits { workers: 2, ..unreduced() },
+    },
+    Configuration { name: "sleep sets", limits: || Limits { sleep_sets: true, ..unreduced() } },
 ];
 
-/// Every thread in every state, as far as a few seconds go.
-fn everything() -> Limits {
+/// No partial-order reduction, for a few seconds.
+fn unreduced() -> Limits {
     Limits { persistent_sets: false, max_states: 4_000_000, ..Limits::default() }
 }
 
-/// Three rings that share an ifq, every lock and atomic a step. Items are unique states.
-#[divan::bench(args = WAYS, sample_count = 3, sample_size = 1)]
-fn three_rings(bencher: Bencher<'_, '_>, way: &Way) {
-    search(bencher, "three-rings", way);
+/// Three rings share an ifq; every lock and atomic is a step. Items are unique states.
+#[divan::bench(args = CONFIGURATIONS, sample_count = 3, sample_size = 1)]
+fn three_rings(bencher: Bencher<'_, '_>, configuration: &Configuration) {
+    search(bencher, "three-rings", configuration);
 }
 
-/// As [`three_rings`], large enough that preparing it takes no share of the time.
-#[divan::bench(args = &WAYS[..2], sample_count = 3, sample_size = 1)]
-fn three_rings_twice(bencher: Bencher<'_, '_>, way: &Way) {
-    search(bencher, "three-rings-twice", way);
+/// As [`three_rings`], large enough that the preparation is negligible.
+#[divan::bench(args = &CONFIGURATIONS[..2], sample_count = 3, sample_size = 1)]
+fn three_rings_twice(bencher: Bencher<'_, '_>, configuration: &Configuration) {
+    search(bencher, "three-rings-twice", configuration);
 }
 
-fn search(bencher: Bencher<'_, '_>, name: &str, way: &Way) {
+fn search(bencher: Bencher<'_, '_>, name: &str, configuration: &Configuration) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
     let test = load(folder.join(name).with_extension("ifq")).expect("the test parses");
     let variant = Variant::of(Revision::Import73);
-    let limits = (way.limits)();
+    let limits = (configuration.limits)();
     let search = || explore(&test, &variant, &limits, &mut |_| {});
     let found = search();
-    eprintln!("{name}, {way}: {} states, {} bytes", found.states, found.bytes);
+    eprintln!("{name}, {configuration}: {} states, {} bytes", found.states, found.bytes);
     bencher.counter(ItemsCount::new(found.states)).bench_local(search);
 }

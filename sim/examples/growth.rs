@@ -1,11 +1,10 @@
-//! How the number of states grows with rings, with buffers, with threads on one ring, and with the
-//! preemptions that a run may have.
+//! Growth of the number of states with rings, buffers, threads on one ring, and preemptions.
 //!
-//!     cargo run --release -p ifq-sim --example growth -- sim/growth.svg > growth.csv
+//!     cargo run --release -p ifq-sim --example growth -- docs/growth.svg > growth.csv
 //!
-//! Each point is a generated test: every ring's thread receives, waits, gives the buffer back and
-//! exits. Several threads on one ring give back what was received before, and one of them exits. Points
-//! that a limit ended are lower bounds; they are marked in the table and drawn hollow.
+//! Each point is a generated test. In each ring a thread receives, waits, returns the buffer and exits. With
+//! several threads on one ring, they return what was received before, and one of them exits. Points where a
+//! limit ended the search are lower bounds: the table marks them, and the plot draws them hollow.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -18,7 +17,7 @@ use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::symmetry::Symmetries;
 use plotters::prelude::*;
 
-/// Per point.
+/// Time limit of a search.
 const MAX_TIME: Duration = Duration::from_secs(20);
 
 /// A line of the plot.
@@ -27,7 +26,7 @@ struct Series {
     color: RGBColor,
     /// Size, rings, threads on each ring, buffers.
     tests: &'static [(u32, u32, u32, u32)],
-    /// The size is that of preemptions, too.
+    /// The size is the maximum number of preemptions, too.
     preemptions: bool,
     symmetry: Symmetries,
 }
@@ -48,14 +47,14 @@ const SERIES: [Series; 5] = [
         symmetry: Symmetries::RINGS,
     },
     Series {
-        name: "buffers without names, 2 rings",
+        name: "buffers, 2 rings, buffer symmetry",
         color: RGBColor(120, 190, 60),
         tests: &[(2, 2, 1, 2), (4, 2, 1, 4), (8, 2, 1, 8), (16, 2, 1, 16)],
         preemptions: false,
         symmetry: Symmetries::BOTH,
     },
     Series {
-        name: "threads that give back on one ring, 4 buffers",
+        name: "threads that return buffers on one ring, 4 buffers",
         color: RGBColor(190, 60, 0),
         tests: &[(2, 1, 2, 4), (3, 1, 3, 4), (4, 1, 4, 4)],
         preemptions: false,
@@ -125,7 +124,7 @@ fn text(rings: u32, threads: u32, buffers: u32) -> String {
     }
     (0..sockets).for_each(|socket| line(&mut text, format_args!("s{socket}: send 100")));
     if threads > 1 {
-        // One thread drives a ring; the others may give back what it received.
+        // One thread drives a ring; the others may return what it received.
         for socket in 0..sockets {
             line(&mut text, format_args!("R0: recv i0 s{socket} len=100"));
             line(&mut text, format_args!("c{socket} = R0: wait"));
@@ -163,7 +162,7 @@ fn draw(path: &Path, lines: &[Vec<Point>]) -> Result<(), Box<dyn Error>> {
         .build_cartesian_2d((1_u32..16).log_scale(), (10_u64..most * 4).log_scale())?;
     chart
         .configure_mesh()
-        .x_desc("how many (hollow: something was left out, there are more)")
+        .x_desc("size (hollow: lower bound)")
         .y_desc("unique states")
         .light_line_style(TRANSPARENT)
         .y_label_formatter(&|states| power_of_ten(*states))

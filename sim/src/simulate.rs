@@ -36,7 +36,7 @@ pub fn simulate(test: &Test, variant: &Variant, seed: u64, max_runs: u64) -> Sim
         let run = run_once(&test, variant, Box::new(Random::new(seeds.next_u64())));
         simulation.runs += 1;
         simulation.steps += run.steps;
-        let violation = run.broken();
+        let violation = run.failure();
         if let Some(outcome) = run.outcome {
             *simulation.outcomes.entry(outcome).or_default() += 1;
         }

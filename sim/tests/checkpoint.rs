@@ -1,7 +1,7 @@
-//! Goal: a search that was interrupted goes on and finds what it would have found without.
+//! Goal: an interrupted search resumes from its checkpoint and finds what an uninterrupted one finds.
 //!
-//! Method: searches that are stopped by a bound every few hundred states, with one and two processors,
-//! and checkpoints that are damaged or belong to something else.
+//! Method: searches that a limit stops every few hundred states, with one and two workers, and checkpoints
+//! that are damaged or belong to another search.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,21 +32,21 @@ fn search(
     explore_with(test, &variant, limits, checkpoint, &mut |_| {})
 }
 
-/// Every search is a large one.
-fn large(workers: usize) -> Limits {
-    Limits { small: 10, workers, ..Limits::default() }
+/// Limits that make every search a parallel one.
+fn parallel(workers: usize) -> Limits {
+    Limits { sequential_states: 10, workers, ..Limits::default() }
 }
 
 #[test]
-fn an_interrupted_search_counts_and_finds_what_one_in_one_go_does() {
+fn an_interrupted_search_counts_and_finds_what_an_uninterrupted_one_does() {
     let test = library("proxy/copy-through-a-proxy");
     for workers in [1, 2] {
-        let whole = search(&test, &large(workers), None).unwrap();
+        let whole = search(&test, &parallel(workers), None).unwrap();
         let checkpoint = checkpoint(&format!("interrupted-{workers}"));
-        let (mut found, mut parts, mut most) = (None, 0, 0);
+        let (mut found, mut parts, mut max_states) = (None, 0, 0);
         while found.is_none() {
-            most += 500;
-            let limits = Limits { max_states: most, ..large(workers) };
+            max_states += 500;
+            let limits = Limits { max_states, ..parallel(workers) };
             let part = search(&test, &limits, Some(&checkpoint)).unwrap();
             found = part.exhaustive.then_some(part);
             parts += 1;
@@ -63,26 +63,26 @@ fn an_interrupted_search_counts_and_finds_what_one_in_one_go_does() {
 #[test]
 fn a_checkpoint_of_another_search_is_refused_and_kept() {
     let (test, checkpoint) = (library("proxy/copy-through-a-proxy"), checkpoint("other"));
-    let limits = Limits { max_states: 500, ..large(1) };
+    let limits = Limits { max_states: 500, ..parallel(1) };
     assert!(!search(&test, &limits, Some(&checkpoint)).unwrap().exhaustive);
     let other = library("proxy/three-rings-clone-one-ifq");
     let error = search(&other, &limits, Some(&checkpoint)).unwrap_err().to_string();
     assert!(error.contains("the test differs"), "{error}");
     let plain = Limits { persistent_sets: false, ..limits };
     let error = search(&test, &plain, Some(&checkpoint)).unwrap_err().to_string();
-    assert!(error.contains("what the search leaves out differs"), "{error}");
-    assert!(search(&test, &large(1), Some(&checkpoint)).unwrap().exhaustive);
+    assert!(error.contains("a search option differs"), "{error}");
+    assert!(search(&test, &parallel(1), Some(&checkpoint)).unwrap().exhaustive);
 }
 
 #[test]
-fn a_damaged_checkpoint_is_an_error_that_says_so() {
+fn a_damaged_checkpoint_is_reported_as_damaged() {
     let (test, checkpoint) = (library("proxy/copy-through-a-proxy"), checkpoint("damaged"));
-    let limits = Limits { max_states: 500, ..large(1) };
+    let limits = Limits { max_states: 500, ..parallel(1) };
     search(&test, &limits, Some(&checkpoint)).unwrap();
     let whole = std::fs::read(&checkpoint.path).unwrap();
     std::fs::write(&checkpoint.path, &whole[..whole.len() - 3]).unwrap();
     let error = search(&test, &limits, Some(&checkpoint)).unwrap_err().to_string();
-    assert!(error.contains("cut off"), "{error}");
+    assert!(error.contains("truncated"), "{error}");
     std::fs::write(&checkpoint.path, "no checkpoint\n").unwrap();
     assert!(matches!(
         search(&test, &limits, Some(&checkpoint)),

@@ -1,12 +1,13 @@
-//! Goal: where `ifq conform` has found the model to differ from a live kernel, it differs no more.
-//! Method: each difference as it was made smaller on the kernel, with what the kernel did.
+//! Goal: divergences from live kernels that `ifq conform` has found stay fixed.
+//!
+//! Method: each divergence, as shrunk on the kernel, with the outcome of the kernel.
 
 use ifq_model::revision::Variant;
 use ifq_sim::format::parse;
 use ifq_sim::search::explore::{Limits, outcomes};
 
-/// The only outcome on each revision of the test.
-fn is_certain(revisions: &str, steps: &str, outcome: &str) {
+/// Checks that `outcome` is the only outcome on each revision.
+fn has_only_outcome(revisions: &str, steps: &str, outcome: &str) {
     let text = format!("test t\nrevision {revisions}\n{steps}expect holds\n");
     let test = parse("t", &text).unwrap();
     for revision in &test.revisions {
@@ -17,12 +18,12 @@ fn is_certain(revisions: &str, steps: &str, outcome: &str) {
 }
 
 #[test]
-fn an_address_of_zero_is_inside_no_page() {
-    // 7.2.7, from sequence-1-5649.
+fn an_area_at_address_zero_fails_with_efault_before_its_alignment_is_checked() {
+    // Kernel 7.2.7, from the generated test `sequence-1-5649`.
     let steps = "ring A\nsetup\n \
                  i = A: register nodev buffers=1 entries=1 with area-null area-unaligned\n";
-    is_certain("import-7.1 import-7.2 import-7.3", steps, "i=-EFAULT;");
+    has_only_outcome("import-7.1 import-7.2 import-7.3", steps, "i=-EFAULT;");
     let steps = "ring A\nsetup\n i = A: register nodev buffers=1 entries=1\n \
                  a = A: add-area i buffers=1 with area-null area-unaligned\n";
-    is_certain("import-7.3", steps, "i=0; a=-EFAULT;");
+    has_only_outcome("import-7.3", steps, "i=0; a=-EFAULT;");
 }

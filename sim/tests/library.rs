@@ -1,8 +1,7 @@
-//! Goal: each file of the library gets the verdicts that it says, on each revision, and user space sees
-//! what it saw when the file was recorded.
+//! Goal: each test of the library has its expected verdict and its recorded outcomes on each revision.
 //!
-//! Method: the explorer, every file to its end. It is also what mutants of the model are run against.
-//! With `IFQ_RECORD` set, the outcomes are recorded anew in `tests/golden/outcomes.txt`.
+//! Method: the explorer, without limits. The mutation tests of the model run this test, too. With `IFQ_RECORD`
+//! set, it writes the outcomes to `tests/golden/outcomes.txt`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ fn library() -> Vec<Test> {
 }
 
 #[test]
-fn every_file_gets_the_verdicts_that_it_says_and_the_outcomes_that_were_recorded() {
+fn every_file_has_its_expected_verdicts_and_its_recorded_outcomes() {
     let (mut wrong, mut outcomes) = (String::new(), String::new());
     for test in library() {
         for variant in test.variants() {
@@ -29,7 +28,7 @@ fn every_file_gets_the_verdicts_that_it_says_and_the_outcomes_that_were_recorded
                 let name = &test.name;
                 let _ = writeln!(wrong, "{name} on {variant}: {broken:?}, not {expected:?}");
             }
-            // A search ends with what it finds: only without it are the outcomes complete.
+            // A search ends with a violation: the outcomes are complete only without one.
             if expected.is_none() {
                 let _ = writeln!(outcomes, "{} on {variant}", test.name);
                 for outcome in seen.outcomes {
@@ -51,7 +50,7 @@ fn every_file_gets_the_verdicts_that_it_says_and_the_outcomes_that_were_recorded
 }
 
 #[test]
-fn every_file_is_named_after_its_test_and_says_what_it_is_about() {
+fn every_file_has_a_description_and_a_revision() {
     for test in library() {
         assert!(test.about.ends_with('.'), "{}: {}", test.name, test.about);
         assert!(!test.revisions.is_empty());

@@ -1,8 +1,8 @@
-//! Goal: what the explorer leaves out changes neither the verdict nor what user space can see.
+//! Goal: reductions change neither the verdict nor the set of outcomes.
 //!
-//! Method: each small file of the library on each of its kernels, by the plain search on the futures
-//! themselves, by the tables without reductions, with each of them, with all, and by two processors.
-//! Large searches go another way than small ones: here they begin at 300 states.
+//! Method: each small test of the library on each of its kernels, by the reference search on the futures
+//! themselves, by the explorer without reductions, with each reduction, with all, and on two workers. Large
+//! searches use another code path than small ones; here they begin at 300 states.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use ifq_model::test::Test;
 use ifq_sim::executor::Det;
 use ifq_sim::format;
 use ifq_sim::search::explore::{Exploration, Limits, explore};
-use ifq_sim::search::plain;
 use ifq_sim::search::program::{explore_symmetric, spawn};
-use ifq_sim::symmetry::{Symmetries, Symmetry, renamings};
+use ifq_sim::search::reference;
+use ifq_sim::symmetry::{BufferSymmetry, Symmetries, permutation_count};
 use proptest::prelude::*;
 
-/// States up to which the plain search is quick enough for a test.
+/// Number of states up to which the reference search is fast enough for a test.
 const SMALL: u64 = 1_000;
 
 fn library() -> impl Iterator<Item = (Test, Variant)> {
@@ -34,7 +34,7 @@ fn library() -> impl Iterator<Item = (Test, Variant)> {
     })
 }
 
-/// Each file on the last of its kernels on which it holds.
+/// Each test on the newest of its kernels on which it holds.
 fn newest_that_hold() -> impl Iterator<Item = (Test, Variant)> {
     let holds = |(test, variant): &(Test, Variant)| test.expected(variant).is_none();
     let mut newest: Vec<(Test, Variant)> = Vec::new();
@@ -47,14 +47,14 @@ fn newest_that_hold() -> impl Iterator<Item = (Test, Variant)> {
     newest.into_iter()
 }
 
-/// What must not depend on how it was searched. A search ends with a violation: the outcomes that it
-/// saw before are those of its order.
-fn essence(found: Exploration) -> (Option<Invariant>, Option<BTreeSet<Outcome>>) {
+/// What must not depend on the search. A search ends with its first violation: the outcomes before that
+/// depend on the order.
+fn verdict_and_outcomes(found: Exploration) -> (Option<Invariant>, Option<BTreeSet<Outcome>>) {
     let broken = found.counterexample.map(|c| c.violation.invariant);
     (broken, broken.is_none().then_some(found.outcomes))
 }
 
-fn none() -> Limits {
+fn unreduced() -> Limits {
     Limits {
         persistent_sets: false,
         sleep_sets: false,
@@ -63,14 +63,14 @@ fn none() -> Limits {
     }
 }
 
-fn ways() -> Vec<(&'static str, Limits)> {
-    let large = Limits { small: 300, ..Limits::default() };
+fn configurations() -> Vec<(&'static str, Limits)> {
+    let large = Limits { sequential_states: 300, ..Limits::default() };
     vec![
-        ("no reduction", none()),
-        ("persistent sets", Limits { persistent_sets: true, ..none() }),
-        ("sleep sets", Limits { sleep_sets: true, ..none() }),
-        ("symmetry of rings", Limits { symmetry: Symmetries::RINGS, ..none() }),
-        ("symmetry of buffers", Limits { symmetry: Symmetries::BUFFERS, ..none() }),
+        ("no reduction", unreduced()),
+        ("persistent sets", Limits { persistent_sets: true, ..unreduced() }),
+        ("sleep sets", Limits { sleep_sets: true, ..unreduced() }),
+        ("symmetry of rings", Limits { symmetry: Symmetries::RINGS, ..unreduced() }),
+        ("symmetry of buffers", Limits { symmetry: Symmetries::BUFFERS, ..unreduced() }),
         ("all", Limits { sleep_sets: true, symmetry: Symmetries::BOTH, ..Limits::default() }),
         ("a large search with all", Limits { sleep_sets: true, ..large }),
         ("two processors", Limits { workers: 2, ..large }),
@@ -78,18 +78,18 @@ fn ways() -> Vec<(&'static str, Limits)> {
 }
 
 #[test]
-fn every_way_to_search_gives_the_verdict_and_the_outcomes_of_the_plain_search() {
+fn every_search_gives_the_verdict_and_the_outcomes_of_the_reference_search() {
     let mut compared = 0;
     for (test, variant) in library() {
         let limits = Limits { max_states: SMALL, ..Limits::default() };
-        let plain = plain::explore(&test, &variant, &limits);
-        if plain.counterexample.is_none() && !plain.exhaustive {
+        let expected = reference::explore(&test, &variant, &limits);
+        if expected.counterexample.is_none() && !expected.exhaustive {
             continue;
         }
-        let plain = essence(plain);
-        for (way, limits) in ways() {
-            let found = essence(explore(&test, &variant, &limits, &mut |_| {}));
-            assert_eq!(found, plain, "{} on {variant}: {way}", test.name);
+        let expected = verdict_and_outcomes(expected);
+        for (configuration, limits) in configurations() {
+            let found = verdict_and_outcomes(explore(&test, &variant, &limits, &mut |_| {}));
+            assert_eq!(found, expected, "{} on {variant}: {configuration}", test.name);
         }
         compared += 1;
     }
@@ -97,23 +97,23 @@ fn every_way_to_search_gives_the_verdict_and_the_outcomes_of_the_plain_search() 
 }
 
 #[test]
-fn sleep_sets_leave_out_no_state_and_persistent_sets_some() {
-    let (mut plain, mut asleep, mut persistent) = (0, 0, 0);
+fn sleep_sets_prune_transitions_but_no_states_and_persistent_sets_prune_states() {
+    let (mut baseline, mut with_sleep_sets, mut persistent) = (0, 0, 0);
     for (test, variant) in newest_that_hold() {
         let explore = |limits: Limits| explore(&test, &variant, &limits, &mut |_| {});
-        let all = explore(none());
-        let sleeping = explore(Limits { sleep_sets: true, ..none() });
+        let all = explore(unreduced());
+        let sleeping = explore(Limits { sleep_sets: true, ..unreduced() });
         assert_eq!(sleeping.states, all.states, "{} on {variant}", test.name);
         assert!(sleeping.transitions <= all.transitions, "{} on {variant}", test.name);
-        plain += all.transitions;
-        asleep += sleeping.transitions;
-        persistent += explore(Limits { persistent_sets: true, ..none() }).transitions;
+        baseline += all.transitions;
+        with_sleep_sets += sleeping.transitions;
+        persistent += explore(Limits { persistent_sets: true, ..unreduced() }).transitions;
     }
-    assert!(asleep * 3 < plain * 2, "{asleep} of {plain} transitions");
-    assert!(persistent * 3 < plain, "{persistent} of {plain} transitions");
+    assert!(with_sleep_sets * 3 < baseline * 2, "{with_sleep_sets} of {baseline} transitions");
+    assert!(persistent * 3 < baseline, "{persistent} of {baseline} transitions");
 }
 
-/// Hands out and takes back buffers, by threads that hold on to them; the last in is the first out.
+/// A last-in-first-out pool of buffers, and threads that take and return them.
 async fn pool(buffers: usize, threads: u32) -> Outcome {
     const INDEX: BufferIndex = BufferIndex { offset: 1, shift: 0, bits: 4 };
     let word = |label: Label| Rc::new(Det::atomic(label, 0));
@@ -149,80 +149,81 @@ async fn pool(buffers: usize, threads: u32) -> Outcome {
 }
 
 #[test]
-fn symmetry_finds_as_many_states_as_the_plain_search_has_without_names_of_buffers() {
-    const SYMMETRY: Symmetry = Symmetry { count: 4 };
+fn buffer_symmetry_finds_the_orbits_of_the_unreduced_search() {
+    const SYMMETRY: BufferSymmetry = BufferSymmetry { count: 4 };
     for threads in 2..=3 {
         let explore = |limits| explore_symmetric(move || pool(4, threads), SYMMETRY, &limits);
-        let plain = explore(Limits { orbits: Symmetries::BUFFERS, ..none() });
-        let symmetric = explore(Limits { symmetry: Symmetries::BUFFERS, ..none() });
-        assert!(plain.exhaustive, "{:?}", plain.counterexample);
+        let all = explore(Limits { count_orbits: Symmetries::BUFFERS, ..unreduced() });
+        let symmetric = explore(Limits { symmetry: Symmetries::BUFFERS, ..unreduced() });
+        assert!(all.exhaustive, "{:?}", all.counterexample);
         assert!(symmetric.exhaustive, "{:?}", symmetric.counterexample);
-        assert_eq!(symmetric.states, plain.orbits);
-        assert!(plain.orbits < plain.states, "{} of {}", plain.orbits, plain.states);
+        assert_eq!(symmetric.states, all.orbits);
+        assert!(all.orbits < all.states, "{} of {}", all.orbits, all.states);
     }
 }
 
 #[test]
-fn symmetry_of_a_kernel_that_scrubs_in_order_finds_no_more_states_than_there_are() {
+fn buffer_symmetry_of_a_kernel_that_scrubs_in_order_finds_at_most_the_orbits() {
     let (mut by_name, mut found) = (0, 0);
     for (test, variant) in newest_that_hold() {
         let explore = |limits: Limits| explore(&test, &variant, &limits, &mut |_| {});
-        let plain = explore(Limits { orbits: Symmetries::BUFFERS, max_states: SMALL, ..none() });
-        if plain.exhaustive {
-            let symmetric = explore(Limits { symmetry: Symmetries::BUFFERS, ..none() });
-            assert!(symmetric.states <= plain.orbits, "{} on {variant}", test.name);
-            by_name += plain.states;
+        let all =
+            explore(Limits { count_orbits: Symmetries::BUFFERS, max_states: SMALL, ..unreduced() });
+        if all.exhaustive {
+            let symmetric = explore(Limits { symmetry: Symmetries::BUFFERS, ..unreduced() });
+            assert!(symmetric.states <= all.orbits, "{} on {variant}", test.name);
+            by_name += all.states;
             found += symmetric.states;
         }
     }
-    assert!(found < by_name, "{found} of {by_name} states differ in more than names");
+    assert!(found < by_name, "{found} of {by_name} states after buffer symmetry");
 }
 
-/// How many states there are by name and without names, if there are not too many to know.
+/// Numbers of states and of orbits, if the state space is small.
 fn orbits(test: &Test, variant: &Variant) -> Option<(u64, u64)> {
     let explore = |limits| explore(test, variant, &limits, &mut |_| {});
     let rings = Symmetries::RINGS;
-    let plain = explore(Limits { orbits: rings, max_states: 50_000, ..none() });
-    if !plain.exhaustive && plain.counterexample.is_none() {
+    let all = explore(Limits { count_orbits: rings, max_states: 50_000, ..unreduced() });
+    if !all.exhaustive && all.counterexample.is_none() {
         return None;
     }
-    let symmetric = explore(Limits { symmetry: rings, orbits: rings, ..none() });
-    let large = Limits { small: 300, ..Limits::default() };
+    let symmetric = explore(Limits { symmetry: rings, count_orbits: rings, ..unreduced() });
+    let large = Limits { sequential_states: 300, ..Limits::default() };
     let [one, two] = [large, Limits { workers: 2, ..large }].map(explore);
     let counts = |e: &Exploration| (e.states, e.transitions);
     assert_eq!(counts(&one), counts(&two), "{} on {variant}", format::print(test));
-    let asleep = explore(Limits { sleep_sets: true, ..Limits::default() });
-    let all = [&symmetric, &one, &two, &asleep];
-    if let Some(broken) = plain.counterexample {
+    let with_sleep_sets = explore(Limits { sleep_sets: true, ..Limits::default() });
+    let searches = [&symmetric, &one, &two, &with_sleep_sets];
+    if let Some(broken) = all.counterexample {
         let breaks = |found: &Exploration| found.counterexample.is_some();
         assert!(
-            all.into_iter().all(breaks),
+            searches.into_iter().all(breaks),
             "{} on {variant}: {}",
             format::print(test),
             broken.violation
         );
         return None;
     }
-    assert_eq!(symmetric.orbits, plain.orbits, "{} on {variant}", format::print(test));
-    for found in all {
+    assert_eq!(symmetric.orbits, all.orbits, "{} on {variant}", format::print(test));
+    for found in searches {
         assert!(found.exhaustive);
-        assert_eq!(found.outcomes, plain.outcomes, "{} on {variant}", format::print(test));
+        assert_eq!(found.outcomes, all.outcomes, "{} on {variant}", format::print(test));
     }
-    Some((plain.states, symmetric.states))
+    Some((all.states, symmetric.states))
 }
 
 #[test]
-fn symmetry_of_rings_finds_as_many_states_as_the_plain_search_has_without_their_names() {
-    let mut folded = 0;
-    for (test, variant) in library().filter(|(test, _)| renamings(test) > 1) {
+fn ring_symmetry_finds_the_orbits_of_the_unreduced_search() {
+    let mut reduced = 0;
+    for (test, variant) in library().filter(|(test, _)| permutation_count(test) > 1) {
         let found = orbits(&test, &variant);
-        folded += u32::from(found.is_some_and(|(by_name, without)| without < by_name));
+        reduced += u32::from(found.is_some_and(|(by_name, merged)| merged < by_name));
     }
-    assert!(folded >= 6, "only {folded} searches have names to do without");
+    assert!(reduced >= 6, "symmetry reduces only {reduced} searches");
 }
 
-/// What a ring may do that shares the ifq, between import and exit.
-const DEEDS: [&str; 7] = [
+/// Operations of a ring that shares the ifq, between import and exit.
+const OPERATIONS: [&str; 7] = [
     "RING: flush IFQ",
     "RING: mmap IFQ",
     "close box",
@@ -232,11 +233,11 @@ const DEEDS: [&str; 7] = [
     "FD = RING: export IFQ",
 ];
 
-/// And what it receives.
+/// Operations that receive.
 const RECEIVED: [&str; 4] =
     ["SOCKET: send 100", "RING: recv IFQ SOCKET len=100", "CQE = RING: wait", "return CQE to IFQ"];
 
-/// Defects that such threads may meet.
+/// Defects that such threads may expose.
 const DEFECTS: [Option<Defect>; 6] = [
     None,
     Some(Defect::EarlyPut),
@@ -246,10 +247,10 @@ const DEFECTS: [Option<Defect>; 6] = [
     Some(Defect::M8),
 ];
 
-/// So many threads that do the same, each with its own ring.
-fn alike(threads: usize, deeds: &[&str], faults: &str) -> Test {
+/// A test of identical threads, each with its own ring.
+fn identical_threads(threads: usize, operations: &[&str], faults: &str) -> Test {
     let mut text = format!(
-        "test alike\nrevision import-7.1 import-7.2 import-7.3\nring O A B C\nsocket s t u\n{faults}\n\
+        "test identical-threads\nrevision import-7.1 import-7.2 import-7.3\nring O A B C\nsocket s t u\n{faults}\n\
          setup\nifq = O: register nodev buffers=2 entries=2\nbox = O: export ifq\nO: exit\n",
     );
     let mut observe = String::from("observe");
@@ -257,7 +258,7 @@ fn alike(threads: usize, deeds: &[&str], faults: &str) -> Test {
         [("a", "A", "s"), ("b", "B", "t"), ("c", "C", "u")].iter().take(threads)
     {
         text += &format!("thread {thread}\nIFQ = RING: import box\n");
-        deeds.iter().for_each(|deed| text += &format!("{deed}\n"));
+        operations.iter().for_each(|operation| text += &format!("{operation}\n"));
         text += "END = RING: exit\n";
         for (name, new) in [("RING", ring), ("SOCKET", socket)] {
             text = text.replace(name, new);
@@ -267,12 +268,12 @@ fn alike(threads: usize, deeds: &[&str], faults: &str) -> Test {
         }
         observe += &format!(" end-{thread} ifq-{thread}");
     }
-    format::parse("alike", &format!("{text}{observe}\nexpect holds\n")).unwrap()
+    format::parse("identical-threads", &format!("{text}{observe}\nexpect holds\n")).unwrap()
 }
 
-/// A few of the deeds.
-fn deeds() -> impl Strategy<Value = Vec<&'static str>> {
-    let few = proptest::sample::subsequence(DEEDS.to_vec(), 0..3).prop_shuffle();
+/// A few operations.
+fn operations() -> impl Strategy<Value = Vec<&'static str>> {
+    let few = proptest::sample::subsequence(OPERATIONS.to_vec(), 0..3).prop_shuffle();
     let received = prop_oneof![Just(0..0), Just(0..3), Just(0..4)];
     (few, received).prop_map(|(few, received)| [few, RECEIVED[received].to_vec()].concat())
 }
@@ -281,28 +282,28 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn threads_that_do_the_same_are_known_without_names(
-        deeds in deeds(),
+    fn states_of_identical_threads_are_merged(
+        operations in operations(),
         faults in proptest::sample::select(vec!["", "fault xa-store", "fault copy-to-user copy-from-user"]),
         defect in proptest::sample::select(DEFECTS.to_vec()),
     ) {
-        let threads = if deeds.is_empty() { 3 } else { 2 };
-        let test = alike(threads, &deeds, faults);
+        let threads = if operations.is_empty() { 3 } else { 2 };
+        let test = identical_threads(threads, &operations, faults);
         for mut variant in test.variants() {
             variant.defects.extend(defect);
-            if let Some((by_name, without)) = orbits(&test, &variant) {
-                prop_assert!(without < by_name || defect == Some(Defect::S3), "{without} of {by_name}: {}", format::print(&test));
+            if let Some((by_name, merged)) = orbits(&test, &variant) {
+                prop_assert!(merged < by_name || defect == Some(Defect::S3), "{merged} of {by_name}: {}", format::print(&test));
             }
         }
     }
 }
 
-struct Late {
-    gate: <Det as Platform>::WaitQueue,
+struct Delayed {
+    event: <Det as Platform>::WaitQueue,
 }
 
-/// A thread waits for a word that another one makes, and that is high enough at once.
-async fn late_gate() -> Outcome {
+/// A thread waits for a word that another thread creates, with a value that satisfies the wait at once.
+async fn wait_for_a_new_word() -> Outcome {
     let x = Rc::new(Det::atomic("x", 0));
     let seen = Rc::new(Det::atomic("seen", 0));
     let pointer = Rc::new(Det::wait_queue("pointer", 0));
@@ -310,8 +311,8 @@ async fn late_gate() -> Outcome {
     spawn(1, "maker", {
         let (pointer, ended) = (pointer.clone(), ended.clone());
         async move {
-            let late = Det::alloc(Kind::Req, 0, || Late { gate: Det::wait_queue("late", 1) });
-            pointer.rmw(Rmw::Add(late.to_word())).await;
+            let new = Det::alloc(Kind::Req, 0, || Delayed { event: Det::wait_queue("event", 1) });
+            pointer.rmw(Rmw::Add(new.to_word())).await;
             ended.rmw_in_step(Rmw::Add(1));
         }
     });
@@ -319,8 +320,8 @@ async fn late_gate() -> Outcome {
         let (x, pointer, ended) = (x.clone(), pointer.clone(), ended.clone());
         async move {
             let word = pointer.wait_event(1).await;
-            if let Some(late) = Det::from_word::<Late>(word) {
-                late.gate.wait_event(1).await;
+            if let Some(new) = Det::from_word::<Delayed>(word) {
+                new.event.wait_event(1).await;
             }
             x.store(1, Order::Relaxed).await;
             ended.rmw_in_step(Rmw::Add(1));
@@ -338,21 +339,27 @@ async fn late_gate() -> Outcome {
 }
 
 #[test]
-fn a_word_that_is_made_later_lets_on_who_waits_for_it() {
-    let outcomes = |limits: Limits| ifq_sim::search::program::explore(late_gate, &limits).outcomes;
-    let plain = outcomes(none());
-    assert_eq!(plain.len(), 2);
-    assert_eq!(outcomes(Limits { persistent_sets: true, ..none() }), plain);
+fn a_new_word_with_a_high_value_enables_the_thread_that_waits_for_it() {
+    let outcomes =
+        |limits: Limits| ifq_sim::search::program::explore(wait_for_a_new_word, &limits).outcomes;
+    let all = outcomes(unreduced());
+    assert_eq!(all.len(), 2);
+    assert_eq!(outcomes(Limits { persistent_sets: true, ..unreduced() }), all);
 }
 
 #[test]
-fn two_processors_count_what_one_counts() {
+fn two_workers_count_the_states_that_one_counts() {
     for (test, variant) in newest_that_hold() {
         for persistent_sets in [false, true] {
-            let one = Limits { small: 300, persistent_sets, ..Limits::default() };
+            let one = Limits { sequential_states: 300, persistent_sets, ..Limits::default() };
             let [one, two] = [one, Limits { workers: 2, ..one }]
                 .map(|limits| explore(&test, &variant, &limits, &mut |_| {}));
-            assert_eq!(essence(one.clone()), essence(two.clone()), "{} on {variant}", test.name);
+            assert_eq!(
+                verdict_and_outcomes(one.clone()),
+                verdict_and_outcomes(two.clone()),
+                "{} on {variant}",
+                test.name
+            );
             let counts = |e: &Exploration| (e.states, e.transitions);
             assert_eq!(counts(&one), counts(&two), "{} on {variant}", test.name);
         }
@@ -360,18 +367,18 @@ fn two_processors_count_what_one_counts() {
 }
 
 #[test]
-fn without_a_bound_on_preemptions_that_matters_the_bounded_search_is_complete() {
+fn a_preemption_bound_that_is_never_reached_leaves_the_search_complete() {
     for (test, variant) in newest_that_hold() {
-        let plain = explore(&test, &variant, &none(), &mut |_| {});
-        if plain.states > SMALL {
+        let all = explore(&test, &variant, &unreduced(), &mut |_| {});
+        if all.states > SMALL {
             continue;
         }
-        let bounded = |preemptions| Limits { preemptions: Some(preemptions), ..none() };
-        let all = explore(&test, &variant, &bounded(u32::MAX), &mut |_| {});
-        assert!(all.exhaustive);
-        assert_eq!(all.outcomes, plain.outcomes, "{} on {variant}", test.name);
+        let bounded = |preemptions| Limits { preemptions: Some(preemptions), ..unreduced() };
+        let complete = explore(&test, &variant, &bounded(u32::MAX), &mut |_| {});
+        assert!(complete.exhaustive);
+        assert_eq!(complete.outcomes, all.outcomes, "{} on {variant}", test.name);
         let few = explore(&test, &variant, &bounded(0), &mut |_| {});
-        assert!(few.outcomes.is_subset(&plain.outcomes), "{} on {variant}", test.name);
-        assert!(few.transitions <= plain.transitions);
+        assert!(few.outcomes.is_subset(&all.outcomes), "{} on {variant}", test.name);
+        assert!(few.transitions <= all.transitions);
     }
 }

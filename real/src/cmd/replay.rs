@@ -53,7 +53,7 @@ pub fn replay(args: &Args) -> u8 {
     };
     let replayed = replay_traced(&test, schedule);
     let (run, diverged_at) = (replayed.run, replayed.diverged_at);
-    let violation = run.broken();
+    let violation = run.failure();
     let expected = test.expected(&replayed.variant);
     let as_expected = violation.as_ref().map(|v| v.invariant) == expected && diverged_at.is_none();
     let trace = run.trace.unwrap_or_default();

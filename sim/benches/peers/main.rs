@@ -1,28 +1,26 @@
-//! The explorer beside stateright, on one problem: three rings share an ifq of six buffers with an
+//! Compares the explorer with stateright on one problem: three rings share an ifq of six buffers with an
 //! ordered refill queue.
 //!
 //!     cargo bench -p ifq-sim --bench peers
 //!     cargo bench -p ifq-sim --bench peers -- --planted
 //!
-//! Both are given the same operations, each of them one step, and search on one thread ([`problem`]).
-//! Their unique states are the same in number, which is checked: our scheduler adds none, because its
-//! main thread waits for the rings to exit all the while, and where a ring stands is the number of its
-//! operations, as in the other model. "Without names of buffers" the explorer takes states for one that
-//! differ in nothing else; as many are left as the other search finds if it counts them so, which is
-//! checked. "All, by name" are the states that stand behind those, over the time that it took.
+//! Both search the same operations, each of them one step, on one thread ([`problem`]). They must find the
+//! same number of unique states: our scheduler adds none, because the main thread waits until all rings have
+//! exited. With buffer symmetry the explorer must find as many states as there are orbits. The column "all
+//! states/CPU s" divides the number of states without symmetry by the time with it.
 //!
-//! The last two lines are test files, run by the kernel-shaped code, where each lock and each atomic
-//! access is a step: what the explorer is for. `three-rings-receive-six-times.ifq` is the same scenario,
-//! operation by operation. Its states are those that differ in more than the names of rings and buffers;
-//! it leaves out in which order a scrub comes to the buffers. `three-rings.ifq` is a short one: each ring
-//! receives once. Of it no state is left out but for the names of rings.
+//! The last two lines are test files that run the kernel-shaped code, in which each lock and each atomic
+//! access is a step: the explorer's real use. `three-rings-receive-six-times.ifq` is the same scenario,
+//! operation by operation, with ring and buffer symmetry; buffer symmetry ignores the order in which a scrub
+//! visits the buffers. `three-rings.ifq` is a short scenario in which each ring receives once, with ring
+//! symmetry only.
 //!
-//! stateright looks at all lists of buffers in each state; ours compares a buffer's place with what it
-//! should be whenever the buffer moves. All find the bug of `--planted`.
+//! stateright checks all lists of buffers in each state. The explorer checks the place of a buffer whenever
+//! it moves. Both find the bug of `--planted`.
 //!
-//! All contenders take turns; a line shows the run of median time. CPU time is that of the process.
-//! Bytes a state: the peak resident size of a process that only searches, less that of one that does
-//! nothing (Linux only).
+//! The contenders take turns; a line shows the run of median time. CPU time is that of the process. Bytes
+//! per state: peak resident size of a process that only searches, minus that of a process that does nothing
+//! (Linux only).
 
 mod measure;
 mod ours;
@@ -41,40 +39,41 @@ use ifq_sim::symmetry::Symmetries;
 
 use measure::{Measured, measure};
 
-/// How often each contender runs.
+/// Runs of each contender.
 const RUNS: usize = 3;
 
 /// Compares the explorer with stateright.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Plant a bug that both must find.
+    /// Plant a bug, which both must find.
     #[arg(long)]
     planted: bool,
-    /// Run one contender once, by its number, and print its peak resident size in bytes.
+    /// Run one contender once, by number, and print its peak resident size in bytes.
     #[arg(long, value_name = "N")]
     peak: Option<usize>,
-    /// What cargo gives to every bench.
+    /// Cargo passes this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What a contender found.
+/// The result of a contender.
 #[derive(Clone, Debug)]
 struct Found {
     states: u64,
-    /// How the problem breaks.
-    broken: Option<String>,
+    /// The violation.
+    violation: Option<String>,
 }
 
 impl From<Exploration> for Found {
     fn from(found: Exploration) -> Self {
-        let broken =
+        let violation =
             found.counterexample.map(|c| format!("{} after {} steps", c.violation, c.steps));
-        assert_eq!(found.exhaustive, broken.is_none(), "no limit ends the search");
-        Found { states: found.states, broken }
+        assert_eq!(found.exhaustive, violation.is_none(), "no limit ends the search");
+        Found { states: found.states, violation }
     }
 }
 
+/// A checker in the comparison.
 struct Contender {
     name: &'static str,
     step: &'static str,
@@ -82,12 +81,12 @@ struct Contender {
 }
 
 const NOTHING: Contender =
-    Contender { name: "nothing", step: "-", run: |_| Found { states: 0, broken: None } };
+    Contender { name: "nothing", step: "-", run: |_| Found { states: 0, violation: None } };
 
 const OPERATION: &str = "operation";
 
-/// The explorer leaves nothing out.
-const BY_NAME: Limits =
+/// The explorer without reductions.
+const UNREDUCED: Limits =
     Limits { persistent_sets: false, symmetry: Symmetries::NONE, ..Limits::DEFAULT };
 
 const CONTENDERS: [Contender; 7] = [
@@ -103,15 +102,15 @@ const CONTENDERS: [Contender; 7] = [
         run: |planted| peer::check(planted, peer::Search::DepthFirst),
     },
     Contender {
-        name: "explorer, every step of every thread",
+        name: "explorer, no reduction",
         step: OPERATION,
-        run: |planted| ours::explore(planted, &BY_NAME).into(),
+        run: |planted| ours::explore(planted, &UNREDUCED).into(),
     },
     Contender {
-        name: "explorer, without names of buffers",
+        name: "explorer, buffer symmetry",
         step: OPERATION,
         run: |planted| {
-            let limits = Limits { symmetry: Symmetries::BUFFERS, ..BY_NAME };
+            let limits = Limits { symmetry: Symmetries::BUFFERS, ..UNREDUCED };
             ours::explore(planted, &limits).into()
         },
     },
@@ -152,12 +151,12 @@ fn main() {
     }
 }
 
-/// All of them find the bug.
+/// Checks that all contenders find the bug.
 fn planted() {
     for contender in &CONTENDERS[1..] {
         let found = (contender.run)(true);
-        let broken = found.broken.expect("the planted bug is found");
-        println!("{}: {broken}, {} states", contender.name, found.states);
+        let violation = found.violation.expect("the planted bug is found");
+        println!("{}: {violation}, {} states", contender.name, found.states);
     }
 }
 
@@ -166,15 +165,16 @@ fn compare() {
     for _ in 0..RUNS {
         for (contender, runs) in CONTENDERS.iter().zip(&mut runs).skip(1) {
             let measured = measure(|| (contender.run)(false));
-            assert_eq!(measured.found.broken, None, "the problem holds");
+            assert_eq!(measured.found.violation, None, "the problem holds");
             runs.push(measured);
         }
     }
     let states = |contender: usize| runs[contender][0].found.states;
-    let all = states(1);
-    assert!(all == states(2) && all == states(3), "the models are the same");
-    let orbits = ours::explore(false, &Limits { orbits: Symmetries::BUFFERS, ..BY_NAME }).orbits;
-    assert_eq!(orbits, states(4), "without names all of them are there, too");
+    let states_in_full = states(1);
+    assert!(states_in_full == states(2) && states_in_full == states(3), "the models are the same");
+    let limits = Limits { count_orbits: Symmetries::BUFFERS, ..UNREDUCED };
+    let orbits = ours::explore(false, &limits).orbits;
+    assert_eq!(orbits, states(4), "the search with symmetry finds every orbit");
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
     table.set_header([
@@ -184,21 +184,21 @@ fn compare() {
         "CPU s",
         "states",
         "states/CPU s",
-        "all, by name/CPU s",
+        "all states/CPU s",
         "bytes/state",
     ]);
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let idle = measure::peak_of(0);
+    let baseline = measure::peak_of(0);
     for (number, contender) in CONTENDERS.iter().enumerate().skip(1) {
         let runs = &mut runs[number];
         runs.sort_by_key(|run| run.elapsed);
         let median = &runs[RUNS / 2];
         let states = median.found.states;
-        let bytes = measure::peak_of(number)
-            .zip(idle)
-            .map(|(peak, idle)| format!("{:.0}", peak.saturating_sub(idle) as f64 / states as f64));
+        let bytes = measure::peak_of(number).zip(baseline).map(|(peak, baseline)| {
+            format!("{:.0}", peak.saturating_sub(baseline) as f64 / states as f64)
+        });
         table.add_row([
             contender.name.to_owned(),
             contender.step.to_owned(),
@@ -207,7 +207,7 @@ fn compare() {
             states.to_string(),
             format!("{:.0}", states as f64 / median.cpu.as_secs_f64()),
             match contender.step == OPERATION {
-                true => format!("{:.0}", all as f64 / median.cpu.as_secs_f64()),
+                true => format!("{:.0}", states_in_full as f64 / median.cpu.as_secs_f64()),
                 false => "-".to_owned(),
             },
             bytes.unwrap_or_else(|| "-".to_owned()),

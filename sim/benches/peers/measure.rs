@@ -1,4 +1,4 @@
-//! Time and memory of a run.
+//! Measures time and memory of a run.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Found;
 
-/// A run.
+/// The result and the cost of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) found: Found,
@@ -27,7 +27,7 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// The greatest resident size that this process had.
+/// Peak resident size of this process.
 pub(crate) fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -35,7 +35,7 @@ pub(crate) fn peak_bytes() -> Option<u64> {
     Some(kib << 10)
 }
 
-/// The same of a process that runs one contender once.
+/// Peak resident size of a process that runs one contender once.
 pub(crate) fn peak_of(contender: usize) -> Option<u64> {
     let program = std::env::current_exe().ok()?;
     let run = Command::new(program).args(["--peak", &contender.to_string()]).output().ok()?;

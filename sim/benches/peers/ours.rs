@@ -1,4 +1,4 @@
-//! The problem as a program on the deterministic platform: the operations that are one step.
+//! The problem as a program on the deterministic platform: each operation is one step.
 
 use std::rc::Rc;
 
@@ -9,17 +9,18 @@ use ifq_model::platform::{AtomicWord, Kind, Label, Order, Platform, Rmw, WaitWor
 use ifq_sim::executor::Det;
 use ifq_sim::search::explore::{Exploration, Limits};
 use ifq_sim::search::program;
-use ifq_sim::symmetry::Symmetry;
+use ifq_sim::symmetry::BufferSymmetry;
 
 use super::problem::{BUFFERS, Op, PROGRAM, RINGS, frees};
 
 type Word = <Det as Platform>::Atomic;
 
-/// Where a buffer is: a ring's index, or one of these.
+/// The place of a buffer: a ring's index, or one of these.
 const FREE: u64 = RINGS as u64;
 const REFILL: u64 = FREE + 1;
 
-/// Buffers in order, numbered from 1; what is behind the end is zero, so that equal lists are equal words.
+/// An ordered list of buffers, numbered from 1. Words behind the end are zero, so that equal lists have
+/// equal words.
 struct List {
     place: u64,
     len: Word,
@@ -49,7 +50,7 @@ impl List {
 
 /// The ifq.
 struct Ifq {
-    /// The place of each buffer, which each move compares: what [`super::peer`] asks of all lists.
+    /// The place of each buffer, checked whenever it moves: what [`super::peer`] checks for all lists.
     places: [Word; BUFFERS],
     free: List,
     refill: List,
@@ -68,31 +69,31 @@ impl Ifq {
         ifq
     }
 
-    /// A buffer goes from one list to another.
-    fn moves(&self, buffer: u64, from: &List, to: &List) {
+    /// Moves a buffer from one list to another.
+    fn move_buffer(&self, buffer: u64, from: &List, to: &List) {
         let place = &self.places[buffer as usize - 1];
         let found = place.load_in_step();
         if found != from.place {
-            let is = format_args!("buffer {buffer} is in {found} and in {}", from.place);
-            Det::violation(Invariant::I6, is);
+            let message = format_args!("buffer {buffer} is in {found} and in {}", from.place);
+            Det::violation(Invariant::I6, message);
         }
         place.store_in_step(to.place);
     }
 
-    /// Moves the last one.
-    fn put_last(&self, from: &List, to: &List) {
+    /// Moves the last buffer.
+    fn move_last(&self, from: &List, to: &List) {
         if let Some(buffer) = from.pop() {
-            self.moves(buffer, from, to);
+            self.move_buffer(buffer, from, to);
             to.push(buffer);
         }
     }
 
-    /// Moves all, in order.
-    fn put_all(&self, from: &List, to: &List) {
+    /// Moves all buffers, in order.
+    fn move_all(&self, from: &List, to: &List) {
         let (len, end) = (from.len.load_in_step() as usize, to.len.load_in_step() as usize);
         for (old, new) in from.buffers[..len].iter().zip(&to.buffers[end..]) {
             let buffer = old.load_in_step();
-            self.moves(buffer, from, to);
+            self.move_buffer(buffer, from, to);
             new.store_in_step(buffer);
             old.store_in_step(0);
         }
@@ -101,7 +102,7 @@ impl Ifq {
     }
 }
 
-/// What the rings share.
+/// State that the rings share.
 struct Shared {
     users: Word,
     ifq: <Det as Platform>::Ptr<Ifq>,
@@ -118,17 +119,17 @@ impl Shared {
             Op::Receive => {
                 let refilled = ifq.refill.len.load(Order::Acquire).await;
                 if refilled > 0 {
-                    ifq.put_all(&ifq.refill, &ifq.free);
+                    ifq.move_all(&ifq.refill, &ifq.free);
                 }
-                ifq.put_last(&ifq.free, held);
+                ifq.move_last(&ifq.free, held);
             }
-            Op::GiveBack => {
+            Op::Return => {
                 held.len.load(Order::Acquire).await;
-                ifq.put_last(held, &ifq.refill);
+                ifq.move_last(held, &ifq.refill);
             }
             Op::Exit => {
                 let users = self.users.rmw(Rmw::Sub(1), Order::Full).await - 1;
-                ifq.put_all(held, &ifq.free);
+                ifq.move_all(held, &ifq.free);
                 if frees(ring, users, self.planted) {
                     Det::free(&self.ifq);
                 }
@@ -157,13 +158,13 @@ async fn rings(planted: bool) -> Outcome {
     }
     shared.exited.wait_event(RINGS as u64).await;
     if Det::live(Kind::Ifq) > 0 {
-        Det::violation(Invariant::I3, format_args!("all rings are closed, and the ifq is left"));
+        Det::violation(Invariant::I3, format_args!("all rings have exited, but the ifq is alive"));
     }
     Outcome(Vec::new())
 }
 
-/// The buffers differ by name only.
-const SYMMETRY: Symmetry = Symmetry { count: BUFFERS as u32 };
+/// The buffers are interchangeable.
+const SYMMETRY: BufferSymmetry = BufferSymmetry { count: BUFFERS as u32 };
 
 const BUFFER: Label =
     Label::plain("buffer").names_buffer(BufferIndex { offset: 1, shift: 0, bits: 4 });

@@ -5,7 +5,7 @@ use stateright::{Checker, Model, Property};
 use super::Found;
 use super::problem::{BUFFERS, Op, PROGRAM, RINGS, frees};
 
-/// Buffers in order, four bits each; they are numbered from 1.
+/// An ordered list of buffers, four bits each, numbered from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct List(u32);
 
@@ -32,10 +32,10 @@ impl List {
     }
 }
 
-/// What a ring has done and has.
+/// A ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Ring {
-    /// Operations of the program that are done.
+    /// Completed operations of the program.
     done: u8,
     held: List,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Sharing {
 
 impl Model for Sharing {
     type State = State;
-    /// A ring does its next operation.
+    /// A ring's next operation.
     type Action = (usize, Op);
 
     fn init_states(&self) -> Vec<State> {
@@ -86,7 +86,7 @@ impl Model for Sharing {
                     ring.held.push(buffer);
                 }
             }
-            Op::GiveBack => {
+            Op::Return => {
                 if let Some(buffer) = ring.held.pop_last() {
                     state.refill.push(buffer);
                 }
@@ -110,33 +110,33 @@ impl Model for Sharing {
     }
 }
 
-const HOLDS: &str = "each buffer is in one place, and nobody uses what is freed";
+const HOLDS: &str = "each buffer is in one place, and no ring uses the freed ifq";
 
 impl State {
-    /// Each buffer is in exactly one place, so that none is handed out that somebody holds; and when
-    /// the ifq is freed nobody uses it or holds anything.
+    /// Each buffer is in exactly one place, so that a held buffer is never handed out. When the ifq is freed
+    /// no ring uses it or holds a buffer.
     fn holds(&self) -> bool {
         if self.freed {
             return self.users == 0 && self.rings.iter().all(|ring| ring.held.len() == 0);
         }
-        let (mut places, mut once) = (0_u32, true);
+        let (mut places, mut unique) = (0_u32, true);
         let held = self.rings.iter().map(|ring| ring.held);
         for mut list in held.chain([self.free, self.refill]) {
             while let Some(buffer) = list.pop_first() {
-                once &= places & 1 << buffer == 0;
+                unique &= places & 1 << buffer == 0;
                 places |= 1 << buffer;
             }
         }
-        once && places.count_ones() as usize == BUFFERS
+        unique && places.count_ones() as usize == BUFFERS
     }
 }
 
-/// In which order the checker goes through the states.
+/// The order in which the checker visits the states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Search {
-    /// Its default.
+    /// stateright's default.
     BreadthFirst,
-    /// As ours.
+    /// As the explorer.
     DepthFirst,
 }
 
@@ -151,6 +151,6 @@ pub(crate) fn check(planted: bool, search: Search) -> Found {
 
 fn found(checker: &impl Checker<Sharing>) -> Found {
     let path = checker.discovery(HOLDS);
-    let broken = path.map(|path| format!("broken after {} steps", path.into_actions().len()));
-    Found { states: checker.unique_state_count() as u64, broken }
+    let violation = path.map(|path| format!("violation after {} steps", path.into_actions().len()));
+    Found { states: checker.unique_state_count() as u64, violation }
 }

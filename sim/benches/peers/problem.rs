@@ -1,4 +1,4 @@
-//! The problem that is given to both: what there is, and what each ring does.
+//! The problem that both checkers solve: objects, and the program of each ring.
 
 /// Rings that share the ifq.
 pub(crate) const RINGS: usize = 3;
@@ -6,34 +6,33 @@ pub(crate) const RINGS: usize = 3;
 /// Buffers of the ifq's area.
 pub(crate) const BUFFERS: usize = 6;
 
-/// An operation of a ring; one step, in which nobody else does anything.
+/// An operation of a ring, atomic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// Moves what is in the refill queue to the free list, in order, and takes the buffer that was
-    /// put there last; nothing if there is none.
+    /// Moves the refill queue to the end of the free list, in order, and takes the last buffer of that list,
+    /// if there is one.
     Receive,
     /// Puts the buffer that was received last at the tail of the refill queue, if there is one.
-    GiveBack,
-    /// Scrubs: what the ring holds goes to the free list. The last user frees the ifq.
+    Return,
+    /// Moves the ring's buffers to the free list. The last user frees the ifq.
     Exit,
 }
 
-/// What each ring does, one after the other. All are users of the ifq from the begin.
+/// The program of each ring. All rings use the ifq from the beginning.
 pub(crate) const PROGRAM: &[Op] = &[
     Op::Receive,
     Op::Receive,
-    Op::GiveBack,
+    Op::Return,
     Op::Receive,
     Op::Receive,
-    Op::GiveBack,
+    Op::Return,
     Op::Receive,
     Op::Receive,
-    Op::GiveBack,
+    Op::Return,
     Op::Exit,
 ];
 
-/// The bug that `--planted` asks for: the first ring frees the ifq when it exits, whoever else uses
-/// it.
+/// The bug that `--planted` asks for: the first ring frees the ifq when it exits, even if others use it.
 pub(crate) fn frees(ring: usize, users_left: u64, planted: bool) -> bool {
     users_left == 0 || planted && ring == 0
 }

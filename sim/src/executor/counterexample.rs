@@ -1,4 +1,4 @@
-//! A run that broke an invariant.
+//! Counterexamples: a violation and the schedule that leads to it.
 
 use std::rc::Rc;
 
@@ -9,19 +9,19 @@ use ifq_model::test::{Expect, Schedule, Test};
 use crate::executor::run::run_once;
 use crate::executor::scheduler::Replay;
 
-/// A broken invariant and the run that broke it.
+/// A violated invariant and the run that violates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counterexample {
-    /// What broke.
+    /// The violation.
     pub violation: Violation,
-    /// The decisions of the run, for [`Replay`].
+    /// The decisions of the run, as [`Replay`] takes them.
     pub decisions: Vec<u32>,
-    /// Its number of steps.
+    /// Number of steps of the run.
     pub steps: u64,
 }
 
 impl Counterexample {
-    /// The test with the run in it: for this variant only, and expecting what broke.
+    /// The test with this schedule, for this variant only, with the violation as expected verdict.
     #[must_use]
     pub fn in_test(&self, test: &Test, variant: &Variant) -> Test {
         let (defects, without) = (variant.defects.clone(), variant.without.clone());
@@ -39,7 +39,7 @@ impl Counterexample {
         }
     }
 
-    /// Whether the decisions lead to the same violation again, in as many steps.
+    /// Whether a replay of the decisions ends in the same violation after the same number of steps.
     #[must_use]
     pub fn replays(&self, test: &Test, variant: &Variant) -> bool {
         let replay = Replay::new(&self.decisions);
@@ -47,6 +47,6 @@ impl Counterexample {
         let run = run_once(&Rc::new(test.clone()), variant, Box::new(replay));
         diverged.get().is_none()
             && run.steps == self.steps
-            && run.broken().as_ref() == Some(&self.violation)
+            && run.failure().as_ref() == Some(&self.violation)
     }
 }

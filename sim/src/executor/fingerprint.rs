@@ -1,8 +1,9 @@
-//! 128-bit fingerprints of states, kept up to date with each write (Zobrist, "A New Hashing Method
-//! with Application for Game Playing", 1970).
+//! 128-bit fingerprints of states, updated incrementally (Zobrist, "A New Hashing Method with Application
+//! for Game Playing", 1970).
 
-/// A fingerprint. Equal states have equal ones; different states differ except with a probability
-/// of about 2^-128 for each pair.
+use std::hash::Hasher;
+
+/// A fingerprint. Two different states have the same one with a probability of about 2^-128.
 pub(crate) type Fingerprint = u128;
 
 const K0: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -20,9 +21,9 @@ fn mix(a: u64, b: u64, k: u64, l: u64) -> u64 {
     fold(x ^ b.rotate_left(32) ^ l, x.rotate_left(23) ^ a ^ k)
 }
 
-/// What a named cell with this value adds to a state's fingerprint, by exclusive or. Zero adds
-/// nothing: most words are zero when they are made, and most of them stay so.
-pub(crate) fn cell(name: u64, value: u64) -> Fingerprint {
+/// The Zobrist key of a named word with a value. The keys of all words are combined by exclusive or. The
+/// key of zero is zero: most words are zero when they are created, and stay so.
+pub(crate) fn zobrist_key(name: u64, value: u64) -> Fingerprint {
     if value == 0 {
         return 0;
     }
@@ -31,12 +32,37 @@ pub(crate) fn cell(name: u64, value: u64) -> Fingerprint {
     u128::from(high) << 64 | u128::from(low)
 }
 
-/// The next fingerprint of a history to which a value is appended.
+/// The Zobrist key of the number of faults that are left.
+pub(crate) fn faults_key(left: u32) -> Fingerprint {
+    zobrist_key(u64::MAX, u64::from(left))
+}
+
+/// Appends a value to a sequence and returns the fingerprint of the longer sequence.
 pub(crate) fn append(history: Fingerprint, value: u64) -> Fingerprint {
     let (low, high) = (history as u64, (history >> 64) as u64);
     let next_low = mix(low, value, K2, K1);
     let next_high = mix(high ^ low.rotate_left(17), value, K0, K3);
     u128::from(next_high) << 64 | u128::from(next_low)
+}
+
+/// A hasher for sets of fingerprints, which are uniformly distributed already.
+#[derive(Debug, Default)]
+pub(crate) struct FingerprintHasher(u64);
+
+impl Hasher for FingerprintHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[..8]);
+        self.0 = u64::from_le_bytes(word);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
 }
 
 #[cfg(test)]
@@ -46,11 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbouring_cells_and_values_do_not_collide() {
+    fn keys_of_neighbouring_names_and_values_do_not_collide() {
         let mut seen = HashSet::new();
         for name in 0..300 {
             for value in 1..300 {
-                assert!(seen.insert(cell(name, value)));
+                assert!(seen.insert(zobrist_key(name, value)));
             }
         }
         let low: HashSet<u64> = seen.iter().map(|f| *f as u64).collect();
@@ -58,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_a_history_matters() {
+    fn the_fingerprint_of_a_sequence_depends_on_its_order() {
         assert_ne!(append(append(0, 1), 2), append(append(0, 2), 1));
         assert_ne!(append(0, 0), 0);
     }

@@ -1,7 +1,8 @@
-//! The state of the machine: words, objects, threads, and what the step that is running does to them.
+//! The simulated machine: words, objects, threads, and the effects of the current step.
 
 mod objects;
 mod steps;
+mod words;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -10,29 +11,31 @@ use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
-use ifq_model::platform::{Kind, Label};
+use ifq_model::platform::Kind;
 
-use super::fingerprint::{Fingerprint, append, cell};
-use super::names::{number, word_name};
-use super::race::Footprint;
-use super::record::{Event as Micro, NewWord, Recorder, Update};
-use super::threads::{Pending, Thread, ThreadFuture, operation};
-use super::trace::{Change, Trace};
+use super::event::StepEvent;
+use super::fingerprint::Fingerprint;
+use super::race::RaceFootprint;
+use super::recorder::Recorder;
+use super::symbols::OBJECT_KINDS;
+use super::threads::{Pending, Thread, ThreadFuture, operation_start};
+use super::trace::Trace;
 use crate::executor::scheduler::Scheduler;
 
 thread_local! {
     static MACHINE: RefCell<Machine> = const { RefCell::new(Machine::new()) };
 }
 
-/// Works on this OS thread's machine.
+/// Accesses the machine of this OS thread.
 pub(crate) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
     MACHINE.with(|machine| f(&mut machine.borrow_mut()))
 }
 
+/// Index of no object.
 const NO_OBJECT: u32 = u32::MAX;
-/// [`Kind::Harness`] is the last one.
-pub(crate) const KINDS: usize = Kind::Harness as usize + 1;
-struct Object {
+
+/// An object of the machine's memory.
+struct ObjectState {
     kind: Kind,
     number: u32,
     live: bool,
@@ -41,42 +44,48 @@ struct Object {
     target: Option<Rc<dyn Any>>,
 }
 
-/// What the step that is running may do.
+/// What the current step may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grant {
     /// Nothing: the next access ends the step.
     None,
-    /// The access that it waits for.
+    /// The access that the thread waits for.
     Access,
-    /// Giving up the wait.
+    /// Return from a wait with a timeout.
     TimedOut,
 }
 
+/// The state of one run.
 pub(crate) struct Machine {
+    /// By word: its value.
     values: Vec<u64>,
+    /// By word: its name in fingerprints.
     names: Vec<u64>,
+    /// By word: the object that contains it.
     owners: Vec<u32>,
     labels: Vec<&'static str>,
-    objects: Vec<Object>,
-    live: [u32; KINDS],
-    making: u32,
+    objects: Vec<ObjectState>,
+    /// By kind: the number of live objects.
+    live: [u32; OBJECT_KINDS],
+    /// The object whose words are being created.
+    constructing: u32,
     pub(crate) threads: Vec<Thread>,
     pub(crate) current: usize,
     grant: Grant,
     fingerprint: Fingerprint,
-    pub(crate) footprint: Footprint,
-    last_footprint: Footprint,
+    pub(crate) footprint: RaceFootprint,
+    last_footprint: RaceFootprint,
     pub(crate) scheduler: Option<Box<dyn Scheduler>>,
     pub(crate) faults: Vec<FaultPoint>,
     pub(crate) faults_left: u32,
     pub(crate) decisions: Vec<u32>,
     pub(crate) violation: Option<Violation>,
-    /// Invariants whose breaking is not looked at.
+    /// Violations of these invariants are ignored.
     pub(crate) tolerated: Vec<Invariant>,
-    /// No run is going on: drops of guards and objects do nothing.
+    /// No run is active: drops of guards and objects have no effect.
     idle: bool,
     trace: Option<Trace>,
-    /// Takes down what a step does, for [`crate::step_table`].
+    /// Records the events of each step, for the step table.
     pub(crate) recorder: Option<Recorder>,
 }
 
@@ -89,11 +98,6 @@ impl fmt::Debug for Machine {
     }
 }
 
-/// What the number of faults left adds to a state's fingerprint.
-pub(crate) fn faults_cell(left: u32) -> Fingerprint {
-    cell(u64::MAX, u64::from(left))
-}
-
 impl Machine {
     const fn new() -> Self {
         Machine {
@@ -102,14 +106,14 @@ impl Machine {
             owners: Vec::new(),
             labels: Vec::new(),
             objects: Vec::new(),
-            live: [0; KINDS],
-            making: NO_OBJECT,
+            live: [0; OBJECT_KINDS],
+            constructing: NO_OBJECT,
             threads: Vec::new(),
             current: 0,
             grant: Grant::None,
             fingerprint: 0,
-            footprint: Footprint::new(),
-            last_footprint: Footprint::new(),
+            footprint: RaceFootprint::new(),
+            last_footprint: RaceFootprint::new(),
             scheduler: None,
             faults: Vec::new(),
             faults_left: 0,
@@ -122,14 +126,14 @@ impl Machine {
         }
     }
 
-    /// Begins a run with an empty memory. The first thread is to be started next.
+    /// Begins a run with an empty memory. The caller spawns the first thread next.
     pub(crate) fn begin(&mut self, scheduler: Box<dyn Scheduler>, traced: bool) {
         self.values.clear();
         self.names.clear();
         self.owners.clear();
         self.labels.clear();
-        self.live = [0; KINDS];
-        self.making = NO_OBJECT;
+        self.live = [0; OBJECT_KINDS];
+        self.constructing = NO_OBJECT;
         self.current = 0;
         self.fingerprint = 0;
         self.footprint.begin(usize::MAX);
@@ -141,27 +145,27 @@ impl Machine {
         self.trace = traced.then(Trace::default);
     }
 
-    /// Ends a run; what must be dropped outside the machine's borrow is returned.
+    /// Ends a run. The caller drops the returned values outside of the machine's borrow.
     pub(crate) fn end(&mut self) -> (Vec<Thread>, Vec<Rc<dyn Any>>, Option<Trace>) {
         self.idle = true;
         let targets = self.objects.drain(..).filter_map(|o| o.target).collect();
         (std::mem::take(&mut self.threads), targets, self.trace.take())
     }
 
+    /// Whether a trace is recorded.
     pub(crate) fn tracing(&self) -> bool {
         self.trace.is_some() && !self.idle
     }
 
     /// Records an event of the step.
-    fn micro(&mut self, event: impl FnOnce(&Recorder) -> Micro) {
+    fn record_event(&mut self, event: impl FnOnce(&Recorder) -> StepEvent) {
         if let Some(recorder) = &mut self.recorder {
             let event = event(recorder);
             recorder.push(event);
         }
     }
 
-    /// Starts a thread. `key` tells what it works on: threads of one slot with the same key do the
-    /// same.
+    /// Spawns a thread. `key` is its argument: threads with the same slot and key behave alike.
     pub(crate) fn spawn(
         &mut self,
         slot: u32,
@@ -169,9 +173,9 @@ impl Machine {
         name: &dyn Fn() -> String,
         future: ThreadFuture,
     ) {
-        self.micro(|_| Micro::Spawn { slot, key });
+        self.record_event(|_| StepEvent::Spawn { slot, key });
         if self.threads.iter().any(|t| t.slot == slot && t.pending != Pending::Done) {
-            self.fail_by_state(Invariant::I2, format!("{} is queued twice", name()));
+            self.violate_by_memory(Invariant::I2, format!("{} is queued twice", name()));
             return;
         }
         if self.tracing() {
@@ -183,169 +187,7 @@ impl Machine {
         self.threads.push(Thread::new(slot, key, future));
     }
 
-    // Words.
-
-    pub(crate) fn new_word(&mut self, label: Label, value: u64) -> u32 {
-        self.make_word(label, value, false)
-    }
-
-    pub(crate) fn new_lock(&mut self, label: &'static str) -> u32 {
-        self.make_word(Label::plain(label), 0, true)
-    }
-
-    fn make_word(&mut self, label: Label, value: u64, lock: bool) -> u32 {
-        let thread = &mut self.threads[self.current];
-        let number = number(thread.slot, thread.op, thread.words);
-        thread.words += 1;
-        let word = self.values.len() as u32;
-        self.values.push(value);
-        self.owners.push(self.making);
-        self.labels.push(label.name);
-        let owner = self.objects.get(self.making as usize).map_or(0, |o| o.pointer);
-        let name = word_name(number, label.name, owner);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.new_word(NewWord { name, number, label, lock }, self.making, value);
-        }
-        self.names.push(name);
-        self.fingerprint ^= cell(name, value);
-        word
-    }
-
-    pub(crate) fn word_name(&self, word: u32) -> String {
-        let (owner, label) = (self.owners[word as usize], self.labels[word as usize]);
-        match self.objects.get(owner as usize) {
-            Some(object) if object.kind != Kind::Harness => {
-                format!("{}{}.{label}", object.kind.name(), object.number)
-            }
-            _ => label.to_owned(),
-        }
-    }
-
-    fn owner_kind(&self, word: u32) -> Option<Kind> {
-        self.objects.get(self.owners[word as usize] as usize).map(|o| o.kind)
-    }
-
-    fn alive(&mut self, word: u32) -> bool {
-        let owner = self.owners[word as usize];
-        let alive = owner == NO_OBJECT || self.objects[owner as usize].live;
-        if !alive {
-            let what = format!("{} touched after it was freed", self.word_name(word));
-            self.fail_by_state(Invariant::I1, what);
-        }
-        alive
-    }
-
-    fn observe(&mut self, value: u64) {
-        let thread = &mut self.threads[self.current];
-        thread.observed = append(thread.observed, value);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.observed(value);
-        }
-    }
-
-    /// What a thread reads from a wait that may be given up.
-    fn observe_grant(&mut self, granted: bool) {
-        self.micro(|_| Micro::Grant);
-        self.observe(u64::from(granted));
-    }
-
-    pub(crate) fn read(&mut self, word: u32) -> u64 {
-        if self.idle {
-            return 0;
-        }
-        self.micro(|r| Micro::Read { word: r.word(word) });
-        if !self.alive(word) {
-            return 0;
-        }
-        let value = self.values[word as usize];
-        self.observe(value);
-        value
-    }
-
-    pub(crate) fn write(&mut self, word: u32, value: u64) {
-        if self.idle {
-            return;
-        }
-        self.micro(|r| Micro::Write { word: r.word(word), value });
-        if !self.alive(word) {
-            return;
-        }
-        let old = self.values[word as usize];
-        self.set(word, old, value);
-    }
-
-    fn set(&mut self, word: u32, old: u64, value: u64) {
-        if old == value {
-            return;
-        }
-        let name = self.names[word as usize];
-        self.fingerprint ^= cell(name, old) ^ cell(name, value);
-        self.values[word as usize] = value;
-        // Of the harness's own words nobody wants to read.
-        if self.trace.is_some() && self.owner_kind(word) != Some(Kind::Harness) {
-            let change = Change { word: self.word_name(word), old, new: value };
-            if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
-                event.changes.push(change);
-            }
-        }
-    }
-
-    /// Changes a word; the thread observes what it held, but not more than `most`.
-    pub(crate) fn update(&mut self, update: Update) -> u64 {
-        let Update { word, op, most, .. } = update;
-        if self.idle {
-            return 0;
-        }
-        self.micro(|r| Micro::Update(Update { word: r.word(word), ..update }));
-        if !self.alive(word) {
-            return 0;
-        }
-        let old = self.values[word as usize];
-        let seen = old.min(most);
-        self.observe(seen);
-        if let Some(new) = op.apply(old) {
-            self.set(word, old, new);
-        }
-        seen
-    }
-
-    /// As [`Machine::write`], for locks: the trace shows them as actions only.
-    pub(crate) fn write_lock(&mut self, word: u32, value: u64) {
-        self.micro(|r| Micro::Write { word: r.word(word), value });
-        let (old, name) = (self.values[word as usize], self.names[word as usize]);
-        self.fingerprint ^= cell(name, old) ^ cell(name, value);
-        self.values[word as usize] = value;
-    }
-
-    pub(crate) fn plain_access(&mut self, word: u32, write: bool) {
-        if !self.idle {
-            let name = self.names[word as usize];
-            self.micro(|r| Micro::Plain { word: r.word(word), write });
-            self.footprint.access(word, name, write);
-        }
-    }
-
-    pub(crate) fn release(&mut self, word: u32) {
-        let name = self.names[word as usize];
-        self.micro(|r| Micro::Release { word: r.word(word) });
-        self.footprint.release(word, name);
-    }
-
-    pub(crate) fn unlock(&mut self, word: u32) {
-        if self.idle {
-            return;
-        }
-        if !self.alive(word) {
-            self.micro(|r| Micro::Write { word: r.word(word), value: 0 });
-            return;
-        }
-        self.write_lock(word, 0);
-        self.release(word);
-        let current = self.current;
-        self.threads[current].locks.retain(|lock| *lock != word);
-    }
-
-    /// Enters a function; `false` if nobody wants to know.
+    /// Enters a function; `false` if the run is not traced.
     pub(crate) fn enter(&mut self, function: &'static str) -> bool {
         if !self.tracing() {
             return false;
@@ -355,6 +197,7 @@ impl Machine {
         true
     }
 
+    /// Leaves a function.
     pub(crate) fn leave(&mut self) {
         let current = self.current;
         if !self.idle {
@@ -362,49 +205,38 @@ impl Machine {
         }
     }
 
-    /// How many live objects of a kind there are; an observation.
-    pub(crate) fn live(&mut self, kind: Kind) -> usize {
-        if self.idle {
-            return 0;
-        }
-        self.micro(|_| Micro::Live { kind });
-        let live = self.live[kind as usize];
-        self.observe(u64::from(live));
-        live as usize
+    /// Reports a violation that follows from the actions of the current thread alone.
+    pub(crate) fn violate(&mut self, invariant: Invariant, what: String) {
+        self.report_violation(Some(true), invariant, what);
     }
 
-    // Steps.
-
-    /// An invariant breaks by what the running thread did.
-    pub(crate) fn fail(&mut self, invariant: Invariant, what: String) {
-        self.broken(Some(true), invariant, what);
+    /// As [`Machine::violate`], for a violation that depends on the memory.
+    fn violate_by_memory(&mut self, invariant: Invariant, what: String) {
+        self.report_violation(Some(false), invariant, what);
     }
 
-    /// As [`Machine::fail`], by what it met in the memory.
-    fn fail_by_state(&mut self, invariant: Invariant, what: String) {
-        self.broken(Some(false), invariant, what);
-    }
-
-    /// `local`: whether the step broke off by what the thread itself did; `None`: it is complete.
-    fn broken(&mut self, local: Option<bool>, invariant: Invariant, what: String) {
+    /// `local`: the step ends here, by an action of the thread or because of the memory; `None`: the step is
+    /// complete.
+    fn report_violation(&mut self, local: Option<bool>, invariant: Invariant, what: String) {
         if !self.idle && self.violation.is_none() && !self.tolerated.contains(&invariant) {
             if self.tracing() {
                 self.note(format!("{invariant}: {what}"));
             }
             self.violation = Some(Violation { invariant, what });
             if let (Some(recorder), Some(local)) = (&mut self.recorder, local) {
-                recorder.stop(local);
+                recorder.record_violation(local);
             }
         }
     }
 
+    /// Adds a note to the current step of the trace.
     pub(crate) fn note(&mut self, note: String) {
         if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
             event.notes.push(note);
         }
     }
 
-    /// `Some` if the running step may do what its thread waits for.
+    /// `Some` if the current step may do what its thread waits for; `false` means that the wait timed out.
     pub(crate) fn take_grant(&mut self) -> Option<bool> {
         let granted = match std::mem::replace(&mut self.grant, Grant::None) {
             Grant::None => return None,
@@ -418,15 +250,17 @@ impl Machine {
         Some(granted)
     }
 
+    /// Sets what the current thread waits for.
     pub(crate) fn wait_for(&mut self, pending: Pending) {
         self.threads[self.current].pending = pending;
     }
 
+    /// Whether a fault point fails: the scheduler decides as long as faults are left.
     pub(crate) fn choose_fault(&mut self, point: FaultPoint) -> bool {
         if self.idle || !self.faults.contains(&point) {
             return false;
         }
-        self.micro(|_| Micro::Fault);
+        self.record_event(|_| StepEvent::Fault);
         let mut fails = false;
         if self.faults_left > 0 {
             let Some(mut scheduler) = self.scheduler.take() else { return false };
@@ -444,18 +278,19 @@ impl Machine {
         fails
     }
 
+    /// Ends an operation of the current thread.
     pub(crate) fn op_boundary(&mut self) {
         if self.idle {
             return;
         }
-        self.micro(|_| Micro::Boundary);
+        self.record_event(|_| StepEvent::Boundary);
         let thread = &mut self.threads[self.current];
         thread.op += 1;
         thread.words = 0;
         thread.objects_in_op = 0;
-        thread.observed = operation(thread.op);
+        thread.observed = operation_start(thread.op);
         if !thread.locks.is_empty() {
-            self.fail(Invariant::I4, "a lock is left held at the end of an operation".to_owned());
+            self.violate(Invariant::I4, "a lock is held at the end of an operation".to_owned());
         }
     }
 }

@@ -13,11 +13,11 @@ use ifq_model::platform::{
     AtomicWord, Kind, Label, NewThread, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
 };
 
+use super::event::Update;
 use super::machine::{Machine, with};
-use super::record::Update;
 use super::threads::Pending;
 
-/// The deterministic platform. Runs only inside [`crate::executor::run::run_once`].
+/// The deterministic platform. Runs inside [`crate::executor::run::run_once`] only.
 #[derive(Clone, Copy, Debug)]
 pub struct Det;
 
@@ -25,13 +25,13 @@ pub struct Det;
 #[derive(Clone, Copy, Debug)]
 pub struct Word(u32);
 
-/// Waits for its turn, then does `act` in one step.
-struct Turn<F> {
+/// Waits to be scheduled, then does `act` in one step.
+struct ScheduledAccess<F> {
     pending: Pending,
     act: Option<F>,
 }
 
-impl<F, R> Future for Turn<F>
+impl<F, R> Future for ScheduledAccess<F>
 where
     F: FnOnce(&mut Machine, bool) -> R + Unpin,
 {
@@ -51,14 +51,16 @@ where
     }
 }
 
-fn turn<F, R>(pending: Pending, act: F) -> impl Future<Output = R>
+/// A future that waits to be scheduled, then does `act`.
+fn scheduled<F, R>(pending: Pending, act: F) -> impl Future<Output = R>
 where
     F: FnOnce(&mut Machine, bool) -> R + Unpin,
 {
-    Turn { pending, act: Some(act) }
+    ScheduledAccess { pending, act: Some(act) }
 }
 
-fn change(machine: &mut Machine, word: u32, op: Rmw) -> u64 {
+/// Reads a word and writes its new value.
+fn read_modify_write(machine: &mut Machine, word: u32, op: Rmw) -> u64 {
     let old = machine.read(word);
     if let Some(new) = op.apply(old) {
         machine.write(word, new);
@@ -70,28 +72,28 @@ impl AtomicWord for Word {
     fn load(&self, order: Order) -> impl Future<Output = u64> {
         let word = self.0;
         let acquire = matches!(order, Order::Acquire | Order::Full);
-        turn(Pending::Access { word, write: false, acquire }, move |m, _| m.read(word))
+        scheduled(Pending::Access { word, write: false, acquire }, move |m, _| m.read(word))
     }
 
     fn store(&self, value: u64, _: Order) -> impl Future<Output = ()> {
         let word = self.0;
         let pending = Pending::Access { word, write: true, acquire: false };
-        turn(pending, move |m, _| m.write(word, value))
+        scheduled(pending, move |m, _| m.write(word, value))
     }
 
     fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64> {
         let word = self.0;
         let acquire = matches!(order, Order::Acquire | Order::Full);
         let pending = Pending::Access { word, write: true, acquire };
-        turn(pending, move |m, _| change(m, word, op))
+        scheduled(pending, move |m, _| read_modify_write(m, word, op))
     }
 
-    fn rmw_capped(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
+    fn rmw_capped(&self, op: Rmw, order: Order, cap: u64) -> impl Future<Output = u64> {
         let word = self.0;
         let acquire = matches!(order, Order::Acquire | Order::Full);
         let pending = Pending::Access { word, write: true, acquire };
-        let update = Update { word, op, most, counts: false };
-        turn(pending, move |m, _| m.update(update))
+        let update = Update { word, op, cap, is_counter: false };
+        scheduled(pending, move |m, _| m.update(update))
     }
 
     fn load_in_step(&self) -> u64 {
@@ -126,11 +128,11 @@ impl PlainWord for Word {
     }
 }
 
-/// A word to wait for.
+/// A word with a wait queue.
 #[derive(Clone, Copy, Debug)]
-pub struct Gate(Word);
+pub struct WaitQueue(Word);
 
-impl WaitWord for Gate {
+impl WaitWord for WaitQueue {
     fn load(&self) -> impl Future<Output = u64> {
         self.0.load(Order::Acquire)
     }
@@ -141,7 +143,7 @@ impl WaitWord for Gate {
 
     fn rmw_in_step(&self, op: Rmw) -> u64 {
         with(|m| {
-            let old = change(m, self.0.0, op);
+            let old = read_modify_write(m, self.0.0, op);
             m.release(self.0.0);
             old
         })
@@ -149,29 +151,29 @@ impl WaitWord for Gate {
 
     fn add_in_step(&self, op: Rmw) {
         with(|m| {
-            m.update(Update { word: self.0.0, op, most: 0, counts: true });
+            m.update(Update { word: self.0.0, op, cap: 0, is_counter: true });
             m.release(self.0.0);
         });
     }
 
     fn wait_event(&self, min: u64) -> impl Future<Output = u64> {
         let word = self.0.0;
-        turn(Pending::WaitUntil { word, min, quiesce: false }, move |m, _| m.read(word))
+        scheduled(Pending::WaitUntil { word, min, quiesce: false }, move |m, _| m.read(word))
     }
 
     fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>> {
         let word = self.0.0;
-        turn(Pending::WaitUntil { word, min, quiesce: true }, move |m, granted| {
+        scheduled(Pending::WaitUntil { word, min, quiesce: true }, move |m, granted| {
             granted.then(|| m.read(word))
         })
     }
 }
 
-/// A lock: zero, or one more than the slot of the holder.
+/// A lock: zero, or the holder's slot plus one.
 #[derive(Clone, Copy, Debug)]
 pub struct Lock(u32);
 
-/// Holds a [`Lock`].
+/// Releases a [`Lock`] when dropped.
 #[derive(Debug)]
 pub struct Guard(u32);
 
@@ -180,11 +182,11 @@ impl RawLock for Lock {
 
     fn lock(&self) -> impl Future<Output = Guard> {
         let word = self.0;
-        turn(Pending::Lock { word }, move |m, _| {
+        scheduled(Pending::Lock { word }, move |m, _| {
             let me = u64::from(m.threads[m.current].slot) + 1;
             if m.read(word) == me {
                 let what = format!("{} taken twice by one thread", m.word_name(word));
-                m.fail(Invariant::I4, what);
+                m.violate(Invariant::I4, what);
             }
             m.write_lock(word, me);
             let current = m.current;
@@ -197,7 +199,7 @@ impl RawLock for Lock {
         with(|m| {
             if m.read(self.0) == 0 {
                 let what = format!("{} is not held where it must be", m.word_name(self.0));
-                m.fail(Invariant::I4, what);
+                m.violate(Invariant::I4, what);
             }
         });
     }
@@ -257,7 +259,7 @@ impl Platform for Det {
     type Atomic = Word;
     type Plain = Word;
     type Lock = Lock;
-    type WaitQueue = Gate;
+    type WaitQueue = WaitQueue;
     type Ptr<T: 'static> = DetPtr<T>;
     type Func = Func;
 
@@ -273,8 +275,8 @@ impl Platform for Det {
         Lock(with(|m| m.new_lock(label)))
     }
 
-    fn wait_queue(label: &'static str, init: u64) -> Gate {
-        Gate(Word(with(|m| m.new_word(label.into(), init))))
+    fn wait_queue(label: &'static str, init: u64) -> WaitQueue {
+        WaitQueue(Word(with(|m| m.new_word(label.into(), init))))
     }
 
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> DetPtr<T> {
@@ -307,7 +309,7 @@ impl Platform for Det {
 
     fn violation(invariant: Invariant, what: fmt::Arguments<'_>) {
         let what = what.to_string();
-        with(|m| m.fail(invariant, what));
+        with(|m| m.violate(invariant, what));
     }
 
     fn op_boundary() {

@@ -1,30 +1,30 @@
-//! Data races by adjacency.
+//! Data-race detection by adjacency.
 //!
-//! Two conflicting plain accesses race if they can happen one right after the other, with nothing
-//! in between that orders them. In a search of all interleavings it is therefore enough to compare
-//! each step with the one before it: if some run has a race, some run of the search has it in two
-//! neighbouring steps (as for sequentially consistent executions in Boehm and Adve, "Foundations of
-//! the C++ Concurrency Memory Model", PLDI 2008, section 5). A step's own releases count: what it
-//! did before it released a word is ordered with a next step that begins by acquiring that word.
+//! The core idea is that two conflicting plain accesses race if they can happen one right after the other
+//! with no synchronisation in between. A search over all interleavings therefore only compares each step
+//! with the previous one: if some run has a race, some run has it in two adjacent steps (for sequentially
+//! consistent executions see Boehm and Adve, "Foundations of the C++ Concurrency Memory Model", PLDI 2008,
+//! section 5). Releases within a step count: what a step does before it releases a word happens before a
+//! next step that begins by acquiring that word.
 //!
-//! The footprint of the last step is part of a state's fingerprint, so that a state which is
-//! reached by another step is searched again.
+//! The plain accesses of the last step are part of a state's fingerprint, so that a state which is reached
+//! by another step is expanded again.
 
 use super::fingerprint::{Fingerprint, append};
 
 /// The plain accesses and the releases of one step.
 #[derive(Debug)]
-pub(crate) struct Footprint {
+pub(crate) struct RaceFootprint {
     pub(crate) thread: usize,
-    /// Word, name, write; in order.
+    /// Word, name, is write; in program order.
     accesses: Vec<(u32, u64, bool)>,
-    /// Word, name, and how many accesses came before the release.
+    /// Word, name, and number of accesses before the release.
     releases: Vec<(u32, u64, usize)>,
 }
 
-impl Footprint {
+impl RaceFootprint {
     pub(crate) const fn new() -> Self {
-        Footprint { thread: usize::MAX, accesses: Vec::new(), releases: Vec::new() }
+        RaceFootprint { thread: usize::MAX, accesses: Vec::new(), releases: Vec::new() }
     }
 
     pub(crate) fn begin(&mut self, thread: usize) {
@@ -43,8 +43,8 @@ impl Footprint {
         self.releases.push((word, name, self.accesses.len()));
     }
 
-    /// A word on which `next`, begun by acquiring `acquired`, races with this step.
-    pub(crate) fn race(&self, next: &Footprint, acquired: Option<u32>) -> Option<u32> {
+    /// A word on which `next`, which begins by acquiring `acquired`, races with this step.
+    pub(crate) fn race(&self, next: &RaceFootprint, acquired: Option<u32>) -> Option<u32> {
         if self.thread == next.thread {
             return None;
         }
@@ -57,7 +57,7 @@ impl Footprint {
         self.accesses[ordered..].iter().find(conflicts).map(|(word, _, _)| *word)
     }
 
-    /// What a state's fingerprint needs of it; 0 if it cannot race with anything.
+    /// Its part of the state's fingerprint; 0 if the step cannot race.
     pub(crate) fn fingerprint(&self, slot: u32) -> Fingerprint {
         if self.accesses.is_empty() {
             return 0;
@@ -79,8 +79,8 @@ impl Footprint {
 mod tests {
     use super::*;
 
-    fn step(thread: usize, accesses: &[(u32, bool)], release: Option<u32>) -> Footprint {
-        let mut footprint = Footprint::new();
+    fn step(thread: usize, accesses: &[(u32, bool)], release: Option<u32>) -> RaceFootprint {
+        let mut footprint = RaceFootprint::new();
         footprint.begin(thread);
         for (word, write) in accesses {
             footprint.access(*word, u64::from(*word), *write);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn two_writes_without_order_race() {
+    fn two_unordered_writes_race() {
         let first = step(0, &[(7, true)], None);
         assert_eq!(first.race(&step(1, &[(7, true)], None), None), Some(7));
         assert_eq!(first.race(&step(1, &[(7, false)], Some(3)), Some(3)), Some(7));
@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_released_and_acquired_lock_orders() {
+    fn a_release_and_an_acquire_of_the_same_lock_order_the_accesses() {
         let first = step(0, &[(7, true)], Some(3));
         assert_eq!(first.race(&step(1, &[(7, true)], None), Some(3)), None);
         assert_eq!(first.race(&step(1, &[(7, true)], None), Some(4)), Some(7));
     }
 
     #[test]
-    fn what_follows_the_release_is_not_ordered() {
+    fn an_access_after_the_release_is_not_ordered() {
         let mut first = step(0, &[], Some(3));
         first.access(7, 7, true);
         assert_eq!(first.race(&step(1, &[(7, true)], None), Some(3)), Some(7));

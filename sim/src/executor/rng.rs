@@ -1,12 +1,12 @@
-//! A small random number generator whose sequence is part of the project: SplitMix64 (Steele, Lea,
-//! Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
+//! SplitMix64, a small random number generator whose sequence is stable across versions (Steele, Lea, Flood,
+//! "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 
 /// The generator.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// Same seed, same numbers, on every machine and in every version of this crate.
+    /// The same seed gives the same numbers on every machine and in every version of this crate.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Rng(seed)
@@ -21,7 +21,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`, which is not zero. Off from even by less than 2^-32 for `n` < 2^32.
+    /// A number below `n`, which must not be zero. The bias is below 2^-32 for `n` < 2^32.
     pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
     }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn below_stays_below() {
+    fn a_number_below_a_bound_is_below_it() {
         let mut rng = Rng::new(1);
         assert!((0..1000).all(|_| rng.below(3) < 3));
         assert!((0..1000).any(|_| rng.below(3) == 2));

@@ -12,78 +12,78 @@ use ifq_model::revision::{Defect, Variant};
 use ifq_model::run;
 use ifq_model::test::Test;
 
-use crate::executor::lasso::{LASSO_FROM, Watch};
+use crate::executor::buffer_symmetry::BufferSymmetry;
+use crate::executor::lasso::{LASSO_FROM, LassoDetector};
 use crate::executor::machine::{Machine, with};
-use crate::executor::record::Recorder;
-use crate::executor::scheduler::{Point, Scheduler};
-use crate::executor::{Det, Trace};
-use crate::symmetry::Symmetry;
+use crate::executor::platform::Det;
+use crate::executor::recorder::Recorder;
+use crate::executor::scheduler::{Scheduler, SchedulingPoint};
+use crate::executor::trace::Trace;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunResult {
-    /// What user space saw; `None` if the run did not get to its end.
+    /// What user space observed; `None` if the run did not complete.
     pub outcome: Option<Outcome>,
-    /// The invariant that broke.
+    /// The violated invariant.
     pub violation: Option<Violation>,
-    /// Every decision: for a step the thread's index, for a fault point 1 if it failed.
+    /// Every decision: for a step the index of the thread, for a fault point 1 if it failed.
     pub decisions: Vec<u32>,
     /// Number of steps.
     pub steps: u64,
-    /// The run was given up after so many steps; what would have come is not known.
-    pub cut: bool,
-    /// The run comes back to the same again and again: so many steps at its end are one round of a
-    /// lasso.
-    pub round: Option<u64>,
-    /// It came back to the same for so long only because somebody who could run was put aside.
-    pub starved: bool,
-    /// What happened, if it was asked for.
+    /// The run was truncated at the maximum number of steps.
+    pub step_limit_hit: bool,
+    /// The run is a lasso whose cycle has this many steps.
+    pub lasso_period: Option<u64>,
+    /// The run repeated for long, but unfairly: an enabled thread took no step.
+    pub unfair_lasso: bool,
+    /// The trace, if it was asked for.
     pub trace: Option<Trace>,
 }
 
 impl RunResult {
-    /// What broke; a run that was given up breaks I4.
+    /// The violation; a run that was truncated counts as a violation of I4.
     #[must_use]
-    pub fn broken(&self) -> Option<Violation> {
-        let endless = || Violation {
+    pub fn failure(&self) -> Option<Violation> {
+        let step_limit = || Violation {
             invariant: Invariant::I4,
             what: format!("no end after {} steps", self.steps),
         };
-        self.violation.clone().or_else(|| self.cut.then(endless))
+        self.violation.clone().or_else(|| self.step_limit_hit.then(step_limit))
     }
 }
 
-/// Steps after which a run is given up: far above what any test of the library needs.
+/// Steps after which a run is truncated: far above what any test of the library needs.
 pub const MAX_STEPS: u64 = 1 << 20;
 
-/// What a run executes: makes the future of its first thread, anew for each run.
+/// What a run executes. Creates the future of its first thread for each run.
 pub(crate) struct Program<'a> {
     pub(crate) main: &'a dyn Fn() -> Pin<Box<dyn Future<Output = Outcome>>>,
     pub(crate) faults: &'a [FaultPoint],
     pub(crate) max_faults: u32,
-    pub(crate) symmetry: Symmetry,
-    /// The test that it runs, if rings are alike but for what the test does with them.
-    pub(crate) alike: Option<&'a Test>,
-    /// A run is given up after so many.
+    pub(crate) symmetry: BufferSymmetry,
+    /// The test, if the program treats its rings symmetrically.
+    pub(crate) symmetric_test: Option<&'a Test>,
+    /// A run is truncated after so many steps.
     pub(crate) max_steps: u64,
-    /// It is looked at for steps that come back for ever after so many, a power of two, and each time
-    /// it is twice as long.
+    /// Length, a power of two, from which on a run is checked for a lasso; see
+    /// [`crate::executor::lasso::LassoDetector`].
     pub(crate) lasso_from: u64,
-    /// Invariants whose breaking is not looked at.
+    /// Violations of these invariants are ignored.
     pub(crate) tolerated: &'a [Invariant],
 }
 
-/// Runs a test once. The scheduler decides everything that is not determined.
+/// Runs a test once. The scheduler takes every decision.
 pub fn run_once(test: &Rc<Test>, variant: &Variant, scheduler: Box<dyn Scheduler>) -> RunResult {
     with_program(test, variant, |program| run(program, scheduler, false))
 }
 
-/// As [`run_once`], and records what happens.
+/// As [`run_once`], and records a trace.
 pub fn run_traced(test: &Rc<Test>, variant: &Variant, scheduler: Box<dyn Scheduler>) -> RunResult {
     with_program(test, variant, |program| run(program, scheduler, true))
 }
 
-/// A test as a program.
+/// Calls `f` with a test as a program.
 pub(crate) fn with_program<R>(
     test: &Rc<Test>,
     variant: &Variant,
@@ -97,22 +97,22 @@ pub(crate) fn with_program<R>(
         main: &main,
         faults,
         max_faults,
-        symmetry: Symmetry::of(test),
-        // S3 looks at all rings in order.
-        alike: Some(&**test).filter(|_| !variant.has(Defect::S3)),
+        symmetry: BufferSymmetry::of(test),
+        // Under S3 user space visits all rings in order.
+        symmetric_test: Some(&**test).filter(|_| !variant.has(Defect::S3)),
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],
     })
 }
 
+/// Runs a program once.
 pub(crate) fn run(program: &Program<'_>, scheduler: Box<dyn Scheduler>, traced: bool) -> RunResult {
     run_with(program, scheduler, traced, None, &mut |_, _| {}).0
 }
 
-/// Runs with a recorder, which is returned; `after` is called after each step, with the outcome once
-/// it is there.
-pub(crate) fn run_observed(
+/// Runs with a recorder and returns it. Calls `after` after each step, with the outcome once it exists.
+pub(crate) fn run_recorded(
     program: &Program<'_>,
     scheduler: Box<dyn Scheduler>,
     recorder: Option<Recorder>,
@@ -132,8 +132,8 @@ fn run_with(
     let main = {
         let (main, outcome) = ((program.main)(), outcome.clone());
         Box::pin(async move {
-            let seen = main.await;
-            *outcome.borrow_mut() = Some(seen);
+            let observed = main.await;
+            *outcome.borrow_mut() = Some(observed);
         })
     };
     with(|m| {
@@ -146,39 +146,51 @@ fn run_with(
         m.tolerated.extend_from_slice(program.tolerated);
         m.spawn(0, 0, &|| "main".to_owned(), main);
     });
-    let (mut enabled, mut watch) = (Vec::new(), Watch::new(program.lasso_from));
-    let (mut steps, mut round, mut starved) = (0, None, false);
-    while steps < program.max_steps && step(&mut enabled, steps, &mut watch) {
+    let (mut enabled, mut detector) = (Vec::new(), LassoDetector::new(program.lasso_from));
+    let (mut steps, mut lasso_period, mut unfair_lasso) = (0, None, false);
+    while steps < program.max_steps && step(&mut enabled, steps, &mut detector) {
         steps += 1;
         if with(|m| m.recorder.is_some()) {
             with(|m| after(m, outcome.borrow().as_ref()));
         }
-        match watch.period(steps) {
+        match detector.period(steps) {
             Some((period, true)) if with(|m| m.violation.is_none()) => {
-                round = Some(period);
-                with(|m| m.report_lasso(period, &watch.who(period)));
+                lasso_period = Some(period);
+                with(|m| m.report_lasso(period, &detector.threads_of_period(period)));
             }
-            Some((_, false)) => starved = true,
+            Some((_, false)) => unfair_lasso = true,
             _ => {}
         }
     }
     let recorder = with(|m| m.recorder.take());
-    let (violation, decisions, ended, cut) = with(|m| {
-        let cut = steps == program.max_steps && m.violation.is_none() && !m.all_done();
-        (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), cut)
+    let (violation, decisions, ended, step_limit_hit) = with(|m| {
+        let step_limit_hit = steps == program.max_steps && m.violation.is_none() && !m.all_done();
+        (m.violation.take(), std::mem::take(&mut m.decisions), m.end(), step_limit_hit)
     });
     let (threads, targets, mut trace) = ended;
-    if let (Some(trace), Some(period)) = (&mut trace, round) {
-        trace.fold(period as usize);
+    if let (Some(trace), Some(period)) = (&mut trace, lasso_period) {
+        trace.keep_one_period(period as usize);
     }
     drop(threads);
     drop(targets);
     let outcome = outcome.borrow_mut().take().filter(|_| violation.is_none());
-    (RunResult { outcome, violation, decisions, steps, cut, round, starved, trace }, recorder)
+    (
+        RunResult {
+            outcome,
+            violation,
+            decisions,
+            steps,
+            step_limit_hit,
+            lasso_period,
+            unfair_lasso,
+            trace,
+        },
+        recorder,
+    )
 }
 
-/// One step; `false` if there is none any more.
-fn step(enabled: &mut Vec<usize>, steps: u64, watch: &mut Watch) -> bool {
+/// Takes one step; `false` at the end of the run.
+fn step(enabled: &mut Vec<usize>, steps: u64, detector: &mut LassoDetector) -> bool {
     let started = with(|m| {
         if m.violation.is_some() {
             return None;
@@ -192,13 +204,13 @@ fn step(enabled: &mut Vec<usize>, steps: u64, watch: &mut Watch) -> bool {
         }
         let mut scheduler = m.scheduler.take()?;
         let fingerprint = if scheduler.wants_fingerprint() { m.state() } else { 0 };
-        let point = Point { enabled, continues, fingerprint, threads: &m.threads };
+        let point = SchedulingPoint { enabled, continues, fingerprint, threads: &m.threads };
         let picked = scheduler.pick(point);
         m.scheduler = Some(scheduler);
         let index = *enabled.get(picked?)?;
-        watch.note(steps, m, enabled, index);
+        detector.record(steps, m, enabled, index);
         m.decisions.push(index as u32);
-        let acquired = m.threads[index].pending.acquires();
+        let acquired = m.threads[index].pending.acquired_word();
         m.begin_step(index).map(|future| (future, acquired))
     });
     let Some((mut future, acquired)) = started else { return false };

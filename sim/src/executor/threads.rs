@@ -8,32 +8,32 @@ use super::fingerprint::{Fingerprint, append};
 
 pub(crate) type ThreadFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What a thread does when it runs next.
+/// What a thread does in its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pending {
-    /// Begins.
+    /// Starts.
     Start,
-    /// Reads or changes a word.
+    /// Reads or writes a word.
     Access { word: u32, write: bool, acquire: bool },
     /// Takes a lock.
     Lock { word: u32 },
-    /// Goes on when a word is at least `min`; with `quiesce` also when nothing else can run.
+    /// Waits until a word is at least `min`; with `quiesce` the wait times out when no thread can run.
     WaitUntil { word: u32, min: u64, quiesce: bool },
-    /// Nothing, it has ended.
+    /// Nothing: the thread has ended.
     Done,
 }
 
 impl Pending {
-    /// The word whose value decides when it goes on.
-    pub(crate) fn waits_for(self) -> Option<u32> {
+    /// The word that a wait depends on.
+    pub(crate) fn awaited_word(self) -> Option<u32> {
         match self {
             Pending::WaitUntil { word, .. } => Some(word),
             _ => None,
         }
     }
 
-    /// The word it begins with, if that is an acquire operation.
-    pub(crate) fn acquires(self) -> Option<u32> {
+    /// The word that the step acquires.
+    pub(crate) fn acquired_word(self) -> Option<u32> {
         match self {
             Pending::Access { word, acquire: true, .. }
             | Pending::Lock { word }
@@ -43,24 +43,24 @@ impl Pending {
     }
 }
 
-/// One thread.
+/// A thread.
 pub(crate) struct Thread {
-    /// Its name that does not depend on the order of starts; see `Work::slot`.
+    /// Identifies it in all runs; see `Work::slot`.
     pub(crate) slot: u32,
-    /// What it works on.
+    /// Its argument.
     pub(crate) key: u64,
     pub(crate) future: Option<ThreadFuture>,
     pub(crate) pending: Pending,
-    /// What it has observed since its current operation began: its private state is a function of
-    /// that.
+    /// Fingerprint of the values observed since the current operation began. The private state is a function
+    /// of these values.
     pub(crate) observed: Fingerprint,
-    /// Operations ended; names of what it allocates start anew with each.
+    /// Number of operations that have ended. Names of new words and objects contain it.
     pub(crate) op: u32,
     pub(crate) words: u32,
-    /// Objects it made: key within the thread, index of the object. Ascending keys.
+    /// Created objects: key and index, ascending by key.
     pub(crate) objects: Vec<(u32, u32)>,
     pub(crate) objects_in_op: u32,
-    /// The locks it holds, in the order in which it took them.
+    /// The locks that it holds, in the order of acquisition.
     pub(crate) locks: Vec<u32>,
     pub(crate) functions: Vec<&'static str>,
 }
@@ -90,26 +90,27 @@ impl Thread {
             functions: Vec::new(),
         }
     }
-    /// [`Thread::local_state`] of one that starts.
+
+    /// [`Thread::local_state`] of a new thread.
     pub(crate) fn initial_state(slot: u32, key: u64) -> Fingerprint {
         local_state(append(0, key), slot, 0)
     }
 
-    /// What its private state adds to a state's fingerprint.
+    /// The fingerprint of its private state.
     pub(crate) fn local_state(&self) -> Fingerprint {
         local_state(self.observed, self.slot, self.op)
     }
 }
 
-/// What a step observes before all else: that it happens.
-pub(crate) const STEP: u64 = 0x5eed;
+/// The first value that each step observes, so that every step changes the private state.
+pub(crate) const STEP_MARKER: u64 = 0x5eed;
 
-/// What was observed when an operation begins.
-pub(crate) fn operation(op: u32) -> Fingerprint {
+/// The observations at the beginning of an operation.
+pub(crate) fn operation_start(op: u32) -> Fingerprint {
     u128::from(op)
 }
 
-/// See [`Thread::local_state`].
+/// The fingerprint of the private state of a thread; see [`Thread::local_state`].
 pub(crate) fn local_state(observed: Fingerprint, slot: u32, op: u32) -> Fingerprint {
     append(append(observed, u64::from(slot)), u64::from(op))
 }

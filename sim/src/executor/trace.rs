@@ -1,51 +1,51 @@
-//! What happened in one run, step by step. Recorded only when somebody wants to read it.
+//! Traces: what happened in one run, step by step. Recorded on demand.
 
 use serde::Serialize;
 
-/// One word that a step changed.
+/// A word that a step changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// `ifq0.refs`.
+pub struct WordChange {
+    /// Its name, as in `ifq0.refs`.
     pub word: String,
-    /// Value before.
+    /// Value before the step.
     pub old: u64,
-    /// Value after.
+    /// Value after the step.
     pub new: u64,
 }
 
 /// One step of one thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Event {
+pub struct TraceEvent {
     /// Index into [`Trace::threads`].
     pub thread: usize,
-    /// The innermost kernel function at the step's start.
+    /// The innermost kernel function at the beginning of the step.
     pub function: String,
-    /// What the step began with: `lock uring_lock`, `read ifq0.refs`.
+    /// The access that the step begins with, as in `lock uring_lock` or `read ifq0.refs`.
     pub action: String,
-    /// The words it changed, locks left out.
-    pub changes: Vec<Change>,
-    /// Objects made and freed, faults, threads started.
+    /// The words that it changed, without locks.
+    pub changes: Vec<WordChange>,
+    /// Allocations, frees, faults, and spawned threads.
     pub notes: Vec<String>,
 }
 
-/// A whole run.
+/// A trace of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Trace {
-    /// Names of the threads, in the order in which they started.
+    /// Names of the threads, in the order of spawning.
     pub threads: Vec<String>,
-    /// The steps. Of what comes back for ever, once.
-    pub events: Vec<Event>,
-    /// Where the steps begin that come back for ever, up to the last one.
+    /// The steps; of a lasso's cycle, the first iteration only.
+    pub events: Vec<TraceEvent>,
+    /// Of a lasso: index of the first step of the cycle, which extends to the last event.
     pub repeats_from: Option<usize>,
 }
 
 impl Trace {
-    /// Leaves of the last steps, which are rounds of this length, only the first round.
-    pub(crate) fn fold(&mut self, period: usize) {
-        // The last event has a note that it is the last.
+    /// Removes all but the first iteration of the cycle at the end.
+    pub(crate) fn keep_one_period(&mut self, period: usize) {
+        // The last event has the note of the violation, so it equals no earlier one.
         let Some(last) = self.events.len().checked_sub(period + 1) else { return };
-        let comes_back = |from: &usize| self.events[*from] == self.events[*from + period];
-        let from = (0..last).rev().take_while(comes_back).last().unwrap_or(last);
+        let repeats = |from: &usize| self.events[*from] == self.events[*from + period];
+        let from = (0..last).rev().take_while(repeats).last().unwrap_or(last);
         self.events.truncate(from + period);
         self.repeats_from = Some(from);
     }

@@ -6,7 +6,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use ifq_model::invariant::Violation;
 
-use crate::executor::{Event, Trace};
+use crate::executor::{Trace, TraceEvent};
 
 /// A longer run is not shown as a table: the table may not fit into memory.
 pub const MAX_TABLE_STEPS: u64 = 100_000;
@@ -66,7 +66,7 @@ fn setup_steps(trace: &Trace) -> usize {
     trace.events.iter().position(|e| e.thread != 0 && e.action != "spawn").unwrap_or(0)
 }
 
-fn cell(event: &Event) -> String {
+fn cell(event: &TraceEvent) -> String {
     let mut text = String::new();
     if !event.function.is_empty() {
         text.push_str(&event.function);

@@ -122,7 +122,7 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> VerdictRow {
         transitions: found.transitions,
         seconds: found.elapsed.as_secs_f64(),
         exhaustive: found.exhaustive,
-        cut: found.cut,
+        cut: found.truncated_paths,
         steps: found.counterexample.as_ref().map(|c| c.steps),
     }
 }

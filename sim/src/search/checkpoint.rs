@@ -1,7 +1,7 @@
-//! A long search that can be stopped at any moment, by a crash too, and goes on later.
+//! Checkpoints: a long search can be killed at any time and resumed from the last one.
 //!
-//! The file is one line of JSON and the words of the visited set. It is written anew beside the old one
-//! and then put in its place, so that one of both is always whole.
+//! The file is one line of JSON followed by the words of the visited set. A new checkpoint is written to
+//! a temporary file and renamed over the old one, so that a crash never leaves a partial file.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -13,52 +13,52 @@ use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
-use crate::search::dfs::{Counts, Job};
-use crate::search::explore::Limits;
-use crate::search::visited::Visited;
+use crate::search::job::{SearchCounts, SearchJob};
+use crate::search::limits::Limits;
+use crate::search::visited::VisitedSet;
 use crate::symmetry::Symmetries;
 
-/// What went wrong with a checkpoint.
+/// Error while reading or writing a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("{}: {error}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// It is not one, or it was cut off.
+    /// The file is not a checkpoint, or it is truncated.
     #[error("{}: not a checkpoint of ifq: {what}", path.display())]
     Broken {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What was expected.
+        /// What the reader expected.
         what: String,
     },
-    /// It belongs to another test, kernel or way to search.
+    /// The checkpoint belongs to a search of another test or kernel, or with other options.
     #[error("{}: a checkpoint of another search: {what} differs", path.display())]
-    Other {
-        /// The file.
+    OtherSearch {
+        /// Path of the file.
         path: PathBuf,
-        /// What differs.
+        /// The part that differs.
         what: &'static str,
     },
 }
 
-/// Where a search leaves how far it has come, and how often.
+/// Where and how often a search writes checkpoints.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// The file. If it is there, the search goes on from it; at its end it is removed.
+    /// The file. An existing file is resumed; it is removed when the search is complete.
     pub path: PathBuf,
-    /// Time between two; longer if writing takes long.
+    /// Time between two checkpoints; ten times the time of writing one if that is longer.
     pub every: Duration,
 }
 
-/// Which search it is.
+/// Identifies a search: a checkpoint is resumed only by the same one.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Which {
+pub(crate) struct SearchIdentity {
     version: String,
     test: Test,
     variant: String,
@@ -68,9 +68,9 @@ pub(crate) struct Which {
     preemptions: Option<u32>,
 }
 
-impl Which {
+impl SearchIdentity {
     pub(crate) fn new(test: &Test, variant: &Variant, limits: &Limits) -> Self {
-        Which {
+        SearchIdentity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             test: test.clone(),
             variant: variant.to_string(),
@@ -81,58 +81,65 @@ impl Which {
         }
     }
 
-    fn difference(&self, other: &Which) -> Option<&'static str> {
+    fn difference(&self, other: &SearchIdentity) -> Option<&'static str> {
         let same = [
             (self.version == other.version, "the version of ifq"),
             (self.test == other.test, "the test"),
             (self.variant == other.variant, "the kernel"),
-            (self == other, "what the search leaves out"),
+            (self == other, "a search option"),
         ];
         same.iter().find(|(same, _)| !same).map(|(_, what)| *what)
     }
 }
 
-/// How far a large search has come.
+/// The progress of a parallel search.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Progressed {
+pub(crate) struct SearchProgress {
     pub(crate) passes: u32,
-    /// What earlier passes have learned, and this one so far.
-    pub(crate) learned_before: Vec<Vec<u32>>,
-    pub(crate) learned: Vec<Vec<u32>>,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) counts: Counts,
+    /// Paths that earlier passes recorded in the step table.
+    pub(crate) recorded_before: Vec<Vec<u32>>,
+    /// Paths that this pass has recorded so far.
+    pub(crate) recorded_paths: Vec<Vec<u32>>,
+    pub(crate) jobs: Vec<SearchJob>,
+    pub(crate) counts: SearchCounts,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct CheckpointHeader {
     ifq_checkpoint: u32,
-    which: Which,
-    progressed: Progressed,
-    /// Words of the visited set that follow.
+    identity: SearchIdentity,
+    progress: SearchProgress,
+    /// Number of words of the visited set after this line.
     words: usize,
 }
 
-const FORMAT: u32 = 2;
+/// Version of the file format.
+const FORMAT: u32 = 3;
 
 /// Writes a checkpoint.
 pub(crate) fn save(
     path: &Path,
-    which: Which,
-    progressed: Progressed,
-    visited: &Visited,
+    identity: SearchIdentity,
+    progress: SearchProgress,
+    visited: &VisitedSet,
 ) -> Result<(), CheckpointError> {
-    let fresh = path.with_extension("tmp");
+    let temporary = path.with_extension("tmp");
     let write = || -> io::Result<()> {
-        let mut out = BufWriter::new(File::create(&fresh)?);
-        let head = Head { ifq_checkpoint: FORMAT, which, progressed, words: visited.words().len() };
-        serde_json::to_writer(&mut out, &head)?;
+        let mut out = BufWriter::new(File::create(&temporary)?);
+        let header = CheckpointHeader {
+            ifq_checkpoint: FORMAT,
+            identity,
+            progress,
+            words: visited.words().len(),
+        };
+        serde_json::to_writer(&mut out, &header)?;
         out.write_all(b"\n")?;
         for word in visited.words() {
             out.write_all(&word.to_le_bytes())?;
         }
         out.into_inner()?.sync_all()?;
-        std::fs::rename(&fresh, path)
+        std::fs::rename(&temporary, path)
     };
     write().map_err(|error| CheckpointError::Io { path: path.to_owned(), error })
 }
@@ -140,8 +147,8 @@ pub(crate) fn save(
 /// Reads a checkpoint of this search; `None` if there is none.
 pub(crate) fn load(
     path: &Path,
-    which: &Which,
-) -> Result<Option<(Progressed, Visited)>, CheckpointError> {
+    identity: &SearchIdentity,
+) -> Result<Option<(SearchProgress, VisitedSet)>, CheckpointError> {
     let io = |error| CheckpointError::Io { path: path.to_owned(), error };
     let broken = |what: String| CheckpointError::Broken { path: path.to_owned(), what };
     let file = match File::open(path) {
@@ -151,20 +158,21 @@ pub(crate) fn load(
     let mut reader = BufReader::new(file);
     let mut line = String::new();
     reader.read_line(&mut line).map_err(|error| broken(error.to_string()))?;
-    let head: Head = serde_json::from_str(&line).map_err(|error| broken(error.to_string()))?;
-    if head.ifq_checkpoint != FORMAT {
-        return Err(broken(format!("format {}, not {FORMAT}", head.ifq_checkpoint)));
+    let header: CheckpointHeader =
+        serde_json::from_str(&line).map_err(|error| broken(error.to_string()))?;
+    if header.ifq_checkpoint != FORMAT {
+        return Err(broken(format!("format {}, not {FORMAT}", header.ifq_checkpoint)));
     }
-    if let Some(what) = which.difference(&head.which) {
-        return Err(CheckpointError::Other { path: path.to_owned(), what });
+    if let Some(what) = identity.difference(&header.identity) {
+        return Err(CheckpointError::OtherSearch { path: path.to_owned(), what });
     }
-    let mut words = Vec::with_capacity(head.words);
+    let mut words = Vec::with_capacity(header.words);
     let mut word = [0; 8];
-    for _ in 0..head.words {
-        reader.read_exact(&mut word).map_err(|_| broken("it was cut off".to_owned()))?;
+    for _ in 0..header.words {
+        reader.read_exact(&mut word).map_err(|_| broken("it is truncated".to_owned()))?;
         words.push(u64::from_le_bytes(word));
     }
-    let visited = Visited::from_words(words)
+    let visited = VisitedSet::from_words(words)
         .ok_or_else(|| broken("the visited set has an impossible size".to_owned()))?;
-    Ok(Some((head.progressed, visited)))
+    Ok(Some((header.progress, visited)))
 }

@@ -1,196 +1,163 @@
-//! Depth-first search.
+//! Depth-first search over the states of a program.
+//!
+//! The core idea is a stack of frames, one for each state on the current path. A frame holds the threads that
+//! are still to be explored from its state. One state is kept and updated in place; backtracking undoes steps.
 
-mod job;
+mod canonical;
+mod execute;
+mod fairness;
 mod races;
+mod stealing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::cost::Reached;
-use super::future::Futures;
-use super::persistent::Persistent;
-use super::sleep::{Asleep, Touched};
-use super::state::{Choices, MAX_CHOICES, Mark, State, Touches, Walk};
-use super::visited::Visited;
-pub(crate) use job::{Counts, Job};
-
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
+use super::cost_bound::CostBoundedVisited;
+use super::dependence::Dependence;
+use super::fault_choices::{FaultChoices, MAX_CHOICES};
+use super::job::{SearchCounts, SearchJob};
+use super::options::SearchOptions;
+use super::persistent::PersistentSets;
+use super::sleep::{SleepEntry, SleepFrame};
+use super::state::{State, StepResult, UndoPoint};
+use super::step_accesses::StepAccesses;
+use super::visited::VisitedSet;
 use crate::executor::counterexample::Counterexample;
-use crate::executor::fingerprint::{Fingerprint, append};
-use crate::executor::run::{Program, RunResult, run};
-use crate::executor::scheduler::InTurn;
+use crate::executor::run::Program;
 use crate::executor::threads::Pending;
-use crate::step_table::Code;
+use crate::step_table::StepTable;
 use crate::symmetry::Symmetries;
 
-/// A state on the path: what is still to be tried from it.
+/// A frame of the stack: a state on the path.
 #[derive(Debug)]
 struct Frame {
-    /// Where its threads begin in [`Dfs::todo`].
+    /// Index of its first thread in [`Dfs::todo`].
     todo: usize,
-    /// To take back the step that is being tried.
-    mark: Option<Mark>,
-    choices: Choices,
-    /// Length of the decisions before that step.
+    /// Undoes the current step.
+    undo_point: Option<UndoPoint>,
+    /// The choices at the fault points of the current step.
+    choices: FaultChoices,
+    /// Number of decisions before the current step.
     decisions: usize,
-    quiet: bool,
-    /// Preemptions before it.
-    preempted: u32,
-    /// How many threads there were to try, and how many were given away.
-    of: usize,
-    given: usize,
+    /// No step of another thread conflicts with the steps of this frame.
+    independent: bool,
+    /// Preemptions before the current step.
+    preemptions: u32,
+    /// Number of threads to explore in total.
+    total: usize,
+    /// Number of threads that other workers have stolen.
+    stolen: usize,
 }
 
-/// With sleep sets, what goes with a frame.
-#[derive(Debug)]
-struct Nap {
-    /// What needs not be tried from here, and what was tried.
-    sleep: Vec<Asleep>,
-    /// What the step that is being tried touches.
-    trying: Asleep,
-}
+/// Number of transitions after which persistent sets take new program points into account.
+const REFRESH_INTERVAL: u64 = 1 << 14;
 
-/// Nobody.
-const AWAKE: Asleep = Asleep { thread: GIVEN, touched: Touched::NONE, races: false };
-
-/// How a search goes about it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
-    /// A path that meets a known state ends there.
-    pub(crate) remember: bool,
-    /// Only threads that are in each other's way are tried.
-    pub(crate) persistent_sets: bool,
-    /// Of two steps that do not touch each other only one order is tried.
-    pub(crate) sleep_sets: bool,
-    /// States that differ in such names only are one.
-    pub(crate) symmetry: Symmetries,
-    /// They are counted as one, besides.
-    pub(crate) orbits: Symmetries,
-    /// Times that a thread that could go on is put aside on one path.
-    pub(crate) preemptions: Option<u32>,
-}
-
-impl Manner {
-    /// Remembers states, and leaves nothing else out.
-    pub(crate) const PLAIN: Manner = Manner {
-        remember: true,
-        persistent_sets: false,
-        sleep_sets: false,
-        symmetry: Symmetries::NONE,
-        orbits: Symmetries::NONE,
-        preemptions: None,
-    };
-}
-
-/// Where one step is unknown the next ones are as a rule too: so many are learned with it.
-pub(crate) const AHEAD: u32 = 64;
-
-/// Transitions after which what was learned is worth finding out anew who is in nobody's way.
-const REFRESH: u64 = 1 << 14;
-
-/// A thread of a frame that was given away.
-const GIVEN: u32 = u32::MAX;
+/// A thread of [`Dfs::todo`] that another worker has stolen.
+const STOLEN: u32 = u32::MAX;
 
 /// A depth-first search.
 pub(crate) struct Dfs<'a> {
     program: &'a Program<'a>,
-    pub(crate) code: Code,
-    pub(crate) visited: Visited,
-    /// The same without names, if those are to be counted.
-    orbits: Option<Visited>,
+    pub(crate) table: StepTable,
+    pub(crate) visited: VisitedSet,
+    /// Canonical fingerprints of the visited states, if orbits are counted.
+    orbits: Option<VisitedSet>,
     state: State,
     frames: Vec<Frame>,
-    naps: Vec<Nap>,
+    /// One for each frame, if sleep sets are used.
+    sleep_frames: Vec<SleepFrame>,
+    /// The unexplored threads of all frames.
     todo: Vec<u32>,
     decisions: Vec<u32>,
     enabled: Vec<u32>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: SearchCounts,
     pub(crate) outcomes: BTreeSet<u32>,
     pub(crate) found: Option<Counterexample>,
-    manner: Manner,
-    /// With persistent sets.
-    persistent: Option<Persistent>,
-    /// Stops that they know of, and transitions from which on they are made anew for new ones.
+    options: SearchOptions,
+    persistent: Option<PersistentSets>,
+    /// Number of program points that [`Dfs::persistent`] covers, and number of transitions at which it is
+    /// computed anew.
     refreshed: (usize, u64),
     /// Preemptions on the path.
-    preempted: u32,
+    preemptions: u32,
     /// Steps before the first frame.
-    before: u64,
-    start: State,
-    /// Of the whole search.
+    steps_before: u64,
+    initial: State,
+    /// Share of this job in the whole search.
     share: f64,
-    /// What sleeps in the state that is entered next.
-    sleep: Vec<Asleep>,
-    /// Only the cheapest way to a violation is wanted.
-    pub(crate) reached: Option<Reached>,
-    /// Only set-up is searched: which renamings leave every state as it is in which the test's threads
-    /// begin.
-    pub(crate) begins_alike: Option<Vec<bool>>,
-    /// Paths that taught something.
-    pub(crate) learned: Vec<Vec<u32>>,
+    /// Sleep set of the next state.
+    sleep: Vec<SleepEntry>,
+    /// Replaces the visited set in a search for the cheapest counterexample.
+    pub(crate) cost_bound: Option<CostBoundedVisited>,
+    /// If set, the search ends where the test's threads begin. By permutation: whether it fixes all of these
+    /// states.
+    pub(crate) initially_symmetric: Option<Vec<bool>>,
+    /// Paths whose steps were unknown.
+    pub(crate) recorded_paths: Vec<Vec<u32>>,
 }
 
 impl<'a> Dfs<'a> {
-    /// With nothing to do yet.
+    /// A search without a job.
     pub(crate) fn new(
         program: &'a Program<'a>,
-        code: Code,
-        futures: Option<Arc<Futures>>,
-        visited: Visited,
-        manner: Manner,
+        table: StepTable,
+        dependence: Option<Arc<Dependence>>,
+        visited: VisitedSet,
+        options: SearchOptions,
     ) -> Self {
-        let refreshed = (code.stops.len(), 0);
-        let mut start = State::new(&code, program.max_faults);
-        start.touches = manner.sleep_sets.then(Touches::default);
+        let refreshed = (table.points.len(), 0);
+        let mut initial = State::new(&table, program.max_faults);
+        initial.step_accesses = options.sleep_sets.then(StepAccesses::default);
         Dfs {
             program,
-            code,
+            table,
             visited,
-            orbits: (manner.orbits != Symmetries::NONE).then(Visited::new),
-            state: start.clone(),
+            orbits: (options.count_orbits != Symmetries::NONE).then(VisitedSet::new),
+            state: initial.clone(),
             frames: Vec::new(),
-            naps: Vec::new(),
+            sleep_frames: Vec::new(),
             todo: Vec::new(),
             decisions: Vec::new(),
             enabled: Vec::new(),
-            counts: Counts::default(),
+            counts: SearchCounts::default(),
             outcomes: BTreeSet::new(),
             found: None,
-            manner,
-            persistent: futures.map(Persistent::new),
+            options,
+            persistent: dependence.map(PersistentSets::new),
             refreshed,
-            preempted: 0,
-            before: 0,
-            start,
+            preemptions: 0,
+            steps_before: 0,
+            initial,
             share: 0.0,
             sleep: Vec::new(),
-            reached: None,
-            begins_alike: None,
-            learned: Vec::new(),
+            cost_bound: None,
+            initially_symmetric: None,
+            recorded_paths: Vec::new(),
         }
     }
 
-    /// Begins a part of the search.
-    pub(crate) fn begin(&mut self, job: Job) {
-        self.state.clone_from(&self.start);
-        self.state.grow(&self.code);
+    /// Starts a job: executes its path and pushes the first frame.
+    pub(crate) fn start_job(&mut self, job: SearchJob) {
+        self.state.clone_from(&self.initial);
+        self.state.grow(&self.table);
         self.frames.clear();
-        self.naps.clear();
+        self.sleep_frames.clear();
         self.todo.clear();
         self.decisions.clear();
-        (self.preempted, self.before) = (0, 0);
+        (self.preemptions, self.steps_before) = (0, 0);
         self.sleep.clear();
         self.share = job.share;
-        let mut choices = Choices::default();
+        let mut choices = FaultChoices::default();
         let mut path = &job.path[..];
         while let Some((thread, rest)) = path.split_first() {
             choices.preset(rest.iter().take(MAX_CHOICES).map(|fails| *fails == 1));
-            let mark = self.state.mark(*thread as usize);
-            self.preempted += u32::from(self.preempts(*thread));
-            let walk = self.step(*thread as usize, &mark, &mut choices);
-            debug_assert_eq!(walk, Walk::Done);
-            self.before += 1;
+            let undo_point = self.state.undo_point(*thread as usize);
+            self.preemptions += u32::from(self.preempts(*thread));
+            let result = self.step(*thread as usize, &undo_point, &mut choices);
+            debug_assert_eq!(result, StepResult::Done);
+            self.steps_before += 1;
             let (taken, rest) = rest.split_at(choices.position());
             self.decisions.push(*thread);
             self.decisions.extend(taken);
@@ -199,7 +166,7 @@ impl<'a> Dfs<'a> {
         match job.todo {
             None => self.enter(),
             Some(todo) => {
-                self.push(todo.iter().rev().copied(), job.quiet);
+                self.push(todo.iter().rev().copied(), job.independent);
                 if let Some(frame) = self.frames.last_mut() {
                     frame.choices.preset(job.choices.into_iter());
                 }
@@ -207,78 +174,23 @@ impl<'a> Dfs<'a> {
         }
     }
 
-    /// The share of the whole search that this part is done with.
-    pub(crate) fn share(&self) -> f64 {
-        let (mut done, mut rest) = (0.0, self.share);
-        for (index, frame) in self.frames.iter().enumerate() {
-            let end = self.frames.get(index + 1).map_or(self.todo.len(), |next| next.todo);
-            let open = self.todo[frame.todo..end].iter().filter(|t| **t != GIVEN).count();
-            let of = frame.of.max(1) as f64;
-            done += rest * (frame.of.saturating_sub(open + frame.given)) as f64 / of;
-            rest /= of;
-        }
-        if self.frames.is_empty() { rest } else { done }
+    /// Number of preemptions on the path, in a search that counts them.
+    pub(crate) fn preemptions(&self) -> u32 {
+        self.preemptions
     }
 
-    /// The shallowest state on the path from which something can be given away, half of it.
-    pub(crate) fn give(&mut self) -> Option<Job> {
-        let mut rest = self.share;
-        for index in 0..self.frames.len() {
-            let frame = &self.frames[index];
-            let each = rest / frame.of.max(1) as f64;
-            let end = self.frames.get(index + 1).map_or(self.todo.len(), |next| next.todo);
-            // The last one is being tried.
-            let open = frame.todo..end.saturating_sub(1).max(frame.todo);
-            let given = self.todo[open].iter_mut().map(|at| std::mem::replace(at, GIVEN));
-            let given: Vec<u32> = given.filter(|thread| *thread != GIVEN).collect();
-            if !given.is_empty() {
-                let path = self.decisions[..frame.decisions].to_vec();
-                let (quiet, share) = (frame.quiet, each * given.len() as f64);
-                self.frames[index].given += given.len();
-                let (todo, choices) = (Some(given), Vec::new());
-                return Some(Job { path, todo, choices, quiet, share });
-            }
-            rest = each;
-        }
-        None
-    }
-
-    /// Gives all away that is left to do.
-    pub(crate) fn give_all(&mut self) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        while let Some(mut frame) = self.frames.pop() {
-            let mut todo = self.todo.split_off(frame.todo);
-            if frame.mark.is_some() && !frame.choices.advance() {
-                todo.pop();
-                frame.choices.reset();
-            }
-            todo.retain(|thread| *thread != GIVEN);
-            if !todo.is_empty() {
-                let path = self.decisions[..frame.decisions].to_vec();
-                let choices = frame.choices.taken().to_vec();
-                let (quiet, share) = (frame.quiet, 0.0);
-                jobs.push(Job { path, todo: Some(todo), choices, quiet, share });
-            }
-        }
-        jobs
-    }
-
-    /// Preemptions on the path, if somebody wants to know.
-    pub(crate) fn preempted(&self) -> u32 {
-        self.preempted
-    }
-
-    /// Bytes of the set of known states.
+    /// Size of the visited set in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.visited.bytes()
     }
 
-    /// Length of the path.
+    /// Number of frames.
     pub(crate) fn depth(&self) -> usize {
         self.frames.len()
     }
 
-    /// Goes on for about so many transitions, or to so many states; `false` when nothing is left.
+    /// Continues for about `transitions` transitions, or until there are `states` states; `false` when the job
+    /// is complete or a violation was found.
     pub(crate) fn run(&mut self, transitions: u64, states: u64) -> bool {
         let until = self.counts.transitions + transitions;
         while self.counts.transitions < until && self.counts.states < states {
@@ -289,249 +201,150 @@ impl<'a> Dfs<'a> {
         true
     }
 
-    /// Comes to a state: counts it, and notes what is to be tried from it.
+    /// Enters a state: looks it up in the visited set and pushes a frame if it is new.
     fn enter(&mut self) {
-        if self.begins() {
+        if self.reached_test_start() {
             return;
         }
-        let (fingerprint, renaming) = self.fingerprint();
+        let (fingerprint, permutation) = self.visited_key();
         self.visited.prefetch(fingerprint);
         let mut enabled = std::mem::take(&mut self.enabled);
-        self.state.runnable(&self.code, &mut enabled);
+        self.state.runnable(&self.table, &mut enabled);
         if let Some(first) = enabled.first() {
-            let starts = self.code.stops[self.state.threads[*first as usize] as usize].pending
+            let starts = self.table.points[self.state.threads[*first as usize] as usize].pending
                 == Pending::Start;
-            if starts || self.is_new(fingerprint) || !self.manner.remember {
+            if starts || self.is_new(fingerprint) || !self.options.remember_states {
                 self.counts.states += u64::from(!starts);
-                let mut quiet = starts;
+                let mut independent = starts;
                 if enabled.len() > 1
-                    && let Some(set) = self.persistent(&enabled, renaming)
+                    && let Some(set) = self.persistent_set(&enabled, permutation)
                 {
                     enabled.retain(|thread| set >> thread & 1 == 1);
-                    // Nobody can race with a step that is in nobody's way.
-                    quiet = enabled.len() == 1 && set.count_ones() == 1;
+                    // A singleton persistent set: no other thread conflicts with its step.
+                    independent = enabled.len() == 1 && set.count_ones() == 1;
                 } else {
-                    self.withhold(&mut enabled);
+                    self.apply_preemption_bound(&mut enabled);
                 }
-                self.push(enabled.iter().copied(), quiet);
-                if self.manner.sleep_sets && !quiet {
-                    self.look_for_races_asleep();
+                self.push(enabled.iter().copied(), independent);
+                if self.options.sleep_sets && !independent {
+                    self.check_races_of_sleeping();
                 }
             }
-        } else if self.state.all_done(&self.code) {
-            self.outcomes.extend(self.state.outcome(&self.code));
+        } else if self.state.all_done(&self.table) {
+            self.outcomes.extend(self.state.outcome(&self.table));
         } else {
-            self.broken();
+            self.report_violation();
         }
         self.enabled = enabled;
     }
 
-    /// Whether set-up, all that is searched, has ended.
-    fn begins(&mut self) -> bool {
-        let Some(alike) = &mut self.begins_alike else { return false };
-        let tests =
-            |stop: &u32| (1..FIRST_KERNEL_SLOT).contains(&self.code.stops[*stop as usize].slot);
-        let begins = self.state.threads.iter().any(tests);
-        if begins {
+    /// Whether a search of the set-up has reached a state where a thread of the test begins; if so, checks
+    /// which permutations fix it.
+    fn reached_test_start(&mut self) -> bool {
+        let Some(symmetric) = &mut self.initially_symmetric else { return false };
+        let is_test_thread =
+            |point: &u32| (1..FIRST_KERNEL_SLOT).contains(&self.table.points[*point as usize].slot);
+        let reached = self.state.threads.iter().any(is_test_thread);
+        if reached {
             let own = self.state.exact_fingerprint();
             let images = self.state.images(true);
-            alike.iter_mut().zip(images).for_each(|(alike, image)| *alike &= image == own);
+            symmetric.iter_mut().zip(images).for_each(|(fixed, image)| *fixed &= image == own);
         }
-        begins
+        reached
     }
 
-    /// What the state is known by, and under which renaming that is so; `None`: under none.
-    fn known_by(
-        &self,
-        symmetry: Symmetries,
-        besides: impl Fn(Option<usize>) -> Fingerprint,
-    ) -> (Fingerprint, Option<usize>) {
-        let exact = !symmetry.buffers;
-        let own = match exact {
-            true => self.state.exact_fingerprint(),
-            false => self.state.fingerprint(),
-        };
-        let own = (own ^ besides(None), None);
-        if !symmetry.rings {
-            return own;
-        }
-        let images = self.state.images(exact).enumerate();
-        let images = images.map(|(index, image)| (image ^ besides(Some(index)), Some(index)));
-        images.fold(own, |least, image| if image.0 < least.0 { image } else { least })
-    }
-
-    /// A slot as it is called under a renaming.
-    fn slot_under(&self, slot: u32, renaming: Option<usize>) -> u32 {
-        renaming.map_or(slot, |index| self.code.names.group.other(index).slot(slot))
-    }
-
-    /// What the state is known by: with what it may still do, where that depends on more than the state.
-    fn fingerprint(&self) -> (Fingerprint, Option<usize>) {
-        let running = self.code.stops[self.state.threads[self.state.running] as usize].slot;
-        let running = |renaming| u64::from(self.slot_under(running, renaming));
-        let by_preemptions = self.reached.as_ref().map(Reached::counts_preemptions);
-        let symmetry = self.manner.symmetry;
-        match by_preemptions {
-            // What is still to come costs the same only if the same thread goes on for nothing.
-            Some(true) => {
-                let goes_on = self.state.enabled(&self.code, self.state.running);
-                let goes_on = |renaming| if goes_on { running(renaming) + 1 } else { 0 };
-                self.known_by(symmetry, |renaming| append(5, goes_on(renaming)))
-            }
-            // What may still be tried depends on who ran last and on the preemptions that are left.
-            None if self.manner.preemptions.is_some() => {
-                let left = u64::from(self.preempted);
-                self.known_by(symmetry, |renaming| append(append(4, running(renaming)), left))
-            }
-            _ => self.known_by(symmetry, |_| 0),
-        }
-    }
-
-    /// Whether the state was not met before.
-    fn is_new(&mut self, fingerprint: Fingerprint) -> bool {
-        let at_main = self.state.threads[0];
-        let renamed = || self.code.stop_image(at_main, 0).is_some();
-        let others = self.code.names.group.others() > 0;
-        if self.orbits.is_some() && (!self.manner.orbits.rings || !others || renamed()) {
-            let (orbit, _) = self.known_by(self.manner.orbits, |_| 0);
-            let is_new = self.orbits.as_mut().is_some_and(|orbits| orbits.insert(orbit));
-            self.counts.orbits += u64::from(is_new);
-        }
-        if let Some(reached) = &mut self.reached {
-            let (preemptions, steps) = (u64::from(self.preempted), self.frames.len() as u64);
-            return reached.enter(fingerprint, preemptions, steps);
-        }
-        self.visited.insert(fingerprint)
-    }
-
-    /// Whether a step of this thread puts one aside that could go on.
+    /// Whether a step of this thread is a preemption: the running thread is enabled and another one steps.
     fn preempts(&self, thread: u32) -> bool {
         let running = self.state.running;
-        let starts =
-            self.code.stops[self.state.threads[thread as usize] as usize].pending == Pending::Start;
-        !starts && thread as usize != running && self.state.enabled(&self.code, running)
+        let starts = self.table.points[self.state.threads[thread as usize] as usize].pending
+            == Pending::Start;
+        !starts && thread as usize != running && self.state.enabled(&self.table, running)
     }
 
-    /// Leaves out preemptions that the path may not have.
-    fn withhold(&mut self, enabled: &mut Vec<u32>) {
+    /// Prunes preemptions beyond the bound.
+    fn apply_preemption_bound(&mut self, enabled: &mut Vec<u32>) {
         if enabled.len() > 1
-            && self.manner.preemptions.is_some_and(|most| self.preempted >= most)
-            && self.state.enabled(&self.code, self.state.running)
+            && self.options.preemptions.is_some_and(|max| self.preemptions >= max)
+            && self.state.enabled(&self.table, self.state.running)
         {
-            self.counts.withheld += enabled.len() as u64 - 1;
+            self.counts.preemption_pruned += enabled.len() as u64 - 1;
             enabled.retain(|thread| *thread as usize == self.state.running);
         }
     }
 
-    /// The threads that are enough, if not all are needed.
-    fn persistent(&mut self, enabled: &[u32], renaming: Option<usize>) -> Option<u64> {
+    /// A persistent set of the state as a mask of threads, if one is smaller than all enabled threads.
+    fn persistent_set(&mut self, enabled: &[u32], permutation: Option<usize>) -> Option<u64> {
         let persistent = self.persistent.as_mut()?;
-        // What is searched with too little knowledge is searched again: until then the best guess does.
-        let (stops, (known, due)) = (self.code.stops.len(), self.refreshed);
-        if stops > known && (stops > known * 3 / 2 || self.counts.transitions >= due) {
-            *persistent = Persistent::new(Arc::new(Futures::new(&self.code)));
-            self.refreshed = (stops, self.counts.transitions + REFRESH);
+        // The table may be incomplete. A pass that grew it is repeated, so an approximate set is sound here.
+        let (points, (covered, due)) = (self.table.points.len(), self.refreshed);
+        if points > covered && (points > covered * 3 / 2 || self.counts.transitions >= due) {
+            *persistent = PersistentSets::new(Arc::new(Dependence::new(&self.table)));
+            self.refreshed = (points, self.counts.transitions + REFRESH_INTERVAL);
         }
-        persistent.smallest(&self.code, &self.state, enabled, renaming)
+        persistent.smallest(&self.table, &self.state, enabled, permutation)
     }
 
-    /// Notes what is to be tried; `quiet`: no other thread's step can race with it.
-    fn push(&mut self, threads: impl DoubleEndedIterator<Item = u32>, quiet: bool) {
-        let steps = self.before + self.frames.len() as u64;
+    /// Pushes a frame for the current state, unless the path is truncated here.
+    fn push(&mut self, threads: impl DoubleEndedIterator<Item = u32>, independent: bool) {
+        let steps = self.steps_before + self.frames.len() as u64;
         if steps >= self.program.max_steps
-            || steps >= self.program.lasso_from && self.goes_on_for_ever(steps)
+            || steps >= self.program.lasso_from && self.check_fair_extension(steps)
         {
-            self.counts.cut += 1;
+            self.counts.truncated_paths += 1;
             return;
         }
         let todo = self.todo.len();
-        if self.manner.sleep_sets {
+        if self.options.sleep_sets {
             let sleep = std::mem::take(&mut self.sleep);
-            let awake = |thread: &u32| sleep.iter().all(|asleep| asleep.thread != *thread);
-            self.todo.extend(threads.rev().filter(awake));
-            self.naps.push(Nap { sleep, trying: AWAKE });
+            let is_awake = |thread: &u32| sleep.iter().all(|entry| entry.thread != *thread);
+            self.todo.extend(threads.rev().filter(is_awake));
+            self.sleep_frames.push(SleepFrame { sleep, current: SleepEntry::NONE });
         } else {
             self.todo.extend(threads.rev());
         }
-        let (mark, choices, decisions) = (None, Choices::default(), self.decisions.len());
-        let preempted = self.preempted;
-        let (of, given) = (self.todo.len() - todo, 0);
-        self.frames.push(Frame { todo, mark, choices, decisions, quiet, preempted, of, given });
+        let (undo_point, choices, decisions) =
+            (None, FaultChoices::default(), self.decisions.len());
+        let (total, stolen, preemptions) = (self.todo.len() - todo, 0, self.preemptions);
+        self.frames.push(Frame {
+            todo,
+            undo_point,
+            choices,
+            decisions,
+            independent,
+            preemptions,
+            total,
+            stolen,
+        });
         self.counts.depth = self.counts.depth.max(self.frames.len() as u64);
     }
 
-    /// Whether there is no use in going on: whoever could run was put aside for so long that it is time
-    /// to see what a fair schedule makes of it. If that has no end either, it breaks I4.
-    fn goes_on_for_ever(&mut self, steps: u64) -> bool {
-        if !steps.is_power_of_two() {
+    /// Takes the next unexplored step, after backtracking as far as needed; `false` if there is none.
+    fn advance(&mut self) -> bool {
+        if !self.backtrack() {
             return false;
         }
-        let program = Program { max_steps: self.program.max_steps.min(steps * 8), ..*self.program };
-        let in_turn = |decisions: &[u32]| run(&program, Box::new(InTurn::new(decisions)), false);
-        let all = in_turn(&self.decisions);
-        let starved = all.starved;
-        if all.violation.is_some() {
-            // The shortest way into it that is quickly found.
-            let ways = std::iter::successors(Some(0), |most| Some(most * 2 + 1));
-            let ways = ways.take_while(|most| *most < self.decisions.len());
-            let same = |run: &RunResult| {
-                run.violation.as_ref().map(|v| v.invariant)
-                    == all.violation.as_ref().map(|v| v.invariant)
-            };
-            let short = ways.map(|most| in_turn(&self.decisions[..most])).find(same);
-            self.take(short.unwrap_or(all));
-        }
-        self.found.is_some() || starved
-    }
-
-    /// Takes the next step that is to be tried; `false` when none is left.
-    fn advance(&mut self) -> bool {
-        loop {
-            let Some(frame) = self.frames.last_mut() else { return false };
-            if let Some(mark) = frame.mark.take() {
-                self.state.back_to(&self.code, &mark);
-                self.decisions.truncate(frame.decisions);
-                self.preempted = frame.preempted;
-                if !frame.choices.advance() {
-                    self.todo.pop();
-                    frame.choices.reset();
-                    if let Some(nap) = self.naps.last_mut() {
-                        nap.sleep.push(std::mem::replace(&mut nap.trying, AWAKE));
-                    }
-                }
-            }
-            while self.todo.len() > frame.todo && self.todo.last() == Some(&GIVEN) {
-                self.todo.pop();
-            }
-            if self.todo.len() == frame.todo {
-                self.frames.pop();
-                self.naps.pop();
-                continue;
-            }
-            break;
-        }
         let thread = self.todo[self.todo.len() - 1] as usize;
-        let mark = self.state.mark(thread);
+        let undo_point = self.state.undo_point(thread);
         let index = self.frames.len() - 1;
         let mut choices = std::mem::take(&mut self.frames[index].choices);
-        if self.manner.preemptions.is_some() {
-            self.preempted += u32::from(self.preempts(thread as u32));
+        if self.options.preemptions.is_some() {
+            self.preemptions += u32::from(self.preempts(thread as u32));
         }
-        let walk = self.step(thread, &mark, &mut choices);
+        let result = self.step(thread, &undo_point, &mut choices);
         self.decisions.push(thread as u32);
         self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
         self.frames[index].choices = choices;
-        self.frames[index].mark = Some(mark);
+        self.frames[index].undo_point = Some(undo_point);
         self.counts.transitions += 1;
-        if walk == Walk::Broken {
-            self.broken();
+        if result == StepResult::Violation {
+            self.report_violation();
             return true;
         }
-        if self.manner.sleep_sets {
-            self.fall_asleep(index, thread);
+        if self.options.sleep_sets {
+            self.update_sleep_set(index, thread);
         }
-        if self.state.footprint.races() && !self.frames[index].quiet {
-            self.look_for_races();
+        if self.state.plain_accesses.can_race() && !self.frames[index].independent {
+            self.check_races();
         }
         if self.found.is_none() {
             self.enter();
@@ -539,49 +352,33 @@ impl<'a> Dfs<'a> {
         true
     }
 
-    /// One step; what is not known is learned.
-    fn step(&mut self, thread: usize, mark: &Mark, choices: &mut Choices) -> Walk {
+    /// Undoes the current step and pops frames without an unexplored step; `false` if no frame is left.
+    #[inline]
+    fn backtrack(&mut self) -> bool {
         loop {
-            let walk = self.state.step(&self.code, thread, choices);
-            if walk != Walk::Unknown {
-                return walk;
+            let Some(frame) = self.frames.last_mut() else { return false };
+            if let Some(undo_point) = frame.undo_point.take() {
+                self.state.undo(&self.table, &undo_point);
+                self.decisions.truncate(frame.decisions);
+                self.preemptions = frame.preemptions;
+                if !frame.choices.advance() {
+                    self.todo.pop();
+                    frame.choices.reset();
+                    if let Some(sleep_frame) = self.sleep_frames.last_mut() {
+                        let explored =
+                            std::mem::replace(&mut sleep_frame.current, SleepEntry::NONE);
+                        sleep_frame.sleep.push(explored);
+                    }
+                }
             }
-            self.state.back_to(&self.code, mark);
-            let known = self.code.nodes.len();
-            let before = self.decisions.len();
-            self.decisions.push(thread as u32);
-            self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-            let run = self.code.learn(self.program, &self.decisions, AHEAD);
-            self.learned.push(self.decisions.clone());
-            self.decisions.truncate(before);
-            self.counts.runs += 1;
-            self.counts.run_steps += run.steps;
-            self.state.grow(&self.code);
-            if self.code.nodes.len() == known {
-                // With too little knowledge a step was taken alone that races with another one.
-                self.take(run);
-                return Walk::Broken;
+            while self.todo.len() > frame.todo && self.todo.last() == Some(&STOLEN) {
+                self.todo.pop();
             }
+            if self.todo.len() > frame.todo {
+                return true;
+            }
+            self.frames.pop();
+            self.sleep_frames.pop();
         }
-    }
-
-    /// An invariant broke at the end of the path: the real run says which.
-    fn broken(&mut self) {
-        if self.found.is_some() {
-            return;
-        }
-        let run = self.code.learn(self.program, &self.decisions, 0);
-        self.state.grow(&self.code);
-        self.counts.runs += 1;
-        self.counts.run_steps += run.steps;
-        self.take(run);
-    }
-
-    fn take(&mut self, run: RunResult) {
-        let Some(violation) = run.violation else {
-            panic!("the tables see a violation that no run has, after {:?}", run.decisions);
-        };
-        let (decisions, steps) = (run.decisions, run.steps);
-        self.found = Some(Counterexample { violation, decisions, steps });
     }
 }

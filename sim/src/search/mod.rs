@@ -1,19 +1,35 @@
-//! The exhaustive search over a program's states, on the tables of [`crate::step_table`].
+//! Model checking of a program: search, reductions, counterexamples.
+//!
+//! Start with [`explore`], the explicit-state search. [`reference`](mod@reference) is the simple search that
+//! tests compare it with, [`shortest`] finds shortest counterexamples, and [`program`] searches programs that
+//! are not test files.
 
 pub mod checkpoint;
-pub(crate) mod cost;
-pub(crate) mod dfs;
+mod cost_bound;
+mod decision_path;
+mod dependence;
+mod dfs;
+pub mod exploration;
 pub mod explore;
-pub(crate) mod future;
-mod meets;
-pub(crate) mod parallel;
+mod fault_choices;
+mod initial_symmetry;
+mod job;
+pub mod limits;
+mod options;
+mod orbit_fingerprints;
+mod parallel;
+mod passes;
 mod persistent;
-pub mod plain;
-mod plain_path;
 pub mod program;
+mod reachable;
+pub mod reference;
+mod restart;
 pub mod shortest;
-pub(crate) mod sleep;
-pub(crate) mod state;
-mod steps;
-mod views;
-pub(crate) mod visited;
+mod sleep;
+mod state;
+mod step_accesses;
+mod step_summary;
+mod visited;
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
-//! One search by several processors.
+//! Parallel search with work stealing.
 //!
-//! Each has its own tables, its own state and its own path; the set of known states is shared. Who has
-//! nothing to do takes the shallowest part of another one's path that was not begun. Which states are
-//! searched does not depend on who does it: what is in nobody's way is settled before.
+//! Each worker has its own step table, state and path; the visited set is shared. An idle worker steals the
+//! shallowest unexplored branch of another worker. The visited states do not depend on the number of
+//! workers, because persistent sets are computed from a dependence relation that is fixed for the pass.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -11,106 +11,110 @@ use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 
-use super::dfs::{Counts, Dfs, Job, Manner};
-use super::future::Futures;
-use super::visited::Visited;
+use super::checkpoint::SearchProgress;
+use super::dependence::Dependence;
+use super::dfs::Dfs;
+use super::job::{SearchCounts, SearchJob};
+use super::options::SearchOptions;
+use super::visited::VisitedSet;
 use crate::executor::run::Program;
-use crate::step_table::Code;
+use crate::step_table::StepTable;
 
-/// Transitions between looks at what the others need.
-const TURN: u64 = 1 << 10;
+/// Transitions between two checks for idle workers.
+const BATCH: u64 = 1 << 10;
 
-/// The longest time that anybody waits without a look at what changed.
-const NAP: Duration = Duration::from_millis(20);
+/// Longest time that a thread waits without polling the shared state.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the workers share.
+/// State that the workers share.
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something is in the queue, or nothing will ever be.
+    /// Signalled when a job is queued or the search ends.
     changed: Condvar,
-    hungry: AtomicUsize,
+    waiting_workers: AtomicUsize,
     stop: AtomicBool,
     states: AtomicU64,
-    learned: AtomicUsize,
+    recorded_paths: AtomicUsize,
     bytes: AtomicU64,
     depth: AtomicUsize,
-    /// The share of the search that each worker has done, as bits.
+    /// By worker: share of the search that is complete, as bits of an `f64`.
     shares: Vec<AtomicU64>,
 }
 
 #[derive(Debug)]
 struct Queue {
-    jobs: Vec<Job>,
-    /// Workers that have nothing to do.
+    jobs: Vec<SearchJob>,
+    /// Workers without a job.
     idle: usize,
-    /// Workers that have not come to an end.
+    /// Workers that have not returned.
     working: usize,
     workers: usize,
 }
 
-/// What all of them found together.
+/// The merged result of all workers.
 #[derive(Debug, Default)]
-pub(crate) struct Together {
-    pub(crate) counts: Counts,
+pub(crate) struct MergedResult {
+    pub(crate) counts: SearchCounts,
     pub(crate) outcomes: BTreeSet<Outcome>,
-    /// Something broke. What it is is found out in order, so that it does not depend on chance.
-    pub(crate) broken: bool,
-    /// Paths that taught somebody something.
-    pub(crate) learned: Vec<Vec<u32>>,
-    /// What was left undone when they were stopped.
-    pub(crate) left: Vec<Job>,
-    /// The states that are known now. Only the last table: a handle to an earlier one would keep all.
-    pub(crate) visited: Option<Visited>,
+    /// A violation was found. A sequential search determines which one is reported, so that the result is
+    /// deterministic.
+    pub(crate) violated: bool,
+    /// Paths whose steps were unknown.
+    pub(crate) recorded_paths: Vec<Vec<u32>>,
+    /// Jobs that were not finished when the search was stopped.
+    pub(crate) remaining: Vec<SearchJob>,
+    /// The visited set. Only a handle to the newest table: an older handle would keep all tables alive.
+    pub(crate) visited: Option<VisitedSet>,
 }
 
-/// Gives a program to whoever asks, on its own thread.
-pub(crate) type Make<'a> = &'a (dyn Fn(&mut dyn FnMut(&Program<'_>)) + Sync);
+/// Calls a function with the program, created on the calling thread.
+pub(crate) type ProgramFactory<'a> = &'a (dyn Fn(&mut dyn FnMut(&Program<'_>)) + Sync);
 
-/// What a search is told now and then.
+/// Progress of all workers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+pub(crate) struct ProgressSample {
     pub(crate) states: u64,
     pub(crate) bytes: u64,
     pub(crate) depth: usize,
-    /// The share of the search that is done, if its branches are of the same size.
+    /// Estimated share of the search that is complete, if all branches have one size.
     pub(crate) share: f64,
-    /// Paths that taught somebody something.
-    pub(crate) learned: usize,
+    /// Number of paths whose steps were unknown.
+    pub(crate) recorded_paths: usize,
 }
 
-/// What to search.
+/// Input of a parallel search.
 #[derive(Debug)]
-pub(crate) struct Part<'a> {
-    pub(crate) code: &'a Code,
-    pub(crate) futures: Option<&'a Arc<Futures>>,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) visited: Visited,
-    pub(crate) manner: Manner,
+pub(crate) struct PassInput<'a> {
+    pub(crate) table: &'a StepTable,
+    pub(crate) dependence: Option<&'a Arc<Dependence>>,
+    pub(crate) jobs: Vec<SearchJob>,
+    pub(crate) visited: VisitedSet,
+    pub(crate) options: SearchOptions,
 }
 
-/// Searches with `workers` processors; `go_on` says whether to.
+/// Searches with `workers` threads, as long as `should_continue` returns `true`.
 pub(crate) fn run(
-    make: Make<'_>,
+    factory: ProgramFactory<'_>,
     workers: usize,
-    part: Part<'_>,
-    go_on: &mut dyn FnMut(Told) -> bool,
-) -> Together {
-    let Part { code, futures, jobs, visited, manner } = part;
+    input: PassInput<'_>,
+    should_continue: &mut dyn FnMut(ProgressSample) -> bool,
+) -> MergedResult {
+    let PassInput { table, dependence, jobs, visited, options } = input;
     let shared = &Shared::new(jobs, workers);
-    let work = |number: usize, visited: Visited| {
-        let mut result = Together::default();
+    let work = |number: usize, visited: VisitedSet| {
+        let mut result = MergedResult::default();
         let mut visited = Some(visited);
-        make(&mut |program| {
+        factory(&mut |program| {
             let Some(visited) = visited.take() else { return };
-            let mut dfs = Dfs::new(program, code.clone(), futures.cloned(), visited, manner);
-            result.left = shared.work(number, &mut dfs);
-            result.absorb(dfs);
+            let mut dfs = Dfs::new(program, table.clone(), dependence.cloned(), visited, options);
+            result.remaining = shared.work(number, &mut dfs);
+            result.set_from(dfs);
         });
         shared.finish();
         result
     };
-    let handles: Vec<Visited> = (0..workers).map(|_| visited.clone()).collect();
+    let handles: Vec<VisitedSet> = (0..workers).map(|_| visited.clone()).collect();
     drop(visited);
     std::thread::scope(|scope| {
         let work = &work;
@@ -118,52 +122,58 @@ pub(crate) fn run(
             .zip(handles)
             .map(|(number, visited)| scope.spawn(move || work(number, visited)))
             .collect();
-        shared.watch(go_on);
-        let mut together = Together::default();
+        shared.watch(should_continue);
+        let mut merged = MergedResult::default();
         for thread in threads {
             match thread.join() {
-                Ok(result) => together.add(result),
+                Ok(result) => merged.add(result),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        together.left.append(&mut shared.queue().jobs);
-        together
+        merged.remaining.append(&mut shared.queue().jobs);
+        merged
     })
 }
 
-/// As [`run`], on this thread.
-pub(crate) fn alone(
+/// As [`run`], on the calling thread.
+pub(crate) fn run_sequential(
     program: &Program<'_>,
-    part: Part<'_>,
-    go_on: &mut dyn FnMut(Told) -> bool,
-) -> Together {
-    let Part { code, futures, mut jobs, visited, manner } = part;
-    let mut dfs = Dfs::new(program, code.clone(), futures.cloned(), visited, manner);
-    let mut together = Together::default();
+    input: PassInput<'_>,
+    should_continue: &mut dyn FnMut(ProgressSample) -> bool,
+) -> MergedResult {
+    let PassInput { table, dependence, mut jobs, visited, options } = input;
+    let mut dfs = Dfs::new(program, table.clone(), dependence.cloned(), visited, options);
+    let mut merged = MergedResult::default();
     while let Some(job) = jobs.pop() {
-        dfs.begin(job);
-        while dfs.run(TURN, u64::MAX) {
+        dfs.start_job(job);
+        while dfs.run(BATCH, u64::MAX) {
             let (states, bytes, depth) = (dfs.counts.states, dfs.bytes(), dfs.depth());
-            let learned = dfs.learned.len();
-            if !go_on(Told { states, bytes, depth, share: dfs.share(), learned }) {
-                together.left = dfs.give_all();
-                together.left.append(&mut jobs);
+            let recorded_paths = dfs.recorded_paths.len();
+            if !should_continue(ProgressSample {
+                states,
+                bytes,
+                depth,
+                share: dfs.share(),
+                recorded_paths,
+            }) {
+                merged.remaining = dfs.drain_jobs();
+                merged.remaining.append(&mut jobs);
             }
         }
     }
-    together.absorb(dfs);
-    together
+    merged.set_from(dfs);
+    merged
 }
 
 impl Shared {
-    fn new(jobs: Vec<Job>, workers: usize) -> Self {
+    fn new(jobs: Vec<SearchJob>, workers: usize) -> Self {
         Shared {
             queue: Mutex::new(Queue { jobs, idle: 0, working: workers, workers }),
             changed: Condvar::new(),
-            hungry: AtomicUsize::new(0),
+            waiting_workers: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             states: AtomicU64::new(0),
-            learned: AtomicUsize::new(0),
+            recorded_paths: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             depth: AtomicUsize::new(0),
             shares: (0..workers).map(|_| AtomicU64::new(0)).collect(),
@@ -174,34 +184,35 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what there is to do; returns what it was stopped from doing.
-    fn work(&self, number: usize, dfs: &mut Dfs<'_>) -> Vec<Job> {
-        let (mut told, mut done, mut learned) = (0, 0.0, 0);
+    /// Runs jobs until there are none; returns the unfinished ones if the search is stopped.
+    fn work(&self, number: usize, dfs: &mut Dfs<'_>) -> Vec<SearchJob> {
+        let (mut reported, mut finished_share, mut recorded_paths) = (0, 0.0, 0);
         while let Some(job) = self.next_job() {
-            dfs.begin(job);
+            dfs.start_job(job);
             loop {
-                let more = dfs.run(TURN, u64::MAX);
-                self.states.fetch_add(dfs.counts.states - told, Ordering::Relaxed);
-                told = dfs.counts.states;
-                self.learned.fetch_add(dfs.learned.len() - learned, Ordering::Relaxed);
-                learned = dfs.learned.len();
+                let more = dfs.run(BATCH, u64::MAX);
+                self.states.fetch_add(dfs.counts.states - reported, Ordering::Relaxed);
+                reported = dfs.counts.states;
+                self.recorded_paths
+                    .fetch_add(dfs.recorded_paths.len() - recorded_paths, Ordering::Relaxed);
+                recorded_paths = dfs.recorded_paths.len();
                 self.bytes.store(dfs.bytes(), Ordering::Relaxed);
                 self.depth.store(dfs.depth(), Ordering::Relaxed);
-                let share: f64 = done + dfs.share();
+                let share: f64 = finished_share + dfs.share();
                 self.shares[number].store(share.to_bits(), Ordering::Relaxed);
                 if dfs.found.is_some() {
                     self.stop.store(true, Ordering::Relaxed);
                     return Vec::new();
                 }
                 if !more {
-                    done = share;
+                    finished_share = share;
                     break;
                 }
                 if self.stop.load(Ordering::Relaxed) {
-                    return dfs.give_all();
+                    return dfs.drain_jobs();
                 }
-                if self.hungry.load(Ordering::Relaxed) > 0
-                    && let Some(job) = dfs.give()
+                if self.waiting_workers.load(Ordering::Relaxed) > 0
+                    && let Some(job) = dfs.steal_branch()
                 {
                     self.queue().jobs.push(job);
                     self.changed.notify_all();
@@ -211,7 +222,7 @@ impl Shared {
         Vec::new()
     }
 
-    fn next_job(&self) -> Option<Job> {
+    fn next_job(&self) -> Option<SearchJob> {
         let mut queue = self.queue();
         queue.idle += 1;
         loop {
@@ -226,12 +237,12 @@ impl Shared {
                 self.changed.notify_all();
                 return None;
             }
-            self.hungry.fetch_add(1, Ordering::Relaxed);
-            queue = match self.changed.wait_timeout(queue, NAP) {
+            self.waiting_workers.fetch_add(1, Ordering::Relaxed);
+            queue = match self.changed.wait_timeout(queue, POLL_INTERVAL) {
                 Ok((queue, _)) => queue,
                 Err(poisoned) => poisoned.into_inner().0,
             };
-            self.hungry.fetch_sub(1, Ordering::Relaxed);
+            self.waiting_workers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -240,22 +251,22 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Until all have finished.
-    fn watch(&self, go_on: &mut dyn FnMut(Told) -> bool) {
+    /// Reports progress until all workers have returned.
+    fn watch(&self, should_continue: &mut dyn FnMut(ProgressSample) -> bool) {
         let mut queue = self.queue();
         while queue.working > 0 {
-            queue = match self.changed.wait_timeout(queue, NAP) {
+            queue = match self.changed.wait_timeout(queue, POLL_INTERVAL) {
                 Ok((queue, _)) => queue,
                 Err(poisoned) => poisoned.into_inner().0,
             };
-            let told = Told {
+            let reported = ProgressSample {
                 states: self.states.load(Ordering::Relaxed),
-                learned: self.learned.load(Ordering::Relaxed),
+                recorded_paths: self.recorded_paths.load(Ordering::Relaxed),
                 bytes: self.bytes.load(Ordering::Relaxed),
                 depth: self.depth.load(Ordering::Relaxed),
                 share: self.shares.iter().map(|s| f64::from_bits(s.load(Ordering::Relaxed))).sum(),
             };
-            if !go_on(told) {
+            if !should_continue(reported) {
                 self.stop.store(true, Ordering::Relaxed);
                 self.changed.notify_all();
             }
@@ -263,25 +274,41 @@ impl Shared {
     }
 }
 
-impl Together {
-    fn absorb(&mut self, dfs: Dfs<'_>) {
+impl MergedResult {
+    /// The result so far of a resumed search, or an empty one with the whole search as remaining job.
+    pub(crate) fn resumed(saved: Option<(SearchProgress, VisitedSet)>) -> Self {
+        let Some((progress, visited)) = saved else {
+            return MergedResult { remaining: vec![SearchJob::whole()], ..MergedResult::default() };
+        };
+        MergedResult {
+            counts: progress.counts,
+            outcomes: progress.outcomes.into_iter().collect(),
+            violated: false,
+            recorded_paths: progress.recorded_paths,
+            remaining: progress.jobs,
+            visited: Some(visited),
+        }
+    }
+
+    /// Takes the result of one worker.
+    fn set_from(&mut self, dfs: Dfs<'_>) {
         self.counts = dfs.counts;
         self.outcomes =
-            dfs.outcomes.iter().map(|i| dfs.code.outcomes[*i as usize].clone()).collect();
-        self.broken = dfs.found.is_some();
-        self.learned = dfs.learned;
+            dfs.outcomes.iter().map(|i| dfs.table.outcomes[*i as usize].clone()).collect();
+        self.violated = dfs.found.is_some();
+        self.recorded_paths = dfs.recorded_paths;
         self.visited = Some(dfs.visited);
     }
 
-    /// Takes in what others found, or a later part.
-    pub(crate) fn add(&mut self, other: Together) {
+    /// Merges the result of another worker or of a later part.
+    pub(crate) fn add(&mut self, other: MergedResult) {
         self.counts.add(&other.counts);
         self.outcomes.extend(other.outcomes);
-        self.broken |= other.broken;
-        self.learned.extend(other.learned);
-        self.left.extend(other.left);
-        // All handles lead to the last table; the one that was used last is there already.
-        let bytes = |visited: &Option<Visited>| visited.as_ref().map_or(0, Visited::bytes);
+        self.violated |= other.violated;
+        self.recorded_paths.extend(other.recorded_paths);
+        self.remaining.extend(other.remaining);
+        // All handles lead to the newest table; the last used one refers to it already.
+        let bytes = |visited: &Option<VisitedSet>| visited.as_ref().map_or(0, VisitedSet::bytes);
         if bytes(&other.visited) > bytes(&self.visited) {
             self.visited = other.visited;
         }

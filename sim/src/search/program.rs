@@ -1,4 +1,4 @@
-//! Programs that are not test files: any futures on [`Det`](crate::executor::Det), explored like a test.
+//! Programs that are not test files: any futures on [`Det`](crate::executor::Det) can be explored.
 //!
 //! ```
 //! use ifq_model::outcome::{Outcome, Value};
@@ -32,28 +32,30 @@ use std::pin::Pin;
 use ifq_model::outcome::Outcome;
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
+use crate::executor::buffer_symmetry::BufferSymmetry;
 use crate::executor::lasso::LASSO_FROM;
 use crate::executor::machine::with;
 use crate::executor::run::{MAX_STEPS, Program};
-use crate::search::explore::{Exploration, Limits, search};
-use crate::symmetry::Symmetry;
+use crate::search::exploration::Exploration;
+use crate::search::explore::search;
+use crate::search::limits::Limits;
 
-/// Searches all runs of a program, as [`crate::search::explore::explore`] does those of a test.
+/// Searches all runs of a program, as [`crate::search::explore::explore`] searches those of a test.
 ///
-/// `main` makes the program's first thread, anew for each run. It must do the same each time that it
-/// reads the same; nothing may be kept in private variables across a call of
+/// `main` creates the future of the first thread for each run. A thread must be deterministic in the values
+/// that it reads. It must keep no private state across a call of
 /// [`op_boundary`](ifq_model::platform::Platform::op_boundary).
 pub fn explore<F>(main: impl Fn() -> F, limits: &Limits) -> Exploration
 where
     F: Future<Output = Outcome> + 'static,
 {
-    explore_symmetric(main, Symmetry::NONE, limits)
+    explore_symmetric(main, BufferSymmetry::NONE, limits)
 }
 
-/// As [`explore`], of a program with buffers that differ by name only.
+/// As [`explore`], for a program with symmetric buffers.
 pub fn explore_symmetric<F>(
     main: impl Fn() -> F,
-    symmetry: Symmetry,
+    symmetry: BufferSymmetry,
     limits: &Limits,
 ) -> Exploration
 where
@@ -65,7 +67,7 @@ where
         faults: &[],
         max_faults: 0,
         symmetry,
-        alike: None,
+        symmetric_test: None,
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],
@@ -73,10 +75,10 @@ where
     search(&program, limits, &mut |_| {})
 }
 
-/// Starts a thread of a program that is being explored.
+/// Spawns a thread of a program that is being explored.
 ///
-/// `slot` is its number, by which the same thread is known in all runs: not zero, which is the first
-/// thread's, and not that of another thread that is still running. `name` is what reports call it.
+/// `slot` identifies the thread in all runs. It must not be zero, which is the first thread's slot, nor the
+/// slot of a live thread. Reports show `name`.
 ///
 /// # Panics
 /// If the slot is zero, or not below [`FIRST_KERNEL_SLOT`].

@@ -1,67 +1,83 @@
-//! Sleep sets: of two steps that do not touch each other only one order is tried (Godefroid, LNCS 1032,
-//! chapter 5).
+//! Sleep sets: of two independent steps, only one order is explored (Godefroid, LNCS 1032, chapter 5).
 //!
-//! What was tried from a state sleeps in its later branches until something touches it. The known trap
-//! is a state that is met again, with less asleep than the first time: what slept then was not tried
-//! from it. Here it need not be. A state holds what its threads have observed, so the graph of states
-//! has no cycle; a depth-first search has finished everything behind the step that sleeps before it
-//! comes to the state in which it sleeps; and from there the sleeping step leads to nothing else than
-//! what was finished, by the same steps in another order. That argument needs the order of one
-//! depth-first search: several processors have no sleep sets.
+//! A step that was explored from a state is added to the sleep set of the later branches, and is removed by
+//! the first dependent step. With a visited set there is a known trap: a state may be reached again with a
+//! smaller sleep set than the first time, and some steps were not explored from it then. Here that is sound.
+//! A state contains what its threads have observed, so the state graph is acyclic. Depth-first search has
+//! finished the subtree of a sleeping step before it reaches a state where the step sleeps. From there the
+//! sleeping step leads only to finished states, by the same steps in another order. The argument needs the
+//! order of one depth-first search, so parallel searches do not use sleep sets.
 
-/// The words that a step touches, as bits of their numbers. Different words may share a bit: then
-/// steps count as dependent that are not.
+/// The words that a step reads and writes, as bit sets of word numbers modulo 256. Two words may share a
+/// bit, which makes independent steps dependent: conservative.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Touched {
+pub(crate) struct Footprint {
     reads: [u64; 4],
     writes: [u64; 4],
 }
 
-impl Touched {
-    pub(crate) const NONE: Touched = Touched { reads: [0; 4], writes: [0; 4] };
+impl Footprint {
+    pub(crate) const NONE: Footprint = Footprint { reads: [0; 4], writes: [0; 4] };
 
+    /// Adds an access.
     pub(crate) fn add(&mut self, word: u32, write: bool) {
         let words = if write { &mut self.writes } else { &mut self.reads };
         words[word as usize / 64 % 4] |= 1 << (word % 64);
     }
 
-    pub(crate) fn join(&mut self, other: &Touched) {
+    /// Adds the accesses of another footprint.
+    pub(crate) fn union(&mut self, other: &Footprint) {
         for i in 0..4 {
             self.reads[i] |= other.reads[i];
             self.writes[i] |= other.writes[i];
         }
     }
 
-    /// Whether two steps can change places.
-    pub(crate) fn independent(&self, other: &Touched) -> bool {
+    /// Whether two steps commute.
+    pub(crate) fn independent(&self, other: &Footprint) -> bool {
         (0..4).all(|i| {
-            let (mine, theirs) = (self.writes[i], other.writes[i]);
-            mine & (other.reads[i] | theirs) | theirs & self.reads[i] == 0
+            let (own, theirs) = (self.writes[i], other.writes[i]);
+            own & (other.reads[i] | theirs) | theirs & self.reads[i] == 0
         })
     }
 }
 
-/// A thread whose next step needs not be tried.
+/// A member of a sleep set: a thread whose next step need not be explored.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asleep {
+pub(crate) struct SleepEntry {
     pub(crate) thread: u32,
-    pub(crate) touched: Touched,
-    /// The step has accesses of ordinary memory: where it sleeps it may still race.
-    pub(crate) races: bool,
+    pub(crate) footprint: Footprint,
+    /// The step has plain accesses: it may race in a state where it sleeps.
+    pub(crate) can_race: bool,
+}
+
+impl SleepEntry {
+    /// No thread.
+    pub(crate) const NONE: SleepEntry =
+        SleepEntry { thread: u32::MAX, footprint: Footprint::NONE, can_race: false };
+}
+
+/// The sleep set of a frame of the depth-first search.
+#[derive(Debug)]
+pub(crate) struct SleepFrame {
+    /// Steps that need not be explored from the frame's state: inherited, or explored already.
+    pub(crate) sleep: Vec<SleepEntry>,
+    /// The step that is being explored.
+    pub(crate) current: SleepEntry,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn step(words: &[(u32, bool)]) -> Touched {
-        let mut touched = Touched::default();
-        words.iter().for_each(|(word, write)| touched.add(*word, *write));
-        touched
+    fn step(words: &[(u32, bool)]) -> Footprint {
+        let mut footprint = Footprint::default();
+        words.iter().for_each(|(word, write)| footprint.add(*word, *write));
+        footprint
     }
 
     #[test]
-    fn steps_are_dependent_when_one_writes_what_the_other_touches() {
+    fn steps_are_dependent_if_one_writes_a_word_that_the_other_accesses() {
         assert!(step(&[(1, false)]).independent(&step(&[(1, false)])));
         assert!(step(&[(1, true)]).independent(&step(&[(2, true), (3, false)])));
         assert!(!step(&[(1, true)]).independent(&step(&[(1, false)])));

@@ -70,7 +70,7 @@ fn replay_violation(test: &Test, schedule: &Schedule) -> Result<(Variant, Counte
     let (decisions, steps) = (run.decisions, run.steps);
     match run.violation {
         Some(violation) => Ok((replayed.variant, Counterexample { violation, decisions, steps })),
-        None if run.cut => Err(format!("the run was given up after {steps} steps")),
+        None if run.step_limit_hit => Err(format!("the run was given up after {steps} steps")),
         None => Err("there is nothing to shrink: the run violates no invariant".to_owned()),
     }
 }

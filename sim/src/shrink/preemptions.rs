@@ -13,7 +13,7 @@ use ifq_model::invariant::Invariant;
 
 use crate::executor::counterexample::Counterexample;
 use crate::executor::run::{Program, run};
-use crate::executor::scheduler::{Point, Preemptions, Replay, Scheduler};
+use crate::executor::scheduler::{PreemptionCounter, Replay, Scheduler, SchedulingPoint};
 
 /// A thread, by its slot, and its number of consecutive steps.
 type Segment = (u32, u64);
@@ -33,7 +33,7 @@ struct Plan {
 #[derive(Debug, Default)]
 struct RunRecord {
     plan: Plan,
-    preemptions: Preemptions,
+    preemptions: PreemptionCounter,
     /// Slot of the running thread.
     slot: u32,
     /// Number of fault points that each thread has reached.
@@ -47,7 +47,7 @@ struct Recorder<S> {
 }
 
 impl<S: Scheduler> Scheduler for Recorder<S> {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let index = self.inner.pick(point)?;
         let record = &mut *self.record.borrow_mut();
         let thread = point.enabled[index];
@@ -89,7 +89,7 @@ impl PlanScheduler {
         PlanScheduler { segments, current: None, faults, slot: 0, reached: BTreeMap::new() }
     }
 
-    fn next(&mut self, point: Point<'_>) -> usize {
+    fn next(&mut self, point: SchedulingPoint<'_>) -> usize {
         if point.is_start() {
             return 0;
         }
@@ -107,7 +107,7 @@ impl PlanScheduler {
 }
 
 impl Scheduler for PlanScheduler {
-    fn pick(&mut self, point: Point<'_>) -> Option<usize> {
+    fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let index = self.next(point);
         self.slot = point.slot(point.enabled[index]);
         Some(index)

@@ -1,178 +1,184 @@
-//! The threads of a program as tables.
+//! The step table: the transition relation of a program's threads, recorded from executions.
 //!
-//! What a thread does next is a function of what it has observed since its current operation began
-//! (the contract of [`ifq_model::platform::Platform::op_boundary`]). So the steps of a thread form a
-//! tree: reads branch on the value, all else follows. The tree is learned from real runs of the
-//! model's own futures, one step the first time that a search needs it, and walked from then on: a
-//! state of the search is a vector of words and one position in the tree for each thread, which can
-//! be undone, copied and handed to another processor, as a future cannot.
+//! The core idea is memoisation. What a thread does next is a function of what it has observed since its
+//! current operation began (the contract of [`ifq_model::platform::Platform::op_boundary`]). The steps of a
+//! thread therefore form a tree that branches on observed values. When a search meets an unknown step, it
+//! executes the model's futures once along the path and records the events; from then on it follows the
+//! tree. A state of the search is a vector of words and one [program point](ProgramPoint) for each thread.
+//! Unlike a future, it can be copied, undone, and sent to another worker.
 //!
-//! The tree is never trusted blindly: each real run is compared with it, event by event, so that a
-//! model that keeps something private across an operation is found out.
+//! Each execution is compared with the tree, event by event, so that a model that keeps private state across
+//! an operation is detected.
 
-mod absorb;
-mod image;
-mod learn;
+mod images;
+mod insert;
+mod record;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ifq_model::outcome::Outcome;
 
+use crate::executor::buffer_symmetry::BufferSymmetry;
+use crate::executor::contribution::Contribution;
+use crate::executor::event::Update;
 use crate::executor::fingerprint::Fingerprint;
-use crate::executor::record::{Cell, Images, Names, Update};
+use crate::executor::image_table::ImageTable;
+use crate::executor::permutation::PermutationGroup;
+use crate::executor::symbols::SymbolTable;
 use crate::executor::threads::Pending;
-use crate::symmetry::Symmetry;
-use crate::symmetry::renaming::Group;
+
+/// Steps to record after an unknown step, because the next ones are usually unknown, too.
+pub(crate) const LOOKAHEAD_STEPS: u32 = 64;
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The ways on from a node that observes a value.
+/// The successors of a node that observes a value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kids {
+pub(crate) struct Children {
     value: u64,
     node: u32,
-    /// Further ones, in [`Code::more`].
-    more: u32,
+    /// Index of further successors in [`StepTable::overflow`].
+    overflow: u32,
 }
 
-impl Kids {
-    const EMPTY: Kids = Kids { value: 0, node: NONE, more: NONE };
+impl Children {
+    const EMPTY: Children = Children { value: 0, node: NONE, overflow: NONE };
 }
 
-/// One event in the tree.
+/// A node of the tree: one event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Node {
     /// Reads a word.
-    Read { word: u32, kids: Kids },
-    /// Looks at a count of objects.
-    Live { word: u32, kids: Kids },
-    /// Whether the wait was granted.
-    Grant { kids: Kids },
+    Read { word: u32, children: Children },
+    /// Reads the number of live objects of a kind.
+    Live { word: u32, children: Children },
+    /// Whether the wait was satisfied or timed out.
+    Grant { children: Children },
     /// A fault point.
-    Fault { kids: Kids },
-    /// Writes a word; `what` in [`Code::cells`].
-    Write { word: u32, what: u32, next: u32 },
-    /// Changes a word and goes on as what it held says; `update` in [`Code::updates`].
-    Update { update: u32, kids: Kids },
-    /// A new word that is not zero.
-    New { word: u32, what: u32, next: u32 },
-    /// A new object.
+    Fault { children: Children },
+    /// Writes a word; `written` is an index into [`StepTable::written_values`].
+    Write { word: u32, written: u32, next: u32 },
+    /// Read-modify-write of a word; `update` is an index into [`StepTable::updates`].
+    Update { update: u32, children: Children },
+    /// Creates a word that is not zero.
+    New { word: u32, written: u32, next: u32 },
+    /// Creates an object.
     Alloc { object: u32, next: u32 },
-    /// The end of an object.
+    /// Frees an object.
     Free { object: u32, next: u32 },
-    /// An access of ordinary memory.
+    /// A plain access.
     Plain { word: u32, write: bool, next: u32 },
-    /// A release.
+    /// Releases a word.
     Release { word: u32, next: u32 },
-    /// Starts a thread at a stop.
-    Spawn { stop: u32, next: u32 },
-    /// An operation ends: goes on at what all ways through it have in common.
+    /// Spawns a thread at a program point.
+    Spawn { point: u32, next: u32 },
+    /// Ends an operation. All paths through the operation continue at the same root.
     Boundary { root: u32 },
-    /// Where an operation begins.
+    /// The beginning of an operation.
     Root { next: u32 },
-    /// The step ends, at a stop.
-    Stop { stop: u32 },
-    /// The step breaks an invariant, whatever the state of the memory.
-    Fail,
+    /// The step ends at a program point.
+    End { point: u32 },
+    /// The step violates an invariant, whatever the memory holds.
+    Violation,
 }
 
-/// Where a thread waits for its next step: what the search asks for all the time.
+/// A program point: where a thread waits for its next step. The part that every step needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stop {
+pub(crate) struct ProgramPoint {
     pub(crate) slot: u32,
-    /// Stands for the slot: whoever starts a thread in it or ends there touches it.
+    /// A word that represents the slot: spawning a thread in it and ending there write this word.
     pub(crate) slot_word: u32,
     pub(crate) pending: Pending,
-    /// What it adds to a state's fingerprint; 0 at a thread's end.
+    /// Fingerprint of the private state; 0 for a thread that has ended.
     pub(crate) hash: Fingerprint,
-    /// The first event of the next step.
+    /// The first node of the next step.
     pub(crate) next: u32,
 }
 
-/// How a thread came to a stop: its private state.
+/// The private state of a thread at a program point.
 #[derive(Clone, Debug)]
-pub(crate) struct Past {
-    /// What it adds to the signatures of buffers that the thread has observed.
-    pub(crate) told: Box<[Cell]>,
-    /// What the thread has observed in its operation, buffers by name.
+pub(crate) struct LocalHistory {
+    /// Contributions to the signatures of the buffers that the thread has observed.
+    pub(crate) buffer_observations: Box<[Contribution]>,
+    /// Fingerprint of the observations in the current operation, with buffer indices.
     exact: Fingerprint,
-    /// The same without names of buffers, and how often.
-    history: (Fingerprint, u32),
+    /// The same without buffer indices, and the number of observations.
+    observed: (Fingerprint, u32),
     /// The locks that the thread holds.
     pub(crate) locks: Box<[u32]>,
-    /// What user space saw, at the end of the first thread.
+    /// Index of the outcome, at the end of the first thread.
     pub(crate) outcome: Option<u32>,
 }
 
-/// What is known of a program.
+/// The steps of a program, as far as they were recorded.
 #[derive(Clone, Debug)]
-pub(crate) struct Code {
-    pub(crate) names: Names,
+pub(crate) struct StepTable {
+    pub(crate) symbols: SymbolTable,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) stops: Vec<Stop>,
-    /// By stop.
-    pub(crate) pasts: Vec<Past>,
-    /// Values that are written, and what they add to a fingerprint.
-    pub(crate) cells: Vec<(u64, Cell)>,
-    /// What their images add, under each of the others of the group.
-    image_cells: Vec<Cell>,
-    /// By stop: where its image stands.
-    stop_images: Images,
-    /// What that adds to a fingerprint.
+    pub(crate) points: Vec<ProgramPoint>,
+    /// By program point.
+    pub(crate) histories: Vec<LocalHistory>,
+    /// Values that are written, and their contributions to the fingerprint.
+    pub(crate) written_values: Vec<(u64, Contribution)>,
+    /// The contributions of their images, by permutation.
+    image_contributions: Vec<Contribution>,
+    /// By program point: its images.
+    point_images: ImageTable,
+    /// The fingerprints of the images.
     image_hashes: Vec<Fingerprint>,
     pub(crate) updates: Vec<Update>,
     pub(crate) outcomes: Vec<Outcome>,
-    more: Vec<Vec<(u64, u32)>>,
+    overflow: Vec<Vec<(u64, u32)>>,
     roots: HashMap<(u32, u32), u32>,
-    starts: HashMap<(u32, u64), u32>,
+    start_points: HashMap<(u32, u64), u32>,
 }
 
-impl Code {
-    /// Nothing is known but where the first thread starts.
-    pub(crate) fn new(symmetry: Symmetry, group: Arc<Group>) -> Self {
-        let mut code = Code {
-            stop_images: Images::new(&group),
-            image_cells: Vec::new(),
+impl StepTable {
+    /// A table with the starting point of the first thread only.
+    pub(crate) fn new(symmetry: BufferSymmetry, group: Arc<PermutationGroup>) -> Self {
+        let mut table = StepTable {
+            point_images: ImageTable::new(&group),
+            image_contributions: Vec::new(),
             image_hashes: Vec::new(),
-            names: Names::new(symmetry, group),
+            symbols: SymbolTable::new(symmetry, group),
             nodes: Vec::new(),
-            stops: Vec::new(),
-            pasts: Vec::new(),
-            cells: Vec::new(),
+            points: Vec::new(),
+            histories: Vec::new(),
+            written_values: Vec::new(),
             updates: Vec::new(),
             outcomes: Vec::new(),
-            more: Vec::new(),
+            overflow: Vec::new(),
             roots: HashMap::new(),
-            starts: HashMap::new(),
+            start_points: HashMap::new(),
         };
-        code.start(0, 0);
-        code
+        table.start(0, 0);
+        table
     }
 
-    /// The stop at which the first thread starts.
+    /// The point at which the first thread starts.
     pub(crate) const FIRST: u32 = 0;
 
-    /// Nothing is known, nor will be: takes the place of one that is elsewhere.
-    pub(crate) fn nothing() -> Self {
-        Code::new(Symmetry::NONE, Arc::new(Group::trivial()))
+    /// A placeholder for a table that is in use elsewhere.
+    pub(crate) fn empty() -> Self {
+        StepTable::new(BufferSymmetry::NONE, Arc::new(PermutationGroup::trivial()))
     }
 
-    /// The way on from a value; [`NONE`] if it was never met.
+    /// The successor for a value; [`NONE`] if it was never observed.
     #[inline]
-    pub(crate) fn kid(&self, kids: &Kids, value: u64) -> u32 {
-        if kids.value == value {
-            return kids.node;
+    pub(crate) fn child(&self, children: &Children, value: u64) -> u32 {
+        if children.value == value {
+            return children.node;
         }
-        let Some(more) = self.more.get(kids.more as usize) else { return NONE };
-        more.iter().find(|(known, _)| *known == value).map_or(NONE, |(_, node)| *node)
+        let Some(overflow) = self.overflow.get(children.overflow as usize) else { return NONE };
+        overflow.iter().find(|(known, _)| *known == value).map_or(NONE, |(_, node)| *node)
     }
 
-    /// All ways on, with the value that leads there.
-    pub(crate) fn kids(&self, kids: &Kids) -> impl Iterator<Item = (u64, u32)> {
-        let more = self.more.get(kids.more as usize).map_or(&[][..], Vec::as_slice);
-        let first = Some((kids.value, kids.node)).filter(|(_, node)| *node != NONE);
-        first.into_iter().chain(more.iter().copied())
+    /// All successors, with their values.
+    pub(crate) fn children(&self, children: &Children) -> impl Iterator<Item = (u64, u32)> {
+        let overflow = self.overflow.get(children.overflow as usize).map_or(&[][..], Vec::as_slice);
+        let first = Some((children.value, children.node)).filter(|(_, node)| *node != NONE);
+        first.into_iter().chain(overflow.iter().copied())
     }
 }

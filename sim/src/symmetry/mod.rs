@@ -1,27 +1,27 @@
-//! What differs by name only: states that differ in nothing else are one.
+//! Symmetry reduction: merges states that are equal up to a permutation of interchangeable objects.
 //!
-//! Buffers ([`Symmetry`]) are told apart by what their words hold; rings, with their connections and the
-//! threads that drive them, by the [renamings] that leave a test as it is.
+//! The core idea is to search one representative of each orbit (Clarke, Enders, Filkorn, Jha, "Exploiting
+//! Symmetry in Temporal Logic Model Checking", Formal Methods in System Design 9, 1996). [Rings](rings), with
+//! their connections and threads, are permuted explicitly. [Buffers](BufferSymmetry) have a canonical form
+//! that needs no enumeration of permutations.
 
-pub(crate) mod buffers;
-pub(crate) mod renaming;
 pub(crate) mod rings;
 
-pub use buffers::Symmetry;
-pub use rings::renamings;
+pub use crate::executor::buffer_symmetry::BufferSymmetry;
+pub use rings::permutation_count;
 
-/// What is taken for one that differs by name only.
+/// The symmetry reductions that a search uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Symmetries {
-    /// Rings, with the connections and threads that are theirs. Exact.
+    /// Permutations of rings, with their connections and threads. Exact.
     pub rings: bool,
-    /// Buffers. Not exact where a loop goes over all of them in order, as `io_zcrx_scrub` does; see
-    /// [`Symmetry`].
+    /// Permutations of buffers. Not exact if a loop visits all buffers in order, as `io_zcrx_scrub` does; see
+    /// [`BufferSymmetry`].
     pub buffers: bool,
 }
 
 impl Symmetries {
-    /// Everything goes by its name.
+    /// No symmetry reduction.
     pub const NONE: Symmetries = Symmetries { rings: false, buffers: false };
     /// Rings only.
     pub const RINGS: Symmetries = Symmetries { rings: true, buffers: false };

@@ -1,76 +1,76 @@
-//! Rings that differ by name only: the renamings of rings, connections, threads and results under which a
-//! test says what it said.
+//! Ring symmetry: the permutations of rings, connections, threads and results that fix a test.
 //!
-//! What is renamed must be treated alike by the kernel and by the run's first thread too, so that a state
-//! and its image have the same future:
-//! - the threads that change places do only what is in [`is_alike`]: no value in memory names a ring then
-//!   but those that [`super::renaming::Meaning`] knows, and nothing goes by the order of pointers. What
-//!   they export has the number that was free, which is nobody's name;
-//! - their rings are closed by their own threads, because the end of a run closes what is open one after
-//!   the other; their connections come over loopback, so that closing those at the end gives no buffer
-//!   back; the steps at the end do not name them.
+//! The kernel and the first thread of a run must treat permuted objects alike, so that a state and its image
+//! have the same behaviour:
+//! - the permuted threads use only operations for which [`is_symmetric_op`] holds: then the values that
+//!   refer to a ring are those that [`crate::executor::permutation::WordSort`] declares, and nothing depends
+//!   on the order of pointers. The descriptors that they export get the lowest free number, which refers to
+//!   no ring;
+//! - their own threads close their rings, because the end of a run closes what is open in a fixed order;
+//!   their connections use loopback, so that closing those at the end returns no buffer; the final steps of
+//!   the test do not refer to them.
 
 use ifq_model::run::{Part, parts};
 use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::{Op, Source, Step, Test};
 use ifq_model::work::FIRST_KERNEL_SLOT;
 
-use super::renaming::{Group, Renaming};
+use crate::executor::permutation::{Permutation, PermutationGroup};
 
-/// Renamings that are tried for each state, at most. With more, some are left out.
-const MOST: usize = 24;
+/// Maximum size of a symmetry group: every state is permuted by each element.
+const MAX_PERMUTATIONS: usize = 24;
 
-/// In how many ways the rings of a test, with their connections and threads, can change their names so
-/// that it says what it said; 1 if only by keeping them.
+/// The number of permutations of rings, with their connections and threads, that fix a test; 1 if there is
+/// only the identity.
 #[must_use]
-pub fn renamings(test: &Test) -> usize {
-    1 + group_of(test).others()
+pub fn permutation_count(test: &Test) -> usize {
+    1 + symmetry_group(test).nontrivial_count()
 }
 
-/// All renamings under which a test is the same.
-pub(crate) fn group_of(test: &Test) -> Group {
+/// The group of all permutations that fix a test.
+pub(crate) fn symmetry_group(test: &Test) -> PermutationGroup {
     let parts = parts(test);
     let position = |part| parts.iter().position(|p| *p == part).unwrap_or(usize::MAX) as u32;
     let threads = position(Part::Threads);
     let in_place: Vec<u32> = (0..).zip(test.steps()).map(|(step, _)| step).collect();
-    let none = Pairs::new(test).renaming(test, &parts, &in_place);
+    let identity = Matching::new(test).permutation(test, &parts, &in_place);
     let (count, small) = (test.threads.len(), FIRST_KERNEL_SLOT as usize);
-    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
-    let makers: Vec<Renaming> = match count < small {
-        true => pairs.filter_map(|(a, b)| swap(test, &parts, a, b)).collect(),
+    let matching = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+    let generators: Vec<Permutation> = match count < small {
+        true => matching.filter_map(|(a, b)| transposition(test, &parts, a, b)).collect(),
         false => Vec::new(),
     };
-    Group::of(none, &makers, threads, MOST)
+    PermutationGroup::of(identity, &generators, threads, MAX_PERMUTATIONS)
 }
 
-/// What changes places with what; by number.
+/// A partial involution: which objects exchange their numbers.
 #[derive(Clone, Debug)]
-struct Pairs {
+struct Matching {
     rings: Vec<Option<u32>>,
     sockets: Vec<Option<u32>>,
     vars: Vec<Option<u32>>,
     threads: Vec<Option<u32>>,
 }
 
-/// Two change places, or one stays; `false` if one of them does something else already.
-fn pair(pairs: &mut [Option<u32>], a: u32, b: u32) -> bool {
-    let free = |at: u32, with: u32| pairs[at as usize].is_none_or(|known| known == with);
+/// Exchanges two numbers, or fixes one; `false` if that contradicts a known exchange.
+fn match_pair(matching: &mut [Option<u32>], a: u32, b: u32) -> bool {
+    let free = |at: u32, with: u32| matching[at as usize].is_none_or(|known| known == with);
     let fits = free(a, b) && free(b, a);
     if fits {
-        (pairs[a as usize], pairs[b as usize]) = (Some(b), Some(a));
+        (matching[a as usize], matching[b as usize]) = (Some(b), Some(a));
     }
     fits
 }
 
-/// The names in a step, and the step without them.
-struct Names {
+/// The numbers in a step, and the step without them.
+struct StepNames {
     rings: Vec<u32>,
     sockets: Vec<u32>,
     vars: Vec<u32>,
     blank: Step,
 }
 
-impl Names {
+impl StepNames {
     fn of(step: &Step) -> Self {
         let (mut rings, mut vars) = (Vec::new(), Vec::new());
         let mut blank = step.clone();
@@ -80,13 +80,13 @@ impl Names {
         blank.op.for_each_var(&mut take);
         blank.bind.iter_mut().for_each(&mut take);
         blank.after.iter_mut().for_each(&mut take);
-        Names { rings, sockets: sockets.into_iter().collect(), vars, blank }
+        StepNames { rings, sockets: sockets.into_iter().collect(), vars, blank }
     }
 }
 
-impl Pairs {
+impl Matching {
     fn new(test: &Test) -> Self {
-        Pairs {
+        Matching {
             rings: vec![None; test.rings.len()],
             sockets: vec![None; test.sockets.len()],
             vars: vec![None; test.vars.len()],
@@ -94,11 +94,11 @@ impl Pairs {
         }
     }
 
-    /// Whether two steps can change places, besides what does already.
+    /// Whether two steps can be exchanged, given the exchanges so far.
     fn match_steps(&mut self, a: &Step, b: &Step) -> bool {
-        let (a, b) = (Names::of(a), Names::of(b));
-        let all = |pairs: &mut [Option<u32>], a: &[u32], b: &[u32]| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| pair(pairs, *a, *b))
+        let (a, b) = (StepNames::of(a), StepNames::of(b));
+        let all = |matching: &mut [Option<u32>], a: &[u32], b: &[u32]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| match_pair(matching, *a, *b))
         };
         a.blank == b.blank
             && all(&mut self.rings, &a.rings, &b.rings)
@@ -106,11 +106,11 @@ impl Pairs {
             && all(&mut self.vars, &a.vars, &b.vars)
     }
 
-    /// Whether two threads can; nothing changes if not.
+    /// Whether two threads can be exchanged; nothing changes if not.
     fn match_threads(&mut self, test: &Test, a: usize, b: usize) -> bool {
         let mut tried = self.clone();
         let (one, other) = (&test.threads[a].steps, &test.threads[b].steps);
-        let fits = pair(&mut tried.threads, a as u32, b as u32)
+        let fits = match_pair(&mut tried.threads, a as u32, b as u32)
             && one.len() == other.len()
             && one.iter().zip(other).all(|(a, b)| tried.match_steps(a, b));
         if fits {
@@ -119,12 +119,12 @@ impl Pairs {
         fits
     }
 
-    /// What changes places with what, in full: what nobody has asked for stays.
-    fn renaming(&self, test: &Test, parts: &[Part], steps: &[u32]) -> Renaming {
-        let full = |pairs: &[Option<u32>]| -> Vec<u32> {
-            (0..).zip(pairs).map(|(i, pair)| pair.unwrap_or(i)).collect()
+    /// The total permutation: what is not exchanged is fixed.
+    fn permutation(&self, test: &Test, parts: &[Part], steps: &[u32]) -> Permutation {
+        let full = |matching: &[Option<u32>]| -> Vec<u32> {
+            (0..).zip(matching).map(|(i, match_pair)| match_pair.unwrap_or(i)).collect()
         };
-        let mut renaming = Renaming {
+        let mut permutation = Permutation {
             rings: full(&self.rings),
             sockets: full(&self.sockets),
             threads: full(&self.threads),
@@ -134,11 +134,11 @@ impl Pairs {
         };
         let new = |numbers: &[u32], number: usize| numbers[number] as usize;
         let image = |part: &Part| match *part {
-            Part::Fd(fd) if fd < test.rings.len() => Part::Fd(new(&renaming.rings, fd)),
-            Part::Ring(ring) => Part::Ring(new(&renaming.rings, ring)),
-            Part::Socket(socket) => Part::Socket(new(&renaming.sockets, socket)),
-            Part::Position(socket) => Part::Position(new(&renaming.sockets, socket)),
-            Part::Var(var) => Part::Var(new(&renaming.vars, var)),
+            Part::Fd(fd) if fd < test.rings.len() => Part::Fd(new(&permutation.rings, fd)),
+            Part::Ring(ring) => Part::Ring(new(&permutation.rings, ring)),
+            Part::Socket(socket) => Part::Socket(new(&permutation.sockets, socket)),
+            Part::Position(socket) => Part::Position(new(&permutation.sockets, socket)),
+            Part::Var(var) => Part::Var(new(&permutation.vars, var)),
             Part::ZcrxFd(step) => Part::ZcrxFd(new(steps, step)),
             Part::Region(step) => Part::Region(new(steps, step)),
             Part::Receive(step) => Part::Receive(new(steps, step)),
@@ -146,35 +146,35 @@ impl Pairs {
             Part::Kernel | Part::Run | Part::Threads | Part::Fd(_) => *part,
         };
         let position = |part: Part| parts.iter().position(|p| *p == part).unwrap_or(usize::MAX);
-        renaming.ops = parts.iter().map(|part| position(image(part)) as u32).collect();
-        renaming
+        permutation.ops = parts.iter().map(|part| position(image(part)) as u32).collect();
+        permutation
     }
 }
 
-/// The renaming that swaps two threads, with as little else as possible.
-fn swap(test: &Test, parts: &[Part], a: usize, b: usize) -> Option<Renaming> {
-    let mut pairs = Pairs::new(test);
-    if !pairs.match_threads(test, a, b) {
+/// The permutation that exchanges two threads and as little else as possible.
+fn transposition(test: &Test, parts: &[Part], a: usize, b: usize) -> Option<Permutation> {
+    let mut matching = Matching::new(test);
+    if !matching.match_threads(test, a, b) {
         return None;
     }
     for thread in 0..test.threads.len() {
         let partner = (thread..test.threads.len()).find(|other| {
-            pairs.threads[thread].is_none() && pairs.match_threads(test, thread, *other)
+            matching.threads[thread].is_none() && matching.match_threads(test, thread, *other)
         });
-        if pairs.threads[thread].is_none() && partner.is_none() {
+        if matching.threads[thread].is_none() && partner.is_none() {
             return None;
         }
     }
     let mut setup: Vec<Option<u32>> = vec![None; test.setup.len()];
     for step in 0..test.setup.len() {
         let partner = (step..test.setup.len()).find(|other| {
-            let mut tried = pairs.clone();
+            let mut tried = matching.clone();
             let fits = setup[step].is_none()
                 && setup[*other].is_none()
                 && tried.match_steps(&test.setup[step], &test.setup[*other]);
             if fits {
-                pairs = tried;
-                pair(&mut setup, step as u32, *other as u32);
+                matching = tried;
+                match_pair(&mut setup, step as u32, *other as u32);
             }
             fits
         });
@@ -182,14 +182,14 @@ fn swap(test: &Test, parts: &[Part], a: usize, b: usize) -> Option<Renaming> {
             return None;
         }
     }
-    if !test.finally.iter().all(|step| pairs.match_steps(step, step)) {
+    if !test.finally.iter().all(|step| matching.match_steps(step, step)) {
         return None;
     }
-    let renaming = pairs.renaming(test, parts, &steps(test, &setup, &pairs.threads));
-    is_allowed(test, &renaming).then_some(renaming)
+    let permutation = matching.permutation(test, parts, &steps(test, &setup, &matching.threads));
+    is_symmetric(test, &permutation).then_some(permutation)
 }
 
-/// Where each step goes: those of set-up as told, those of a thread with it.
+/// The image of each step: set-up steps as matched, steps of a thread with their thread.
 fn steps(test: &Test, setup: &[Option<u32>], threads: &[Option<u32>]) -> Vec<u32> {
     let first = |thread: usize| {
         let before: usize = test.threads[..thread].iter().map(|t| t.steps.len()).sum();
@@ -205,44 +205,45 @@ fn steps(test: &Test, setup: &[Option<u32>], threads: &[Option<u32>]) -> Vec<u32
     steps
 }
 
-/// Whether the kernel and the end of a run treat alike what changes places.
-fn is_allowed(test: &Test, renaming: &Renaming) -> bool {
+/// Whether the kernel and the end of a run treat the permuted objects alike.
+fn is_symmetric(test: &Test, permutation: &Permutation) -> bool {
     let moved = |numbers: &[u32]| -> Vec<usize> {
         (0..numbers.len()).filter(|i| numbers[*i] as usize != *i).collect()
     };
     let steps: Vec<&Step> = test.steps().collect();
-    let alike = moved(&renaming.steps).into_iter().all(|step| {
-        // A request's `user_data` of zero is also none.
-        is_alike(&steps[step].op) && (step != 0 || !matches!(steps[step].op, Op::Recv { .. }))
+    let ops_symmetric = moved(&permutation.steps).into_iter().all(|step| {
+        // A `user_data` of zero also means "no request".
+        is_symmetric_op(&steps[step].op)
+            && (step != 0 || !matches!(steps[step].op, Op::Recv { .. }))
     });
     let exits = |ring: usize| {
         let mut steps = test.threads.iter().flat_map(|t| &t.steps);
         steps.any(|s| matches!(s.op, Op::Exit { ring: exits } if usize::from(exits) == ring))
     };
     let driver = |ring: u32| test.driver(ring as u8).map(|thread| thread as u32);
-    let rings = moved(&renaming.rings).into_iter().all(|ring| {
-        let (number, new) = (ring as u8, renaming.rings[ring]);
+    let rings = moved(&permutation.rings).into_iter().all(|ring| {
+        let (number, new) = (ring as u8, permutation.rings[ring]);
         let setups = |of: u8| {
             let setups = test.setups.iter().filter(move |(ring, _)| *ring == of);
             setups.map(|(_, setup)| *setup)
         };
         exits(ring)
             && setups(number).eq(setups(new as u8))
-            && driver(u32::from(number)).map(|t| renaming.threads[t as usize]) == driver(new)
+            && driver(u32::from(number)).map(|t| permutation.threads[t as usize]) == driver(new)
     });
-    let sockets = moved(&renaming.sockets).into_iter().all(|s| test.sockets[s].queue.is_none());
-    let vars = moved(&renaming.vars).into_iter().all(|var| {
-        let new = renaming.vars[var] as u16;
+    let sockets = moved(&permutation.sockets).into_iter().all(|s| test.sockets[s].queue.is_none());
+    let vars = moved(&permutation.vars).into_iter().all(|var| {
+        let new = permutation.vars[var] as u16;
         test.vars[var].kind == test.vars[usize::from(new)].kind
             && (!test.observe.contains(&(var as u16)) || test.observe.contains(&new))
     });
-    alike && rings && sockets && vars
+    ops_symmetric && rings && sockets && vars
 }
 
-/// Operations that do the same for each ring, but for its name.
-fn is_alike(op: &Op) -> bool {
+/// Whether an operation does the same for each ring, except for the ring's number.
+fn is_symmetric_op(op: &Op) -> bool {
     if let Op::Register { source: Source::Nodev, modifiers, .. } = op {
-        // An event's `user_data` names its ifq.
+        // The `user_data` of an event contains the number of its ifq.
         return !modifiers.has(ArgModifier::Events);
     }
     matches!(
@@ -270,8 +271,8 @@ mod tests {
     use crate::executor::run::with_program;
     use crate::executor::scheduler::Random;
     use crate::format::parse;
-    use crate::step_table::Code;
-    use crate::symmetry::Symmetry;
+    use crate::step_table::StepTable;
+    use crate::symmetry::BufferSymmetry;
 
     fn test(steps: &str) -> Test {
         let text = format!(
@@ -281,12 +282,12 @@ mod tests {
         parse("t", &text).unwrap()
     }
 
-    fn ways(steps: &str) -> usize {
-        renamings(&test(steps))
+    fn permutations_of(steps: &str) -> usize {
+        permutation_count(&test(steps))
     }
 
     #[test]
-    fn threads_that_do_the_same_change_places_with_all_that_is_theirs() {
+    fn threads_with_the_same_steps_are_permuted_with_their_objects() {
         let thread = |ring: &str, socket: &str| {
             let name = ring.to_lowercase();
             format!(
@@ -294,27 +295,35 @@ mod tests {
             )
         };
         let (a, b, c) = (thread("A", "s"), thread("B", "t"), thread("C", "u"));
-        assert_eq!(ways(&a), 1);
-        assert_eq!(ways(&format!("{a}{b}")), 2);
-        assert_eq!(ways(&format!("{a}{b}{c}")), 6);
-        assert_eq!(ways(&format!("s: send 1\nt: send 1\n{a}{b}")), 2);
-        assert_eq!(ways(&format!("s: send 1\n{a}{b}{c}")), 2, "only one connection has data");
-        assert_eq!(ways(&format!("{a}{b}finally\ns: send 1\n")), 1, "the end names a connection");
-        assert_eq!(ways(&format!("{a}{b}observe a1\n")), 1, "one result is looked at");
+        assert_eq!(permutations_of(&a), 1);
+        assert_eq!(permutations_of(&format!("{a}{b}")), 2);
+        assert_eq!(permutations_of(&format!("{a}{b}{c}")), 6);
+        assert_eq!(permutations_of(&format!("s: send 1\nt: send 1\n{a}{b}")), 2);
+        assert_eq!(
+            permutations_of(&format!("s: send 1\n{a}{b}{c}")),
+            2,
+            "only one connection has data"
+        );
+        assert_eq!(
+            permutations_of(&format!("{a}{b}finally\ns: send 1\n")),
+            1,
+            "the end names a connection"
+        );
+        assert_eq!(permutations_of(&format!("{a}{b}observe a1\n")), 1, "one result is observed");
     }
 
     #[test]
-    fn what_is_closed_one_after_the_other_at_the_end_keeps_its_name() {
+    fn objects_that_the_end_of_a_run_closes_in_order_are_not_permuted() {
         let thread = |ring: &str| format!("thread {ring}\nx{ring} = {ring}: import box\n");
-        assert_eq!(ways(&format!("{}{}", thread("A"), thread("B"))), 1);
+        assert_eq!(permutations_of(&format!("{}{}", thread("A"), thread("B"))), 1);
         let closes = |ring: &str| format!("{}{ring}: exit\n", thread(ring));
-        assert_eq!(ways(&format!("{}{}", closes("A"), closes("B"))), 2);
+        assert_eq!(permutations_of(&format!("{}{}", closes("A"), closes("B"))), 2);
     }
 
-    /// The tables hold what the images of a step do. A real run that does something else, because a value
-    /// names what [`super::super::renaming::Meaning`] does not know of, panics.
+    /// The table contains the images of each recorded step. Inserting a real step that differs from an image,
+    /// because a word has an undeclared [`crate::executor::permutation::WordSort`], panics.
     #[test]
-    fn threads_that_change_places_do_what_was_learned_of_each_other() {
+    fn recorded_steps_of_permuted_threads_agree_with_the_images_of_each_other() {
         let thread = |name: &str, ring: &str, socket: &str| {
             format!(
                 "thread {name}\n{name}i = {ring}: import box\n{name}o = {ring}: register nodev buffers=1 entries=1\n\
@@ -328,26 +337,29 @@ mod tests {
         let [a, b, c] =
             [("a", "A", "s"), ("b", "B", "t"), ("c", "C", "u")].map(|(n, r, s)| thread(n, r, s));
         let test = Rc::new(test(&format!("{a}{b}{c}")));
-        assert_eq!(renamings(&test), 6);
+        assert_eq!(permutation_count(&test), 6);
         for variant in test.variants() {
-            let mut code = Code::new(Symmetry::NONE, Arc::new(group_of(&test)));
+            let mut table = StepTable::new(BufferSymmetry::NONE, Arc::new(symmetry_group(&test)));
             with_program(&test, &variant, |program| {
                 for seed in 0..100 {
-                    code.learn_with(program, Box::new(Random::new(seed)));
+                    table.record_run(program, Box::new(Random::new(seed)));
                 }
             });
         }
     }
 
     #[test]
-    fn pairs_of_threads_change_places_together() {
-        let pair = |ring: &str, socket: &str| {
+    fn pairs_of_threads_are_permuted_together() {
+        let match_pair = |ring: &str, socket: &str| {
             let name = ring.to_lowercase();
             format!(
                 "thread {name}\n{name}1 = {ring}: import box\n{ring}: recv {name}1 {socket}\n{ring}: exit\n\
                  thread peer-{name}\n{socket}: send 1\n"
             )
         };
-        assert_eq!(ways(&format!("{}{}", pair("A", "s"), pair("B", "t"))), 2);
+        assert_eq!(
+            permutations_of(&format!("{}{}", match_pair("A", "s"), match_pair("B", "t"))),
+            2
+        );
     }
 }

@@ -1,52 +1,61 @@
-//! What needs not be tried for a step that was tried already, and data races.
+//! Sleep-set updates and data-race checks.
 
 use super::Dfs;
-use crate::executor::record::ALWAYS;
-use crate::search::sleep::{Asleep, Touched};
-use crate::search::state::{Choices, Footprint, Touches, Walk};
+use crate::executor::symbols::ALWAYS;
+use crate::search::fault_choices::FaultChoices;
+use crate::search::sleep::{Footprint, SleepEntry};
+use crate::search::state::StepResult;
+use crate::search::step_accesses::{PlainAccesses, StepAccesses};
 
 impl Dfs<'_> {
-    /// What needs not be tried after the step that was just done.
-    pub(super) fn fall_asleep(&mut self, index: usize, thread: usize) {
+    /// Computes the sleep set of the successor after a step of `thread`.
+    pub(super) fn update_sleep_set(&mut self, index: usize, thread: usize) {
         self.sleep.clear();
-        let mut touched = Touched::default();
-        let names = &self.code.names;
-        let Some(Touches { touched: looks, counted }) = &self.state.touches else { return };
-        let looks = looks.iter().map(|(word, write)| names.touch(*word, *write));
-        for (word, write) in looks.chain(counted.iter().map(|word| (*word, false))) {
-            touched.add(word, write);
-            let live = names.words[word as usize].live;
+        let mut footprint = Footprint::default();
+        let symbols = &self.table.symbols;
+        let Some(StepAccesses { accesses, counter_updates }) = &self.state.step_accesses else {
+            return;
+        };
+        let accesses = accesses.iter().map(|(word, write)| symbols.conflict_access(*word, *write));
+        for (word, write) in accesses.chain(counter_updates.iter().map(|word| (*word, false))) {
+            footprint.add(word, write);
+            let live = symbols.words[word as usize].live;
             if live != ALWAYS {
-                touched.add(live, false);
+                footprint.add(live, false);
             }
         }
-        let nap = &mut self.naps[index];
-        nap.trying.thread = thread as u32;
-        nap.trying.touched.join(&touched);
-        nap.trying.races |= self.state.footprint.races();
-        let sleeps = |asleep: &&Asleep| {
-            asleep.thread != thread as u32 && asleep.touched.independent(&touched)
+        let sleep_frame = &mut self.sleep_frames[index];
+        sleep_frame.current.thread = thread as u32;
+        sleep_frame.current.footprint.union(&footprint);
+        sleep_frame.current.can_race |= self.state.plain_accesses.can_race();
+        let stays_asleep = |entry: &&SleepEntry| {
+            entry.thread != thread as u32 && entry.footprint.independent(&footprint)
         };
-        self.sleep.extend(nap.sleep.iter().filter(sleeps));
+        self.sleep.extend(sleep_frame.sleep.iter().filter(stays_asleep));
     }
 
-    /// What sleeps in the state that was just entered is not tried, but it may race there.
-    pub(super) fn look_for_races_asleep(&mut self) {
-        let quiet = self.frames.last().is_none_or(|frame| frame.quiet);
-        let Some(nap) = self.naps.last().filter(|_| !quiet) else { return };
-        let racing: Vec<u32> =
-            nap.sleep.iter().filter(|asleep| asleep.races).map(|asleep| asleep.thread).collect();
+    /// Checks the sleeping steps of the new state for data races: they are not explored, but may race.
+    pub(super) fn check_races_of_sleeping(&mut self) {
+        let independent = self.frames.last().is_none_or(|frame| frame.independent);
+        let Some(sleep_frame) = self.sleep_frames.last().filter(|_| !independent) else { return };
+        let racing: Vec<u32> = sleep_frame
+            .sleep
+            .iter()
+            .filter(|entry| entry.can_race)
+            .map(|entry| entry.thread)
+            .collect();
         for thread in racing {
-            let (mark, before) = (self.state.mark(thread as usize), self.decisions.len());
-            let mut choices = Choices::default();
+            let (undo_point, before) =
+                (self.state.undo_point(thread as usize), self.decisions.len());
+            let mut choices = FaultChoices::default();
             loop {
-                if self.step(thread as usize, &mark, &mut choices) == Walk::Done {
+                if self.step(thread as usize, &undo_point, &mut choices) == StepResult::Done {
                     self.decisions.push(thread);
                     self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-                    self.look_for_races();
+                    self.check_races();
                     self.decisions.truncate(before);
                 }
-                self.state.back_to(&self.code, &mark);
+                self.state.undo(&self.table, &undo_point);
                 if self.found.is_some() || !choices.advance() {
                     break;
                 }
@@ -54,35 +63,38 @@ impl Dfs<'_> {
         }
     }
 
-    /// Whether a step of another thread can follow the last one and race with it; also where the
-    /// state is known, because it was reached by another step then.
-    pub(super) fn look_for_races(&mut self) {
+    /// Checks whether a step of another thread can follow the last step and race with it. Also needed if the
+    /// successor was visited before, since another step may have led to it then.
+    pub(super) fn check_races(&mut self) {
         let last = self.state.last;
         let mut enabled = Vec::new();
-        self.state.runnable(&self.code, &mut enabled);
-        let before = std::mem::take(&mut self.state.footprint);
+        self.state.runnable(&self.table, &mut enabled);
+        let before = std::mem::take(&mut self.state.plain_accesses);
         for thread in enabled {
             let thread = thread as usize;
-            if thread != last && self.races(&before, thread) {
+            if thread != last && self.races_with(&before, thread) {
                 break;
             }
         }
-        self.state.footprint = before;
+        self.state.plain_accesses = before;
     }
 
-    fn races(&mut self, before: &Footprint, thread: usize) -> bool {
-        let acquired = self.code.stops[self.state.threads[thread] as usize].pending.acquires();
-        let mut choices = Choices::default();
-        let mark = self.state.mark(thread);
+    /// Whether the next step of a thread races with the accesses `before`; if so, takes the counterexample.
+    fn races_with(&mut self, before: &PlainAccesses, thread: usize) -> bool {
+        let acquired =
+            self.table.points[self.state.threads[thread] as usize].pending.acquired_word();
+        let mut choices = FaultChoices::default();
+        let undo_point = self.state.undo_point(thread);
         loop {
-            let walk = self.step(thread, &mark, &mut choices);
-            let races = walk == Walk::Done && before.race(&self.state.footprint, acquired);
-            self.state.back_to(&self.code, &mark);
+            let result = self.step(thread, &undo_point, &mut choices);
+            let races =
+                result == StepResult::Done && before.race(&self.state.plain_accesses, acquired);
+            self.state.undo(&self.table, &undo_point);
             if races {
-                self.preempted += u32::from(self.preempts(thread as u32));
+                self.preemptions += u32::from(self.preempts(thread as u32));
                 self.decisions.push(thread as u32);
                 self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-                self.broken();
+                self.report_violation();
                 return true;
             }
             if !choices.advance() {
