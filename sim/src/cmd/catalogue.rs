@@ -10,7 +10,7 @@ use ifq_model::revision::{Defect, Entry, Revision, Variant};
 use ifq_model::test::Test;
 use serde::Serialize;
 
-use super::check::Args;
+use super::check_args::Args;
 use super::input::Input;
 use super::pool::{Bar, run_all};
 use super::{EXIT_DIFFERENCE, EXIT_OK};

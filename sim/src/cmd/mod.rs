@@ -3,6 +3,7 @@
 pub mod bounds;
 mod catalogue;
 pub mod check;
+mod check_args;
 mod counterexample;
 pub mod defects;
 pub mod input;

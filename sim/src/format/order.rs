@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use ifq_model::test::{Test, VarId};
 
-use super::place::{Invalid, Part, Place, Section};
-use super::validate::sections;
+use super::place::{Invalid, Part, Place, Section, sections};
 
 /// A step among all steps of a test.
 type Node = usize;

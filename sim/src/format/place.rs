@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ifq_model::test::Test;
+use ifq_model::test::{Step, Test};
 
 /// A list of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +147,15 @@ impl Place {
             Place::ScheduleWithout(i) => format!("schedule, without {}", i + 1),
         }
     }
+}
+
+/// The sections of a test, in the order of [`Test::steps`].
+pub(super) fn sections(test: &Test) -> impl Iterator<Item = (Section, &[Step])> {
+    let threads = test.threads.iter().enumerate();
+    let threads = threads.map(|(i, t)| (Section::Thread(i), t.steps.as_slice()));
+    std::iter::once((Section::Setup, test.setup.as_slice()))
+        .chain(threads)
+        .chain([(Section::Finally, test.finally.as_slice())])
 }
 
 impl Section {

@@ -7,8 +7,8 @@ use ifq_model::test::Test;
 use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
-use super::place::{Invalid, Part, Place, Section};
-use super::validate::{Checker, sections};
+use super::place::{Invalid, Part, Place, Section, sections};
+use super::validate::Checker;
 use super::words::{one_of, verb_of};
 
 /// What a kind of result is called in an error.

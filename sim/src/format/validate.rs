@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ifq_model::test::{RingSetup, Step, Test, VarId, limits};
+use ifq_model::test::{RingSetup, Test, VarId, limits};
 
 use super::order::check_order;
-use super::place::{Invalid, Place, Section};
+use super::place::{Invalid, Place};
 use super::words::{NAME_FORM, is_name, is_reserved};
 
 /// Checks everything that a test must be and that its type does not say: names are plain and
@@ -24,15 +24,6 @@ pub fn validate(test: &Test) -> Result<(), Invalid> {
     checker.steps()?;
     check_order(test)?;
     checker.verdicts()
-}
-
-/// The lists of steps in the order of [`Test::steps`].
-pub(super) fn sections(test: &Test) -> impl Iterator<Item = (Section, &[Step])> {
-    let threads = test.threads.iter().enumerate();
-    let threads = threads.map(|(i, t)| (Section::Thread(i), t.steps.as_slice()));
-    std::iter::once((Section::Setup, test.setup.as_slice()))
-        .chain(threads)
-        .chain([(Section::Finally, test.finally.as_slice())])
 }
 
 pub(super) struct Checker<'t> {
