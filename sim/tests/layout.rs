@@ -1,7 +1,7 @@
 //! Goal: imports run one way, so that each file of the crate can be read without those above it.
 //!
 //! Method: parse every file of `src`, resolve each path that begins with `crate`, `self` or `super` to a
-//! file, and look for cycles. Test modules are left out.
+//! file, and look for cycles. Test modules are left out, and so is the use of a submodule by its parent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -134,8 +134,8 @@ fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
         let mut paths = Paths::default();
         paths.visit_file(&parsed);
         let targets = paths.0.iter().filter_map(|path| resolve(path, &module, &modules));
-        // The root only declares modules and macros.
-        let targets = targets.filter(|target| *target != module && !target.is_empty());
+        // The root only declares modules and macros. A module and its own submodules are one unit.
+        let targets = targets.filter(|target| !target.starts_with(&module) && !target.is_empty());
         (module.clone(), targets.collect())
     });
     imports.collect()

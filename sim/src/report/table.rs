@@ -60,7 +60,7 @@ pub fn render(trace: &Trace, violation: Option<&Violation>, layout: Layout) -> S
 
 /// How many steps come before the first one of a thread of the test.
 fn set_up(trace: &Trace) -> usize {
-    trace.events.iter().position(|e| e.thread != 0 && e.action != "starts").unwrap_or(0)
+    trace.events.iter().position(|e| e.thread != 0 && e.action != "spawn").unwrap_or(0)
 }
 
 fn cell(event: &TraceEvent) -> String {

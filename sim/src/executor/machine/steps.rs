@@ -127,13 +127,14 @@ impl Machine {
     /// Describes the next step of a thread.
     pub(crate) fn describe(&self, pending: Pending) -> String {
         match pending {
-            Pending::Start => "starts".to_owned(),
+            Pending::Start => "spawn".to_owned(),
             Pending::Done => "ended".to_owned(),
             Pending::Access { word, write: false, .. } => format!("read {}", self.word_name(word)),
             Pending::Access { word, .. } => format!("write {}", self.word_name(word)),
             Pending::Lock { word } => format!("lock {}", self.word_name(word)),
             Pending::WaitUntil { word, min, .. } => {
-                format!("wait_event({} >= {min:#x})", self.word_name(word))
+                let min = if min < 1 << 20 { min.to_string() } else { format!("{min:#x}") };
+                format!("wait_event({} >= {min})", self.word_name(word))
             }
         }
     }
