@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::arg_modifier::ArgModifiers;
-use super::{RingId, SocketId, VarId, limits};
+use super::ids::{RingId, SocketId, VarId};
+use super::limits;
 use crate::named_enum::named_enum;
 
 named_enum! {

@@ -6,6 +6,7 @@
 pub mod arg;
 pub mod arg_modifier;
 pub mod expect;
+pub mod ids;
 pub mod limits;
 pub mod op;
 
@@ -13,17 +14,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::arg::{Event, RqWord, Source, VarKind};
 pub use self::expect::{Expect, Schedule};
+pub use self::ids::{RingId, SocketId, VarId};
 pub use self::op::Op;
 use crate::fault::FaultPoint;
+use crate::invariant::Invariant;
 use crate::named_enum::named_enum;
-use crate::revision::{Entry, Revision};
-
-/// Index into [`Test::rings`].
-pub type RingId = u8;
-/// Index into [`Test::sockets`].
-pub type SocketId = u8;
-/// Index into [`Test::vars`].
-pub type VarId = u16;
+use crate::revision::{Entry, Revision, Variant};
 
 /// A test. The default is empty and not valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,5 +151,34 @@ impl Test {
             }
         }
         None
+    }
+
+    /// The invariant that a variant is expected to violate. A variant without an expectation must hold.
+    #[must_use]
+    pub fn expected(&self, variant: &Variant) -> Option<Invariant> {
+        let same = |e: &&Expect| e.defects == variant.defects && e.without == variant.without;
+        let named = |e: &&Expect| e.revisions.contains(&variant.revision);
+        let mut fitting = self.expect.iter().filter(same);
+        let found =
+            fitting.clone().find(named).or_else(|| fitting.find(|e| e.revisions.is_empty()));
+        found.and_then(|e| e.violates)
+    }
+
+    /// The variants with an expectation, in the order of the expectations and, within one, of the
+    /// revisions.
+    #[must_use]
+    pub fn variants(&self) -> Vec<Variant> {
+        let mut variants: Vec<Variant> = Vec::new();
+        for expect in &self.expect {
+            let named = &expect.revisions;
+            for &revision in if named.is_empty() { &self.revisions } else { named } {
+                let (defects, without) = (expect.defects.clone(), expect.without.clone());
+                let variant = Variant { revision, defects, without };
+                if !variants.contains(&variant) {
+                    variants.push(variant);
+                }
+            }
+        }
+        variants
     }
 }

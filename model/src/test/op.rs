@@ -23,7 +23,7 @@ use super::arg::{
     Arg, BUFFERS, ENTRIES, Event, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult, VarKind,
 };
 use super::arg_modifier::ArgModifiers;
-use super::{RingId, SocketId, VarId};
+use super::ids::{RingId, SocketId, VarId};
 
 /// What stands before the verb of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub(crate) struct SourceFile {
     pub(crate) ast: syn::File,
 }
 
-/// Reads all files below `CRATE/src`, sorted by path.
+/// Reads all files below `CRATE/src` but test modules, sorted by path.
 ///
 /// # Panics
 /// If a file cannot be read or parsed.
@@ -34,6 +34,9 @@ pub(crate) fn read_crate(name: &str) -> Vec<SourceFile> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.file_stem().is_some_and(|stem| stem == "tests") {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
