@@ -1,7 +1,7 @@
 //! Deterministic engines for the model of `ifq-model`, and the test-file format.
 //!
 //! From low to high: [`executor`], the step table and [`symmetry`], [`search`]; above them [`shrink`],
-//! [`report`], [`generate`], [`format`](mod@format) and the commands in [`cmd`].
+//! [`report`], [`generate`], [`format`](mod@format), [`catalogue`].
 
 pub mod catalogue;
 pub mod executor;

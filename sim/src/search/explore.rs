@@ -1,7 +1,7 @@
 //! The explorer: an exhaustive search over all interleavings and all allowed faults of a test.
 //!
 //! The core idea is explicit-state depth-first search (Holzmann, "The Model Checker SPIN", IEEE Trans.
-//! Software Eng. 23(5), 1997). Successors are computed from the [step table](crate::step_table) instead of
+//! Software Eng. 23(5), 1997). Successors are computed from the step table instead of
 //! by executing the model. The visited set holds fingerprints; a path that reaches a visited state ends.
 //! Persistent sets, sleep sets and symmetry reduction prune the search.
 //!

@@ -1,7 +1,7 @@
 //! Symmetry reduction: merges states that are equal up to a permutation of interchangeable objects.
 //!
 //! The core idea is to search one representative of each orbit (Clarke, Enders, Filkorn, Jha, "Exploiting
-//! Symmetry in Temporal Logic Model Checking", Formal Methods in System Design 9, 1996). [Rings](rings), with
+//! Symmetry in Temporal Logic Model Checking", Formal Methods in System Design 9, 1996). Rings, with
 //! their connections and threads, are permuted explicitly. [Buffers](BufferSymmetry) have a canonical form
 //! that needs no enumeration of permutations.
 
