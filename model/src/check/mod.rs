@@ -5,7 +5,7 @@
 //! the end. It takes no lock, adds no scheduling point and changes nothing. It knows no defect: what it
 //! reports must be wrong whatever the cause.
 //!
-//! A new invariant is one file in this folder with one implementation of [`Check`], and its line in the
+//! A new invariant is one file in this folder with one implementation of `Check`, and its line in the
 //! table below.
 
 mod interface;

@@ -133,7 +133,7 @@ fn niov_at<P: Platform>(ifq: &Ifq<P>, off: u64) -> Option<NiovRef<P>> {
 /// `io_zcrx_ring_refill`: moves buffers that user space returned into the pool's cache.
 ///
 /// From 7.3 on an iterator reads the entries, and consecutive entries of one buffer are one put. Before,
-/// see [`io_zcrx_ring_refill_6_18`].
+/// see `io_zcrx_ring_refill_6_18`.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_ring_refill<P: Platform>(

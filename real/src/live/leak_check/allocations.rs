@@ -47,9 +47,9 @@ impl AllocationSnapshot {
         AllocationSnapshot { before: Objects::now(), last_scan: Instant::now() }
     }
 
-    /// The objects that were allocated since the snapshot and not freed within [`SETTLE`]. They become
+    /// The objects that were allocated since the snapshot and not freed within `SETTLE`. They become
     /// part of the snapshot, so each leak is reported once. A scan is slow: without `now` it is done
-    /// at most once per [`SCAN_INTERVAL`]. `beat` is called before each scan.
+    /// at most once per `SCAN_INTERVAL`. `beat` is called before each scan.
     pub fn leaks(&mut self, now: bool, beat: &dyn Fn()) -> Vec<String> {
         if !now && self.last_scan.elapsed() < SCAN_INTERVAL {
             return Vec::new();

@@ -45,9 +45,9 @@ impl MemlockProbe {
         Some(MemlockProbe { pages: pages_needed(0)?, last_check: Instant::now() })
     }
 
-    /// Why a new ring fails or needs more locked memory than before, once the kernel had [`SETTLE`] to
+    /// Why a new ring fails or needs more locked memory than before, once the kernel had `SETTLE` to
     /// release it. Each leak is reported once. The check is slow: without `now` it is done at most
-    /// once per [`SCAN_INTERVAL`]. `beat` is called before each attempt.
+    /// once per `SCAN_INTERVAL`. `beat` is called before each attempt.
     pub fn leaks(&mut self, now: bool, beat: &dyn Fn()) -> Vec<String> {
         if !now && self.last_check.elapsed() < SCAN_INTERVAL {
             return Vec::new();

@@ -24,7 +24,7 @@ impl ProcessSnapshot {
         ProcessSnapshot(ProcessState::now())
     }
 
-    /// The resources that were added since the snapshot and not released within [`SETTLE`]. They
+    /// The resources that were added since the snapshot and not released within `SETTLE`. They
     /// become part of the snapshot, so each leak is reported once.
     pub fn leaks(&mut self) -> Vec<String> {
         let left = settle(SETTLE, || ProcessState::now().added_since(&self.0));
