@@ -184,8 +184,8 @@ impl<P: Platform> Files<P> {
     /// `fput`. The last reference calls the file's release function.
     ///
     /// # Divergence from Linux
-    /// - Simplified: Linux runs the release as task work before the system call returns. No step of user space
-    ///   lies between.
+    /// - Simplified: Linux runs the release as task work before the system call returns. No step of
+    ///   user space lies between.
     ///
     /// Linux: `fs/file_table.c`, 6.18 to 7.3.
     pub async fn fput(&self, file: &Ptr<P, File<P>>) {

@@ -7,10 +7,11 @@
 //! reads a clock or draws a random number.
 //!
 //! # Parts
-//! Kernel code: [`io_uring`], [`net`], [`prim`], [`fs`], [`uaccess`], [`mm`], [`kernel`], [`work`]. It reports
-//! to [`trace`] and knows nothing of the rest. [`revision`] says which version and which defects it has.
-//! [`check`] holds the invariants that observe it, [`user`] the application, [`run`] and [`run_state`] one
-//! run of a [`test`](mod@test), [`spec`] the sequential specification.
+//! Kernel code: [`io_uring`], [`net`], [`prim`], [`fs`], [`uaccess`], [`mm`], [`kernel`], [`work`].
+//! It reports to [`trace`] and knows nothing of the rest. [`revision`] says which version and which
+//! defects it has. [`check`] holds the invariants that observe it, [`user`] the application,
+//! [`run`] and [`run_state`] one run of a [`test`](mod@test), [`spec`] the sequential
+//! specification.
 //!
 //! # Divergence from Linux
 //! Each function says what it simplifies and what it leaves out; `docs/FIDELITY.md` collects that.

@@ -1,6 +1,7 @@
 //! Tracepoints: the places where the kernel code can be observed from outside.
 //!
-//! Kernel code calls [`crate::kernel::Kernel::trace`] and knows nothing of who listens. [`crate::check`] does.
+//! Kernel code calls [`crate::kernel::Kernel::trace`] and knows nothing of who listens.
+//! [`crate::check`] does.
 
 use crate::bug::Warning;
 use crate::io_uring::ctx::IoRingCtx;

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
+use ifq_sim::commands::find_violation::find_violation;
+use ifq_sim::commands::selection::Selection;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::{load, parse, print, test_files, validate};
 use ifq_sim::search::explore::{Limits, explore};
-use ifq_sim::selection::Selection;
-use ifq_sim::shrink::{Length, STATES, Shrunk, Size, find_violation, shrink, smaller};
+use ifq_sim::shrink::{Length, STATES, Shrunk, Size, shrink, smaller};
 
 fn library() -> Vec<Test> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");

@@ -190,10 +190,10 @@ async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 /// `io_ring_exit_work`.
 ///
 /// # Divergence from Linux
-/// - Simplified: the kernel wakes up every 50 ms and looks for task work; here the worker wakes up when there
-///   is some. In the proposal the loop itself tears ifqs down, so its timeout is an event. It happens when
-///   nothing else can run. A second timeout in a row would find the same, so the worker then waits without
-///   a timeout.
+/// - Simplified: the kernel wakes up every 50 ms and looks for task work; here the worker wakes up
+///   when there is some. In the proposal the loop itself tears ifqs down, so its timeout is an
+///   event. It happens when nothing else can run. A second timeout in a row would find the same, so
+///   the worker then waits without a timeout.
 /// - Left out: task contexts (`tctx_list`), io-wq, SQPOLL, iopoll.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.

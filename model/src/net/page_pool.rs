@@ -27,8 +27,8 @@ pub struct PagePool<P: Platform> {
     ring_lock: P::Lock,
     ring: Vec<P::Plain>,
     ring_count: P::Plain,
-    /// Whether the pool is destroyed, so that buffers are not recycled any more. Under `ring_lock`. In Linux
-    /// buffers still go into the ring, and the release worker empties it every second.
+    /// Whether the pool is destroyed, so that buffers are not recycled any more. Under `ring_lock`.
+    /// In Linux buffers still go into the ring, and the release worker empties it every second.
     destroyed: P::Plain,
     /// `pages_state_hold_cnt`, in NAPI context only.
     pub hold_cnt: P::Plain,

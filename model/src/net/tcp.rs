@@ -242,8 +242,8 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
     shutdown | data
 }
 
-/// `tcp_rcv_established`: `len` bytes of the peer arrive, over loopback in one segment of ordinary pages, or
-/// through the device queue in niovs.
+/// `tcp_rcv_established`: `len` bytes of the peer arrive, over loopback in one segment of ordinary
+/// pages, or through the device queue in niovs.
 ///
 /// # Errors
 /// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is

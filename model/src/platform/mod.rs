@@ -4,14 +4,13 @@
 //! deterministic executor of `ifq-sim`, loom, shuttle. The contract is the same everywhere:
 //!
 //! * Each `.await` of an [`AtomicWord`], [`RawLock`] or [`WaitWord`] operation is one *scheduling
-//!   point*: before it takes effect any other thread may run. Between two awaits a thread runs
-//!   alone.
-//! * [`PlainWord`] accesses are not scheduling points; they are race-checked.
-//! * [`Platform::alloc`] makes an object and [`Platform::free`] ends it. A word that is made while an object
-//!   is being made belongs to the object; an access to it after the free is a violation of I1.
-//! * Releasing a lock is not a scheduling point: a release is a left mover (Lipton, "Reduction",
-//!   CACM 18(12), 1975), so a step of another thread just before it commutes with it. The model has no
-//!   `trylock`, which would see the difference.
+//! point*: before it takes effect any other thread may run. Between two awaits a thread runs alone.
+//! * [`PlainWord`] accesses are not scheduling points; they are race-checked. * [`Platform::alloc`]
+//! makes an object and [`Platform::free`] ends it. A word that is made while an object is being
+//! made belongs to the object; an access to it after the free is a violation of I1. * Releasing a
+//! lock is not a scheduling point: a release is a left mover (Lipton, "Reduction", CACM 18(12),
+//! 1975), so a step of another thread just before it commutes with it. The model has no `trylock`,
+//! which would see the difference.
 
 pub mod label;
 
@@ -94,8 +93,8 @@ pub trait AtomicWord {
     fn store(&self, value: u64, order: Order) -> impl Future<Output = ()>;
     /// Changes the word in one step and returns the value found.
     fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64>;
-    /// As [`AtomicWord::rmw`], but returns at most `most`. Runs that differ only above `most` are the same to
-    /// the caller, so an engine may merge them.
+    /// As [`AtomicWord::rmw`], but returns at most `most`. Runs that differ only above `most` are
+    /// the same to the caller, so an engine may merge them.
     fn rmw_capped(&self, op: Rmw, order: Order, most: u64) -> impl Future<Output = u64> {
         async move { self.rmw(op, order).await.min(most) }
     }
@@ -148,8 +147,8 @@ pub trait WaitWord {
     }
     /// Waits until the word is at least `min`; returns the value seen. A full acquire.
     fn wait_event(&self, min: u64) -> impl Future<Output = u64>;
-    /// As [`WaitWord::wait_event`], but returns `None` when nothing else in the system can run and no such wait
-    /// of an earlier thread is pending.
+    /// As [`WaitWord::wait_event`], but returns `None` when nothing else in the system can run and
+    /// no such wait of an earlier thread is pending.
     ///
     /// This models a timeout: it is longer than all that the kernel still does.
     fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>>;
@@ -258,8 +257,9 @@ pub trait Platform: Sized + 'static {
     fn alloc<T: 'static>(kind: Kind, number: u32, make: impl FnOnce() -> T) -> Self::Ptr<T>;
     /// Frees an object. Freeing twice is a violation of I2.
     fn free<T: 'static>(ptr: &Self::Ptr<T>);
-    /// The pointer that [`ObjPtr::to_word`] made into `word`, also if the object is freed: the violation is the
-    /// access, not the pointer. `None` for zero, and for a word that is no pointer to a `T`.
+    /// The pointer that [`ObjPtr::to_word`] made into `word`, also if the object is freed: the
+    /// violation is the access, not the pointer. `None` for zero, and for a word that is no pointer
+    /// to a `T`.
     fn from_word<T: 'static>(word: u64) -> Option<Self::Ptr<T>>;
 
     /// Starts a thread: a work item, an RCU callback, a thread of the test.
@@ -267,11 +267,11 @@ pub trait Platform: Sized + 'static {
     /// Whether this fault point fails now. The engine decides. A point that the test does not name never
     /// fails.
     fn fault(point: FaultPoint) -> bool;
-    /// Reports a violation of an invariant. The run ends at the next scheduling point. Until then the caller
-    /// continues and must not panic.
+    /// Reports a violation of an invariant. The run ends at the next scheduling point. Until then
+    /// the caller continues and must not panic.
     fn violation(invariant: Invariant, what: fmt::Arguments<'_>);
-    /// An operation of user space has ended. An engine may forget the values that the thread has read: no local
-    /// variable of the thread may depend on them after this call.
+    /// An operation of user space has ended. An engine may forget the values that the thread has
+    /// read: no local variable of the thread may depend on them after this call.
     fn op_boundary();
     /// Enters a kernel function, for the trace.
     fn func(name: &'static str) -> Self::Func;

@@ -9,9 +9,9 @@ const COUNT: u64 = (1 << 32) - 1;
 
 /// A reference count that cannot reach zero before it is killed.
 ///
-/// The kernel keeps one counter for each CPU until the kill, and adds them up after an RCU grace period. Gets
-/// and puts are RCU readers, so none is in progress when the sum is taken. One word with mode and sum,
-/// changed in one step, has the same visible behaviour.
+/// The kernel keeps one counter for each CPU until the kill, and adds them up after an RCU grace
+/// period. Gets and puts are RCU readers, so none is in progress when the sum is taken. One word
+/// with mode and sum, changed in one step, has the same visible behaviour.
 #[derive(Debug)]
 pub struct PercpuRef<P: Platform> {
     word: P::Atomic,

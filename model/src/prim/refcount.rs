@@ -6,7 +6,8 @@ use crate::platform::{AtomicWord, Order, Platform, Rmw};
 /// A reference count that must never rise from zero nor pass below it.
 ///
 /// # Divergence from Linux
-/// - Simplified: the kernel saturates and warns. Here the same event is a violation of I2, and the run ends.
+/// - Simplified: the kernel saturates and warns. Here the same event is a violation of I2, and the
+///   run ends.
 #[derive(Debug)]
 pub struct Refcount<P: Platform> {
     word: P::Atomic,

@@ -94,8 +94,8 @@ impl<P: Platform, T: 'static> XArray<P, T> {
         self.slots[id as usize].store_in_step(0);
     }
 
-    /// `xa_find(…, XA_PRESENT)`: the first id from `from` on that holds a pointer. The caller holds the lock
-    /// under which all entries are written, or is a check.
+    /// `xa_find(…, XA_PRESENT)`: the first id from `from` on that holds a pointer. The caller holds
+    /// the lock under which all entries are written, or is a check.
     ///
     /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     #[must_use]

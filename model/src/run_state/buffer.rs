@@ -40,8 +40,9 @@ impl<P: Platform> ModelRun<P> {
         Some(FoundBytes { area, stream, seq })
     }
 
-    /// The step whose area an offset points into, by the token that the kernel wrote. After a failed `add-area`
-    /// the kernel may have written the same token for another area; memory that is not pinned is no area.
+    /// The step whose area an offset points into, by the token that the kernel wrote. After a
+    /// failed `add-area` the kernel may have written the same token for another area; memory that
+    /// is not pinned is no area.
     fn area_of(&self, receive: &Receive<P>, off: u64) -> Option<usize> {
         let mem = |step: usize| self.regions[step].as_ref().map(|region| &region.area);
         let matches = |step: &usize| {

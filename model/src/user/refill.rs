@@ -1,7 +1,7 @@
 //! The producer of the refill ring: the code of an application.
 //!
-//! It is generic over the words of the ring. The model runs it on its own memory, and `ifq-real` on the ring
-//! that it shares with a kernel.
+//! It is generic over the words of the ring. The model runs it on its own memory, and `ifq-real` on
+//! the ring that it shares with a kernel.
 
 use std::future::Future;
 

@@ -2,7 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, Table};
-use ifq_sim::catalogue::{Detection, EntryReport, FixResult, reports, searches};
+use ifq_sim::commands::catalogue::{Detection, EntryReport, FixResult, reports, searches};
 use ifq_sim::format::Input;
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::Args as ClapArgs;
+use ifq_sim::commands::replay::replay_traced;
 use ifq_sim::format;
-use ifq_sim::replay::replay_traced;
 use ifq_sim::report::table::{Layout, MAX_TABLE_STEPS, render};
 use serde::Serialize;
 

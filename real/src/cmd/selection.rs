@@ -9,9 +9,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use ifq_model::revision::{Defect, Revision};
+use ifq_sim::commands::selection::Selection;
 use ifq_sim::format::Input;
 use ifq_sim::format::input::read;
-use ifq_sim::selection::Selection;
 
 use super::exit::EXIT_USAGE;
 

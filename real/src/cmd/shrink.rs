@@ -8,9 +8,10 @@ use comfy_table::{CellAlignment, Table};
 use ifq_model::invariant::Violation;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
+use ifq_sim::commands::find_violation::find_violation;
 use ifq_sim::format;
 use ifq_sim::report::counterexample;
-use ifq_sim::shrink::{self, Length, Shrunk, Size, find_violation};
+use ifq_sim::shrink::{self, Length, Shrunk, Size};
 use serde::Serialize;
 
 use super::exit::EXIT_OK;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
+use ifq_sim::commands::selection::Selection;
+use ifq_sim::commands::simulate::simulate;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
-use ifq_sim::selection::Selection;
-use ifq_sim::simulate::simulate;
 use serde::Serialize;
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};

@@ -114,7 +114,7 @@ impl ResultView<'_> {
         if let Some(stored) = self.stored {
             outln!("  stored: {stored}");
         }
-        outln!("  again: {}", self.again);
+        outln!("  repeat: {}", self.again);
     }
 }
 

@@ -96,7 +96,7 @@ fn run_test(job: &Job, at: usize, answer: &AnswerWriter, checks: &mut Checks) ->
             let leaks = resources.leaks().into_iter().filter(|leak| !problems.contains(leak));
             problems.extend(leaks.collect::<Vec<_>>());
             let beat = || {
-                // Nobody may read the answer any more; the checks go on.
+                // The reader of the answer may be gone; the checks continue.
                 let _ = answer.write(&JobLine::Beat { test: at, done: job.times });
             };
             let last = at + 1 == job.tests.len();

@@ -36,7 +36,7 @@ impl Watchdog {
                 let now = done.load(Ordering::Relaxed);
                 if now != last {
                     (last, since) = (now, Instant::now());
-                    // The test continues even if nobody reads the answer.
+                    // The test continues even if no process reads the answer.
                     let _ = answer.write(&JobLine::Beat { test, done: now });
                 } else if since.elapsed() > limit {
                     let tasks = [thread_stacks(), log.new_warnings()].concat();

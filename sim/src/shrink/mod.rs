@@ -6,7 +6,6 @@
 //! variant and the limit of states.
 
 mod edit;
-mod input;
 mod pass;
 mod preemptions;
 mod size;
@@ -17,7 +16,6 @@ use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
-pub use input::find_violation;
 pub use size::Size;
 
 use crate::executor::counterexample::Counterexample;

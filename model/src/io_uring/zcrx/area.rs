@@ -208,7 +208,8 @@ fn io_import_area<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>) -> Result<(), i
     Ok(())
 }
 
-/// Not in Linux as a function: the allocations of `__zcrx_create_area`, an area whose buffers are all in the free list.
+/// Not in Linux as a function: the allocations of `__zcrx_create_area`, an area whose buffers are
+/// all in the free list.
 fn alloc_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     mem: &Ptr<P, AreaMem<P>>,

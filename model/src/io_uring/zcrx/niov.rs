@@ -12,7 +12,8 @@ use crate::trace::Tracepoint;
 /// Bits of the buffer's index in the word of a [`NiovRef`].
 const NIOV_INDEX_BITS: u32 = 16;
 
-/// Not in Linux: the label of a word that holds a [`NiovRef`]: the area's pointer lies above the buffer's index.
+/// Not in Linux: the label of a word that holds a [`NiovRef`]: the area's pointer lies above the
+/// buffer's index.
 #[must_use]
 pub const fn niov_label(name: &'static str) -> Label {
     Label::pointer(name, NIOV_INDEX_BITS).names_buffer(BufferIndex {

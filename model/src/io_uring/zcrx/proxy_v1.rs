@@ -202,7 +202,8 @@ fn sets_unused_fields<P: Platform>(reg: &IoUringZcrxIfqReg<P>) -> bool {
         || !reg.event_desc.is_null()
 }
 
-/// Not in the proposal. Part of the fixes of P3, P4 and P5: takes back all that a clone has taken of its source.
+/// Not in the proposal. Part of the fixes of P3, P4 and P5: takes back all that a clone has taken of its
+/// source.
 async fn io_zcrx_put_source<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
     if src_ifq.kernel.fixed(Defect::P10) {
         zcrx_unregister_user(src_ifq, None).await;
@@ -210,8 +211,8 @@ async fn io_zcrx_put_source<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
     io_zcrx_put_proxy_refs(src_ifq).await;
 }
 
-/// Not in the proposal. Part of the fixes of P3, P4, P5 and P9: puts the references that a proxy holds. With the fix of P8 a
-/// proxy holds no reference on the source's ring.
+/// Not in the proposal. Part of the fixes of P3, P4, P5 and P9: puts the references that a proxy
+/// holds. With the fix of P8 a proxy holds no reference on the source's ring.
 async fn io_zcrx_put_proxy_refs<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
     if src_ifq.kernel.fixed(Defect::P8) {
         io_put_zcrx_ifq(src_ifq).await;

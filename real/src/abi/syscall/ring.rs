@@ -185,7 +185,7 @@ impl Ring {
         self.register(Some(&mut reg))
     }
 
-    /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. Entries are not told to an importer.
+    /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. The kernel does not report the number of entries to an importer.
     ///
     /// # Errors
     ///

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use ifq_model::revision::Variant;
 use ifq_model::test::{Schedule, Test};
 
+use crate::commands::replay::replay;
+use crate::commands::selection::Selection;
 use crate::executor::counterexample::Counterexample;
-use crate::replay::replay;
 use crate::search::explore::{Limits, Progress, explore};
-use crate::selection::Selection;
 
 /// The variant and the run that violate an invariant: the run of the test's schedule, or the first
 /// one that a search of the selected variants finds.

@@ -1,0 +1,7 @@
+//! What the commands of `ifq` do, without their command lines.
+
+pub mod catalogue;
+pub mod find_violation;
+pub mod replay;
+pub mod selection;
+pub mod simulate;
