@@ -22,7 +22,7 @@ fn library(name: &str) -> Test {
 }
 
 /// Items are steps.
-#[divan::bench(args = ["exits-race", "recv-through-the-importer"])]
+#[divan::bench(args = ["teardown/exits-race", "import/recv-through-the-importer"])]
 fn random_run(bencher: Bencher<'_, '_>, name: &str) {
     let test = Rc::new(library(name));
     let variant = Variant::of(Revision::Import73);
