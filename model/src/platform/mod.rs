@@ -4,13 +4,14 @@
 //! deterministic executor of `ifq-sim`, loom, shuttle. The contract is the same everywhere:
 //!
 //! * Each `.await` of an [`AtomicWord`], [`RawLock`] or [`WaitWord`] operation is one *scheduling
-//! point*: before it takes effect any other thread may run. Between two awaits a thread runs alone.
-//! * [`PlainWord`] accesses are not scheduling points; they are race-checked. * [`Platform::alloc`]
-//! makes an object and [`Platform::free`] ends it. A word that is made while an object is being
-//! made belongs to the object; an access to it after the free is a violation of I1. * Releasing a
-//! lock is not a scheduling point: a release is a left mover (Lipton, "Reduction", CACM 18(12),
-//! 1975), so a step of another thread just before it commutes with it. The model has no `trylock`,
-//! which would see the difference.
+//!   point*: before it takes effect any other thread may run. Between two awaits a thread runs
+//!   alone.
+//! * [`PlainWord`] accesses are not scheduling points; they are race-checked.
+//! * [`Platform::alloc`] makes an object and [`Platform::free`] ends it. A word that is made while an
+//!   object is being made belongs to the object; an access to it after the free is a violation of I1.
+//! * Releasing a lock is not a scheduling point: a release is a left mover (Lipton, "Reduction",
+//!   CACM 18(12), 1975), so a step of another thread just before it commutes with it. The model has
+//!   no `trylock`, which would see the difference.
 
 pub mod label;
 

@@ -28,7 +28,7 @@ use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     ifq check                                       the whole library, all variants of each file\n  \
-    ifq check tests/library/teardown/exits-race.ifq one file\n  \
+    ifq check tests/library/teardown/exits-race.ifq  one file\n  \
     ifq check --defect early-put exits-race.ifq     add a defect; prints the counterexample\n  \
     ifq check --revision proxy-v1 --without P1      fix one of the revision's defects\n  \
     ifq check --faults 2 --fixed                    every fault point may fail, at most 2 failures a run\n  \
