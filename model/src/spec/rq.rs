@@ -6,7 +6,7 @@ use super::{DeliveredBuffer, MAX_ENTRIES, NiovId};
 use crate::errno::EAGAIN;
 use crate::test::RqWord;
 
-/// Most entries that the refill iterator takes for one read of the tail, `ZCRX_REFILL_CAP`.
+/// `ZCRX_REFILL_CAP`: the largest number of entries that the refill iterator uses per read of the tail.
 const REFILL_CAP: u32 = 256;
 /// `IORING_ZCRX_AREA_SHIFT`.
 const AREA_SHIFT: u32 = 48;
