@@ -204,6 +204,7 @@ impl Platform for Loom {
     type WaitQueue = LoomWaitQueue;
     type Ptr<T: 'static> = Handle<T, LoomLife>;
     type Func = ();
+    type Scope = ();
 
     fn atomic(label: impl Into<Label>, init: u64) -> LoomAtomic {
         LoomAtomic::new(Owner::of_new_word(OBJECTS, label.into().name), init)
@@ -257,6 +258,8 @@ impl Platform for Loom {
     }
 
     fn op_boundary() {}
+
+    fn scope() {}
 
     fn func(_name: &'static str) {}
 

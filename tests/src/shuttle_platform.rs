@@ -269,6 +269,7 @@ impl Platform for Shuttle {
     type WaitQueue = ShuttleWaitQueue;
     type Ptr<T: 'static> = Handle<T, ShuttleLife>;
     type Func = ();
+    type Scope = ();
 
     fn atomic(label: impl Into<Label>, init: u64) -> ShuttleAtomic {
         ShuttleAtomic {
@@ -321,6 +322,8 @@ impl Platform for Shuttle {
     }
 
     fn op_boundary() {}
+
+    fn scope() {}
 
     fn func(_name: &'static str) {}
 

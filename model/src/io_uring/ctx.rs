@@ -131,6 +131,7 @@ pub fn io_uring_setup<P: Platform>(
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn ctx_refs_put<P: Platform>(ctx: &IoRingCtx<P>) {
+    let _scope = P::scope();
     if ctx.refs.put().await {
         io_ring_ctx_ref_free(ctx).await;
     }
@@ -214,10 +215,13 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
             }
             io_shutdown_zcrx_ifqs(ctx).await;
         }
-        loop {
-            io_cancel_local_task_work(ctx).await;
-            if !io_uring_try_cancel_requests(ctx).await {
-                break;
+        {
+            let _scope = P::scope();
+            loop {
+                io_cancel_local_task_work(ctx).await;
+                if !io_uring_try_cancel_requests(ctx).await {
+                    break;
+                }
             }
         }
         // wait_for_completion_interruptible_timeout(&ctx->ref_comp, interval)

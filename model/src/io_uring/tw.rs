@@ -145,6 +145,7 @@ async fn io_task_work_func<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: 
 /// Linux: `io_uring/tw.c`, 6.18 to 7.3.
 pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_events: u64) {
     let _func = P::func("io_run_local_work");
+    let _scope = P::scope();
     let _guard = ctx.uring_lock.lock().await;
     // io_should_terminate_tw(); constant while the lock is held.
     let cancel = ctx.refs.is_dying().await;
@@ -165,6 +166,7 @@ pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_even
 /// Linux: `io_uring/tw.c`, 6.18 to 7.3.
 pub async fn io_cancel_local_task_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_cancel_local_task_work");
+    let _scope = P::scope();
     let cancel = ctx.kernel.fixed(Defect::DyingTwRuns);
     let _guard = ctx.uring_lock.lock().await;
     while let Some(entry) = ctx.work_list.pop(&ctx.events).await {

@@ -244,6 +244,8 @@ pub trait Platform: Sized + 'static {
     type Ptr<T: 'static>: ObjPtr<T>;
     /// Leaves a kernel function when dropped.
     type Func: 'static;
+    /// Ends a [scope](Platform::scope) when dropped.
+    type Scope: 'static;
 
     /// Makes an atomic word. `label` is the kernel's field name, and says what the values refer to.
     fn atomic(label: impl Into<Label>, init: u64) -> Self::Atomic;
@@ -274,6 +276,12 @@ pub trait Platform: Sized + 'static {
     /// An operation of user space has ended. An engine may forget the values that the thread has
     /// read: no local variable of the thread may depend on them after this call.
     fn op_boundary();
+    /// Begins a scope. An engine may forget what the thread reads in it when it ends: what the thread does
+    /// afterwards may depend on the memory and on what it read before, but not on what it read in the scope.
+    /// The scope creates no objects and words, and ends with the locks with which it began. Scopes nest.
+    ///
+    /// This is dead-variable reduction, as model checkers of programs compute it by live-variable analysis.
+    fn scope() -> Self::Scope;
     /// Enters a kernel function, for the trace.
     fn func(name: &'static str) -> Self::Func;
     /// Number of live objects of a kind.

@@ -31,6 +31,10 @@ pub(crate) enum StepEvent {
     Spawn { slot: u32, key: u64 },
     /// Ends an operation.
     Boundary,
+    /// Begins a scope.
+    ScopeBegin,
+    /// Ends the innermost scope.
+    ScopeEnd,
 }
 
 /// A read-modify-write of a word.

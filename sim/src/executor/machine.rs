@@ -278,6 +278,24 @@ impl Machine {
         fails
     }
 
+    /// The current thread begins a scope.
+    pub(crate) fn begin_scope(&mut self) {
+        if !self.idle {
+            self.record_event(|_| StepEvent::ScopeBegin);
+            let current = self.current;
+            self.threads[current].begin_scope();
+        }
+    }
+
+    /// The current thread ends its innermost scope. After a violation the future may be dropped anywhere in it.
+    pub(crate) fn end_scope(&mut self) {
+        if !self.idle && self.violation.is_none() {
+            self.record_event(|_| StepEvent::ScopeEnd);
+            let current = self.current;
+            self.threads[current].end_scope();
+        }
+    }
+
     /// Ends an operation of the current thread.
     pub(crate) fn op_boundary(&mut self) {
         if self.idle {
@@ -289,6 +307,7 @@ impl Machine {
         thread.words = 0;
         thread.objects_in_op = 0;
         thread.observed = operation_start(thread.op);
+        debug_assert!(thread.scopes.is_empty(), "an operation ends in a scope");
         if !thread.locks.is_empty() {
             self.violate(Invariant::I4, "a lock is held at the end of an operation".to_owned());
         }

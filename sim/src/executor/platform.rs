@@ -255,6 +255,16 @@ impl Drop for Func {
     }
 }
 
+/// Ends a scope when dropped.
+#[derive(Debug)]
+pub struct Scope;
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        with(Machine::end_scope);
+    }
+}
+
 impl Platform for Det {
     type Atomic = Word;
     type Plain = Word;
@@ -262,6 +272,7 @@ impl Platform for Det {
     type WaitQueue = WaitQueue;
     type Ptr<T: 'static> = DetPtr<T>;
     type Func = Func;
+    type Scope = Scope;
 
     fn atomic(label: impl Into<Label>, init: u64) -> Word {
         Word(with(|m| m.new_word(label.into(), init)))
@@ -314,6 +325,11 @@ impl Platform for Det {
 
     fn op_boundary() {
         with(Machine::op_boundary);
+    }
+
+    fn scope() -> Scope {
+        with(Machine::begin_scope);
+        Scope
     }
 
     fn func(name: &'static str) -> Func {

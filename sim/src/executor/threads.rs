@@ -63,6 +63,17 @@ pub(crate) struct Thread {
     /// The locks that it holds, in the order of acquisition.
     pub(crate) locks: Vec<u32>,
     pub(crate) functions: Vec<&'static str>,
+    /// The open scopes, the innermost last.
+    pub(crate) scopes: Vec<ScopeStart>,
+}
+
+/// A thread at the beginning of a scope.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScopeStart {
+    observed: Fingerprint,
+    words: u32,
+    objects_in_op: u32,
+    locks: usize,
 }
 
 impl fmt::Debug for Thread {
@@ -88,12 +99,34 @@ impl Thread {
             objects_in_op: 0,
             locks: Vec::new(),
             functions: Vec::new(),
+            scopes: Vec::new(),
         }
     }
 
     /// [`Thread::local_state`] of a new thread.
     pub(crate) fn initial_state(slot: u32, key: u64) -> Fingerprint {
         local_state(append(0, key), slot, 0)
+    }
+
+    /// Begins a scope.
+    pub(crate) fn begin_scope(&mut self) {
+        let Thread { observed, words, objects_in_op, .. } = *self;
+        self.scopes.push(ScopeStart { observed, words, objects_in_op, locks: self.locks.len() });
+        self.observed = append(observed, SCOPE_BEGIN);
+    }
+
+    /// Ends the innermost scope: what was observed in it is no longer part of the private state.
+    ///
+    /// # Panics
+    /// If the scope has created a word or an object, or does not end with the locks with which it began.
+    pub(crate) fn end_scope(&mut self) {
+        let Some(start) = self.scopes.pop() else { return };
+        assert_eq!(
+            (start.words, start.objects_in_op, start.locks),
+            (self.words, self.objects_in_op, self.locks.len()),
+            "a scope has created a word or an object, or has not released its locks"
+        );
+        self.observed = append(start.observed, SCOPE_END);
     }
 
     /// The fingerprint of its private state.
@@ -104,6 +137,11 @@ impl Thread {
 
 /// The first value that each step observes, so that every step changes the private state.
 pub(crate) const STEP_MARKER: u64 = 0x5eed;
+
+/// The value that a thread observes at the beginning of a scope.
+pub(crate) const SCOPE_BEGIN: u64 = 0x5c0e;
+/// The value that a thread observes at the end of a scope, in place of all values in it.
+pub(crate) const SCOPE_END: u64 = 0x5c0f;
 
 /// The observations at the beginning of an operation.
 pub(crate) fn operation_start(op: u32) -> Fingerprint {

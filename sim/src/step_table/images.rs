@@ -75,10 +75,15 @@ impl StepTable {
         }
         let hash = Thread::initial_state(slot, key);
         let (slot_word, pending) = (self.symbols.slot(slot), Pending::Start);
-        let (buffer_observations, locks) = (Box::default(), Box::default());
         let exact = append(0, key);
-        let history =
-            LocalHistory { buffer_observations, exact, observed: (exact, 0), locks, outcome: None };
+        let history = LocalHistory {
+            buffer_observations: Box::default(),
+            exact,
+            observed: (exact, 0),
+            locks: Box::default(),
+            scopes: Box::default(),
+            outcome: None,
+        };
         let point =
             self.push_point(ProgramPoint { slot, slot_word, pending, hash, next: NONE }, history);
         self.start_points.insert((slot, key), point);
@@ -143,9 +148,12 @@ impl StepTable {
             StepEvent::Spawn { slot, key } => {
                 StepEvent::Spawn { slot: permutation.slot(slot), key: permutation.pointer(key) }
             }
-            StepEvent::Live { .. } | StepEvent::Fault | StepEvent::Grant | StepEvent::Boundary => {
-                event
-            }
+            StepEvent::Live { .. }
+            | StepEvent::Fault
+            | StepEvent::Grant
+            | StepEvent::Boundary
+            | StepEvent::ScopeBegin
+            | StepEvent::ScopeEnd => event,
         };
         ObservedEvent { event, value }
     }

@@ -2,12 +2,14 @@
 
 use ifq_model::outcome::Outcome;
 
-use super::{Children, LocalHistory, NONE, Node, ProgramPoint, StepTable};
+use super::{Children, LocalHistory, NONE, Node, ProgramPoint, RootKey, Scope, StepTable};
 use crate::executor::contribution::Contribution;
 use crate::executor::event::{ObservedEvent, StepEvent, Update};
 use crate::executor::fingerprint::{Fingerprint, append};
 use crate::executor::symbols::count_word;
-use crate::executor::threads::{Pending, STEP_MARKER, local_state, operation_start};
+use crate::executor::threads::{
+    Pending, SCOPE_BEGIN, SCOPE_END, STEP_MARKER, local_state, operation_start,
+};
 
 /// Where the next node is attached.
 #[derive(Clone, Copy)]
@@ -48,6 +50,8 @@ struct Observations {
     count: u32,
     /// Where buffers were observed.
     buffer_observations: Vec<Contribution>,
+    /// The scopes that the thread is in.
+    scopes: Vec<Scope>,
 }
 
 impl Observations {
@@ -60,7 +64,38 @@ impl Observations {
             observed,
             count,
             buffer_observations: history.buffer_observations.to_vec(),
+            scopes: history.scopes.to_vec(),
         }
+    }
+
+    /// At the beginning of an operation.
+    fn at_operation_start(op: u32) -> Self {
+        let start = operation_start(op);
+        Observations {
+            exact: start,
+            observed: start,
+            count: 0,
+            buffer_observations: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    /// Begins a scope.
+    fn begin_scope(&mut self) {
+        let Observations { exact, observed, count, .. } = *self;
+        let buffer_observations = self.buffer_observations.len();
+        self.scopes.push(Scope { exact, observed, count, buffer_observations });
+        self.exact = append(exact, SCOPE_BEGIN);
+        self.observed = append(observed, SCOPE_BEGIN);
+    }
+
+    /// Ends the innermost scope and forgets what was observed in it.
+    fn end_scope(&mut self) {
+        let Some(scope) = self.scopes.pop() else { return };
+        self.exact = append(scope.exact, SCOPE_END);
+        self.observed = append(scope.observed, SCOPE_END);
+        self.count = scope.count;
+        self.buffer_observations.truncate(scope.buffer_observations);
     }
 
     /// Adds an event and its observed value.
@@ -71,14 +106,11 @@ impl Observations {
         value: Option<u64>,
         (slot, op): (u32, u32),
     ) {
-        if event == StepEvent::Boundary {
-            let start = operation_start(op + 1);
-            *self = Observations {
-                exact: start,
-                observed: start,
-                count: 0,
-                buffer_observations: Vec::new(),
-            };
+        match event {
+            StepEvent::Boundary => *self = Observations::at_operation_start(op + 1),
+            StepEvent::ScopeBegin => self.begin_scope(),
+            StepEvent::ScopeEnd => self.end_scope(),
+            _ => {}
         }
         let Some(value) = value else { return };
         self.exact = append(self.exact, value);
@@ -174,7 +206,9 @@ impl StepTable {
     }
 
     /// The node of an event, without successors.
-    fn node_of(&mut self, event: StepEvent, slot: u32, op: u32) -> Node {
+    ///
+    /// `meeting`: where all paths through an operation or a scope that the event ends meet.
+    fn node_of(&mut self, event: StepEvent, meeting: RootKey) -> Node {
         let (children, next) = (Children::EMPTY, NONE);
         match event {
             StepEvent::Read { word } => Node::Read { word, children },
@@ -197,7 +231,10 @@ impl StepTable {
             StepEvent::Plain { word, write } => Node::Plain { word, write, next },
             StepEvent::Release { word } => Node::Release { word, next },
             StepEvent::Spawn { slot, key } => Node::Spawn { point: self.start(slot, key), next },
-            StepEvent::Boundary => Node::Boundary { root: self.root(slot, op + 1) },
+            StepEvent::ScopeBegin => Node::Root { next },
+            StepEvent::Boundary | StepEvent::ScopeEnd => {
+                Node::Boundary { root: self.root(meeting) }
+            }
         }
     }
 
@@ -210,10 +247,10 @@ impl StepTable {
         index
     }
 
-    /// The root of an operation of the thread in a slot.
-    fn root(&mut self, slot: u32, op: u32) -> u32 {
+    /// The root where the paths through a part of a thread's code meet.
+    fn root(&mut self, key: RootKey) -> u32 {
         let fresh = self.nodes.len() as u32;
-        let root = *self.roots.entry((slot, op)).or_insert(fresh);
+        let root = *self.roots.entry(key).or_insert(fresh);
         if root == fresh {
             self.nodes.push(Node::Root { next: NONE });
         }
@@ -221,7 +258,7 @@ impl StepTable {
     }
 
     /// Whether a node is that of an event.
-    fn matches_event(&self, node: Node, event: StepEvent, slot: u32, op: u32) -> bool {
+    fn matches_event(&self, node: Node, event: StepEvent, meeting: RootKey) -> bool {
         let writes = |written: u32, value| self.written_values[written as usize].0 == value;
         match (node, event) {
             (Node::Read { word: a, .. }, StepEvent::Read { word: b }) => a == b,
@@ -241,8 +278,9 @@ impl StepTable {
             (Node::Spawn { point, .. }, StepEvent::Spawn { slot, key }) => {
                 self.start_points.get(&(slot, key)) == Some(&point)
             }
-            (Node::Boundary { root }, StepEvent::Boundary) => {
-                self.roots.get(&(slot, op + 1)) == Some(&root)
+            (Node::Root { .. }, StepEvent::ScopeBegin) => true,
+            (Node::Boundary { root }, StepEvent::Boundary | StepEvent::ScopeEnd) => {
+                self.roots.get(&meeting) == Some(&root)
             }
             _ => false,
         }
@@ -266,21 +304,25 @@ impl StepTable {
         let mut parent = AttachPoint::FirstNode(from);
         for ObservedEvent { event, value } in events {
             observations.observe(self, *event, *value, (slot, op));
+            let meeting = match event {
+                StepEvent::ScopeEnd => RootKey::AfterScope { slot, op, exact: observations.exact },
+                _ => RootKey::Operation { slot, op: op + 1 },
+            };
             let mut at = self.at(parent);
             if at == NONE {
-                let node = self.node_of(*event, slot, op);
+                let node = self.node_of(*event, meeting);
                 at = self.push_node(parent, node);
             } else {
                 let known = self.nodes[at as usize];
                 assert!(
-                    self.matches_event(known, *event, slot, op),
+                    self.matches_event(known, *event, meeting),
                     "thread {slot:#x} is not a function of its observations in operation {op}: \
                      {event:?} where {known:?} was recorded"
                 );
             }
             parent = match (self.nodes[at as usize], value) {
                 (Node::Boundary { root }, _) => {
-                    op += 1;
+                    op += u32::from(*event == StepEvent::Boundary);
                     AttachPoint::Next(root)
                 }
                 (
@@ -335,7 +377,7 @@ impl StepTable {
         assert!(at == NONE, "thread {slot:#x} ends a step where it continued before");
         let outcome = outcome.map(|outcome| self.outcome(outcome));
         let done = pending == Pending::Done;
-        let Observations { exact, observed, count, buffer_observations } = observations;
+        let Observations { exact, observed, count, buffer_observations, scopes } = observations;
         assert!(
             is_private_state(hash, (exact, slot, op), pending),
             "thread {slot:#x} has made an observation in operation {op} that was not recorded"
@@ -347,6 +389,7 @@ impl StepTable {
             exact,
             observed: (observed, count),
             locks: locks.as_slice().into(),
+            scopes: scopes.into(),
             outcome,
         };
         let point = ProgramPoint { slot, slot_word, pending, hash, next: NONE };

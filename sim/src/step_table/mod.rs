@@ -13,6 +13,8 @@
 mod images;
 mod insert;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,9 +76,9 @@ pub(crate) enum Node {
     Release { word: u32, next: u32 },
     /// Spawns a thread at a program point.
     Spawn { point: u32, next: u32 },
-    /// Ends an operation. All paths through the operation continue at the same root.
+    /// Ends an operation or a scope. All paths through it continue at the same root.
     Boundary { root: u32 },
-    /// The beginning of an operation.
+    /// The beginning of an operation, of a scope, or of what follows a scope.
     Root { next: u32 },
     /// The step ends at a program point.
     End { point: u32 },
@@ -108,8 +110,28 @@ pub(crate) struct LocalHistory {
     observed: (Fingerprint, u32),
     /// The locks that the thread holds.
     pub(crate) locks: Box<[u32]>,
+    /// The scopes that the thread is in, the innermost last.
+    scopes: Box<[Scope]>,
     /// Index of the outcome, at the end of the first thread.
     pub(crate) outcome: Option<u32>,
+}
+
+/// What a thread had observed at the beginning of a scope.
+#[derive(Clone, Copy, Debug)]
+struct Scope {
+    exact: Fingerprint,
+    observed: Fingerprint,
+    count: u32,
+    buffer_observations: usize,
+}
+
+/// Where all paths through a part of a thread's code meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum RootKey {
+    /// The beginning of an operation of the thread in a slot.
+    Operation { slot: u32, op: u32 },
+    /// The end of a scope, after which the thread has observed these values.
+    AfterScope { slot: u32, op: u32, exact: Fingerprint },
 }
 
 /// The steps of a program, as far as they were recorded.
@@ -131,7 +153,7 @@ pub(crate) struct StepTable {
     pub(crate) updates: Vec<Update>,
     pub(crate) outcomes: Vec<Outcome>,
     overflow: Vec<Vec<(u64, u32)>>,
-    roots: HashMap<(u32, u32), u32>,
+    roots: HashMap<RootKey, u32>,
     start_points: HashMap<(u32, u64), u32>,
 }
 

@@ -247,6 +247,7 @@ pub async fn zcrx_parse_rq<P: Platform>(ifq: &Ifq<P>, nr: u32) -> Vec<NiovRef<P>
 /// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 async fn zcrx_return_buffers<P: Platform>(niovs: &[NiovRef<P>]) {
     for niov in niovs {
+        let _scope = P::scope();
         if io_zcrx_put_niov_uref(niov, 1).await && page_pool_unref_and_test(niov).await {
             io_zcrx_return_niov(niov).await;
         }

@@ -11,6 +11,7 @@ use crate::platform::{AtomicWord, Order, Platform, Ptr, RawLock, Rmw};
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
     let _func = P::func("io_zcrx_scrub");
+    let _scope = P::scope();
     let _guard = match ifq.kernel.variant.revision.has_add_area() {
         true => Some(ifq.pp_lock.lock().await),
         false => None,
@@ -25,6 +26,7 @@ pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_scrub_area<P: Platform>(area: &Ptr<P, Area<P>>) {
     for idx in 0..area.num_niovs() {
+        let _scope = P::scope();
         let niov = NiovRef { area: area.clone(), idx };
         let user_counter = niov.user_counter();
         if user_counter.load(Order::Relaxed).await == 0 {

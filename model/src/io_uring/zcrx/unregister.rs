@@ -15,6 +15,7 @@ use crate::revision::Defect;
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_close_queue");
+    let _scope = P::scope();
     let has_netdev = {
         let _guard = ifq.pp_lock.lock().await;
         let has_netdev = ifq.netdev.get() != 0;
@@ -41,6 +42,7 @@ pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_zcrx_ifq_free");
+    let _scope = P::scope();
     let (kernel, revision) = (&ifq.kernel, ifq.kernel.variant.revision);
     if revision.closes_when_freed() {
         // Boxed, because closing a queue can put the last reference of the page pool's ifq.
@@ -72,6 +74,7 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 ///
 /// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
+    let _scope = P::scope();
     if ifq.refs.dec_and_test().await {
         io_zcrx_ifq_free(ifq).await;
     }
@@ -86,6 +89,7 @@ pub async fn zcrx_unregister_user<P: Platform>(
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
 ) {
     let _func = P::func("zcrx_unregister_user");
+    let _scope = P::scope();
     if ifq.kernel.variant.revision.has_events() {
         let _guard = ifq.notif.ctx_lock.lock().await;
         if let Some(ctx) = ctx
@@ -109,6 +113,7 @@ pub async fn zcrx_unregister<P: Platform>(
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
 ) {
     let _func = P::func("zcrx_unregister");
+    let _scope = P::scope();
     zcrx_unregister_user(ifq, ctx).await;
     io_put_zcrx_ifq(ifq).await;
 }
@@ -119,6 +124,7 @@ pub async fn zcrx_unregister<P: Platform>(
 /// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_terminate_zcrx");
+    let _scope = P::scope();
     let kernel = &ctx.kernel;
     ctx.uring_lock.assert_held();
     let mut id = 0;
@@ -147,6 +153,7 @@ pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 /// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_unregister_zcrx");
+    let _scope = P::scope();
     let kernel = &ctx.kernel;
     ctx.uring_lock.assert_held();
     loop {
@@ -167,8 +174,11 @@ pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
             continue;
         }
         // Requests that ran after the termination may have handed out buffers.
-        if kernel.variant.revision.has_second_scrub() && ifq.user_refs.read().await == 0 {
-            io_zcrx_scrub(&ifq).await;
+        {
+            let _scope = P::scope();
+            if kernel.variant.revision.has_second_scrub() && ifq.user_refs.read().await == 0 {
+                io_zcrx_scrub(&ifq).await;
+            }
         }
         if kernel.fixed(Defect::EarlyPut) {
             io_put_zcrx_ifq(&ifq).await;

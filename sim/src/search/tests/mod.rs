@@ -6,6 +6,7 @@
 mod lasso;
 mod length;
 mod preemptions;
+mod scope;
 
 use std::collections::BTreeSet;
 use std::future::Future;
