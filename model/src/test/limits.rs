@@ -14,8 +14,9 @@ pub const VARS: usize = 4096;
 pub const BUFFERS: u32 = 4096;
 /// Entries that may be asked for; the kernel's own limit is `IO_RQ_MAX_ENTRIES`, 32768.
 pub const ENTRIES: u32 = 65536;
-/// Bytes in one send.
-pub const SEND: u32 = 65536;
+/// Bytes in one send. TCP cuts a longer one in two, because no segment is longer than half the window of a new
+/// connection, 65,535 bytes (`tcp_bound_to_half_wnd`, `include/net/tcp.h`). The model does not segment.
+pub const SEND: u32 = 32767;
 /// Receive queues of the test's network device.
 pub const QUEUES: u32 = 16;
 /// Faults in one run.

@@ -44,7 +44,7 @@ impl<'w> Draw<'w> {
 
     /// Number of bytes to send: less than a buffer, exactly one, or several.
     pub(crate) fn bytes(&mut self) -> u32 {
-        [128, 4096, 5000, 1, 65536, 8192][self.below(6) as usize]
+        [128, 4096, 5000, 1, 32767, 8192][self.below(6) as usize]
     }
 
     /// Number of entries of a refill ring, sometimes invalid.
