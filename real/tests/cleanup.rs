@@ -4,6 +4,7 @@
 //! files and incomplete fetches.
 #![cfg(target_os = "linux")]
 
+mod not_run;
 mod race;
 
 use std::collections::BTreeSet;
@@ -108,7 +109,7 @@ impl Sandbox {
     fn has(&self, on: &str) -> bool {
         let output = self.command(&["probe", "--on", on]).output().expect("setsid");
         if output.status.code() == Some(77) {
-            println!("{}", String::from_utf8_lossy(&output.stdout));
+            not_run::not_run(String::from_utf8_lossy(&output.stdout).trim());
             return false;
         }
         assert!(output.status.success(), "{output:?}");

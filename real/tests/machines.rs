@@ -3,6 +3,7 @@
 //! missing, the test prints the reason and checks nothing.
 #![cfg(target_os = "linux")]
 
+mod not_run;
 mod race;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use ifq_model::outcome::{Outcome, Value};
 use ifq_model::test::Test;
 use ifq_real::job::{InjectedFailure, Job, Reply, Report};
 use ifq_real::machine::{Failure, Host, Machine, Qemu, Series, Uml};
+use not_run::not_run;
 use race::RACE;
 
 /// The executable under test.
@@ -24,7 +26,7 @@ fn run_on(machine: Result<impl Machine, Failure>, job: &Job) -> Option<Reply> {
     match machine.and_then(|machine| machine.run(job, &mut |_| {})) {
         Ok(reply) => Some(reply),
         Err(failure) => {
-            println!("not run: {failure}");
+            not_run(failure);
             None
         }
     }
@@ -205,13 +207,13 @@ fn a_warning_a_leak_a_hang_and_a_crash_are_each_detected_and_the_other_tests_run
 fn a_guest_whose_init_exits_is_not_run_and_its_console_is_shown() {
     let machine = match Uml::new(Path::new("/bin/false")) {
         Ok(machine) if Path::new("/bin/false").exists() => machine,
-        other => return println!("not run: {other:?}"),
+        other => return not_run(format_args!("{other:?}")),
     };
     match machine.run(&Job::probe(), &mut |_| {}) {
         Err(Failure::NotRun(reason)) if reason.contains("console") => {
             assert!(reason.contains("init"), "{reason}");
         }
-        Err(Failure::NotRun(reason)) => println!("not run: {reason}"),
+        Err(Failure::NotRun(reason)) => not_run(reason),
         other => panic!("{other:?}"),
     }
 }
@@ -330,7 +332,7 @@ fn the_outcomes_on_user_mode_linux_are_allowed_by_the_model() {
     for line in lines.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         if line["result"] == "not-run" {
-            return println!("not run: {}", line["reason"]);
+            return not_run(&line["reason"]);
         }
         assert_eq!(line["result"], "agrees", "{line}");
         let seen = line["histogram"].as_array().unwrap().iter();

@@ -3,6 +3,7 @@
 //! same test agrees. Without that kernel the test prints the reason and checks nothing.
 #![cfg(target_os = "linux")]
 
+mod not_run;
 mod race;
 
 use std::path::Path;
@@ -121,7 +122,7 @@ fn compared(texts: &[&str], oracle: impl Oracle + 'static) -> Option<Vec<TestRes
 }
 
 fn say_not_run<T>(reason: &str) -> Option<T> {
-    println!("not run: {reason}");
+    not_run::not_run(reason);
     None
 }
 
@@ -190,7 +191,7 @@ fn a_defect_in_the_model_is_detected_and_stored_by_the_command_and_agrees_withou
     let plain = conform(&[&path("stall.ifq"), "--on", "uml", "--times", "2", "--json"]);
     let line: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
     if line["result"] == "not-run" {
-        return println!("not run: {}", line["reason"]);
+        return not_run::not_run(&line["reason"]);
     }
     assert_eq!((plain.status.code(), &line["result"]), (Some(0), &"agrees".into()), "{line}");
     let switch = switch(line["kernel"].as_str().unwrap());

@@ -4,6 +4,8 @@
 //! prints the reason and checks nothing.
 #![cfg(target_os = "linux")]
 
+mod not_run;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ fn in_qemu_a_page_fault_of_one_ring_blocks_another_on_7_3_only_where_the_model_a
     let machine = Qemu::debian(Path::new(env!("CARGO_BIN_EXE_ifq")), Series::new(7, 3), 1);
     let reply = match machine.and_then(|machine| machine.run(&job, &mut |_| {})) {
         Ok(reply) => reply,
-        Err(failure) => return println!("not run: {failure}"),
+        Err(failure) => return not_run::not_run(failure),
     };
     let kernel = &reply.probe.kernel;
     let compared = |at: usize, without: &[Defect]| -> Comparison {
