@@ -1,8 +1,6 @@
 //! `ifq defects`: prints the catalogue.
 
 use clap::Args as ClapArgs;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use ifq_model::revision::{Entry, Revision};
 use serde::Serialize;
 
@@ -40,8 +38,8 @@ pub fn defects(args: &Args) -> u8 {
         }
         return EXIT_OK;
     }
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["id", "revisions", "description"]);
+    let mut table = crate::output::table();
+    table.set_header(["id", "revisions", "description"]);
     for line in lines {
         let names: Vec<&str> = line.on.iter().map(|r| r.name()).collect();
         let on = match names.as_slice() {

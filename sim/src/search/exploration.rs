@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
+use serde::{Deserialize, Serialize};
 
 use crate::executor::counterexample::Counterexample;
 
 /// The result of a search.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exploration {
     /// The first violation; the search ends with it.
     pub counterexample: Option<Counterexample>,
