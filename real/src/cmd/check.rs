@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use comfy_table::{Cell, CellAlignment, Color};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint};
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
 use ifq_model::test::{Test, limits};
@@ -306,6 +306,12 @@ fn print_table(done: &[Finished<'_>]) {
     for index in 5..7 {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    // On a narrow terminal the test and the defects are wrapped.
+    for index in [1, 3, 4, 5, 6] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
     for (_, CheckResult { row, .. }) in done {

@@ -67,10 +67,10 @@ pub(super) fn prefix_of_a_free_verb(
     let message = format!("`{verb}` takes no ring or socket before it");
     let expected = match (verb, receiver) {
         ("close", Receiver::Ring) => {
-            format!("`{}`; `{name}: exit` closes the descriptor of the ring", operation.usage)
+            format!("{}; `{name}: exit` closes the descriptor of the ring", operation.usage)
         }
         ("close", Receiver::Socket) => format!(
-            "`{}`; a socket cannot be closed before the end, `{name}: shutdown` ends the peer's stream",
+            "{}; a socket cannot be closed before the end, `{name}: shutdown` ends the peer's stream",
             operation.usage
         ),
         ("close", Receiver::Result) => format!("`close {name}`"),
@@ -100,11 +100,11 @@ pub(super) fn wrong_receiver(
     let hint = match (receiver, verb) {
         (Receiver::Socket, "exit") => format!("; `{name}: shutdown` ends the peer's stream"),
         (Receiver::Socket, "recv") => {
-            format!("; the socket is the last argument: `{}`", operation.usage)
+            format!("; the socket is the last argument: {}", operation.usage)
         }
         (Receiver::Ring, "shutdown") => format!("; `{name}: exit` closes the ring"),
         (Receiver::Result, "exit") => format!("; `close {name}` closes a descriptor"),
-        _ => format!("; `{}`", operation.usage),
+        _ => format!("; {}", operation.usage),
     };
     Some((format!("`{name}` is {is}, and `{verb}` needs {needs} before the `:`"), hint))
 }
