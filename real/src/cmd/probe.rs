@@ -31,15 +31,25 @@ struct Line<'a> {
     #[serde(flatten)]
     probe: &'a Probe,
     revision: Option<&'static str>,
+    /// The proposal that the kernel is the base of.
+    base_of: Option<&'static str>,
     newer_than_model: bool,
     revision_note: Option<String>,
 }
 
 impl<'a> Line<'a> {
     fn of(probe: &'a Probe) -> Self {
-        let revision = KernelSeries::of(&probe.kernel).map(|series| series.revision.name());
-        let (newer_than_model, revision_note) = (is_newer(&probe.kernel), note(&probe.kernel));
-        Line { probe, revision, newer_than_model, revision_note }
+        let series = KernelSeries::of(&probe.kernel);
+        let name = |base| {
+            series.filter(|series| series.is_base() == base).map(|series| series.revision.name())
+        };
+        Line {
+            probe,
+            revision: name(false),
+            base_of: name(true),
+            newer_than_model: is_newer(&probe.kernel),
+            revision_note: note(&probe.kernel),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Prints one result: as text, or as JSON.
 
-use ifq_model::revision::Variant;
+use ifq_model::revision::{Revision, Variant};
 use serde::Serialize;
 
 use super::run::{RunOptions, TestResult};
@@ -40,6 +40,8 @@ struct Line<'a> {
     boots: u32,
     notes: &'a [String],
     revision: Option<&'static str>,
+    /// The proposal that the kernel is the base of.
+    base_of: Option<&'static str>,
     newer_than_model: bool,
     revision_note: Option<String>,
     defects: Vec<&'static str>,
@@ -70,6 +72,10 @@ impl ResultView<'_> {
         let names = |defects: &[ifq_model::revision::Defect]| {
             defects.iter().map(|defect| defect.name()).collect()
         };
+        let revision = |base| {
+            let revision = variant.as_ref().map(|variant| variant.revision);
+            revision.filter(|of| of.has_proxies() == base).map(Revision::name)
+        };
         let line = Line {
             test: self.test,
             machine: self.machine,
@@ -78,7 +84,8 @@ impl ResultView<'_> {
             cpus: self.how.cpus,
             boots: self.how.boots,
             notes: &self.how.notes,
-            revision: variant.as_ref().map(|variant| variant.revision.name()),
+            revision: revision(false),
+            base_of: revision(true),
             newer_than_model: self.kernel.is_some_and(is_newer),
             revision_note: self.kernel.and_then(note),
             defects: variant.as_ref().map(|v| names(&v.defects)).unwrap_or_default(),
