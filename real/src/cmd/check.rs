@@ -86,6 +86,7 @@ struct CheckJob<'a> {
 struct CheckResult {
     row: VerdictRow,
     counterexample: Option<Counterexample>,
+    limit_reached: bool,
 }
 
 /// How a search ended.
@@ -163,12 +164,12 @@ fn close_checkpoint(
     done: &[Finished<'_>],
 ) -> u8 {
     let (Some(checkpoint), Some(path)) = (checkpoint, &args.checkpoint) else { return EXIT_OK };
-    let bounded = done.iter().any(|(_, result)| result.row.verdict == Verdict::Bounded);
-    if complete && !bounded {
+    if done.iter().any(|(_, result)| result.limit_reached) {
+        let path = path.display();
+        errln!("ifq: the same command, with higher limits, continues from {path}");
+    } else if complete {
         return checkpoint.remove().map_or_else(usage_error, |()| EXIT_OK);
     }
-    let path = path.display();
-    errln!("ifq: the same command, with higher limits, continues from {path}");
     EXIT_OK
 }
 
@@ -227,7 +228,8 @@ fn run_job(
     let CheckJob { number, test, variant } = job;
     let done = |found: Exploration| {
         let row = row(test, variant, &found);
-        JobEnd::Done(CheckResult { row, counterexample: found.counterexample })
+        let Exploration { counterexample, limit_reached, .. } = found;
+        JobEnd::Done(CheckResult { row, counterexample, limit_reached })
     };
     if let Some(found) = checkpoint.and_then(|folder| folder.finished(*number)) {
         return done(found.clone());
@@ -238,7 +240,7 @@ fn run_job(
         Ok(found) => found,
         Err(error) => return JobEnd::Failed(error),
     };
-    if interrupted() && !found.exhaustive && found.counterexample.is_none() {
+    if interrupted() && found.limit_reached {
         return JobEnd::Stopped(found.states);
     }
     match checkpoint.map_or(Ok(()), |folder| folder.finish(*number, &found)) {

@@ -62,7 +62,7 @@ pub fn outcomes(args: &Args) -> u8 {
         let found = explore(&test, &variant, &args.search.limits(1), &mut |_| {});
         let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
         let violation = found.counterexample.map(|c| c.violation.to_string());
-        if interrupted() && !found.exhaustive && violation.is_none() {
+        if interrupted() && found.limit_reached {
             let done = "the set of outcomes is incomplete".to_owned();
             let running = vec![format!("{} on {variant}, {} states", test.name, found.states)];
             return Interrupted { done, running, checkpoint: None, can_resume: false }.report();

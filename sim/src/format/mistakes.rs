@@ -2,6 +2,7 @@
 
 use ifq_model::test::op::{Operation, VerbPrefix};
 
+use super::cursor::is_mark;
 use super::error::Problem;
 use super::lex::{Token, TokenLine};
 use super::words::verbs;
@@ -36,10 +37,9 @@ pub(super) fn separator(line: &TokenLine<'_>) -> Result<(), Problem> {
     let words: Vec<&str> =
         line.tokens.iter().flat_map(|token| token.text.split(SEPARATORS)).collect();
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let plain =
-        words.len() < 2 || line.tokens.iter().any(|token| matches!(token.text, ":" | "=" | "@"));
+    let marked = words.len() < 2 || line.tokens.iter().any(|token| is_mark(token.text));
     let written = words.join(" ");
-    let expected = match plain || written.len() > SHOWN {
+    let expected = match marked || written.len() > SHOWN {
         true => "a space between words".to_owned(),
         false => format!("a space between words: `{written}`"),
     };
@@ -49,7 +49,7 @@ pub(super) fn separator(line: &TokenLine<'_>) -> Result<(), Problem> {
 /// An error if the tokens are a name and a verb without a `:` between them.
 pub(super) fn missing_colon(tokens: &[Token<'_>]) -> Result<(), Problem> {
     let [name, verb, ..] = tokens else { return Ok(()) };
-    if !verbs().any(|known| known == verb.text) {
+    if is_mark(name.text) || !verbs().any(|known| known == verb.text) {
         return Ok(());
     }
     let message = format!("a `:` is missing after `{}`", name.text);

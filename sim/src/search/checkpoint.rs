@@ -64,10 +64,24 @@ pub enum CheckpointError {
 /// Where and how often a search writes checkpoints.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// The file. An existing file is resumed; it is removed when the search is complete.
+    /// The file. An existing file is resumed.
     pub path: PathBuf,
     /// Time between two checkpoints; ten times the time of writing one if that is longer.
     pub every: Duration,
+    /// Remove the file when the search is finished.
+    pub remove: bool,
+}
+
+impl Checkpoint {
+    /// Removes the file, if there is one.
+    pub(super) fn remove_file(&self) -> Result<(), CheckpointError> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CheckpointError::Io { path: self.path.clone(), error })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Identifies a search: a checkpoint is resumed only by the same one.

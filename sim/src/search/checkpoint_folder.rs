@@ -90,15 +90,15 @@ impl CheckpointFolder {
     #[must_use]
     pub fn search(&self, search: usize) -> Checkpoint {
         let path = self.path.join(format!("search-{search}.ckpt"));
-        Checkpoint { path, every: self.every }
+        Checkpoint { path, every: self.every, remove: false }
     }
 
     /// Stores the result of a search, unless a limit ended it: with another limit it can go on.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written, or the one with the progress cannot be removed.
     pub fn finish(&self, search: usize, found: &Exploration) -> Result<(), CheckpointError> {
-        if !found.exhaustive && found.counterexample.is_none() {
+        if found.limit_reached {
             return Ok(());
         }
         let line = FinishedLine { search, found: found.clone() };
@@ -107,7 +107,8 @@ impl CheckpointFolder {
             text.push(b'\n');
             self.finished.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)
         };
-        write().map_err(|error| CheckpointError::Io { path: self.path.join(FINISHED), error })
+        write().map_err(|error| CheckpointError::Io { path: self.path.join(FINISHED), error })?;
+        self.search(search).remove_file()
     }
 
     /// Removes the folder, when all searches are finished.

@@ -35,6 +35,8 @@ pub struct Exploration {
     pub bytes: u64,
     /// No limit ended the search, no path was truncated or pruned, and no violation was found.
     pub exhaustive: bool,
+    /// A limit or the user ended the search; a checkpoint can continue it.
+    pub limit_reached: bool,
     /// Wall-clock time.
     pub elapsed: Duration,
 }

@@ -354,6 +354,7 @@ impl Search<'_> {
             bytes,
             exhaustive: complete && counterexample.is_none(),
             counterexample,
+            limit_reached,
             elapsed: self.started.elapsed(),
         }
     }
