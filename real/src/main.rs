@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use ifq_real::cmd::{self, Cli};
-
 fn main() -> ExitCode {
-    cmd::main(Cli::parse())
+    ifq_real::cmd::main()
 }

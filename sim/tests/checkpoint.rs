@@ -20,7 +20,7 @@ fn library(name: &str) -> Test {
 fn checkpoint(name: &str) -> Checkpoint {
     let path = std::env::temp_dir().join(format!("ifq-{}-{name}.ckpt", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    Checkpoint { path, every: Duration::ZERO }
+    Checkpoint { path, every: Duration::ZERO, remove: true }
 }
 
 fn search(

@@ -164,6 +164,68 @@ fn an_ifq_can_only_be_used_with_its_ring() {
     format::parse("t.ifq", &text).expect("an ifq of the source, any ifq, an ifq of one's own");
 }
 
+/// Goal: a comma or semicolon anywhere gets the list with spaces. The text of `about` is free.
+#[test]
+fn words_are_separated_by_spaces_and_not_by_commas() {
+    refused("test t\nring A», B\n", "unexpected `,`", "a space between words: `ring A B`");
+    refused("test t\nring A»,B\n", "unexpected `,`", "`ring A B`");
+    refused("test t\nring A »; B\n", "unexpected `;`", "`ring A B`");
+    let lines = [
+        ("revision import-7.1», import-7.3", "`revision import-7.1 import-7.3`"),
+        ("shows P1», P2", "`shows P1 P2`"),
+        ("socket x», y", "`socket x y`"),
+        ("ring C with no-defer», clamp", "`ring C with no-defer clamp`"),
+        ("fault xa-store», xa-alloc max 1", "`fault xa-store xa-alloc max 1`"),
+        ("observe x», y", "`observe x y`"),
+        ("expect violates I1 with early-put», M7", "`expect violates I1 with early-put M7`"),
+        ("expect holds on import-7.3»,", "`expect holds on import-7.3`"),
+        ("queues 1»;", "`queues 1`"),
+        ("thread a»;", "`thread a`"),
+        ("schedule v1 : 0», 1", "a space"),
+        ("setup\n A: register nodev», buffers=1", "a space between words"),
+        ("setup\n close box», ifq", "`close box ifq`"),
+        ("setup\n A: exit after x», y", "a space"),
+    ];
+    for (line, expected) in lines {
+        let mark = if line.contains("»;") { ";" } else { "," };
+        refused(&format!("test t\n{line}\n"), &format!("unexpected `{mark}`"), expected);
+    }
+    let text = format!("{HEAD}about Owner, importer; both exit.\nexpect holds # one, two\n");
+    format::parse("t.ifq", &text).expect("text and comments are free");
+}
+
+/// Goal: a `:` after a name of the wrong kind gets a message that says what to write.
+#[test]
+fn a_verb_with_the_wrong_receiver_says_what_to_write() {
+    let close = "takes no ring or socket before it";
+    refused_shared("thread a\n »s: close", close, "a socket cannot be closed before the end");
+    refused_shared("thread a\n »s: close", close, "`s: shutdown` ends the peer's stream");
+    refused_shared("thread a\n »A: close", close, "`A: exit` closes the descriptor of the ring");
+    refused_shared("thread a\n »box: close", close, "`close box`");
+    refused_shared("thread a\n »s: return c to ifq", "takes no ring or socket", "`return CQE");
+    let needs = |name: &str, is: &str, verb: &str, what: &str| {
+        format!("`{name}` is {is}, and `{verb}` needs {what} before the `:`")
+    };
+    let (ring, socket, result) = ("a ring", "a socket", "the result of a step");
+    for (step, is, verb, what, expected) in [
+        ("s: exit", socket, "exit", ring, "a ring: `A` or `B`; `s: shutdown` ends"),
+        ("s: recv ifq s", socket, "recv", ring, "the socket is the last argument"),
+        ("s: wait", socket, "wait", ring, "`RING: wait`"),
+        ("s: flush ifq", socket, "flush", ring, "`RING: flush IFQ"),
+        ("A: send 1", ring, "send", socket, "a socket: `s` or `u`; `SOCKET: send"),
+        ("A: shutdown", ring, "shutdown", socket, "`A: exit` closes the ring"),
+        ("ifq: flush ifq", result, "flush", ring, "a ring: `A` or `B`; `RING: flush"),
+        ("box: exit", result, "exit", ring, "`close box` closes a descriptor"),
+        ("box: shutdown", result, "shutdown", socket, "a socket: `s` or `u`"),
+    ] {
+        let name = step.split(':').next().unwrap();
+        let text = format!("thread a\n »{step}");
+        refused_shared(&text, &needs(name, is, verb, what), expected);
+    }
+    refused_shared("thread a\n A» exit", "a `:` is missing after `A`", "`A: exit`");
+    refused_shared("thread a\n x = s» shutdown", "a `:` is missing after `s`", "`s: shutdown`");
+}
+
 #[test]
 fn a_verb_must_have_the_right_prefix() {
     refused_steps("setup\n »wait", "`wait` needs a ring before it", "`RING: wait`");
@@ -282,6 +344,17 @@ fn an_expectation_must_name_existing_variants() {
     expect("expect holds without M7 »P1 on proxy-v1 import-7.1", "`import-7.1` does not", "have");
     expect("expect violates I10 with »M7", "`proxy-v1` already has `M7`", "none");
     expect(
+        "expect violates I3 with »P1 on import-7.1",
+        "`import-7.1` has no code that `P1` could be in",
+        "only revisions that have it: `proxy-v1` or `proxy-fixed`",
+    );
+    expect(
+        "expect holds with »M6 on proxy-v1",
+        "`proxy-v1` has no code that `M6` could be in",
+        "`import-6.19`, `import-7.0`, `import-7.1`, `import-7.2` or `import-7.3`",
+    );
+    expect("expect holds without »early-put", "does not have `early-put`", "no revision has it");
+    expect(
         "expect holds on import-7.1\nexpect violates I1 on »import-7.1",
         "second expectation for the same defects on `import-7.1`",
         "one for each revision",
@@ -302,6 +375,31 @@ fn an_expectation_must_name_existing_variants() {
     format::parse("t.ifq", &format!("{head}{good}")).expect("every variant is there");
     // Only import-7.3 is left for the last expectation, and it has no defects.
     expect(&format!("{good}expect violates I1 without »M7"), "`import-7.3` does not", "have");
+}
+
+/// Goal: a file cannot ask for a defect that would change nothing. Method: each defect on each revision.
+#[test]
+fn each_defect_is_refused_on_each_revision_that_has_no_code_for_it() {
+    use ifq_model::revision::{Defect, Revision};
+    let mut refusals = 0;
+    for revision in Revision::ALL {
+        let head = format!("test t\nrevision {revision}\nring A\nexpect holds\n");
+        for &defect in Defect::ALL.iter().filter(|d| !revision.defects().contains(d)) {
+            let line = format!("expect holds with »{defect}\n");
+            let schedule = format!("schedule v1 with »{defect} :\n");
+            for line in [line, schedule] {
+                let text = format!("{head}{line}");
+                if defect.has_code_in(revision) {
+                    format::parse("t.ifq", &text.replace('»', "")).expect("it has the code");
+                } else {
+                    let message = format!("`{revision}` has no code that `{defect}` could be in");
+                    refused(&text, &message, "only revisions that have it");
+                    refusals += 1;
+                }
+            }
+        }
+    }
+    assert!(refusals > 100, "{refusals}");
 }
 
 #[test]

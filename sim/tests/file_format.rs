@@ -58,20 +58,20 @@ fn a_scribbled_value_is_decimal_or_hexadecimal() {
 #[test]
 fn defects_and_revisions_are_stored_sorted() {
     let text = "test t\nrevision import-7.1 import-7.3\nring A\nexpect holds\n\
-                expect violates I1 with S1 P1 on import-7.3 import-7.1\n\
-                schedule v1 with S1 P1 without M7 M6 :\n";
+                expect violates I1 with M5 S1 on import-7.3 import-7.1\n\
+                schedule v1 with M5 S1 without M7 M6 :\n";
     let test = format::parse("t.ifq", text).unwrap();
-    assert_eq!(test.expect[1].defects, [Defect::P1, Defect::S1]);
+    assert_eq!(test.expect[1].defects, [Defect::S1, Defect::M5]);
     assert_eq!(test.expect[1].revisions, [Revision::Import71, Revision::Import73]);
-    let with = Variant::with(Revision::Import71, &[Defect::S1, Defect::P1]);
+    let with = Variant::with(Revision::Import71, &[Defect::M5, Defect::S1]);
     assert_eq!(test.expected(&with), Some(Invariant::I1));
     assert_eq!(test.expected(&Variant::of(Revision::Import71)), None);
     let printed = format::print(&test);
-    assert!(printed.ends_with("\nschedule v1 with P1 S1 without M6 M7 :\n"), "{printed}");
+    assert!(printed.ends_with("\nschedule v1 with S1 M5 without M6 M7 :\n"), "{printed}");
     let mut unsorted = test;
     unsorted.expect[1].defects.reverse();
     let error = format::validate(&unsorted).unwrap_err().to_string();
-    assert!(error.contains("expect 2, defect 2: `P1` is out of order"), "{error}");
+    assert!(error.contains("expect 2, defect 2: `S1` is out of order"), "{error}");
 }
 
 #[test]

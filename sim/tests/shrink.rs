@@ -25,7 +25,7 @@ fn find_violation_in(test: &Test, variant: &Variant) -> Option<Counterexample> {
 }
 
 fn shrink_run(test: &Test, variant: &Variant, found: &Counterexample) -> Shrunk {
-    shrink(test, variant, found, STATES, &mut |_, _| {})
+    shrink(test, variant, found, &limits(STATES), &mut |_, _| {})
 }
 
 /// Calls `f` with each file and variant that violates an invariant, and the violating run.
@@ -145,7 +145,7 @@ fn the_run_of_a_minimal_test_only_loses_preemptions_or_steps() {
 fn a_run_loses_preemptions_even_if_its_test_cannot_be_searched() {
     let (mut before, mut after) = (0, 0);
     for_each_violation(|test, variant, found| {
-        let greedy = shrink(test, variant, found, 1, &mut |_, _| {});
+        let greedy = shrink(test, variant, found, &limits(1), &mut |_, _| {});
         assert!(greedy.counterexample.replays(&greedy.test, variant));
         let length = Length::of(test, variant, found);
         assert!(greedy.length <= length, "{} on {variant}", test.name);
@@ -180,11 +180,15 @@ fn an_undecided_change_is_rejected() {
     let test = parse("padded", PADDED).unwrap();
     let variant = Variant::of(Revision::ProxyV1);
     let found = find_violation_in(&test, &variant).expect("a violation");
-    let shrunk = shrink(&test, &variant, &found, 1, &mut |_, _| {});
+    let shrunk = shrink(&test, &variant, &found, &limits(1), &mut |_, _| {});
     assert_eq!(shrunk.undecided, shrunk.tried);
     assert!(!shrunk.exact);
     assert_eq!(Size::of(&shrunk.test), Size::of(&test));
     assert!(shrunk.counterexample.replays(&shrunk.test, &variant));
+}
+
+fn limits(max_states: u64) -> Limits {
+    Limits { max_states, ..Limits::default() }
 }
 
 fn only(revision: Option<Revision>) -> Selection {
@@ -195,7 +199,8 @@ fn only(revision: Option<Revision>) -> Selection {
 fn a_test_without_violations_is_not_shrunk_and_the_error_names_its_variants() {
     let test = parse("race", &RACE.replace("    t: send 1\n", "")).unwrap();
     let selection = Selection { fixed: true, ..Selection::default() };
-    let error = find_violation(&selection, &test, STATES, &mut |_| {}).unwrap_err();
+    let error =
+        find_violation(&selection, &test, &limits(STATES), &mut |_| {}).unwrap_err().to_string();
     let start = "there is nothing to shrink: every invariant holds on proxy-v1 without ";
     assert!(error.starts_with(start), "{error}");
 }
@@ -203,7 +208,8 @@ fn a_test_without_violations_is_not_shrunk_and_the_error_names_its_variants() {
 #[test]
 fn a_search_that_reached_its_limit_does_not_prove_that_a_test_holds() {
     let test = parse("race", RACE).unwrap();
-    let error = find_violation(&only(None), &test, 1, &mut |_| {}).unwrap_err();
+    let error =
+        find_violation(&only(None), &test, &limits(1), &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("within 1 states"), "{error}");
     assert!(error.contains("--max-states"), "{error}");
 }
@@ -214,9 +220,10 @@ fn the_schedule_of_a_counterexample_gives_variant_and_run() {
     let variant = Variant::of(Revision::ProxyV1);
     let found = find_violation_in(&test, &variant).expect("a violation");
     let kept = found.in_test(&test, &variant);
-    let (same, run) = find_violation(&only(None), &kept, STATES, &mut |_| {}).unwrap();
+    let (same, run) = find_violation(&only(None), &kept, &limits(STATES), &mut |_| {}).unwrap();
     assert_eq!((same, run), (variant, found));
-    let error =
-        find_violation(&only(Some(Revision::ProxyV1)), &kept, STATES, &mut |_| {}).unwrap_err();
+    let only_v1 = only(Some(Revision::ProxyV1));
+    let error = find_violation(&only_v1, &kept, &limits(STATES), &mut |_| {}).unwrap_err();
+    let error = error.to_string();
     assert!(error.contains("has a schedule"), "{error}");
 }

@@ -3,6 +3,7 @@
 //! Adding a revision is one row in [`table`]. The kernel code asks for features and for fixes.
 
 pub mod catalogue;
+mod code;
 pub mod defect;
 pub mod table;
 pub mod variant;

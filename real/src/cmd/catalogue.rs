@@ -1,13 +1,16 @@
 //! `ifq check --catalogue`: runs the searches of the catalogue and prints one line for each entry.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, Color, Table};
-use ifq_sim::commands::catalogue::{Detection, EntryReport, FixResult, reports, searches};
+use comfy_table::{Cell, CellAlignment, Color};
+use ifq_sim::commands::catalogue::{
+    Detection, EntryReport, EntryResult, FixResult, reports, searches,
+};
 use ifq_sim::format::Input;
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::exit::{EXIT_BOUNDED, EXIT_DIFFERENCE, EXIT_OK};
+use super::interrupt::Interrupted;
 use super::pool::run_all;
 use super::search::SearchArgs;
+use crate::machine::interrupted;
 
 /// Checks the catalogue with the given tests; returns the exit code.
 pub(super) fn check(search: &SearchArgs, json: bool, inputs: &[Input]) -> u8 {
@@ -16,6 +19,13 @@ pub(super) fn check(search: &SearchArgs, json: bool, inputs: &[Input]) -> u8 {
         let label = one.label();
         one.run(search.limits(usize::MAX), &mut |at| bar.show(&label, at))
     });
+    let done = results.iter().flatten().count();
+    if interrupted() {
+        let done = format!("{done} of {} searches are done", searches.len());
+        let running = Vec::new();
+        return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
+    }
+    let results: Vec<EntryResult> = results.into_iter().flatten().collect();
     let reports = reports(&searches, &results);
     if json {
         for report in &reports {
@@ -26,12 +36,17 @@ pub(super) fn check(search: &SearchArgs, json: bool, inputs: &[Input]) -> u8 {
     } else {
         print_table(&reports);
     }
-    if reports.iter().all(|r| r.problems.is_empty()) { EXIT_OK } else { EXIT_DIFFERENCE }
+    if reports.iter().any(EntryReport::is_wrong) {
+        EXIT_DIFFERENCE
+    } else if reports.iter().any(|report| report.bounded > 0) {
+        EXIT_BOUNDED
+    } else {
+        EXIT_OK
+    }
 }
 
 fn print_table(reports: &[EntryReport]) {
-    let mut table = Table::new();
-    table.load_preset(NOTHING);
+    let mut table = crate::output::table();
     table.set_header([
         "id", "found", "test", "revision", "violates", "steps", "replays", "fixed", "time",
     ]);

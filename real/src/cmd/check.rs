@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, Color, Table};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint};
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
 use ifq_model::test::{Test, limits};
@@ -15,14 +14,18 @@ use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
 use ifq_sim::report::verdict::{Verdict, VerdictRow, row};
-use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
-use ifq_sim::search::explore::{Limits, explore_with};
+use ifq_sim::search::checkpoint::CheckpointError;
+use ifq_sim::search::checkpoint_folder::CheckpointFolder;
+use ifq_sim::search::explore::{Exploration, Limits, explore_with};
 
 use super::catalogue;
-use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::exit::{EXIT_BOUNDED, EXIT_DIFFERENCE, EXIT_OK, combined};
+use super::interrupt::Interrupted;
+use super::keep::{keep, layout};
 use super::pool::{Bar, run_all};
 use super::search::SearchArgs;
 use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
+use crate::machine::interrupted;
 
 /// Arguments of `ifq check`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -34,13 +37,14 @@ use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
     ifq check --faults 2 --fixed                    every fault point may fail, at most 2 failures a run\n  \
     ifq check --preemptions 2 big.ifq               only runs with at most 2 preemptions\n  \
     ifq check --max-memory 8000 big.ifq             stop at 8000 MiB of visited states\n  \
-    ifq check --checkpoint big.ckpt big.ifq         resume after a crash\n  \
+    ifq check --checkpoint big.ckpt big.ifq         resume after a crash or Ctrl-C\n  \
+    ifq show big.ifq | ifq check -                  standard input\n  \
     ifq check --catalogue                           check that exactly the known defects are found\n  \
     ifq check --json | jq 'select(.as_expected|not)'\n\n\
     Without --defect, --without and --fixed, each file is checked on the variants for which it has an \
     `expect` line.")]
 pub struct Args {
-    /// Test files, or folders of them [default: the built-in library]
+    /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     pub files: Vec<PathBuf>,
     /// Which variants
     #[command(flatten)]
@@ -61,9 +65,9 @@ pub struct Args {
     /// Limits and reductions
     #[command(flatten)]
     pub search: SearchArgs,
-    /// Store the progress of the search in this file every few seconds, and resume from it if it exists.
-    /// Only for one test file and one variant
-    #[arg(long, value_name = "FILE")]
+    /// Store verdicts, and the progress of running searches every few seconds, in this folder. The same
+    /// command continues from it. The folder is removed when all searches are finished
+    #[arg(long, value_name = "FOLDER", conflicts_with = "catalogue")]
     pub checkpoint: Option<PathBuf>,
     /// Folder for counterexamples: unexpected ones, and those of --defect, --without and --fixed
     #[arg(long, value_name = "FOLDER", default_value = "counterexamples")]
@@ -74,6 +78,7 @@ pub struct Args {
 const CHECKPOINT_SECONDS: u64 = 3;
 
 struct CheckJob<'a> {
+    number: usize,
     test: Cow<'a, Test>,
     variant: Variant,
 }
@@ -81,7 +86,19 @@ struct CheckJob<'a> {
 struct CheckResult {
     row: VerdictRow,
     counterexample: Option<Counterexample>,
+    limit_reached: bool,
 }
+
+/// How a search ended.
+enum JobEnd {
+    Done(CheckResult),
+    /// The user interrupted it after so many states.
+    Stopped(u64),
+    Failed(CheckpointError),
+}
+
+/// A finished search.
+type Finished<'j> = (&'j CheckJob<'j>, CheckResult);
 
 /// Checks the named tests, or the library; returns the exit code.
 #[must_use]
@@ -91,37 +108,69 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         Err(code) => return code,
     };
     if args.catalogue {
-        return catalogue::check(&args.search, args.json, &inputs);
+        return combined([inputs.code, catalogue::check(&args.search, args.json, &inputs.tests)]);
     }
-    let jobs = jobs(args, &inputs);
+    let jobs = jobs(args, &inputs.tests);
     if jobs.is_empty() {
         return usage_error("nothing to check: no test file has such a variant");
     }
-    if args.checkpoint.is_some() && jobs.len() > 1 {
-        let count = jobs.len();
-        return usage_error(format!(
-            "--checkpoint needs exactly one search, but there are {count}"
-        ));
-    }
     let processors = args.search.processors();
     let limits = args.search.limits(jobs.len().min(processors));
-    let checkpoint = args
-        .checkpoint
-        .clone()
-        .map(|path| Checkpoint { path, every: Duration::from_secs(CHECKPOINT_SECONDS) });
-    let done =
-        run_all(&jobs, processors, |job, bar| run_job(&limits, checkpoint.as_ref(), job, bar));
-    let done: Vec<CheckResult> = match done.into_iter().collect() {
-        Ok(done) => done,
+    let checkpoint = match checkpoint(args, &jobs, &limits) {
+        Ok(checkpoint) => checkpoint,
         Err(error) => return usage_error(error),
     };
-    if args.json {
-        print_json(&done);
-    } else {
-        print_table(&done);
+    let ends =
+        run_all(&jobs, processors, |job, bar| run_job(&limits, checkpoint.as_ref(), job, bar));
+    let (mut done, mut running, mut code): (Vec<Finished<'_>>, _, _) =
+        (Vec::new(), Vec::new(), inputs.code);
+    for (job, end) in jobs.iter().zip(ends) {
+        match end {
+            Some(JobEnd::Done(result)) => done.push((job, result)),
+            Some(JobEnd::Stopped(states)) => {
+                let (test, variant) = (&job.test.name, &job.variant);
+                running.push(format!("{test} on {variant}, {states} states"));
+            }
+            Some(JobEnd::Failed(error)) => code = usage_error(error),
+            None => {}
+        }
     }
-    report_counterexamples(args, &jobs, &done);
-    if done.iter().all(|d| d.row.as_expected) { EXIT_OK } else { EXIT_DIFFERENCE }
+    code = combined([code, report(args, &done)]);
+    if interrupted() && done.len() < jobs.len() {
+        let done = format!("{} of {} verdicts are done", done.len(), jobs.len());
+        let checkpoint = args.checkpoint.as_deref();
+        return Interrupted { done, running, checkpoint, can_resume: true }.report();
+    }
+    combined([code, close_checkpoint(args, checkpoint, done.len() == jobs.len(), &done)])
+}
+
+/// Opens the folder of `--checkpoint`.
+fn checkpoint(
+    args: &Args,
+    jobs: &[CheckJob<'_>],
+    limits: &Limits,
+) -> Result<Option<CheckpointFolder>, CheckpointError> {
+    let Some(path) = &args.checkpoint else { return Ok(None) };
+    let searches: Vec<_> = jobs.iter().map(|job| (&*job.test, &job.variant)).collect();
+    let every = Duration::from_secs(CHECKPOINT_SECONDS);
+    CheckpointFolder::open(path, &searches, limits, every).map(Some)
+}
+
+/// Removes the checkpoint if all searches are finished; returns the exit code.
+fn close_checkpoint(
+    args: &Args,
+    checkpoint: Option<CheckpointFolder>,
+    complete: bool,
+    done: &[Finished<'_>],
+) -> u8 {
+    let (Some(checkpoint), Some(path)) = (checkpoint, &args.checkpoint) else { return EXIT_OK };
+    if done.iter().any(|(_, result)| result.limit_reached) {
+        let path = path.display();
+        errln!("ifq: the same command, with higher limits, continues from {path}");
+    } else if complete {
+        return checkpoint.remove().map_or_else(usage_error, |()| EXIT_OK);
+    }
+    EXIT_OK
 }
 
 fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<CheckJob<'a>> {
@@ -129,7 +178,10 @@ fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<CheckJob<'a>> {
     for Input { test, .. } in inputs {
         for variant in variants(args, test) {
             match variant {
-                Ok(variant) => jobs.push(CheckJob { test: with_faults(args, test), variant }),
+                Ok(variant) => {
+                    let number = jobs.len();
+                    jobs.push(CheckJob { number, test: with_faults(args, test), variant });
+                }
                 Err(reason) => skipped.push(reason),
             }
         }
@@ -169,27 +221,88 @@ fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
 
 fn run_job(
     limits: &Limits,
-    checkpoint: Option<&Checkpoint>,
+    checkpoint: Option<&CheckpointFolder>,
     job: &CheckJob<'_>,
     bar: &Bar,
-) -> Result<CheckResult, CheckpointError> {
-    let progress = &mut |at| bar.show(&job.test.name, at);
-    let found = explore_with(&job.test, &job.variant, limits, checkpoint, progress)?;
-    let row = row(&job.test, &job.variant, &found);
-    Ok(CheckResult { row, counterexample: found.counterexample })
+) -> JobEnd {
+    let CheckJob { number, test, variant } = job;
+    let done = |found: Exploration| {
+        let row = row(test, variant, &found);
+        let Exploration { counterexample, limit_reached, .. } = found;
+        JobEnd::Done(CheckResult { row, counterexample, limit_reached })
+    };
+    if let Some(found) = checkpoint.and_then(|folder| folder.finished(*number)) {
+        return done(found.clone());
+    }
+    let progress = &mut |at| bar.show(&test.name, at);
+    let file = checkpoint.map(|folder| folder.search(*number));
+    let found = match explore_with(test, variant, limits, file.as_ref(), progress) {
+        Ok(found) => found,
+        Err(error) => return JobEnd::Failed(error),
+    };
+    if interrupted() && found.limit_reached {
+        return JobEnd::Stopped(found.states);
+    }
+    match checkpoint.map_or(Ok(()), |folder| folder.finish(*number, &found)) {
+        Ok(()) => done(found),
+        Err(error) => JobEnd::Failed(error),
+    }
 }
 
-fn print_json(done: &[CheckResult]) {
-    for done in done {
-        if let Ok(line) = serde_json::to_string(&done.row) {
+/// Stores counterexamples and prints everything; returns the exit code. The counterexamples are stored
+/// first, because an error while printing ends the program.
+fn report(args: &Args, done: &[Finished<'_>]) -> u8 {
+    let mut codes: Vec<u8> = done.iter().map(|(_, result)| exit_code(&result.row)).collect();
+    let mut stored = Vec::new();
+    for (job, result) in done {
+        let Some(found) = &result.counterexample else { continue };
+        if result.row.as_expected && !args.selection.selection().changes_defects() {
+            continue;
+        }
+        match keep(&args.out, &job.test, &job.variant, found) {
+            Ok(path) => stored.push((job, found, Some(path))),
+            Err(code) => {
+                codes.push(code);
+                stored.push((job, found, None));
+            }
+        }
+    }
+    if args.json {
+        print_json(done);
+    } else {
+        print_table(done);
+    }
+    for (job, found, path) in stored {
+        if args.json {
+            path.iter().for_each(|path| errln!("ifq: counterexample: {}", path.display()));
+            continue;
+        }
+        outln!("\n{} on {}:", job.test.name, job.variant);
+        out!("{}", counterexample::show_in(&job.test, &job.variant, found, layout()));
+        path.iter().for_each(|path| outln!("replay it: ifq replay {}", path.display()));
+    }
+    combined(codes)
+}
+
+/// The exit code of one verdict.
+fn exit_code(row: &VerdictRow) -> u8 {
+    match row.verdict {
+        _ if row.as_expected => EXIT_OK,
+        Verdict::Bounded => EXIT_BOUNDED,
+        Verdict::Holds | Verdict::Violated => EXIT_DIFFERENCE,
+    }
+}
+
+fn print_json(done: &[Finished<'_>]) {
+    for (_, result) in done {
+        if let Ok(line) = serde_json::to_string(&result.row) {
             outln!("{line}");
         }
     }
 }
 
-fn print_table(done: &[CheckResult]) {
-    let mut table = Table::new();
-    table.load_preset(NOTHING);
+fn print_table(done: &[Finished<'_>]) {
+    let mut table = crate::output::table();
     let header = ["test", "revision", "defects", "verdict", "expected", "states", "time"];
     table.set_header(header);
     for index in 5..7 {
@@ -197,7 +310,13 @@ fn print_table(done: &[CheckResult]) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    for CheckResult { row, .. } in done {
+    // On a narrow terminal the test and the defects are wrapped.
+    for index in [1, 3, 4, 5, 6] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    for (_, CheckResult { row, .. }) in done {
         let colour = if row.as_expected { Color::Green } else { Color::Red };
         table.add_row(vec![
             Cell::new(&row.test),
@@ -210,31 +329,12 @@ fn print_table(done: &[CheckResult]) {
         ]);
     }
     outln!("{}", table.trim_fmt());
-    let wrong = done.iter().filter(|d| !d.row.as_expected).count();
-    let bounded = done.iter().filter(|d| d.row.verdict == Verdict::Bounded).count();
-    let states: u64 = done.iter().map(|d| d.row.states).sum();
+    let count = |code| done.iter().filter(|(_, done)| exit_code(&done.row) == code).count();
+    let (good, wrong) = (count(EXIT_OK), count(EXIT_DIFFERENCE));
+    let bounded = count(EXIT_BOUNDED);
+    let states: u64 = done.iter().map(|(_, result)| result.row.states).sum();
     outln!(
-        "{} verdicts, {} as expected, {wrong} not, {bounded} bounded; {states} states",
-        done.len(),
-        done.len() - wrong
+        "{} verdicts, {good} as expected, {wrong} not, {bounded} bounded; {states} states",
+        done.len()
     );
-}
-
-/// Stores and prints unexpected counterexamples, and all of them if the user changed defects.
-fn report_counterexamples(args: &Args, jobs: &[CheckJob<'_>], done: &[CheckResult]) {
-    for (job, done) in jobs.iter().zip(done) {
-        let Some(found) = &done.counterexample else { continue };
-        if done.row.as_expected && !args.selection.selection().changes_defects() {
-            continue;
-        }
-        match counterexample::save(&args.out, &job.test, &job.variant, found) {
-            Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
-            Ok(path) => {
-                outln!("\n{} on {}:", job.test.name, job.variant);
-                out!("{}", counterexample::show(&job.test, &job.variant, found));
-                outln!("replay it: ifq replay {}", path.display());
-            }
-            Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),
-        }
-    }
 }

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args as ClapArgs;
 use ifq_sim::format::Input;
 
-use super::exit::{EXIT_INTERRUPTED, EXIT_USAGE};
+use super::exit::{EXIT_OK, EXIT_USAGE, combined};
+use super::interrupt::Interrupted;
 use super::live::{Live, exit_code};
 use super::selection::read_or;
 use crate::conform::campaign::{Campaign, CampaignMachine};
@@ -34,14 +36,14 @@ const BATCH: usize = 500;
     ifq conform --defect M1 --on uml                     check that a wrong model is detected\n\n\
     A kernel is compared with the revision of its series, by the files that apply to this revision.")]
 pub struct Args {
-    /// Test files, or folders of them [default: the built-in library]
+    /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     #[arg(value_name = "FILE", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
     /// Machine to run on (may be repeated): host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", required = true, value_parser = MachineSpec::argument)]
     pub on: Vec<MachineSpec>,
     /// Draw N random sequences of operations instead of reading files
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub generate: Option<u64>,
     /// Draw races instead of sequences: two threads with a few operations each
     #[arg(long, requires = "generate")]
@@ -108,11 +110,12 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         json: args.json,
         again: &again,
         progress: Arc::new(Progress::new()),
+        unwritten: AtomicBool::new(false),
     };
     let mut machines: Vec<CampaignMachine> =
         args.on.iter().map(|on| CampaignMachine::new(on.clone(), args.live.cpus)).collect();
     let mut names = Vec::new();
-    let mut interrupted = false;
+    let (mut code, mut interrupted) = (EXIT_OK, false);
     let mut run = |inputs: &[Input]| {
         names.extend(inputs.iter().map(|input| input.test.name.clone()));
         interrupted |= campaign.run(inputs, &mut machines).is_err();
@@ -131,16 +134,20 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
             }
         }
         None => match read_or(&args.files, library) {
-            Ok(inputs) => _ = run(&inputs),
-            Err(_) => return EXIT_USAGE,
+            Ok(inputs) => {
+                code = inputs.code;
+                run(&inputs.tests);
+            }
+            Err(code) => return code,
         },
     }
     campaign.progress.clear();
-    if interrupted {
-        eprintln!("ifq: interrupted");
-        return EXIT_INTERRUPTED;
-    }
     let columns: Vec<table::Column> = machines.into_iter().map(|machine| machine.column).collect();
+    if interrupted {
+        let done: Vec<String> = columns.iter().map(table::Column::summary).collect();
+        let (done, running) = (done.join("; "), campaign.progress.state().into_iter().collect());
+        return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
+    }
     if !args.json {
         out!("{}", table::table(&names, &columns, args.generate.is_none()));
         out!("{}", table::details(&names, &columns));
@@ -148,5 +155,7 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         outln!("repeat: ifq conform{}{on} {how}", args.test_arguments());
     }
     let cells = columns.iter().flat_map(|column| &column.cells);
-    exit_code(cells.map(|cell| cell.result.comparison.verdict))
+    let verdicts = exit_code(cells.map(|cell| cell.result.comparison.verdict));
+    let unwritten = campaign.unwritten.load(Ordering::Relaxed);
+    combined([code, verdicts, if unwritten { EXIT_USAGE } else { EXIT_OK }])
 }

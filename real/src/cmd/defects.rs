@@ -1,8 +1,6 @@
 //! `ifq defects`: prints the catalogue.
 
 use clap::Args as ClapArgs;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use ifq_model::revision::{Entry, Revision};
 use serde::Serialize;
 
@@ -11,8 +9,8 @@ use super::exit::EXIT_OK;
 /// Arguments of `ifq defects`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Example:\n  ifq defects --json | jq -r 'select(.on|length>0).id'\n\n\
-    The revisions are those that were published with the defect. In every other revision it can be \
-    added with --defect.\n\
+    The revisions are those that were published with the defect. In the others that have the code \
+    that it is in\n(`code_in` with --json) it can be added with --defect.\n\
     An entry marked `no defect` only looks like one: no check may report it.")]
 pub struct Args {
     /// Print one JSON object per line
@@ -25,6 +23,7 @@ struct CatalogueLine {
     id: &'static str,
     defect: bool,
     on: Vec<Revision>,
+    code_in: Vec<Revision>,
     about: &'static str,
 }
 
@@ -40,8 +39,8 @@ pub fn defects(args: &Args) -> u8 {
         }
         return EXIT_OK;
     }
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["id", "revisions", "description"]);
+    let mut table = crate::output::table();
+    table.set_header(["id", "revisions", "description"]);
     for line in lines {
         let names: Vec<&str> = line.on.iter().map(|r| r.name()).collect();
         let on = match names.as_slice() {
@@ -62,10 +61,15 @@ fn line(entry: Entry) -> CatalogueLine {
         }
         Entry::NonDefect(_) => Vec::new(),
     };
+    let code_in = match entry {
+        Entry::Defect(defect) => defect.revisions(),
+        Entry::NonDefect(_) => Vec::new(),
+    };
     CatalogueLine {
         id: entry.name(),
         defect: matches!(entry, Entry::Defect(_)),
         on,
+        code_in,
         about: entry.about(),
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn run(job: &Path, answer: &Path) -> u8 {
     match crate::guest::run(job, answer) {
         Ok(()) => EXIT_OK,
         Err(error) => {
-            eprintln!("ifq: {error}");
+            errln!("ifq: {error}");
             EXIT_DIFFERENCE
         }
     }
@@ -25,7 +25,7 @@ pub(super) fn shell(line: &Path) -> u8 {
     match crate::guest::shell::run(line) {
         Ok(()) => EXIT_OK,
         Err(error) => {
-            eprintln!("ifq: {error}");
+            errln!("ifq: {error}");
             EXIT_USAGE
         }
     }

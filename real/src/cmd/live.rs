@@ -9,7 +9,7 @@ use crate::conform::compare::Verdict;
 use crate::conform::oracle::Explorer;
 use crate::conform::run::{IDLE_TIMEOUT_MS, RunOptions};
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::{EXIT_BOUNDED, EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK, combined};
 
 /// Arguments that say how to run and compare tests.
 #[derive(Clone, Debug, Args)]
@@ -28,7 +28,7 @@ pub struct Live {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..60_000))]
     pub idle_timeout_ms: Option<u64>,
     /// Time limit, in seconds, of the model search for each test
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub search_seconds: u64,
     /// Add a defect to the model (may be repeated)
     #[arg(long = "defect", value_name = "ID", value_parser = super::selection::defect())]
@@ -81,14 +81,15 @@ fn clock_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.subsec_nanos()))
 }
 
-/// The exit code of several verdicts: a difference wins, then a test that was not run.
+/// The exit code of several verdicts, see [`combined`].
 #[must_use]
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
-    verdicts.into_iter().fold(EXIT_OK, |code, verdict| match verdict {
+    combined(verdicts.into_iter().map(|verdict| match verdict {
         Verdict::Differs => EXIT_DIFFERENCE,
-        Verdict::NotRun if code == EXIT_OK => EXIT_NOT_RUN,
-        Verdict::NotRun | Verdict::Agrees => code,
-    })
+        Verdict::Bounded => EXIT_BOUNDED,
+        Verdict::NotRun => EXIT_NOT_RUN,
+        Verdict::Agrees => EXIT_OK,
+    }))
 }
 
 #[cfg(test)]
@@ -97,9 +98,10 @@ mod tests {
 
     #[test]
     fn a_difference_wins_and_a_test_that_was_not_run_never_passes() {
-        use Verdict::{Agrees, Differs, NotRun};
+        use Verdict::{Agrees, Bounded, Differs, NotRun};
         assert_eq!(exit_code([Agrees, Agrees]), EXIT_OK);
         assert_eq!(exit_code([Agrees, NotRun, Agrees]), EXIT_NOT_RUN);
-        assert_eq!(exit_code([NotRun, Differs, NotRun]), EXIT_DIFFERENCE);
+        assert_eq!(exit_code([NotRun, Bounded, Agrees]), EXIT_BOUNDED);
+        assert_eq!(exit_code([NotRun, Differs, Bounded]), EXIT_DIFFERENCE);
     }
 }

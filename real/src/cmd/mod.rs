@@ -6,6 +6,8 @@ pub mod conform;
 pub mod defects;
 pub mod exit;
 mod guest;
+mod interrupt;
+mod keep;
 pub mod live;
 pub mod outcomes;
 mod pool;
@@ -35,8 +37,11 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 a violation or a difference, \
-                          2 usage error, 77 not run (the reason is printed)";
+const EXIT_CODES: &str = "Exit codes: 0 as expected, 1 a violation or a difference, 2 usage error (also a \
+    file or output that cannot be\nread or written), 3 bounded (a limit ended a search, so there is no \
+    verdict), 77 not run (the reason is printed),\n130 interrupted. If several apply: 130 before 2, then 1, \
+    3, 77, 0. If the reader of a pipe closes it, ifq ends as\nby SIGPIPE.\n\n\
+    A file named `-` is standard input, as text or JSON.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -83,10 +88,27 @@ pub enum Command {
     },
 }
 
-/// Runs the command that was parsed.
+/// Parses the command line and runs the command.
 #[must_use]
-pub fn main(cli: Cli) -> ExitCode {
-    let code = match cli.command {
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => error.exit(),
+        // Help, or the version.
+        Err(text) => {
+            crate::output::written(text.print());
+            crate::output::finish();
+            return ExitCode::SUCCESS;
+        }
+    };
+    let code = run_command(cli.command);
+    crate::output::finish();
+    ExitCode::from(code)
+}
+
+/// Runs a command; returns the exit code.
+fn run_command(command: Command) -> u8 {
+    match command {
         Command::Check(args) => with_library(|library| check::check(&args, library)),
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => shrink::shrink(&args),
@@ -100,8 +122,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest::run(&job, &answer),
         Command::GuestShell { line, .. } => guest::shell(&line),
-    };
-    ExitCode::from(code)
+    }
 }
 
 fn with_library(command: impl FnOnce(&[Input]) -> u8) -> u8 {

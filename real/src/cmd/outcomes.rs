@@ -8,9 +8,11 @@ use ifq_sim::format;
 use ifq_sim::search::explore::explore;
 use serde::Serialize;
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::exit::{EXIT_BOUNDED, EXIT_DIFFERENCE, EXIT_OK, combined};
+use super::interrupt::Interrupted;
 use super::search::SearchArgs;
 use super::selection::{SelectionArgs, note_skipped, usage_error};
+use crate::machine::interrupted;
 
 /// Arguments of `ifq outcomes`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -18,7 +20,7 @@ use super::selection::{SelectionArgs, note_skipped, usage_error};
     after_help = "Example:\n  ifq outcomes tests/library/import/box-close-races-with-import.ifq"
 )]
 pub struct Args {
-    /// A test file
+    /// A test file; `-` is standard input
     pub file: PathBuf,
     /// Which variants
     #[command(flatten)]
@@ -60,9 +62,19 @@ pub fn outcomes(args: &Args) -> u8 {
         let found = explore(&test, &variant, &args.search.limits(1), &mut |_| {});
         let outcomes: Vec<String> = found.outcomes.iter().map(|o| o.display(&test)).collect();
         let violation = found.counterexample.map(|c| c.violation.to_string());
-        if violation.is_some() || !found.exhaustive {
-            code = EXIT_DIFFERENCE;
+        if interrupted() && found.limit_reached {
+            let done = "the set of outcomes is incomplete".to_owned();
+            let running = vec![format!("{} on {variant}, {} states", test.name, found.states)];
+            return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
         }
+        code = combined([
+            code,
+            match violation {
+                Some(_) => EXIT_DIFFERENCE,
+                None if found.exhaustive => EXIT_OK,
+                None => EXIT_BOUNDED,
+            },
+        ]);
         let exhaustive = found.exhaustive;
         let test = test.name.as_str();
         if args.json {

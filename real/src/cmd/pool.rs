@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use ifq_sim::search::explore::Progress;
 
+use crate::machine::interrupted;
+
 /// A progress bar that counts finished searches and shows the progress of a running one.
 pub(super) struct Bar(ProgressBar);
 
@@ -38,12 +40,13 @@ impl Bar {
     }
 }
 
-/// Runs all jobs on several threads; the results are in the order of the jobs.
+/// Runs all jobs on several threads; the results are in the order of the jobs. After an interrupt no job
+/// is started; `None`: the job was not started.
 pub(super) fn run_all<J: Sync, R: Send>(
     jobs: &[J],
     processors: usize,
     run: impl Fn(&J, &Bar) -> R + Sync,
-) -> Vec<R> {
+) -> Vec<Option<R>> {
     let threads = processors.min(jobs.len()).max(1);
     let bar = Bar::new(jobs.len());
     let next = AtomicUsize::new(0);
@@ -51,7 +54,7 @@ pub(super) fn run_all<J: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
+                while !interrupted() {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(index) else { break };
                     let result = run(job, &bar);
@@ -64,5 +67,5 @@ pub(super) fn run_all<J: Sync, R: Send>(
         }
     });
     bar.0.finish_and_clear();
-    results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect()
+    results.into_iter().map(|slot| slot.into_inner().ok().flatten()).collect()
 }

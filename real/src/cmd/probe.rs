@@ -1,10 +1,13 @@
 //! `ifq probe`: prints which features a kernel supports.
 
 use clap::Args as ClapArgs;
+use serde::Serialize;
 use serde_json::json;
 
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::Job;
+use crate::kernels::probe::Probe;
+use crate::kernels::series::{KernelSeries, is_newer, note};
 use crate::machine::{Failure, MachineSpec};
 
 /// The arguments of `ifq probe`.
@@ -22,19 +25,47 @@ pub struct Args {
     pub json: bool,
 }
 
+/// The probe, and the revision of the model that the kernel is compared with.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    probe: &'a Probe,
+    revision: Option<&'static str>,
+    /// The proposal that the kernel is the base of.
+    base_of: Option<&'static str>,
+    newer_than_model: bool,
+    revision_note: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    fn of(probe: &'a Probe) -> Self {
+        let series = KernelSeries::of(&probe.kernel);
+        let name = |base| {
+            series.filter(|series| series.is_base() == base).map(|series| series.revision.name())
+        };
+        Line {
+            probe,
+            revision: name(false),
+            base_of: name(true),
+            newer_than_model: is_newer(&probe.kernel),
+            revision_note: note(&probe.kernel),
+        }
+    }
+}
+
 /// Probes the kernel and prints the result; returns the exit code.
 #[must_use]
 pub fn probe(args: &Args) -> u8 {
     let answer =
         args.on.machine_with(args.cpus).and_then(|machine| machine.run(&Job::probe(), &mut |_| {}));
     match answer {
-        Ok(reply) if args.json => match serde_json::to_string(&reply.probe) {
+        Ok(reply) if args.json => match serde_json::to_string(&Line::of(&reply.probe)) {
             Ok(text) => {
                 outln!("{text}");
                 EXIT_OK
             }
             Err(error) => {
-                eprintln!("ifq: {error}");
+                errln!("ifq: {error}");
                 EXIT_NOT_RUN
             }
         },

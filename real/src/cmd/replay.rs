@@ -10,6 +10,7 @@ use ifq_sim::report::table::{Layout, MAX_TABLE_STEPS, render};
 use serde::Serialize;
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::keep::layout;
 use super::selection::usage_error;
 
 /// Arguments of `ifq replay`.
@@ -18,7 +19,7 @@ use super::selection::usage_error;
     ifq replay counterexamples/exits-race.import-7.3.early-put.I1.ifq\n\n\
     Exit code 0 if the run ends as the file expects (a violation, or none), 1 if it does not.")]
 pub struct Args {
-    /// A test file with a schedule
+    /// A test file with a schedule; `-` is standard input
     pub file: PathBuf,
     /// Also show the steps of the setup
     #[arg(long)]
@@ -26,9 +27,9 @@ pub struct Args {
     /// Print the trace as one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Characters per line of the table
-    #[arg(long, default_value_t = Layout::default().width)]
-    pub width: u16,
+    /// Characters per line of the table [default: the width of the terminal, or 160]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(20..=1000))]
+    pub width: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -65,7 +66,8 @@ pub fn replay(args: &Args) -> u8 {
             outln!("{line}");
         }
     } else {
-        let layout = Layout { width: args.width, full: args.full };
+        let width = args.width.unwrap_or(layout().width);
+        let layout = Layout { width, full: args.full };
         if run.steps <= MAX_TABLE_STEPS {
             out!("{}", render(&trace, violation.as_ref(), layout));
         } else if let Some(violation) = &violation {

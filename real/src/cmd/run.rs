@@ -7,13 +7,15 @@ use clap::Args as ClapArgs;
 use ifq_model::test::Test;
 use ifq_sim::format::Input;
 
-use super::exit::EXIT_INTERRUPTED;
+use super::exit::combined;
+use super::interrupt::Interrupted;
 use super::live::{Live, exit_code};
 use super::selection::read_or;
 use crate::conform::oracle::Oracle;
 use crate::conform::progress::Progress;
 use crate::conform::result_view::ResultView;
 use crate::conform::run::{AllowedCache, IDLE_TIMEOUT_MS, MachineResults, run_tests};
+use crate::kernels::series::note;
 use crate::machine::MachineSpec;
 
 /// Repetitions of each test.
@@ -28,7 +30,7 @@ const TIMES: u32 = 100;
     ifq run --on qemu:7.3 --cpus 2                       Debian's newest 7.3, in QEMU\n  \
     ifq run --on kernel:arch/x86/boot/bzImage            a kernel that you built")]
 pub struct Args {
-    /// Test files, or folders of them [default: the built-in library]
+    /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Machine to run on: host, uml, qemu:SERIES or kernel:PATH
@@ -49,7 +51,8 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
         Ok(inputs) => inputs,
         Err(code) => return code,
     };
-    let tests: Arc<Vec<Test>> = Arc::new(inputs.iter().map(|input| input.test.clone()).collect());
+    let tests: Arc<Vec<Test>> =
+        Arc::new(inputs.tests.iter().map(|input| input.test.clone()).collect());
     let options = args.live.options(TIMES, IDLE_TIMEOUT_MS);
     let oracle: Arc<dyn Oracle> = Arc::new(args.live.explorer());
     let (cache, progress) = (Arc::new(AllowedCache::default()), Arc::new(Progress::new()));
@@ -59,14 +62,15 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
     };
     progress.clear();
     let Ok(results) = results else {
-        eprintln!("ifq: interrupted");
-        return EXIT_INTERRUPTED;
+        let done = format!("no result of {} tests is complete", tests.len());
+        let running = progress.state().into_iter().collect();
+        return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
     };
-    for note in &results.how.notes {
-        eprintln!("ifq: {note}");
+    for note in results.how.notes.iter().chain(&results.kernel.as_deref().and_then(note)) {
+        errln!("ifq: {note}");
     }
     let (machine, how) = (args.on.to_string(), args.live.again(&options));
-    for (input, result) in inputs.iter().zip(&results.result) {
+    for (input, result) in inputs.tests.iter().zip(&results.result) {
         let again = format!("ifq run {} --on {machine} {how}", input.path);
         let shown = ResultView {
             test: &input.test.name,
@@ -84,5 +88,6 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
             shown.print();
         }
     }
-    exit_code(results.result.iter().map(|result| result.comparison.verdict))
+    let verdicts = results.result.iter().map(|result| result.comparison.verdict);
+    combined([inputs.code, exit_code(verdicts)])
 }

@@ -7,17 +7,20 @@ use clap::Args;
 use ifq_sim::search::explore::Limits;
 use ifq_sim::symmetry::Symmetries;
 
-/// Limits and reductions of a search. A search that reaches a limit ends as `bounded`.
+use crate::machine::interrupt_flag;
+
+/// Limits and reductions of a search. A search that reaches a limit ends as `bounded`, exit code 3.
 #[derive(Clone, Debug, Args)]
 pub struct SearchArgs {
     /// Stop the search of a test after N states
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_states)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_states,
+        value_parser = clap::value_parser!(u64).range(1..))]
     pub max_states: u64,
     /// Stop the search of a test after SECONDS
     #[arg(long, value_name = "SECONDS")]
     pub max_time: Option<u64>,
     /// Stop the search of a test when its visited set exceeds MIB mebibytes
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..1 << 40))]
     pub max_memory: Option<u64>,
     /// Preemption bound: search only runs with at most N preemptions (switches away from a thread
     /// that could continue)
@@ -62,6 +65,7 @@ impl SearchArgs {
             sleep_sets: self.sleep_sets,
             symmetry: Symmetries { rings: !self.no_ring_symmetry, buffers: self.buffer_symmetry },
             workers: if self.sleep_sets { 1 } else { (self.processors() / searches.max(1)).max(1) },
+            stop: Some(interrupt_flag()),
             ..Limits::default()
         }
     }

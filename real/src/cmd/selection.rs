@@ -13,7 +13,7 @@ use ifq_sim::commands::selection::Selection;
 use ifq_sim::format::Input;
 use ifq_sim::format::input::read;
 
-use super::exit::EXIT_USAGE;
+use super::exit::{EXIT_OK, EXIT_USAGE};
 
 /// Arguments that select revisions and defects.
 #[derive(Clone, Debug, Args)]
@@ -53,7 +53,7 @@ pub(super) fn note_skipped(reasons: &[String]) {
     }
     for (reason, count) in counts {
         let variants = if count == 1 { "variant" } else { "variants" };
-        eprintln!("ifq: skipped {count} {variants}: {reason}");
+        errln!("ifq: skipped {count} {variants}: {reason}");
     }
 }
 
@@ -70,21 +70,33 @@ pub fn defect() -> impl TypedValueParser<Value = Defect> {
         .map(|name| *Defect::ALL.iter().find(|d| d.name() == name).unwrap_or(&Defect::ALL[0]))
 }
 
-/// The tests of the named files, or the library if no files are named.
+/// The tests that a command works on.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The valid tests.
+    pub tests: Cow<'a, [Input]>,
+    /// The exit code so far: that of a usage error if a file could not be read.
+    pub code: u8,
+}
+
+/// The tests of the named files, or the library if no files are named. Prints an error for each file
+/// that cannot be read; the command works on the others.
 ///
 /// # Errors
-/// The exit code, after the errors of the files were printed.
-pub fn read_or<'a>(paths: &[PathBuf], library: &'a [Input]) -> Result<Cow<'a, [Input]>, u8> {
+/// The exit code, if there is no valid test.
+pub fn read_or<'a>(paths: &[PathBuf], library: &'a [Input]) -> Result<Inputs<'a>, u8> {
     if paths.is_empty() {
-        return Ok(Cow::Borrowed(library));
+        return Ok(Inputs { tests: Cow::Borrowed(library), code: EXIT_OK });
     }
-    read(paths).map(Cow::Owned).map_err(|errors| usage_errors(&errors))
+    let (tests, errors) = read(paths);
+    let code = if errors.is_empty() { EXIT_OK } else { usage_errors(&errors) };
+    if tests.is_empty() { Err(code) } else { Ok(Inputs { tests: Cow::Owned(tests), code }) }
 }
 
 /// Prints errors, each after the name of the command; returns the exit code for a usage error.
 pub(super) fn usage_errors(errors: &[impl Display]) -> u8 {
     for error in errors {
-        eprintln!("ifq: {error}");
+        errln!("ifq: {error}");
     }
     EXIT_USAGE
 }

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use ifq_sim::format;
-use ifq_sim::format::input::read;
 
-use super::exit::EXIT_OK;
-use super::selection::usage_errors;
+use super::selection::read_or;
 
 /// Arguments of `ifq show`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -16,7 +14,7 @@ use super::selection::usage_errors;
     after_help = "Example:\n  ifq show --json tests/library/teardown/exits-race.ifq > exits-race.json"
 )]
 pub struct Args {
-    /// Test files, text or JSON
+    /// Test files, text or JSON, or folders of them; `-` is standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Print JSON
@@ -27,16 +25,16 @@ pub struct Args {
 /// Prints the files; returns the exit code.
 #[must_use]
 pub fn show(args: &Args) -> u8 {
-    let inputs = match read(&args.files) {
+    let inputs = match read_or(&args.files, &[]) {
         Ok(inputs) => inputs,
-        Err(errors) => return usage_errors(&errors),
+        Err(code) => return code,
     };
-    for input in inputs {
+    for input in inputs.tests.iter() {
         if args.json {
             outln!("{}", format::to_json(&input.test));
         } else {
             out!("{}", format::print(&input.test));
         }
     }
-    EXIT_OK
+    inputs.code
 }

@@ -3,20 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 use ifq_model::invariant::Violation;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
-use ifq_sim::commands::find_violation::find_violation;
+use ifq_sim::commands::find_violation::{NoViolation, find_violation};
 use ifq_sim::format;
 use ifq_sim::report::counterexample;
+use ifq_sim::search::explore::Limits;
 use ifq_sim::shrink::{self, Length, Shrunk, Size};
 use serde::Serialize;
 
-use super::exit::EXIT_OK;
+use super::exit::{EXIT_BOUNDED, EXIT_OK};
+use super::interrupt::Interrupted;
+use super::keep::{layout, not_written};
 use super::pool::run_all;
 use super::selection::{SelectionArgs, note_skipped, usage_error};
+use crate::machine::{interrupt_flag, interrupted};
 
 /// Arguments of `ifq shrink`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -29,7 +32,7 @@ use super::selection::{SelectionArgs, note_skipped, usage_error};
     the selected one,\n\
     or the first variant of the file that violates an invariant.")]
 pub struct Args {
-    /// A test file
+    /// A test file; `-` is standard input
     pub file: PathBuf,
     /// Which variants
     #[command(flatten)]
@@ -41,7 +44,8 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
     /// Reject a change whose search takes more than N states
-    #[arg(long, value_name = "N", default_value_t = shrink::STATES)]
+    #[arg(long, value_name = "N", default_value_t = shrink::STATES,
+        value_parser = clap::value_parser!(u64).range(1..))]
     pub max_states: u64,
 }
 
@@ -88,22 +92,34 @@ pub fn shrink(args: &Args) -> u8 {
             selection.variants(&test).into_iter().filter_map(Result::err).collect();
         note_skipped(&skipped);
     }
-    let done: Vec<Result<_, String>> = run_all(&[()], 1, |(), bar| {
+    let limits =
+        Limits { max_states: args.max_states, stop: Some(interrupt_flag()), ..Limits::default() };
+    let done: Vec<Option<Result<_, NoViolation>>> = run_all(&[()], 1, |(), bar| {
         let (variant, found) =
-            find_violation(&selection, &test, args.max_states, &mut |at| bar.show(name, at))?;
-        let shrunk = shrink::shrink(&test, &variant, &found, args.max_states, &mut |now, at| {
+            find_violation(&selection, &test, &limits, &mut |at| bar.show(name, at))?;
+        let shrunk = shrink::shrink(&test, &variant, &found, &limits, &mut |now, at| {
             bar.show(&format!("{name}, {} steps left", now.steps().count()), at);
         });
         Ok((variant, found, shrunk))
     });
-    let (variant, found, shrunk) = match done.into_iter().next() {
+    let file = args.file.display();
+    let (variant, found, shrunk) = match done.into_iter().next().flatten() {
         Some(Ok(done)) => done,
-        Some(Err(reason)) => return usage_error(format!("{}: {reason}", args.file.display())),
+        Some(Err(_)) | None if interrupted() => {
+            let done = "no violation was found yet, and nothing is written".to_owned();
+            let (running, checkpoint) = (Vec::new(), None);
+            return Interrupted { done, running, checkpoint, can_resume: false }.report();
+        }
+        Some(Err(NoViolation::Bounded(reason))) => {
+            errln!("ifq: {file}: {reason}");
+            return EXIT_BOUNDED;
+        }
+        Some(Err(NoViolation::None(reason))) => return usage_error(format!("{file}: {reason}")),
         None => return usage_error("the search ended early"),
     };
     let path = match save(args, &variant, &shrunk) {
         Ok(path) => path,
-        Err(error) => return usage_error(error),
+        Err(code) => return code,
     };
     let before = SizeAndLength { size: Size::of(&test), run: Length::of(&test, &variant, &found) };
     let report = ShrinkReport {
@@ -124,11 +140,16 @@ pub fn shrink(args: &Args) -> u8 {
     } else if let Ok(line) = serde_json::to_string(&report) {
         outln!("{line}");
     }
+    if interrupted() {
+        let done = format!("the smallest test so far is in {}", path.display());
+        let (running, checkpoint) = (Vec::new(), None);
+        return Interrupted { done, running, checkpoint, can_resume: false }.report();
+    }
     EXIT_OK
 }
 
-/// Writes the smaller test and returns its path.
-fn save(args: &Args, variant: &Variant, shrunk: &Shrunk) -> Result<PathBuf, String> {
+/// Writes the smaller test and returns its path, or the exit code after the error was printed.
+fn save(args: &Args, variant: &Variant, shrunk: &Shrunk) -> Result<PathBuf, u8> {
     let path = args.out.clone().unwrap_or_else(|| {
         let name = counterexample::file_stem(&shrunk.test, variant, &shrunk.counterexample);
         Path::new(FOLDER).join(format!("{name}.shrunk.ifq"))
@@ -141,8 +162,8 @@ fn save(args: &Args, variant: &Variant, shrunk: &Shrunk) -> Result<PathBuf, Stri
     };
     folder
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(&path, text))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+        .and_then(|()| std::fs::write(&path, &text))
+        .map_err(|error| not_written(&path, &error, &text))?;
     Ok(path)
 }
 
@@ -151,10 +172,10 @@ fn print(report: &ShrinkReport<'_>, variant: &Variant, shrunk: &Shrunk) {
     // Readers do not need the schedule; it is in the file, for `replay`.
     out!("{}", format::print(&Test { schedule: None, ..shrunk.test.clone() }));
     outln!("");
-    out!("{}", counterexample::show(&shrunk.test, variant, &shrunk.counterexample));
+    out!("{}", counterexample::show_in(&shrunk.test, variant, &shrunk.counterexample, layout()));
     outln!("");
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["", "before", "after"]);
+    let mut table = crate::output::table();
+    table.set_header(["", "before", "after"]);
     for (what, before, after) in rows(report) {
         if before > 0 || after > 0 {
             table.add_row([what.to_owned(), before.to_string(), after.to_string()]);

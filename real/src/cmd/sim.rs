@@ -8,30 +8,33 @@ use clap::Args as ClapArgs;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::commands::selection::Selection;
-use ifq_sim::commands::simulate::simulate;
-use ifq_sim::executor::counterexample::Counterexample;
+use ifq_sim::commands::simulate::{Simulation, simulate};
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
 use serde::Serialize;
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK, combined};
+use super::interrupt::Interrupted;
+use super::keep::{keep, layout};
 use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
+use crate::machine::interrupted;
 
 /// Arguments of `ifq sim`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     ifq sim --seed 7 --runs 1000                the whole library, variants that must hold\n  \
-    ifq sim --defect early-put exits-race.ifq   until a violation\n\n\
+    ifq sim --defect early-put exits-race.ifq   until a violation\n  \
+    ifq show exits-race.ifq | ifq sim -         standard input\n\n\
     Without --defect, --without and --fixed, each file runs on the variants that it expects to hold.\n\
     The same seed gives the same output, byte for byte, on every machine.")]
 pub struct Args {
-    /// Test files, or folders of them [default: the built-in library]
+    /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     pub files: Vec<PathBuf>,
     /// Seed of all random decisions
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Runs of each test
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     pub runs: u64,
     /// Which variants
     #[command(flatten)]
@@ -68,7 +71,7 @@ pub fn sim(args: &Args, library: &[Input]) -> u8 {
     };
     let selection = args.selection.selection();
     let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
-    for Input { test, .. } in inputs.iter() {
+    for Input { test, .. } in inputs.tests.iter() {
         for variant in variants(&selection, test) {
             match variant {
                 Ok(variant) => jobs.push((test, variant)),
@@ -83,11 +86,16 @@ pub fn sim(args: &Args, library: &[Input]) -> u8 {
     if !args.json {
         outln!("seed {}, {} runs of each test", args.seed, args.runs);
     }
-    let mut code = EXIT_OK;
-    for (test, variant) in jobs {
-        if !run_test(args, test, &variant) {
-            code = EXIT_DIFFERENCE;
+    let (mut code, all) = (inputs.code, jobs.len());
+    for (done, (test, variant)) in jobs.into_iter().enumerate() {
+        let found = simulate(test, &variant, args.seed, args.runs, &|| !interrupted());
+        if interrupted() && found.runs < args.runs && found.counterexample.is_none() {
+            let runs = found.runs;
+            let running = vec![format!("{} on {variant}, {runs} runs", test.name)];
+            let done = format!("{done} of {all} tests are done");
+            return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
         }
+        code = combined([code, report(args, test, &variant, &found)]);
     }
     code
 }
@@ -101,9 +109,10 @@ fn variants(selection: &Selection, test: &Test) -> Vec<Result<Variant, String>> 
     test.variants().into_iter().filter(sound).map(Ok).collect()
 }
 
-/// Simulates one test and prints the result; returns whether it is as the file expects.
-fn run_test(args: &Args, test: &Test, variant: &Variant) -> bool {
-    let found = simulate(test, variant, args.seed, args.runs);
+/// Prints the result of one test; returns the exit code. A counterexample is stored first, because an
+/// error while printing ends the program.
+fn report(args: &Args, test: &Test, variant: &Variant, found: &Simulation) -> u8 {
+    let kept = found.counterexample.as_ref().map(|c| (c, keep(&args.out, test, variant, c)));
     let violation = found.counterexample.as_ref().map(|c| &c.violation);
     let report = SimulationReport {
         test: test.name.clone(),
@@ -118,10 +127,23 @@ fn run_test(args: &Args, test: &Test, variant: &Variant) -> bool {
         as_expected: violation.map(|v| v.invariant) == test.expected(variant),
     };
     out!("{}", if args.json { json(&report) } else { text(&report) });
-    if let Some(counterexample) = &found.counterexample {
-        report_counterexample(args, test, variant, counterexample);
+    let code = if report.as_expected { EXIT_OK } else { EXIT_DIFFERENCE };
+    let Some((counterexample, path)) = kept else { return code };
+    if !args.json {
+        out!("{}", counterexample::show_in(test, variant, counterexample, layout()));
     }
-    report.as_expected
+    match path {
+        Err(error) => combined([code, error]),
+        Ok(path) => {
+            let path = path.display();
+            if args.json {
+                errln!("ifq: counterexample: {path}");
+            } else {
+                outln!("replay it: ifq replay {path}");
+            }
+            code
+        }
+    }
 }
 
 fn json(report: &SimulationReport) -> String {
@@ -140,15 +162,4 @@ fn text(report: &SimulationReport) -> String {
         let _ = writeln!(text, "  violated  {violation}");
     }
     text
-}
-
-fn report_counterexample(args: &Args, test: &Test, variant: &Variant, found: &Counterexample) {
-    match counterexample::save(&args.out, test, variant, found) {
-        Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),
-        Ok(path) if args.json => eprintln!("ifq: counterexample: {}", path.display()),
-        Ok(path) => {
-            out!("{}", counterexample::show(test, variant, found));
-            outln!("replay it: ifq replay {}", path.display());
-        }
-    }
 }

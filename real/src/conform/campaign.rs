@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ifq_model::test::{Expect, Test};
 use ifq_sim::format::Input;
@@ -16,6 +17,7 @@ use super::run::{
 use super::store::store;
 use super::table::{Cell, Column};
 use crate::conform::compare::{Difference, Verdict};
+use crate::kernels::series::note;
 use crate::machine::{self, Failure, MachineSpec};
 
 /// The configuration of a campaign.
@@ -34,6 +36,8 @@ pub struct Campaign<'a> {
     pub again: &'a dyn Fn(&Input, &MachineSpec) -> String,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
+    /// A difference could not be stored.
+    pub unwritten: AtomicBool,
 }
 
 impl std::fmt::Debug for Campaign<'_> {
@@ -84,9 +88,15 @@ impl Campaign<'_> {
             machine.failure = results.failure;
             if machine.column.how.notes != results.how.notes {
                 self.progress.clear();
-                results.how.notes.iter().for_each(|note| eprintln!("ifq: {note}"));
+                results.how.notes.iter().for_each(|note| errln!("ifq: {note}"));
             }
             machine.column.how = results.how;
+            if let Some(note) = results.kernel.as_deref().and_then(note)
+                && machine.column.kernel.is_none()
+            {
+                self.progress.clear();
+                errln!("ifq: {note}");
+            }
             machine.column.kernel = results.kernel.or(machine.column.kernel.take());
             for (input, result) in inputs.iter().zip(results.result) {
                 let cell = self.cell(machine, input, result)?;
@@ -206,7 +216,14 @@ impl Campaign<'_> {
         let path = store(&self.out, &test, &shown, &notes);
         let path = match path {
             Ok(path) => path.display().to_string(),
-            Err(error) => return Ok(format!("not stored: {error}")),
+            Err(error) => {
+                // Not lost: the test is printed.
+                let text = ifq_sim::format::print(&test);
+                self.progress.clear();
+                errln!("ifq: cannot write {error}; this is the file:\n{text}");
+                self.unwritten.store(true, Ordering::Relaxed);
+                return Ok(format!("not stored: {error}"));
+            }
         };
         let on = &machine.on;
         let again = format!(

@@ -30,6 +30,8 @@ pub enum Verdict {
     Agrees,
     /// An outcome is not allowed, or the kernel warned, leaked, hung or crashed.
     Differs,
+    /// A limit ended the model search, which has not found an outcome that was observed.
+    Bounded,
     /// The test was not run, or the allowed outcomes are not known.
     NotRun,
 }
@@ -41,6 +43,7 @@ impl Verdict {
         match self {
             Verdict::Agrees => "agrees",
             Verdict::Differs => "differs",
+            Verdict::Bounded => "bounded",
             Verdict::NotRun => "not-run",
         }
     }
@@ -144,7 +147,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
             (Verdict::Differs, format!("not allowed: {}", outside.join(" | ")))
         }
         Ok(_) => (
-            Verdict::NotRun,
+            Verdict::Bounded,
             format!("the model was not searched to the end; not found: {}", outside.join(" | ")),
         ),
     };
@@ -269,9 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_a_bounded_search_did_not_find_is_not_run() {
+    fn an_outcome_that_a_bounded_search_did_not_find_is_no_difference() {
         let comparison = compare(&test(), &seen(&[1], &[]), &allowed(&[0], false));
-        assert_eq!(comparison.verdict, Verdict::NotRun);
+        assert_eq!(comparison.verdict, Verdict::Bounded);
         let comparison = compare(&test(), &seen(&[1], &[]), &Err("no model".into()));
         assert_eq!(comparison.verdict, Verdict::NotRun);
         assert!(comparison.reason.contains("no model"));

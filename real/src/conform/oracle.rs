@@ -99,6 +99,16 @@ impl Oracle for Explorer {
         let asked = self.defects.iter().map(|defect| (defect, true));
         let asked = asked.chain(self.without.iter().map(|defect| (defect, false)));
         for (defect, on) in asked {
+            if on && !defect.has_code_in(own.revision) {
+                let having = defect.revisions();
+                let having: Vec<&str> = having.iter().map(|revision| revision.name()).collect();
+                return Err(format!(
+                    "{defect} changes nothing: {} has no code that it could be in; these revisions \
+                     have: {}",
+                    own.revision,
+                    having.join(", ")
+                ));
+            }
             if own.has(*defect) == on {
                 let has = if on { "has it anyway" } else { "does not have it" };
                 return Err(format!("{defect} changes nothing: {own} {has}"));

@@ -52,6 +52,14 @@ impl Progress {
         self.change(|state| state.model = text);
     }
 
+    /// What is running now, in words. `None`: nothing was started yet.
+    #[must_use]
+    pub fn state(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = state.text();
+        (!text.is_empty()).then_some(text)
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
@@ -62,10 +70,7 @@ impl Progress {
             return;
         }
         state.shown = Instant::now();
-        let parts = [&state.title, &state.machine, &state.model];
-        let parts: Vec<&str> =
-            parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        eprint!("\r\x1b[K{}", parts.join("; "));
+        err!("\r\x1b[K{}", state.text());
         // The line is only information: an error is ignored.
         let _ = std::io::stderr().flush();
     }
@@ -73,8 +78,17 @@ impl Progress {
     /// Erases the line; called before something else is printed.
     pub fn clear(&self) {
         if self.terminal {
-            eprint!("\r\x1b[K");
+            err!("\r\x1b[K");
         }
+    }
+}
+
+impl State {
+    fn text(&self) -> String {
+        let parts = [&self.title, &self.machine, &self.model];
+        let parts: Vec<&str> =
+            parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        parts.join("; ")
     }
 }
 

@@ -1,11 +1,13 @@
 //! Prints one result: as text, or as JSON.
 
+use ifq_model::revision::{Revision, Variant};
 use serde::Serialize;
 
 use super::run::{RunOptions, TestResult};
 use crate::conform::compare::{HistogramRow, Verdict};
 use crate::job::start_skew::StartSkew;
 use crate::job::{RunInfo, Stalls};
+use crate::kernels::series::{is_newer, note};
 
 /// The result of a test on one machine, with the context that is printed with it.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,10 @@ struct Line<'a> {
     boots: u32,
     notes: &'a [String],
     revision: Option<&'static str>,
+    /// The proposal that the kernel is the base of.
+    base_of: Option<&'static str>,
+    newer_than_model: bool,
+    revision_note: Option<String>,
     defects: Vec<&'static str>,
     without: Vec<&'static str>,
     result: Verdict,
@@ -66,6 +72,10 @@ impl ResultView<'_> {
         let names = |defects: &[ifq_model::revision::Defect]| {
             defects.iter().map(|defect| defect.name()).collect()
         };
+        let revision = |base| {
+            let revision = variant.as_ref().map(|variant| variant.revision);
+            revision.filter(|of| of.has_proxies() == base).map(Revision::name)
+        };
         let line = Line {
             test: self.test,
             machine: self.machine,
@@ -74,7 +84,10 @@ impl ResultView<'_> {
             cpus: self.how.cpus,
             boots: self.how.boots,
             notes: &self.how.notes,
-            revision: variant.as_ref().map(|variant| variant.revision.name()),
+            revision: revision(false),
+            base_of: revision(true),
+            newer_than_model: self.kernel.is_some_and(is_newer),
+            revision_note: self.kernel.and_then(note),
             defects: variant.as_ref().map(|v| names(&v.defects)).unwrap_or_default(),
             without: variant.as_ref().map(|v| names(&v.without)).unwrap_or_default(),
             result: comparison.verdict,
@@ -118,11 +131,21 @@ impl ResultView<'_> {
     }
 }
 
+/// What a kernel was compared with: a proposal is in no kernel, only its base is.
+#[must_use]
+pub fn compared_with(variant: &Variant) -> String {
+    if variant.revision.has_proxies() {
+        format!("the base of {variant}")
+    } else {
+        variant.to_string()
+    }
+}
+
 /// One row for each outcome, and the share of the allowed outcomes that was observed.
 #[must_use]
 pub fn histogram(result: &TestResult) -> String {
     let TestResult { variant, comparison } = result;
-    let by = variant.as_ref().map_or("no revision".to_owned(), ToString::to_string);
+    let by = variant.as_ref().map_or("no revision".to_owned(), compared_with);
     let mut text = format!("  {:>8}  {:<8} outcome (allowed by {by})\n", "seen", "allowed");
     for row in &comparison.rows {
         let allowed = match row.allowed {

@@ -231,11 +231,13 @@ impl ModelQuery {
             let (send, next, progress) =
                 (send.clone(), Arc::clone(&next), Arc::clone(&self.progress));
             std::thread::spawn(move || {
-                while let Some(&at) = able.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&at) = able.get(number) else { break };
                     let answer = answer(&*oracle, &tests[at], at, &kernel, &cache);
                     progress.model(format!(
                         "model searched for {} of {} tests",
-                        at + 1,
+                        number + 1,
                         able.len()
                     ));
                     if send.send((at, answer)).is_err() {

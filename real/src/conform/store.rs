@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ifq_model::test::Test;
 use ifq_sim::format;
 
-use super::result_view::{ResultView, histogram};
+use super::result_view::{ResultView, compared_with, histogram};
 
 /// Writes the file and returns its path.
 ///
@@ -34,7 +34,7 @@ fn plain(c: char) -> bool {
 
 fn text(test: &Test, shown: &ResultView<'_>, notes: &[String]) -> String {
     let kernel = shown.kernel.unwrap_or("unknown");
-    let by = shown.result.variant.as_ref().map_or("the model".to_owned(), ToString::to_string);
+    let by = shown.result.variant.as_ref().map_or("the model".to_owned(), compared_with);
     let mut head = format!("{}, kernel {kernel}, differs from {by}.\n", shown.machine);
     head.push_str(&format!("{}\n", shown.result.comparison.reason));
     if !shown.result.comparison.rows.is_empty() {

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
-
 use super::result_view::histogram;
 use super::run::TestResult;
 use crate::conform::compare::Verdict;
@@ -55,7 +52,11 @@ impl Column {
     pub fn summary(&self) -> String {
         let [agree, differ, not_run] =
             [Verdict::Agrees, Verdict::Differs, Verdict::NotRun].map(|verdict| self.count(verdict));
-        format!("{}: {agree} agree, {differ} differ, {not_run} not run", self.name())
+        let bounded = match self.count(Verdict::Bounded) {
+            0 => String::new(),
+            bounded => format!(", {bounded} bounded"),
+        };
+        format!("{}: {agree} agree, {differ} differ, {not_run} not run{bounded}", self.name())
     }
 }
 
@@ -93,10 +94,9 @@ impl Legend {
 #[must_use]
 pub fn table(tests: &[String], columns: &[Column], rows: bool) -> String {
     let mut legend = Legend::default();
-    let mut table = Table::new();
+    let mut table = crate::output::table();
     let kernel = |column: &Column| column.kernel.clone().unwrap_or_else(|| "not run".to_owned());
     let head = columns.iter().map(|column| format!("{}\n{}", column.machine, kernel(column)));
-    table.load_preset(NOTHING);
     table.set_header(std::iter::once("test".to_owned()).chain(head));
     for (at, test) in tests.iter().enumerate() {
         let cells: Vec<&Cell> = columns.iter().map(|column| &column.cells[at]).collect();
@@ -129,7 +129,7 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
         for column in columns {
             let Cell { result, stored } = &column.cells[at];
             let comparison = &result.comparison;
-            let differs = comparison.verdict == Verdict::Differs;
+            let differs = matches!(comparison.verdict, Verdict::Differs | Verdict::Bounded);
             if !differs && comparison.allowed() < 2 {
                 continue;
             }
@@ -164,6 +164,7 @@ fn text(cell: &Cell, legend: &mut Legend) -> String {
             Some(path) => format!("differs: {path}"),
             None => "differs".to_owned(),
         },
+        Verdict::Bounded => "bounded".to_owned(),
         Verdict::NotRun => format!("not run [{}]", legend.number(&comparison.reason)),
     }
 }

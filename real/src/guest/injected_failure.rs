@@ -27,7 +27,7 @@ pub(super) fn inject(failure: InjectedFailure) {
         InjectedFailure::LockedMemory => leak_mapping(),
     };
     if let Err(error) = written {
-        eprintln!("ifq: {failure:?}: {error}");
+        errln!("ifq: {failure:?}: {error}");
     }
 }
 

@@ -34,7 +34,7 @@ pub fn run(job: &Path, answer: &Path) -> Result<(), String> {
         if is_init { set_up().and_then(|()| run_job(job, answer)) } else { run_job(job, answer) };
     if is_init {
         if let Err(error) = &result {
-            eprintln!("ifq: {error}");
+            errln!("ifq: {error}");
         }
         power_off();
     }

@@ -29,9 +29,9 @@ pub fn run(line: &Path) -> Result<(), String> {
     match init::set_up().and_then(|()| session(line)) {
         Ok(status) => {
             let code = status.code().or(status.signal().map(|signal| 128 + signal));
-            eprintln!("{EXIT_LINE}{}", code.unwrap_or(255));
+            errln!("{EXIT_LINE}{}", code.unwrap_or(255));
         }
-        Err(error) => eprintln!("ifq: {error}"),
+        Err(error) => errln!("ifq: {error}"),
     }
     init::power_off()
 }

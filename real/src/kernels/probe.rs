@@ -7,7 +7,7 @@ use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::abi::uapi;
-use crate::kernels::series::{KernelSeries, variant_for};
+use crate::kernels::series::{KernelSeries, note, variant_for};
 use crate::kernels::supported::delays_page_faults;
 
 /// The result of a probe. `None`: not known.
@@ -154,7 +154,13 @@ impl fmt::Display for Probe {
         let obstacle = self.obstacle();
         let refuses = self.nodev.is_some_and(|nodev| nodev < 0);
         let able = if refuses { "only tests in which no registration succeeds" } else { "yes" };
-        row("tests can run", obstacle.map_or(able.into(), |why| format!("no: {why}")))
+        row("tests can run", obstacle.map_or(able.into(), |why| format!("no: {why}")))?;
+        let revision = KernelSeries::of(&self.kernel).map(|series| match series.is_base() {
+            true => format!("the base of {}", series.revision),
+            false => series.revision.to_string(),
+        });
+        row("compared with", revision.unwrap_or_else(|| "no revision".into()))?;
+        note(&self.kernel).map_or(Ok(()), |note| writeln!(f, "{note}"))
     }
 }
 

@@ -8,7 +8,8 @@ use ifq_model::test::{Op, Test};
 pub struct KernelSeries {
     /// The first two numbers of its releases.
     pub version: (u32, u32),
-    /// Its revision of the model.
+    /// Its revision of the model. A proposal: the series is the base of the proposal and has no operation of
+    /// it.
     pub revision: Revision,
     /// Defects of the revision that a stable release of the series fixed, with the third number of that
     /// release.
@@ -72,12 +73,19 @@ pub const SERIES: &[KernelSeries] = &[
 ];
 
 impl KernelSeries {
-    /// The series of a release such as `7.2.12+deb13-amd64`; the newest series for a newer release.
-    /// `None`: the release is older than all series, or `kernel` is not a release.
+    /// The series of a release such as `7.2.12+deb13-amd64`; the newest series for a newer release, see
+    /// [`is_newer`]. `None`: the release belongs to no series, or `kernel` is not a release.
     #[must_use]
     pub fn of(kernel: &str) -> Option<&'static KernelSeries> {
         let (version, _) = numbers(kernel)?;
-        SERIES.iter().rfind(|series| series.version <= version)
+        let newest = SERIES.last().filter(|newest| version > newest.version);
+        newest.or_else(|| SERIES.iter().find(|series| series.version == version))
+    }
+
+    /// Whether the series is only the base of a proposal.
+    #[must_use]
+    pub fn is_base(&self) -> bool {
+        self.revision.has_proxies()
     }
 
     /// The variant of the model for a release of this series.
@@ -102,19 +110,53 @@ pub fn is_released(revision: Revision) -> bool {
     SERIES.iter().any(|series| series.revision == revision)
 }
 
+/// Whether a kernel is newer than the newest series of the model.
+#[must_use]
+pub fn is_newer(kernel: &str) -> bool {
+    numbers(kernel).is_some_and(|(version, _)| SERIES.iter().all(|known| known.version < version))
+}
+
+/// What a user must know about the revision that a kernel is compared with. `None`: the kernel has this
+/// revision.
+#[must_use]
+pub fn note(kernel: &str) -> Option<String> {
+    let series = KernelSeries::of(kernel)?;
+    let (name, revision) = (series.name(), series.revision);
+    if is_newer(kernel) {
+        return Some(format!(
+            "kernel {kernel} is newer than the newest revision of the model, {revision}. It is compared \
+             with {revision}; a difference may be a change of the kernel since {name}"
+        ));
+    }
+    series.is_base().then(|| {
+        format!(
+            "kernel {kernel} cannot share an ifq. It is compared with the code that the proposal \
+             {revision} is based on, without the proposal's operations"
+        )
+    })
+}
+
 /// The variant that a kernel is compared with when it runs a test.
 ///
 /// # Errors
 ///
 /// A message for the user: why the kernel cannot be compared.
 pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
-    let series = KernelSeries::of(kernel)
-        .ok_or_else(|| format!("the model has no revision of kernel {kernel}"))?;
+    let series = KernelSeries::of(kernel).ok_or_else(|| no_series(kernel))?;
     let revision = series.revision;
     if !test.revisions.contains(&revision) {
-        return Err(format!("the test is not for {revision}, which kernel {kernel} has"));
+        return Err(match series.is_base() {
+            true => format!(
+                "the test is not for kernel {kernel}, which is the base of the proposal {revision} and \
+                 cannot share an ifq"
+            ),
+            false if is_newer(kernel) => format!(
+                "the test is not for {revision}, the newest revision of the model; kernel {kernel} is newer"
+            ),
+            false => format!("the test is not for {revision}, which kernel {kernel} has"),
+        });
     }
-    if revision.has_proxies()
+    if series.is_base()
         && let Some(step) = test.steps().find(|step| is_proposed(&step.op))
     {
         let (verb, series) = (step.op.verb(), series.name());
@@ -123,6 +165,22 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
         ));
     }
     Ok(series.variant_of(kernel))
+}
+
+/// Why no series has a kernel.
+fn no_series(kernel: &str) -> String {
+    let oldest = SERIES
+        .first()
+        .filter(|oldest| numbers(kernel).is_some_and(|(version, _)| version < oldest.version));
+    match oldest {
+        Some(oldest) => {
+            let oldest = oldest.name();
+            format!(
+                "kernel {kernel} is older than {oldest}, the oldest kernel whose zcrx is modelled"
+            )
+        }
+        None => format!("the model has no revision of kernel {kernel}"),
+    }
 }
 
 /// Whether an operation is one of the proposal. Its base refuses the flags.
@@ -162,13 +220,46 @@ mod tests {
         ] {
             assert_eq!(variant_for(&any, kernel).unwrap().revision.name(), revision, "{kernel}");
         }
-        for kernel in ["6.17.9", "unknown", "7"] {
+        for kernel in ["6.17.9", "6.20.1", "unknown", "7"] {
             let why = variant_for(&any, kernel).unwrap_err();
             assert!(why.contains(kernel), "{why}");
         }
         let some = test("revision import-7.1 import-7.3", " x = A: exit");
         let why = variant_for(&some, "7.2.7").unwrap_err();
         assert!(why.contains("not for import-7.2") && why.contains("7.2.7"), "{why}");
+    }
+
+    #[test]
+    fn a_kernel_newer_than_the_newest_revision_is_named_as_such() {
+        for kernel in ["7.4.1", "7.4.0-rc1", "7.10.0", "8.0.3+deb14-amd64"] {
+            assert!(is_newer(kernel), "{kernel}");
+            let note = note(kernel).unwrap();
+            assert!(note.contains(kernel) && note.contains("import-7.3"), "{note}");
+            let old = test("revision import-7.2", " x = A: exit");
+            let why = variant_for(&old, kernel).unwrap_err();
+            assert!(why.contains(&format!("{kernel} is newer")), "{why}");
+        }
+        for kernel in ["6.19.10", "7.3.4+deb13-amd64", "7.3.0-rc1", "unknown"] {
+            assert!(!is_newer(kernel) && note(kernel).is_none(), "{kernel}");
+        }
+    }
+
+    #[test]
+    fn no_message_says_that_a_kernel_has_a_proposal() {
+        for revision in Revision::ALL {
+            let one = test(&format!("revision {revision}"), " x = A: exit");
+            for kernel in
+                ["6.17.1", "6.18.44-fc", "6.19.1", "7.0.1", "7.1.1", "7.2.1", "7.3.1", "7.4.1"]
+            {
+                let why = variant_for(&one, kernel).err();
+                let texts = why.into_iter().chain(note(kernel));
+                for proposal in Revision::ALL.into_iter().filter(|r| r.has_proxies()) {
+                    let false_claim = format!("{proposal}, which kernel");
+                    texts.clone().for_each(|text| assert!(!text.contains(&false_claim), "{text}"));
+                }
+            }
+        }
+        assert!(note("6.18.44").unwrap().contains("cannot share an ifq"));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use thiserror::Error;
 use crate::job::{Job, JobLine, Reply};
 
 #[cfg(target_os = "linux")]
-pub use linux::{Host, MachineStatus, Qemu, Uml, fetch, interrupted, inventory, shell};
+pub use linux::{
+    Host, MachineStatus, Qemu, Uml, fetch, interrupt_flag, interrupted, inventory, shell,
+};
 pub use spec::{MachineSpec, ParseError, Series};
 
 /// Always `false`: without Linux no machine runs, so there is nothing to interrupt.
@@ -20,6 +22,14 @@ pub use spec::{MachineSpec, ParseError, Series};
 #[must_use]
 pub fn interrupted() -> bool {
     false
+}
+
+/// Always `false`, see [`interrupted`].
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn interrupt_flag() -> &'static std::sync::atomic::AtomicBool {
+    static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    &NEVER
 }
 
 /// Why a machine gave no answer.

@@ -77,6 +77,8 @@ pub struct EntryReport {
     pub seconds: f64,
     /// What differs from the catalogue, one sentence each.
     pub problems: Vec<String>,
+    /// How many of the problems are that a limit ended a search.
+    pub bounded: usize,
 }
 
 /// One search: for a violation of the wanted invariant, or of the whole state space.
@@ -199,6 +201,7 @@ fn report<'a>(
         fixed: None,
         seconds: 0.0,
         problems: Vec::new(),
+        bounded: 0,
     };
     for (search, result) in results {
         match result {
@@ -228,11 +231,18 @@ impl EntryReport {
         self.revision.map(|revision| Variant { revision, defects, without })
     }
 
+    /// Whether a search that no limit ended differs from the catalogue.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.problems.len() > self.bounded
+    }
+
     /// Counts a search for the defect.
     fn count_shortest(&mut self, search: &EntrySearch<'_>, result: &Shortest, replays: bool) {
         self.seconds += result.elapsed.as_secs_f64();
         let Some(found) = &result.counterexample else {
             self.found = Detection::No;
+            self.bounded += usize::from(!result.exact && result.other.is_none());
             self.problems.push(missed(search, result));
             return;
         };
@@ -261,6 +271,7 @@ impl EntryReport {
     /// Counts a variant that must hold.
     fn count_explored(&mut self, search: &EntrySearch<'_>, verdict: Verdict, says: &str) {
         let holds = verdict == Verdict::Holds;
+        self.bounded += usize::from(verdict == Verdict::Bounded);
         if !holds {
             self.problems.push(format!("{} on {}: {says}", search.test.name, search.variant));
         }

@@ -10,28 +10,39 @@ use crate::commands::selection::Selection;
 use crate::executor::counterexample::Counterexample;
 use crate::search::explore::{Limits, Progress, explore};
 
+/// Why there is no run to shrink.
+#[derive(Debug, thiserror::Error)]
+pub enum NoViolation {
+    /// A limit ended a search, so it is not known whether there is one.
+    #[error("{0}")]
+    Bounded(String),
+    /// There is none, or the selection does not fit the test.
+    #[error("{0}")]
+    None(String),
+}
+
 /// The variant and the run that violate an invariant: the run of the test's schedule, or the first
 /// one that a search of the selected variants finds.
 ///
 /// # Errors
-/// A sentence that says why there is no such run.
+/// [`NoViolation`]: why there is no such run.
 pub fn find_violation(
     selection: &Selection,
     test: &Test,
-    max_states: u64,
+    limits: &Limits,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(Variant, Counterexample), String> {
+) -> Result<(Variant, Counterexample), NoViolation> {
     if let Some(schedule) = &test.schedule {
         if selection.changes_defects() || selection.revision.is_some() {
-            return Err("has a schedule, which already names its revision and defects".to_owned());
+            let why = "has a schedule, which already names its revision and defects";
+            return Err(NoViolation::None(why.to_owned()));
         }
-        return replay_violation(test, schedule);
+        return replay_violation(test, schedule).map_err(NoViolation::None);
     }
-    let variants = candidates(selection, test)?;
-    let limits = Limits { max_states, ..Limits::default() };
+    let variants = candidates(selection, test).map_err(NoViolation::None)?;
     let mut bounded = false;
     for variant in &variants {
-        let seen = explore(test, variant, &limits, progress);
+        let seen = explore(test, variant, limits, progress);
         if let Some(found) = seen.counterexample {
             return Ok((variant.clone(), found));
         }
@@ -40,9 +51,13 @@ pub fn find_violation(
     let names: Vec<String> = variants.iter().map(Variant::to_string).collect();
     let names = names.join(", ");
     Err(if bounded {
-        format!("no violation within {max_states} states on {names}; raise --max-states")
+        let max = limits.max_states;
+        let why =
+            format!("bounded: no violation within {max} states on {names}; raise --max-states");
+        NoViolation::Bounded(why)
     } else {
-        format!("there is nothing to shrink: every invariant holds on {names}")
+        let why = format!("there is nothing to shrink: every invariant holds on {names}");
+        NoViolation::None(why)
     })
 }
 

@@ -42,10 +42,29 @@ impl Selection {
         if let Some(defect) = self.defects.iter().find(|d| own.contains(d)) {
             return Err(format!("{revision} already has {defect}"));
         }
+        if let Some(defect) = self.defects.iter().find(|d| !d.has_code_in(revision)) {
+            let having = names(&defect.revisions());
+            return Err(format!(
+                "{revision} has no code that {defect} could be in; these revisions have: {having}"
+            ));
+        }
         if let Some(defect) = self.without.iter().find(|d| !own.contains(d)) {
-            return Err(format!("{revision} does not have {defect}"));
+            let having = |r: &Revision| r.defects().contains(defect);
+            let having: Vec<Revision> = Revision::ALL.into_iter().filter(having).collect();
+            return Err(match having.as_slice() {
+                [] => format!("{revision} does not have {defect}, nor has any other revision"),
+                having => format!(
+                    "{revision} does not have {defect}; these revisions have: {}",
+                    names(having)
+                ),
+            });
         }
         let without = if self.fixed { own } else { &self.without };
         Ok(Variant::with(revision, &self.defects).without(without))
     }
+}
+
+/// The names of revisions, separated by commas.
+fn names(revisions: &[Revision]) -> String {
+    revisions.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ")
 }

@@ -25,14 +25,21 @@ pub struct Simulation {
     pub counterexample: Option<Counterexample>,
 }
 
-/// Runs a test up to `max_runs` times with random schedules, until an invariant is violated.
+/// Runs a test up to `max_runs` times with random schedules, until an invariant is violated or
+/// `should_continue` returns `false`.
 #[must_use]
-pub fn simulate(test: &Test, variant: &Variant, seed: u64, max_runs: u64) -> Simulation {
+pub fn simulate(
+    test: &Test,
+    variant: &Variant,
+    seed: u64,
+    max_runs: u64,
+    should_continue: &dyn Fn() -> bool,
+) -> Simulation {
     let test = Rc::new(test.clone());
     let mut seeds = Rng::new(seed);
     let mut simulation =
         Simulation { runs: 0, steps: 0, outcomes: BTreeMap::new(), counterexample: None };
-    while simulation.runs < max_runs && simulation.counterexample.is_none() {
+    while simulation.runs < max_runs && simulation.counterexample.is_none() && should_continue() {
         let run = run_once(&test, variant, Box::new(Random::new(seeds.next_u64())));
         simulation.runs += 1;
         simulation.steps += run.steps;

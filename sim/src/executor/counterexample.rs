@@ -5,12 +5,13 @@ use std::rc::Rc;
 use ifq_model::invariant::Violation;
 use ifq_model::revision::Variant;
 use ifq_model::test::{Expect, Schedule, Test};
+use serde::{Deserialize, Serialize};
 
 use crate::executor::run::run_once;
 use crate::executor::scheduler::Replay;
 
 /// A violated invariant and the run that violates it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counterexample {
     /// The violation.
     pub violation: Violation,

@@ -6,6 +6,7 @@ use super::cursor::{Cursor, is_mark};
 use super::error::{ParseError, Problem};
 use super::header::Header;
 use super::lex::{self, Token, TokenLine};
+use super::mistakes;
 use super::place::{Place, Section};
 use super::step::{Scope, bound, read_step};
 use super::validate::validate;
@@ -58,6 +59,7 @@ impl<'t> FileReader<'t> {
             let message = format!("the file starts with `{word}`");
             return Err(Problem::new(first.span.clone(), message, "`test NAME`"));
         }
+        mistakes::separator(&line)?;
         if HEADERS.contains(&word) {
             self.section = None;
             self.header.line(&line)
@@ -113,6 +115,7 @@ impl<'t> FileReader<'t> {
         let first = &line.tokens[0];
         let marked = line.tokens.get(1).is_some_and(|t| matches!(t.text, ":" | "="));
         if !marked && !verbs().any(|verb| verb == first.text) {
+            mistakes::missing_colon(&line.tokens)?;
             let known = || HEADERS.into_iter().chain(SECTIONS).chain(verbs());
             let message = match first.text {
                 mark if is_mark(mark) => format!("unexpected `{mark}`"),

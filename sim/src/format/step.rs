@@ -9,6 +9,7 @@ use ifq_model::test::{Op, RingId, SocketId, Step, VarId};
 use super::cursor::Cursor;
 use super::error::Problem;
 use super::lex::{Token, TokenLine};
+use super::mistakes::{self, Receiver};
 use super::place::StepPart;
 use super::words::{one_of, unknown, verbs};
 
@@ -66,6 +67,11 @@ impl<'t> StepReader<'_, 't, '_> {
     fn operation(&mut self) -> Result<Op, Problem> {
         let head = self.cursor.word("a verb, or a ring or socket and `:`")?;
         if !self.cursor.eat(":") {
+            if !verbs().any(|verb| verb == head.text)
+                && let Some(next) = self.cursor.peek()
+            {
+                mistakes::missing_colon(&[head.clone(), next.clone()])?;
+            }
             let operation = self.verb(head)?;
             return match operation.prefix() {
                 VerbPrefix::None => self.arguments((operation.blank)(), None),
@@ -75,11 +81,38 @@ impl<'t> StepReader<'_, 't, '_> {
         }
         let word = self.cursor.word("a verb")?;
         let operation = self.verb(word)?;
+        let receiver = self.receiver(head);
         if operation.prefix() == VerbPrefix::None {
-            let message = format!("`{}` takes no ring or socket before it", operation.verb);
-            return Err(Problem::new(head.span.clone(), message, operation.usage));
+            return Err(mistakes::prefix_of_a_free_verb(head, receiver, operation));
+        }
+        let fits = matches!(
+            (operation.prefix(), receiver),
+            (VerbPrefix::Ring, Receiver::Ring) | (VerbPrefix::Socket, Receiver::Socket)
+        );
+        if !fits && let Some((message, hint)) = mistakes::wrong_receiver(head, receiver, operation)
+        {
+            let expected = match operation.prefix() {
+                VerbPrefix::Socket => {
+                    format!("a socket: {}", one_of(self.scope.sockets.keys().copied()))
+                }
+                _ => format!("a ring: {}", one_of(self.scope.rings.keys().copied())),
+            };
+            return Err(Problem::new(head.span.clone(), message, expected + &hint));
         }
         self.arguments((operation.blank)(), Some(head))
+    }
+
+    /// What the name before a `:` is.
+    fn receiver(&self, head: &Token<'t>) -> Receiver {
+        if self.scope.rings.contains_key(head.text) {
+            Receiver::Ring
+        } else if self.scope.sockets.contains_key(head.text) {
+            Receiver::Socket
+        } else if self.scope.vars.contains_key(head.text) {
+            Receiver::Result
+        } else {
+            Receiver::Unknown
+        }
     }
 
     fn verb(&mut self, word: &Token<'t>) -> Result<&'static Operation, Problem> {

@@ -9,6 +9,7 @@ use ifq_model::test::{Expect, limits};
 
 use super::place::{Invalid, Place};
 use super::validate::Checker;
+use super::words::one_of;
 
 /// Maps the index of a list item to its place.
 type PlaceOf<'a> = &'a dyn Fn(usize) -> Place;
@@ -93,7 +94,8 @@ impl Checker<'_> {
         self.fail(Place::ExpectRevision(i, j), message, "one for each revision")
     }
 
-    /// None of the revisions may have an added defect, and all must have a fixed one.
+    /// All of the revisions must have the code of an added defect and none the defect itself, and all must
+    /// have a fixed one.
     fn defect_changes(
         &self,
         revisions: &[Revision],
@@ -107,12 +109,17 @@ impl Checker<'_> {
                     let expected = "a defect that none of the revisions has";
                     return self.fail(at(j), message, expected);
                 }
+                if !defect.has_code_in(revision) {
+                    let message = format!("`{revision}` has no code that `{defect}` could be in");
+                    return self.fail(at(j), message, one_of_revisions(&defect.revisions()));
+                }
             }
             for (j, defect) in without.iter().enumerate() {
                 if !revision.defects().contains(defect) {
                     let message = format!("`{revision}` does not have `{defect}`");
-                    let expected = "a defect that all of the revisions have";
-                    return self.fail(at_without(j), message, expected);
+                    let having = |r: &Revision| r.defects().contains(defect);
+                    let having: Vec<_> = Revision::ALL.into_iter().filter(having).collect();
+                    return self.fail(at_without(j), message, one_of_revisions(&having));
                 }
             }
         }
@@ -142,6 +149,16 @@ impl Checker<'_> {
                 let message = format!("`{}` is out of order", items[j + 1].to_string());
                 self.fail(at(j + 1), message, "the order of the catalogue and of the revisions")
             }
+        }
+    }
+}
+
+/// What is expected of the revisions that a line applies to.
+fn one_of_revisions(revisions: &[Revision]) -> String {
+    match revisions {
+        [] => "another defect: no revision has it".to_owned(),
+        revisions => {
+            format!("only revisions that have it: {}", one_of(revisions.iter().map(|r| r.name())))
         }
     }
 }

@@ -46,10 +46,16 @@ pub fn file_stem(test: &Test, variant: &Variant, found: &Counterexample) -> Stri
 /// Runs the counterexample again and renders its table.
 #[must_use]
 pub fn show(test: &Test, variant: &Variant, found: &Counterexample) -> String {
+    show_in(test, variant, found, Layout::default())
+}
+
+/// As [`show`], with a layout.
+#[must_use]
+pub fn show_in(test: &Test, variant: &Variant, found: &Counterexample, layout: Layout) -> String {
     if found.steps > MAX_TABLE_STEPS {
         return format!("{} in a run of {} steps\n", found.violation, found.steps);
     }
     let replay = Replay::new(&found.decisions);
     let run = run_traced(&Rc::new(test.clone()), variant, Box::new(replay));
-    render(&run.trace.unwrap_or_default(), run.violation.as_ref(), Layout::default())
+    render(&run.trace.unwrap_or_default(), run.violation.as_ref(), layout)
 }

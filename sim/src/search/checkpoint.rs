@@ -3,9 +3,12 @@
 //! The file is one line of JSON followed by the words of the visited set. A new checkpoint is written to
 //! a temporary file and renamed over the old one, so that a crash never leaves a partial file.
 
+use std::fmt;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
@@ -45,15 +48,40 @@ pub enum CheckpointError {
         /// The part that differs.
         what: &'static str,
     },
+    /// The folder belongs to a command with other searches.
+    #[error(
+        "{}: a checkpoint of another command: {what}; repeat the same command, or name another folder",
+        path.display()
+    )]
+    OtherCommand {
+        /// Path of the folder.
+        path: PathBuf,
+        /// The difference.
+        what: String,
+    },
 }
 
 /// Where and how often a search writes checkpoints.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// The file. An existing file is resumed; it is removed when the search is complete.
+    /// The file. An existing file is resumed.
     pub path: PathBuf,
     /// Time between two checkpoints; ten times the time of writing one if that is longer.
     pub every: Duration,
+    /// Remove the file when the search is finished.
+    pub remove: bool,
+}
+
+impl Checkpoint {
+    /// Removes the file, if there is one.
+    pub(super) fn remove_file(&self) -> Result<(), CheckpointError> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CheckpointError::Io { path: self.path.clone(), error })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Identifies a search: a checkpoint is resumed only by the same one.
@@ -71,7 +99,7 @@ pub(crate) struct SearchIdentity {
 impl SearchIdentity {
     pub(crate) fn new(test: &Test, variant: &Variant, limits: &Limits) -> Self {
         SearchIdentity {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: format!("{} {:016x}", env!("CARGO_PKG_VERSION"), build()),
             test: test.clone(),
             variant: variant.to_string(),
             persistent_sets: limits.persistent_sets,
@@ -81,7 +109,8 @@ impl SearchIdentity {
         }
     }
 
-    fn difference(&self, other: &SearchIdentity) -> Option<&'static str> {
+    /// The part in which two searches differ.
+    pub(super) fn difference(&self, other: &SearchIdentity) -> Option<&'static str> {
         let same = [
             (self.version == other.version, "the version of ifq"),
             (self.test == other.test, "the test"),
@@ -90,6 +119,23 @@ impl SearchIdentity {
         ];
         same.iter().find(|(same, _)| !same).map(|(_, what)| *what)
     }
+}
+
+impl fmt::Display for SearchIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.test.name, self.variant)
+    }
+}
+
+/// A hash of this executable: a search is resumed by the same model only.
+fn build() -> u64 {
+    static BUILD: OnceLock<u64> = OnceLock::new();
+    *BUILD.get_or_init(|| {
+        let mut hasher = DefaultHasher::new();
+        let executable = std::env::current_exe().and_then(std::fs::read);
+        hasher.write(&executable.unwrap_or_default());
+        hasher.finish()
+    })
 }
 
 /// The progress of a parallel search.

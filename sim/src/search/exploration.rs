@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
+use serde::{Deserialize, Serialize};
 
 use crate::executor::counterexample::Counterexample;
 
 /// The result of a search.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exploration {
     /// The first violation; the search ends with it.
     pub counterexample: Option<Counterexample>,
@@ -34,6 +35,8 @@ pub struct Exploration {
     pub bytes: u64,
     /// No limit ended the search, no path was truncated or pruned, and no violation was found.
     pub exhaustive: bool,
+    /// A limit or the user ended the search; a checkpoint can continue it.
+    pub limit_reached: bool,
     /// Wall-clock time.
     pub elapsed: Duration,
 }

@@ -72,12 +72,10 @@ pub fn explore_with(
     let found = with_program(&Rc::new(test.clone()), variant, |program| {
         passes::search(factory, checkpoints, &limits.program(program), limits, progress)
     })?;
-    if let Some(Checkpoint { path, .. }) = checkpoint
-        && (found.exhaustive || found.counterexample.is_some())
-        && let Err(error) = std::fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
+    if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.remove)
+        && !found.limit_reached
     {
-        return Err(CheckpointError::Io { path: path.clone(), error });
+        checkpoint.remove_file()?;
     }
     Ok(found)
 }

@@ -1,5 +1,6 @@
 //! Options and limits of a search.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ifq_model::invariant::Invariant;
@@ -36,6 +37,8 @@ pub struct Limits {
     pub sequential_states: u64,
     /// Number of worker threads.
     pub workers: usize,
+    /// Once this is true, a search ends as if it had reached a limit: the user interrupted it.
+    pub stop: Option<&'static AtomicBool>,
     /// Violations of these invariants are ignored: the run continues and its outcome counts. Only I9 and
     /// I10 may be ignored, whose checks have no effect on the model's state.
     pub tolerated: &'static [Invariant],
@@ -55,6 +58,7 @@ impl Limits {
         max_memory: None,
         sequential_states: 20_000,
         workers: 1,
+        stop: None,
         tolerated: &[],
     };
 }
@@ -69,6 +73,11 @@ impl Limits {
     /// The program with the tolerated invariants.
     pub(super) fn program<'a>(&self, program: &Program<'a>) -> Program<'a> {
         Program { tolerated: self.tolerated, ..*program }
+    }
+
+    /// Whether the user interrupted the search.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// The search options. A preemption bound excludes partial-order reduction; sleep sets need one worker.

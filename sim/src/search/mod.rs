@@ -5,6 +5,7 @@
 //! are not test files.
 
 pub mod checkpoint;
+pub mod checkpoint_folder;
 mod cost_bound;
 mod decision_path;
 mod dependence;

@@ -127,6 +127,7 @@ impl Search<'_> {
     fn limit_reached(&self, states: u64, bytes: u64) -> bool {
         // A growing table exists twice for a while, at its old and at its doubled size.
         states >= self.limits.max_states
+            || self.limits.is_stopped()
             || self.limits.max_time.is_some_and(|max| self.started.elapsed() > max)
             || self.limits.max_memory.is_some_and(|max| {
                 let grows = states > bytes / 8 / 10 * 8;
@@ -241,6 +242,7 @@ impl Search<'_> {
             end = self.run_part(pass, &mut merged, &mut restart, interval);
             if let (Some(sink), Some(visited)) = (self.checkpoints, &merged.visited)
                 && !merged.remaining.is_empty()
+                && !merged.violated
                 && end != PassEnd::Restart
             {
                 let begun = Instant::now();
@@ -311,6 +313,10 @@ impl Search<'_> {
             {
                 let progress = self.progress_of(&dfs);
                 (self.progress)(progress);
+                if self.limits.is_stopped() {
+                    let (counts, bytes) = (dfs.counts, dfs.bytes());
+                    return self.result(counts, bytes, BTreeSet::new(), None, true);
+                }
             }
             if dfs.found.is_some() || dfs.recorded_paths.is_empty() {
                 let outcome = |i: &u32| dfs.table.outcomes[*i as usize].clone();
@@ -348,6 +354,7 @@ impl Search<'_> {
             bytes,
             exhaustive: complete && counterexample.is_none(),
             counterexample,
+            limit_reached,
             elapsed: self.started.elapsed(),
         }
     }

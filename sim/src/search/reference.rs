@@ -88,6 +88,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
         depth: 0,
         bytes: 0,
         exhaustive: true,
+        limit_reached: false,
         elapsed: Duration::ZERO,
     };
     loop {
@@ -114,6 +115,7 @@ pub(crate) fn search(program: &Program<'_>, limits: &Limits) -> Exploration {
     let search = search.borrow();
     found.states = search.visited.len() as u64;
     found.transitions = search.transitions;
+    found.limit_reached = search.limit_reached;
     found.exhaustive =
         !search.limit_reached && found.truncated_paths == 0 && found.counterexample.is_none();
     found.elapsed = started.elapsed();

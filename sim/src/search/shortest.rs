@@ -131,6 +131,7 @@ fn branch_and_bound(
         progress(Progress { states, depth, bytes, pass: 1, share: dfs.share(), elapsed });
         limit_reached = more
             && (states >= limits.max_states
+                || limits.is_stopped()
                 || limits.max_time.is_some_and(|max| started.elapsed() > max));
     }
     Shortest {

@@ -93,17 +93,16 @@ struct Shrinker<'a> {
 
 /// Shrinks a test that violates an invariant in the run `found`.
 ///
-/// `max_states` limits each search. The shrinker calls `progress` regularly with the test that it
+/// `limits` apply to each search. The shrinker calls `progress` regularly with the test that it
 /// searches.
 pub fn shrink(
     test: &Test,
     variant: &Variant,
     found: &Counterexample,
-    max_states: u64,
+    limits: &Limits,
     progress: &mut dyn FnMut(&Test, Progress),
 ) -> Shrunk {
-    let wanted = found.violation.invariant;
-    let limits = Limits { max_states, ..Limits::default() };
+    let (wanted, limits) = (found.violation.invariant, *limits);
     let mut shrinker = Shrinker { variant, wanted, limits, progress, tried: 0, undecided: 0 };
     let mut best = (Test { schedule: None, ..found.in_test(test, variant) }, found.clone());
     while shrinker.round(&mut best) {}

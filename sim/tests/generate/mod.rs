@@ -279,7 +279,9 @@ impl TestGenerator<'_> {
     /// Defects that none of the revisions has, and defects that all of them have.
     fn defect_changes(&mut self, revisions: &[Revision]) -> (Vec<Defect>, Vec<Defect>) {
         let all = |has: bool| -> Vec<Defect> {
-            let fits = |d: &&Defect| revisions.iter().all(|r| r.defects().contains(d) == has);
+            let fits = |d: &&Defect| {
+                revisions.iter().all(|r| r.defects().contains(d) == has && d.has_code_in(*r))
+            };
             Defect::ALL.iter().filter(fits).copied().collect()
         };
         (self.bytes.few(&all(false)), self.bytes.few(&all(true)))

@@ -21,7 +21,7 @@ pub(super) fn get(cache: &Cache) -> Result<Vec<u8>, String> {
 }
 
 fn fetch(work: &Path) -> Result<PathBuf, String> {
-    eprintln!("ifq: fetching the package {PACKAGE} of {SUITE} with apt, once");
+    errln!("ifq: fetching the package {PACKAGE} of {SUITE} with apt, once");
     let index = Index::fetch(&work.join("apt"), &[SUITE])?;
     let packages = index.packages(&[PACKAGE])?;
     let package = packages.into_iter().find(|package| package.name == PACKAGE);

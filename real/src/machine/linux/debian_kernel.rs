@@ -56,7 +56,7 @@ fn read(home: &Path) -> Result<Image, String> {
 fn fetch(work: &Path, series: Series) -> Result<PathBuf, String> {
     let context =
         |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
-    eprintln!("ifq: fetching Debian's newest kernel {series} with apt, once");
+    errln!("ifq: fetching Debian's newest kernel {series} with apt, once");
     let index = Index::fetch(&work.join("apt"), &SUITES)?;
     let package = newest(index.packages(&PREFIXES)?, series).ok_or_else(|| {
         format!("{} have no kernel {series} for amd64 (any more)", SUITES.join(" and "))

@@ -23,7 +23,7 @@ mod uml;
 
 pub use host::Host;
 pub use inventory::{MachineStatus, fetch, inventory};
-pub use process::interrupted;
+pub use process::{interrupt_flag, interrupted};
 pub use qemu::Qemu;
 pub use shell::shell;
 pub use uml::Uml;

@@ -54,16 +54,26 @@ impl Drop for KillOnDrop {
 
 /// Whether the user interrupted this process. The first call installs the signal handlers.
 pub fn interrupted() -> bool {
+    interrupt_flag().load(Ordering::Relaxed)
+}
+
+/// The flag that the first SIGINT, SIGTERM or SIGHUP sets; the second one ends the process. The first
+/// call installs the signal handlers.
+pub fn interrupt_flag() -> &'static AtomicBool {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    let flag = FLAG.get_or_init(|| {
+    FLAG.get_or_init(|| {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             // Without a handler the signal ends the process, as it did before.
+            let _ = signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&flag),
+            );
             let _ = signal_hook::flag::register(signal, Arc::clone(&flag));
         }
         flag
-    });
-    flag.load(Ordering::Relaxed)
+    })
 }
 
 /// Runs a program to its end, or kills it when the user interrupts.

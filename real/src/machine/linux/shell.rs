@@ -75,11 +75,8 @@ fn batch(
         let ended = child.exit_status();
         let bytes = channel.answer(printed);
         printed += bytes.len() as u64;
-        // A closed output means that the rest is not needed.
         let mut out = std::io::stdout().lock();
-        if out.write_all(&bytes).and_then(|()| out.flush()).is_err() {
-            return Ok(0);
-        }
+        crate::output::written(out.write_all(&bytes).and_then(|()| out.flush()));
         if ended.is_some() {
             break;
         }

@@ -73,7 +73,7 @@ pub(super) fn cached(cache: &Cache) -> Option<Provenance> {
 fn fetch(work: &Path) -> Result<PathBuf, String> {
     let context =
         |what: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", what.display());
-    eprintln!("ifq: fetching the packages {PACKAGE} and libc6 of {SUITE} with apt, once");
+    errln!("ifq: fetching the packages {PACKAGE} and libc6 of {SUITE} with apt, once");
     let index = Index::fetch(&work.join("apt"), &[SUITE])?;
     let package = index
         .packages(&[PACKAGE])?
