@@ -233,7 +233,7 @@ fn in_qemu_a_killed_tool_or_guest_leaves_nothing_behind() {
 #[test]
 #[ignore = "not run by default: each moment is an emulated boot, some five minutes in all; \
             cargo test -p ifq-real --test cleanup -- --ignored runs it"]
-fn twenty_killed_runs_in_qemu_leave_nothing_behind() {
+fn twenty_killed_runs_on_an_emulated_kernel_leave_nothing_behind() {
     kill_runs("qemu:7.3", 20, Duration::from_secs(20));
 }
 
