@@ -9,6 +9,7 @@
 //! test. Code that builds a test in another way calls [`validate`].
 
 mod arguments;
+mod condition;
 mod cursor;
 mod error;
 mod expect;
@@ -23,6 +24,7 @@ mod print;
 mod renumber;
 mod step;
 mod validate;
+mod validate_condition;
 mod validate_expect;
 mod validate_order;
 mod validate_steps;
@@ -32,6 +34,7 @@ use std::path::Path;
 
 use ifq_model::test::Test;
 
+pub use condition::condition_lines;
 pub use error::{LoadError, ParseError};
 pub use folder::test_files;
 pub use input::Input;

@@ -11,7 +11,7 @@ use super::place::{Invalid, Place};
 use super::validate::Checker;
 
 /// Maps the index of a list item to its place.
-type PlaceOf<'a> = &'a dyn Fn(usize) -> Place;
+pub(super) type PlaceOf<'a> = &'a dyn Fn(usize) -> Place;
 
 impl Checker<'_> {
     pub(super) fn verdicts(&self) -> Result<(), Invalid> {
@@ -27,13 +27,14 @@ impl Checker<'_> {
                 return self.fail(Place::Observe(i), message, "each name once");
             }
         }
-        if test.expect.is_empty() {
-            let expected = "a line `expect holds` or `expect violates INVARIANT`";
+        if test.expect.is_empty() && test.conditions.is_empty() {
+            let expected = "a line `expect holds`, `expect violates INVARIANT`, `exists`, `forbid` or `always`";
             return self.fail(Place::Expects, "no expectation", expected);
         }
         for (i, expect) in test.expect.iter().enumerate() {
             self.expectation(i, expect)?;
         }
+        self.conditions()?;
         self.schedule()
     }
 
@@ -94,7 +95,7 @@ impl Checker<'_> {
     }
 
     /// None of the revisions may have an added defect, and all must have a fixed one.
-    fn defect_changes(
+    pub(super) fn defect_changes(
         &self,
         revisions: &[Revision],
         (defects, at): (&[Defect], PlaceOf<'_>),
@@ -134,7 +135,11 @@ impl Checker<'_> {
     }
 
     /// A list must be sorted and have no duplicates.
-    fn ascending<T: Ord + ToString>(&self, items: &[T], at: PlaceOf<'_>) -> Result<(), Invalid> {
+    pub(super) fn ascending<T: Ord + ToString>(
+        &self,
+        items: &[T],
+        at: PlaceOf<'_>,
+    ) -> Result<(), Invalid> {
         self.unique(items, at)?;
         match items.windows(2).position(|w| w[0] > w[1]) {
             None => Ok(()),
