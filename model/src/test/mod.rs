@@ -21,6 +21,7 @@ pub use self::op::Op;
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::named_enum::named_enum;
+use crate::outcome::Outcome;
 use crate::revision::{Entry, Revision, Variant};
 
 /// A test. The default is empty and not valid.
@@ -173,6 +174,15 @@ impl Test {
     /// The conditions that apply to a variant, with their indices.
     pub fn conditions_on(&self, variant: &Variant) -> impl Iterator<Item = (usize, &Condition)> {
         self.conditions.iter().enumerate().filter(|(_, one)| one.applies(self, variant))
+    }
+
+    /// The conditions on a variant that one outcome contradicts, in the notation of a test file. An outcome
+    /// that does not satisfy an `exists` counts: it is the outcome of a witness.
+    #[must_use]
+    pub fn contradicted(&self, variant: &Variant, outcome: &Outcome) -> Vec<String> {
+        let conditions = self.conditions_on(variant).map(|(_, condition)| condition);
+        let wrong = conditions.filter(|condition| !condition.agrees(self, outcome));
+        wrong.map(|condition| condition.display(self)).collect()
     }
 
     /// The variants with an expected verdict or a condition: those of the expected verdicts in their

@@ -14,11 +14,13 @@ use ifq_model::test::{Test, limits};
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
+use ifq_sim::report::table::Layout;
 use ifq_sim::report::verdict::{Verdict, VerdictRow, row};
 use ifq_sim::search::checkpoint::{Checkpoint, CheckpointError};
 use ifq_sim::search::explore::{Limits, explore_with};
 
 use super::catalogue;
+use super::check_outcomes::{RecordedInput, compared, failures, results};
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
 use super::pool::{Bar, run_all};
 use super::search::SearchArgs;
@@ -74,6 +76,7 @@ pub struct Args {
 const CHECKPOINT_SECONDS: u64 = 3;
 
 struct CheckJob<'a> {
+    input: &'a RecordedInput<'a>,
     test: Cow<'a, Test>,
     variant: Variant,
 }
@@ -93,6 +96,11 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
     if args.catalogue {
         return catalogue::check(&args.search, args.json, &inputs);
     }
+    let load = |input| RecordedInput::load(input, args.files.is_empty());
+    let inputs: Vec<_> = match inputs.iter().map(load).collect() {
+        Ok(inputs) => inputs,
+        Err(error) => return usage_error(error),
+    };
     let jobs = jobs(args, &inputs);
     if jobs.is_empty() {
         return usage_error("nothing to check: no test file has such a variant");
@@ -121,15 +129,19 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
         print_table(&done);
     }
     report_counterexamples(args, &jobs, &done);
+    report_failures(args, &jobs, &done);
     if done.iter().all(|d| d.row.as_expected) { EXIT_OK } else { EXIT_DIFFERENCE }
 }
 
-fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<CheckJob<'a>> {
+fn jobs<'a>(args: &Args, inputs: &'a [RecordedInput<'a>]) -> Vec<CheckJob<'a>> {
     let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
-    for Input { test, .. } in inputs {
+    for input in inputs {
+        let test = input.test();
         for variant in variants(args, test) {
             match variant {
-                Ok(variant) => jobs.push(CheckJob { test: with_faults(args, test), variant }),
+                Ok(variant) => {
+                    jobs.push(CheckJob { input, test: with_faults(args, test), variant });
+                }
                 Err(reason) => skipped.push(reason),
             }
         }
@@ -162,7 +174,9 @@ fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
     match args.faults {
         None => Cow::Borrowed(test),
         Some(max_faults) => {
-            Cow::Owned(Test { faults: FaultPoint::ALL.to_vec(), max_faults, ..test.clone() })
+            // The conditions are about the faults that the file names.
+            let (faults, conditions) = (FaultPoint::ALL.to_vec(), Vec::new());
+            Cow::Owned(Test { faults, max_faults, conditions, ..test.clone() })
         }
     }
 }
@@ -175,7 +189,13 @@ fn run_job(
 ) -> Result<CheckResult, CheckpointError> {
     let progress = &mut |at| bar.show(&job.test.name, at);
     let found = explore_with(&job.test, &job.variant, limits, checkpoint, progress)?;
-    let row = row(&job.test, &job.variant, &found);
+    let row = row(&job.test, &job.variant, &found).with_results(results(
+        job.input,
+        (&job.test, &job.variant),
+        &found,
+        limits,
+        bar,
+    ));
     Ok(CheckResult { row, counterexample: found.counterexample })
 }
 
@@ -214,9 +234,11 @@ fn print_table(done: &[CheckResult]) {
     let bounded = done.iter().filter(|d| d.row.verdict == Verdict::Bounded).count();
     let states: u64 = done.iter().map(|d| d.row.states).sum();
     outln!(
-        "{} verdicts, {} as expected, {wrong} not, {bounded} bounded; {states} states",
+        "{} verdicts, {} as expected, {wrong} not, {bounded} bounded; {states} states; \
+         {} compared with recorded outcomes",
         done.len(),
-        done.len() - wrong
+        done.len() - wrong,
+        compared(done.iter().map(|d| &d.row))
     );
 }
 
@@ -235,6 +257,27 @@ fn report_counterexamples(args: &Args, jobs: &[CheckJob<'_>], done: &[CheckResul
                 outln!("replay it: ifq replay {}", path.display());
             }
             Err(error) => eprintln!("ifq: {}: {error}", args.out.display()),
+        }
+    }
+}
+
+/// Stores and prints the runs that contradict conditions and recorded outcomes.
+fn report_failures(args: &Args, jobs: &[CheckJob<'_>], done: &[CheckResult]) {
+    for (CheckJob { input, test, variant }, done) in jobs.iter().zip(done) {
+        for failure in failures(input, &done.row) {
+            let stored = failure.save(&args.out, test, variant);
+            if args.json {
+                eprint!("ifq: {} on {variant}: {}", test.name, failure.text);
+            } else {
+                outln!("\n{} on {variant}:", test.name);
+                out!("{}{}", failure.text, failure.table(test, variant, Layout::default()));
+            }
+            match stored {
+                None => {}
+                Some(Ok(path)) if args.json => eprintln!("ifq: witness: {}", path.display()),
+                Some(Ok(path)) => outln!("replay it: ifq replay {}", path.display()),
+                Some(Err(error)) => eprintln!("ifq: {}: {error}", args.out.display()),
+            }
         }
     }
 }

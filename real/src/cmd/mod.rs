@@ -2,12 +2,15 @@
 
 mod catalogue;
 pub mod check;
+mod check_outcomes;
 pub mod conform;
 pub mod defects;
 pub mod exit;
 mod guest;
 pub mod live;
 pub mod outcomes;
+mod outcomes_record;
+mod outcomes_witness;
 mod pool;
 pub mod probe;
 pub mod replay;

@@ -36,6 +36,7 @@ use ifq_model::test::Test;
 
 pub use condition::condition_lines;
 pub use error::{LoadError, ParseError};
+pub(crate) use folder::files_with_ending;
 pub use folder::test_files;
 pub use input::Input;
 pub use json::{JsonError, from_json, to_json};
