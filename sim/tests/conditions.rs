@@ -9,6 +9,10 @@ use ifq_model::outcome::{Outcome, Value};
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::format;
+use ifq_sim::report::results::{ConditionVerdict, Results};
+use ifq_sim::search::explore::{Limits, explore};
+use ifq_sim::shrink::smaller;
+use ifq_sim::symmetry::{Symmetries, permutation_count};
 
 /// Steps after [`SHARED`] that bind a number `c` and an unobserved `hidden`.
 const STEPS: &str = "thread a\n r = A: recv ifq s\n c = A: wait\n hidden = A: exit\n\
@@ -196,4 +200,49 @@ fn the_lines_of_conditions_are_found_in_a_text() {
     let text =
         "test t\n# exists x=0\n\n always x=0\nabout exists\nexists(x=0)\n\tforbid x=1 # no\n";
     assert_eq!(format::condition_lines(text), [4, 6, 7]);
+}
+
+/// Two importers with the same steps: the search permutes their rings.
+const SYMMETRIC: &str = "test t\nrevision import-7.3\nring A B C\nsetup\n\
+    ifq = A: register nodev buffers=1 entries=1\nbox = A: export ifq\n\
+    thread a\nclose box\nthread b\nb = B: import box\nB: exit\n\
+    thread c\nc = C: import box\nC: exit\nobserve b c\n\
+    exists b=0 and c!=0\nexists b!=0 and c=0\nforbid b=1\nalways b=0 or c!=0\n";
+
+#[test]
+fn a_condition_that_tells_symmetric_results_apart_is_decided_on_all_outcomes() {
+    let test = format::parse("t.ifq", SYMMETRIC).unwrap();
+    assert_eq!(permutation_count(&test), 2);
+    let variant = Variant::of(Revision::Import73);
+    let verdicts = [Symmetries::NONE, Symmetries::RINGS].map(|symmetry| {
+        let limits = Limits { symmetry, ..Limits::default() };
+        let seen = explore(&test, &variant, &limits, &mut |_| {});
+        let results = Results::of((&test, &variant), &seen.outcomes, seen.exhaustive, None);
+        results.conditions.iter().map(|one| one.verdict).collect::<Vec<_>>()
+    });
+    use ConditionVerdict::{Holds, Violated};
+    assert_eq!(verdicts, [[Holds, Holds, Holds, Violated]; 2]);
+}
+
+#[test]
+fn a_smaller_test_keeps_the_conditions_on_results_that_it_still_observes() {
+    let test = format::parse("t.ifq", SYMMETRIC).unwrap();
+    let smaller = smaller(&test);
+    let names = |test: &Test| -> Vec<String> {
+        test.conditions.iter().map(|condition| condition.display(test)).collect()
+    };
+    let all = names(&test);
+    let without = |name: &str| {
+        let observes = |small: &&Test| {
+            small.observe.iter().all(|var| small.vars[usize::from(*var)].name != name)
+                && small.observe.len() == 1
+        };
+        smaller.iter().find(observes).map(names)
+    };
+    assert_eq!(without("b"), Some(Vec::new()), "each condition names b");
+    assert_eq!(without("c"), Some(vec!["forbid b=1".to_owned()]));
+    for small in &smaller {
+        assert!(!small.expect.is_empty() || !small.conditions.is_empty());
+        assert!(names(small).iter().all(|condition| all.contains(condition)));
+    }
 }
