@@ -99,7 +99,7 @@ fn an_exists_that_no_outcome_satisfies_is_unreachable() {
 fn conditions_that_hold_are_as_expected() {
     let folder = Folder::with(
         "exists imp=0 and y=0\nexists imp<0\nforbid imp>0\nalways y=imp or imp=-EBADF\n\
-         always y=0 with early-put on import-7.3",
+         always y=0 with S1 on import-7.3",
     );
     let (code, out, err) = folder.ifq(&["check", "race.ifq"]);
     assert_eq!(code, Some(0), "{out}{err}");
