@@ -40,7 +40,9 @@ use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
     ifq check --catalogue                           check that exactly the known defects are found\n  \
     ifq check --json | jq 'select(.as_expected|not)'\n\n\
     Without --defect, --without and --fixed, each file is checked on the variants for which it has an \
-    `expect` line.")]
+    `expect` line or a condition (`exists`, `forbid`, `always`). The outcomes are compared with the \
+    conditions and with the recorded ones (`ifq outcomes --record`); the shortest run that differs is \
+    stored in the folder of --out.")]
 pub struct Args {
     /// Test files, or folders of them [default: the built-in library]
     pub files: Vec<PathBuf>,

@@ -120,7 +120,8 @@ fn condition<'a>(input: &RecordedInput<'_>, one: &'a ConditionResult) -> Option<
     let (place, text) = (input.place(one.index), &one.condition);
     let quantifier = text.split(' ').next().unwrap_or_default();
     Some(Failure {
-        text: format!("{place}: {text}: {what}\n"),
+        text: format!("{place}: {text}: {what}\n")
+            + no_run(one.verdict == ConditionVerdict::Violated, one.witness.as_ref()),
         name: format!("{quantifier}-{}", one.index + 1),
         witness: one.witness.as_ref(),
     })
@@ -133,8 +134,14 @@ fn difference(results: &Results) -> Option<Failure<'_>> {
     let missing = difference.missing.iter().map(|one| {
         format!("{recorded}:{}: recorded, but no run ends with it: {}\n", one.line, one.outcome)
     });
-    let text = listed(&more.collect::<Vec<_>>()) + &listed(&missing.collect::<Vec<_>>());
+    let no_run = no_run(!difference.more.is_empty(), results.witness.as_ref());
+    let text = listed(&more.collect::<Vec<_>>()) + &listed(&missing.collect::<Vec<_>>()) + no_run;
     Some(Failure { text, name: "new-outcome".to_owned(), witness: results.witness.as_ref() })
+}
+
+/// Says that there should be a run and is none.
+fn no_run(wanted: bool, found: Option<&Witness>) -> &'static str {
+    if wanted && found.is_none() { "a limit ended the search for the shortest run\n" } else { "" }
 }
 
 /// The lines, of which a long list is shortened.

@@ -12,6 +12,9 @@ use crate::executor::witness::Witness;
 use crate::search::explore::{Limits, Progress};
 use crate::search::shortest_witness::shortest_witnesses;
 
+/// Limit of states for the search of the shortest runs, which has no reductions: about 1 GiB.
+const MAX_WITNESS_STATES: u64 = 10_000_000;
+
 /// What a search says about a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -103,7 +106,9 @@ impl Results {
         if wanted.is_empty() {
             return;
         }
-        let found = shortest_witnesses(test, variant, &wanted, limits, progress);
+        let max_states = limits.max_states.min(MAX_WITNESS_STATES);
+        let limits = Limits { max_states, ..*limits };
+        let found = shortest_witnesses(test, variant, &wanted, &limits, progress);
         let shortest = |among: &BTreeSet<Outcome>| {
             let witnesses = found.witnesses.iter().filter(|one| among.contains(&one.outcome));
             witnesses.min_by_key(|one| one.steps).cloned()
