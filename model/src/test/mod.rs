@@ -6,6 +6,7 @@
 pub mod arg;
 pub mod arg_modifier;
 pub mod condition;
+mod evaluate;
 pub mod expect;
 pub mod ids;
 pub mod limits;
@@ -21,7 +22,6 @@ pub use self::op::Op;
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::named_enum::named_enum;
-use crate::outcome::Outcome;
 use crate::revision::{Entry, Revision, Variant};
 
 /// A test. The default is empty and not valid.
@@ -176,15 +176,6 @@ impl Test {
         self.conditions.iter().enumerate().filter(|(_, one)| one.applies(self, variant))
     }
 
-    /// The conditions on a variant that one outcome contradicts, in the notation of a test file. An outcome
-    /// that does not satisfy an `exists` counts: it is the outcome of a witness.
-    #[must_use]
-    pub fn contradicted(&self, variant: &Variant, outcome: &Outcome) -> Vec<String> {
-        let conditions = self.conditions_on(variant).map(|(_, condition)| condition);
-        let wrong = conditions.filter(|condition| !condition.agrees(self, outcome));
-        wrong.map(|condition| condition.display(self)).collect()
-    }
-
     /// The variants with an expected verdict or a condition: those of the expected verdicts in their
     /// order, then those of the conditions; within one of them, in the order of the revisions.
     #[must_use]
@@ -204,5 +195,30 @@ impl Test {
         }
         self.conditions.iter().flat_map(|one| one.variants(self)).for_each(add);
         variants
+    }
+}
+
+impl Condition {
+    /// Whether the condition applies to a variant of its test.
+    #[must_use]
+    pub fn applies(&self, test: &Test, variant: &Variant) -> bool {
+        let revision = if self.revisions.is_empty() {
+            test.revisions.contains(&variant.revision) && test.expected(variant).is_none()
+        } else {
+            self.revisions.contains(&variant.revision)
+        };
+        revision && self.defects == variant.defects && self.without == variant.without
+    }
+
+    /// The variants that the condition applies to, in the order of the revisions.
+    #[must_use]
+    pub fn variants(&self, test: &Test) -> Vec<Variant> {
+        let variant = |&revision: &Revision| Variant {
+            revision,
+            defects: self.defects.clone(),
+            without: self.without.clone(),
+        };
+        let all = test.revisions.iter().map(variant);
+        all.filter(|variant| self.applies(test, variant)).collect()
     }
 }

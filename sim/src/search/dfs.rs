@@ -20,7 +20,7 @@ use super::fault_choices::{FaultChoices, MAX_CHOICES};
 use super::job::{SearchCounts, SearchJob};
 use super::options::SearchOptions;
 use super::persistent::PersistentSets;
-use super::shortest_witness::ShortestRuns;
+use super::shortest_runs::ShortestRuns;
 use super::sleep::{SleepEntry, SleepFrame};
 use super::state::{State, StepResult, UndoPoint};
 use super::step_accesses::StepAccesses;

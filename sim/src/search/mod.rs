@@ -25,6 +25,7 @@ mod reachable;
 pub mod reference;
 mod restart;
 pub mod shortest;
+mod shortest_runs;
 pub mod shortest_witness;
 mod sleep;
 mod state;

@@ -4,7 +4,7 @@
 //! it prunes only once each wanted outcome was reached: then a path ends as soon as it cannot be shorter
 //! than the longest of the runs so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use crate::search::exploration::Progress;
 use crate::search::job::SearchJob;
 use crate::search::limits::Limits;
 use crate::search::options::SearchOptions;
+use crate::search::shortest_runs::ShortestRuns;
 use crate::search::visited::VisitedSet;
 use crate::step_table::StepTable;
 
@@ -78,7 +79,7 @@ pub(crate) fn search(
     let mut dfs =
         Dfs::new(program, StepTable::empty(), None, VisitedSet::new(), SearchOptions::UNREDUCED);
     dfs.cost_bound = Some(CostBoundedVisited::new(CostOrder::Steps, u64::MAX));
-    dfs.shortest_runs = Some(ShortestRuns { missing: outcomes.clone(), found: BTreeMap::new() });
+    dfs.shortest_runs = Some(ShortestRuns::new(outcomes));
     dfs.start_job(SearchJob::whole());
     let (mut limit_reached, mut more) = (false, !outcomes.is_empty());
     // Small, so that a small limit is checked in time.
@@ -94,40 +95,11 @@ pub(crate) fn search(
             && (states >= limits.max_states
                 || limits.max_time.is_some_and(|max| started.elapsed() > max));
     }
-    let found = dfs.shortest_runs.take().map(|runs| runs.found).unwrap_or_default();
+    let found = dfs.shortest_runs.take().map(ShortestRuns::into_witnesses);
     Witnesses {
-        witnesses: found.into_values().collect(),
+        witnesses: found.unwrap_or_default(),
         exact: !limit_reached && dfs.counts.truncated_paths == 0,
         states: dfs.cost_bound.map_or(0, |visited| visited.len() as u64),
         elapsed: started.elapsed(),
-    }
-}
-
-/// The shortest runs so far.
-#[derive(Debug)]
-pub(crate) struct ShortestRuns {
-    /// Wanted outcomes that no run has shown.
-    missing: BTreeSet<Outcome>,
-    found: BTreeMap<Outcome, Witness>,
-}
-
-impl ShortestRuns {
-    /// Takes a complete run, if it is the shortest so far with a wanted outcome.
-    pub(super) fn add(
-        &mut self,
-        outcome: &Outcome,
-        decisions: &[u32],
-        steps: u64,
-        visited: &mut CostBoundedVisited,
-    ) {
-        let is_new = self.missing.remove(outcome);
-        if !is_new && self.found.get(outcome).is_none_or(|shortest| steps >= shortest.steps) {
-            return;
-        }
-        let (outcome, decisions) = (outcome.clone(), decisions.to_vec());
-        self.found.insert(outcome.clone(), Witness { outcome, decisions, steps });
-        if self.missing.is_empty() {
-            visited.only_below(self.found.values().map(|run| run.steps).max().unwrap_or(0));
-        }
     }
 }
