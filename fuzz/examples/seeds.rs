@@ -9,8 +9,12 @@ use ifq_sim::executor::rng::Rng;
 use ifq_sim::format::{load, test_files, to_json};
 
 /// Small library tests that use different words of the format.
-const PARSE_SEEDS: [&str; 3] =
-    ["exit-with-a-receive-in-flight", "register-fails-cleanly", "data-over-a-device-queue"];
+const PARSE_SEEDS: [&str; 4] = [
+    "exit-with-a-receive-in-flight",
+    "register-fails-cleanly",
+    "data-over-a-device-queue",
+    "box-close-races-with-import",
+];
 /// A library test that holds with the canary's defect, because it registers no ifq.
 const CANARY_SEED: &str = "export-of-unknown-id-is-enxio";
 const SCHEDULE_LEN: usize = 32;

@@ -7,11 +7,14 @@ macro_rules! errno {
         /// The name of an errno, positive or negative: `EBADF`.
         #[must_use]
         pub fn name(errno: i64) -> Option<&'static str> {
-            match errno.abs() {
+            match errno.unsigned_abs() {
                 $($value => Some(stringify!($name)),)*
                 _ => None,
             }
         }
+
+        /// All names, with their positive numbers.
+        pub const NAMES: &[(&str, i64)] = &[$((stringify!($name), $value),)*];
     };
 }
 

@@ -38,4 +38,5 @@ pub mod test;
 pub mod trace;
 pub mod uaccess;
 pub mod user;
+pub mod value;
 pub mod work;

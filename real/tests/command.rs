@@ -63,7 +63,7 @@ fn check_prints_one_json_object_per_line_with_all_documented_fields() {
 fn check_exits_with_1_if_a_verdict_is_not_the_expected_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.ifq");
-    let text = std::fs::read_to_string(library("import/import-into-the-owner")).unwrap();
+    let text = std::fs::read_to_string(library("teardown/exits-race")).unwrap();
     std::fs::write(&file, text.replace("expect holds", "expect violates I3")).unwrap();
     let out = folder.path().display().to_string();
     let output = ifq(&["check", "--out", &out, &file.display().to_string()]);

@@ -1,52 +1,76 @@
-//! Goal: each test of the library has its expected verdict and its recorded outcomes on each revision.
+//! Goal: each test of the library has its expected verdict, its conditions hold, and its outcomes are the
+//! recorded ones on each revision.
 //!
-//! Method: the explorer, without limits. The mutation tests of the model run this test, too. With `IFQ_RECORD`
-//! set, it writes the outcomes to `tests/golden/outcomes.txt`.
+//! Method: the explorer, without limits, and the comparison of `ifq check`. The mutation tests of the model
+//! run this test, too. `ifq outcomes --record` writes the recorded outcomes.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ifq_model::revision::{Entry, Revision};
 use ifq_model::test::Test;
+use ifq_sim::commands::record_outcomes::stale;
 use ifq_sim::format;
+use ifq_sim::report::recorded_outcomes::RecordedOutcomes;
+use ifq_sim::report::results::Results;
+use ifq_sim::report::verdict::row;
 use ifq_sim::search::explore::{Limits, explore};
 
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library")
+}
+
+fn files() -> Vec<(PathBuf, Test)> {
+    let paths = format::test_files(folder()).unwrap();
+    paths.into_iter().map(|path| (path.clone(), format::load(path).unwrap())).collect()
+}
+
 fn library() -> Vec<Test> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
-    format::test_files(folder).unwrap().iter().map(|path| format::load(path).unwrap()).collect()
+    files().into_iter().map(|(_, test)| test).collect()
+}
+
+/// Checks the variants of a test; returns what is not as expected. A complete file with recorded outcomes
+/// has exactly the text that would be recorded.
+fn differences(path: &Path, test: &Test) -> String {
+    let mut wrong = String::new();
+    let recorded = RecordedOutcomes::load(path).unwrap();
+    let mut now = RecordedOutcomes::new(path);
+    for variant in test.variants() {
+        let seen = explore(test, &variant, &Limits::default(), &mut |_| {});
+        let results =
+            Results::of((test, &variant), &seen.outcomes, seen.exhaustive, recorded.as_ref());
+        let row = row(test, &variant, &seen).with_results(results);
+        if !row.as_expected {
+            let _ = writeln!(
+                wrong,
+                "{} on {variant}: {}, expected: {}\n{:#?}",
+                test.name,
+                row.says(),
+                row.expected,
+                row.results
+            );
+        }
+        if test.expected(&variant).is_none() {
+            now.add(test, &variant, &seen.outcomes);
+        }
+    }
+    let recorded = recorded.map_or_else(String::new, |recorded| recorded.print());
+    if wrong.is_empty() && recorded != now.print() {
+        let _ = writeln!(wrong, "{} is not as `ifq outcomes --record` writes it", path.display());
+    }
+    wrong
 }
 
 #[test]
-fn every_file_has_its_expected_verdicts_and_its_recorded_outcomes() {
-    let (mut wrong, mut outcomes) = (String::new(), String::new());
-    for test in library() {
-        for variant in test.variants() {
-            let seen = explore(&test, &variant, &Limits::default(), &mut |_| {});
-            let broken = seen.counterexample.map(|c| c.violation);
-            let expected = test.expected(&variant);
-            if broken.as_ref().map(|v| v.invariant) != expected {
-                let name = &test.name;
-                let _ = writeln!(wrong, "{name} on {variant}: {broken:?}, not {expected:?}");
-            }
-            // A search ends with a violation: the outcomes are complete only without one.
-            if expected.is_none() {
-                let _ = writeln!(outcomes, "{} on {variant}", test.name);
-                for outcome in seen.outcomes {
-                    let _ = writeln!(outcomes, "    {}", outcome.display(&test));
-                }
-            }
-        }
-    }
+fn every_file_has_its_expected_verdicts_its_conditions_hold_and_its_outcomes_are_the_recorded_ones()
+{
+    let wrong: String = files().iter().map(|(path, test)| differences(path, test)).collect();
     assert!(wrong.is_empty(), "{wrong}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/outcomes.txt");
-    if std::env::var_os("IFQ_RECORD").is_some() {
-        std::fs::write(&path, &outcomes).unwrap();
-    }
-    let recorded = std::fs::read_to_string(path).unwrap();
-    for (line, (now, before)) in outcomes.lines().zip(recorded.lines()).enumerate() {
-        assert_eq!(now, before, "line {} of the recorded outcomes", line + 1);
-    }
-    assert_eq!(outcomes.lines().count(), recorded.lines().count());
+}
+
+#[test]
+fn every_file_with_recorded_outcomes_has_its_test() {
+    assert_eq!(stale(&folder()).unwrap(), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -16,8 +16,9 @@ use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::op::OPERATIONS;
-use ifq_model::test::{Event, RingSetup, Test};
+use ifq_model::test::{Event, Quantifier, RingSetup, Test};
 use ifq_sim::format::{load, parse, test_files};
+use ifq_sim::report::results::Results;
 use ifq_sim::search::explore::{Limits, explore};
 
 /// First components of the paths that are checked.
@@ -337,6 +338,9 @@ fn the_explorer_finds_the_verdicts_that_the_documents_state() {
                 let violated = found.counterexample.map(|c| c.violation.invariant);
                 assert_eq!(violated, test.expected(&variant), "{name} on {variant}");
                 assert!(violated.is_some() || found.exhaustive, "{name} on {variant}");
+                let complete = found.exhaustive;
+                let results = Results::of((&test, &variant), &found.outcomes, complete, None);
+                assert!(!results.is_refuted(), "{name} on {variant}: {results:?}");
                 count += 1;
             }
         }
@@ -395,7 +399,8 @@ fn the_reference_names_every_word_of_the_test_language() {
     let faults = FaultPoint::ALL.iter().map(|point| point.name());
     let setups = RingSetup::ALL.iter().map(|setup| setup.name());
     let events = Event::ALL.iter().map(|event| event.name());
-    for word in verbs.chain(modifiers).chain(faults).chain(setups).chain(events) {
+    let conditions = Quantifier::ALL.iter().map(|quantifier| quantifier.name());
+    for word in verbs.chain(modifiers).chain(faults).chain(setups).chain(events).chain(conditions) {
         assert!(document.text.contains(&format!("`{word}`")), "`{word}` is missing");
     }
 }

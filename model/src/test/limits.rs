@@ -21,5 +21,7 @@ pub const SEND: u32 = 32767;
 pub const QUEUES: u32 = 16;
 /// Faults in one run.
 pub const FAULTS: u32 = 8;
+/// Parentheses and `not` inside each other in a condition.
+pub const FORMULA_DEPTH: usize = 32;
 /// Areas of one ifq, the first one included; the kernel's own limit is `ZCRX_MAX_AREAS`, 1024.
 pub const AREAS: usize = 8;

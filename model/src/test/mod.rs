@@ -5,6 +5,8 @@
 
 pub mod arg;
 pub mod arg_modifier;
+pub mod condition;
+mod evaluate;
 pub mod expect;
 pub mod ids;
 pub mod limits;
@@ -13,6 +15,7 @@ pub mod op;
 use serde::{Deserialize, Serialize};
 
 pub use self::arg::{Event, RqWord, Source, VarKind};
+pub use self::condition::{Condition, Formula, Quantifier};
 pub use self::expect::{Expect, Schedule};
 pub use self::ids::{RingId, SocketId, VarId};
 pub use self::op::Op;
@@ -56,8 +59,12 @@ pub struct Test {
     pub max_faults: u32,
     /// The results that form an outcome, in order.
     pub observe: Vec<VarId>,
-    /// The expected verdicts; not empty.
+    /// The expected verdicts.
+    #[serde(default)]
     pub expect: Vec<Expect>,
+    /// What must be true of the outcomes. A test has an expected verdict or a condition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// The schedule of one run, if this is a counterexample.
     pub schedule: Option<Schedule>,
 }
@@ -164,21 +171,54 @@ impl Test {
         found.and_then(|e| e.violates)
     }
 
-    /// The variants with an expectation, in the order of the expectations and, within one, of the
-    /// revisions.
+    /// The conditions that apply to a variant, with their indices.
+    pub fn conditions_on(&self, variant: &Variant) -> impl Iterator<Item = (usize, &Condition)> {
+        self.conditions.iter().enumerate().filter(|(_, one)| one.applies(self, variant))
+    }
+
+    /// The variants with an expected verdict or a condition: those of the expected verdicts in their
+    /// order, then those of the conditions; within one of them, in the order of the revisions.
     #[must_use]
     pub fn variants(&self) -> Vec<Variant> {
         let mut variants: Vec<Variant> = Vec::new();
+        let mut add = |variant| {
+            if !variants.contains(&variant) {
+                variants.push(variant);
+            }
+        };
         for expect in &self.expect {
             let named = &expect.revisions;
             for &revision in if named.is_empty() { &self.revisions } else { named } {
                 let (defects, without) = (expect.defects.clone(), expect.without.clone());
-                let variant = Variant { revision, defects, without };
-                if !variants.contains(&variant) {
-                    variants.push(variant);
-                }
+                add(Variant { revision, defects, without });
             }
         }
+        self.conditions.iter().flat_map(|one| one.variants(self)).for_each(add);
         variants
+    }
+}
+
+impl Condition {
+    /// Whether the condition applies to a variant of its test.
+    #[must_use]
+    pub fn applies(&self, test: &Test, variant: &Variant) -> bool {
+        let revision = if self.revisions.is_empty() {
+            test.revisions.contains(&variant.revision) && test.expected(variant).is_none()
+        } else {
+            self.revisions.contains(&variant.revision)
+        };
+        revision && self.defects == variant.defects && self.without == variant.without
+    }
+
+    /// The variants that the condition applies to, in the order of the revisions.
+    #[must_use]
+    pub fn variants(&self, test: &Test) -> Vec<Variant> {
+        let variant = |&revision: &Revision| Variant {
+            revision,
+            defects: self.defects.clone(),
+            without: self.without.clone(),
+        };
+        let all = test.revisions.iter().map(variant);
+        all.filter(|variant| self.applies(test, variant)).collect()
     }
 }

@@ -13,15 +13,16 @@ use ifq_model::test::{Test, limits};
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
-use ifq_sim::report::verdict::{Verdict, VerdictRow, row};
+use ifq_sim::report::verdict::{VerdictRow, row};
 use ifq_sim::search::checkpoint::CheckpointError;
 use ifq_sim::search::checkpoint_folder::CheckpointFolder;
 use ifq_sim::search::explore::{Exploration, Limits, explore_with};
 
 use super::catalogue;
+use super::check_outcomes::{Failure, RecordedInput, compared, failures, results};
 use super::exit::{EXIT_BOUNDED, EXIT_DIFFERENCE, EXIT_OK, combined};
 use super::interrupt::Interrupted;
-use super::keep::{keep, layout};
+use super::keep::{keep, layout, not_written};
 use super::pool::{Bar, run_all};
 use super::search::SearchArgs;
 use super::selection::{SelectionArgs, note_skipped, read_or, usage_error};
@@ -42,7 +43,9 @@ use crate::machine::interrupted;
     ifq check --catalogue                           check that exactly the known defects are found\n  \
     ifq check --json | jq 'select(.as_expected|not)'\n\n\
     Without --defect, --without and --fixed, each file is checked on the variants for which it has an \
-    `expect` line.")]
+    `expect` line or a condition (`exists`, `forbid`, `always`). The outcomes are compared with the \
+    conditions and with the recorded ones (`ifq outcomes --record`); the shortest run that differs is \
+    stored in the folder of --out.")]
 pub struct Args {
     /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     pub files: Vec<PathBuf>,
@@ -79,6 +82,7 @@ const CHECKPOINT_SECONDS: u64 = 3;
 
 struct CheckJob<'a> {
     number: usize,
+    input: &'a RecordedInput<'a>,
     test: Cow<'a, Test>,
     variant: Variant,
 }
@@ -110,7 +114,15 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
     if args.catalogue {
         return combined([inputs.code, catalogue::check(&args.search, args.json, &inputs.tests)]);
     }
-    let jobs = jobs(args, &inputs.tests);
+    let (inputs, mut code) = (inputs.tests, inputs.code);
+    let mut recorded = Vec::new();
+    for input in inputs.iter() {
+        match RecordedInput::load(input, args.files.is_empty()) {
+            Ok(input) => recorded.push(input),
+            Err(error) => code = combined([code, usage_error(error)]),
+        }
+    }
+    let jobs = jobs(args, &recorded);
     if jobs.is_empty() {
         return usage_error("nothing to check: no test file has such a variant");
     }
@@ -122,8 +134,7 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
     };
     let ends =
         run_all(&jobs, processors, |job, bar| run_job(&limits, checkpoint.as_ref(), job, bar));
-    let (mut done, mut running, mut code): (Vec<Finished<'_>>, _, _) =
-        (Vec::new(), Vec::new(), inputs.code);
+    let (mut done, mut running): (Vec<Finished<'_>>, _) = (Vec::new(), Vec::new());
     for (job, end) in jobs.iter().zip(ends) {
         match end {
             Some(JobEnd::Done(result)) => done.push((job, result)),
@@ -173,14 +184,16 @@ fn close_checkpoint(
     EXIT_OK
 }
 
-fn jobs<'a>(args: &Args, inputs: &'a [Input]) -> Vec<CheckJob<'a>> {
+fn jobs<'a>(args: &Args, inputs: &'a [RecordedInput<'a>]) -> Vec<CheckJob<'a>> {
     let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
-    for Input { test, .. } in inputs {
+    for input in inputs {
+        let test = input.test();
         for variant in variants(args, test) {
             match variant {
                 Ok(variant) => {
                     let number = jobs.len();
-                    jobs.push(CheckJob { number, test: with_faults(args, test), variant });
+                    let test = with_faults(args, test);
+                    jobs.push(CheckJob { number, input, test, variant });
                 }
                 Err(reason) => skipped.push(reason),
             }
@@ -214,7 +227,9 @@ fn with_faults<'a>(args: &Args, test: &'a Test) -> Cow<'a, Test> {
     match args.faults {
         None => Cow::Borrowed(test),
         Some(max_faults) => {
-            Cow::Owned(Test { faults: FaultPoint::ALL.to_vec(), max_faults, ..test.clone() })
+            // The conditions are about the faults that the file names.
+            let (faults, conditions) = (FaultPoint::ALL.to_vec(), Vec::new());
+            Cow::Owned(Test { faults, max_faults, conditions, ..test.clone() })
         }
     }
 }
@@ -225,9 +240,10 @@ fn run_job(
     job: &CheckJob<'_>,
     bar: &Bar,
 ) -> JobEnd {
-    let CheckJob { number, test, variant } = job;
+    let CheckJob { number, test, variant, .. } = job;
     let done = |found: Exploration| {
-        let row = row(test, variant, &found);
+        let results = results(job.input, (test, variant), &found, limits, bar);
+        let row = row(test, variant, &found).with_results(results);
         let Exploration { counterexample, limit_reached, .. } = found;
         JobEnd::Done(CheckResult { row, counterexample, limit_reached })
     };
@@ -249,47 +265,86 @@ fn run_job(
     }
 }
 
-/// Stores counterexamples and prints everything; returns the exit code. The counterexamples are stored
-/// first, because an error while printing ends the program.
+/// A run that a verdict is reported with.
+struct Report {
+    heading: String,
+    text: String,
+    /// Where the run is stored; `None` if it could not be stored, or there is none.
+    path: Option<PathBuf>,
+}
+
+/// Stores runs and prints everything; returns the exit code. The runs are stored first, because an error while
+/// printing ends the program.
 fn report(args: &Args, done: &[Finished<'_>]) -> u8 {
     let mut codes: Vec<u8> = done.iter().map(|(_, result)| exit_code(&result.row)).collect();
-    let mut stored = Vec::new();
+    let mut reports = Vec::new();
     for (job, result) in done {
-        let Some(found) = &result.counterexample else { continue };
-        if result.row.as_expected && !args.selection.selection().changes_defects() {
-            continue;
-        }
-        match keep(&args.out, &job.test, &job.variant, found) {
-            Ok(path) => stored.push((job, found, Some(path))),
-            Err(code) => {
-                codes.push(code);
-                stored.push((job, found, None));
-            }
-        }
+        reports.extend(counterexample_report(args, job, result, &mut codes));
+        reports.extend(failure_reports(args, job, result, &mut codes));
     }
     if args.json {
         print_json(done);
     } else {
         print_table(done);
     }
-    for (job, found, path) in stored {
+    for Report { heading, text, path } in reports {
         if args.json {
-            path.iter().for_each(|path| errln!("ifq: counterexample: {}", path.display()));
-            continue;
+            err!("ifq: {heading} {text}");
+            path.iter().for_each(|path| errln!("ifq: run: {}", path.display()));
+        } else {
+            outln!("\n{heading}");
+            out!("{text}");
+            path.iter().for_each(|path| outln!("replay it: ifq replay {}", path.display()));
         }
-        outln!("\n{} on {}:", job.test.name, job.variant);
-        out!("{}", counterexample::show_in(&job.test, &job.variant, found, layout()));
-        path.iter().for_each(|path| outln!("replay it: ifq replay {}", path.display()));
     }
     combined(codes)
 }
 
+/// Stores a counterexample if it is unexpected or if the user changed defects.
+fn counterexample_report(
+    args: &Args,
+    CheckJob { test, variant, .. }: &CheckJob<'_>,
+    result: &CheckResult,
+    codes: &mut Vec<u8>,
+) -> Option<Report> {
+    let found = result.counterexample.as_ref()?;
+    if result.row.as_expected && !args.selection.selection().changes_defects() {
+        return None;
+    }
+    let path = keep(&args.out, test, variant, found).map_err(|code| codes.push(code)).ok();
+    let text = match args.json {
+        true => format!("{}\n", found.violation),
+        false => counterexample::show_in(test, variant, found, layout()),
+    };
+    Some(Report { heading: format!("{} on {variant}:", test.name), text, path })
+}
+
+/// Stores the runs that contradict conditions and recorded outcomes.
+fn failure_reports(
+    args: &Args,
+    CheckJob { input, test, variant, .. }: &CheckJob<'_>,
+    result: &CheckResult,
+    codes: &mut Vec<u8>,
+) -> Vec<Report> {
+    let report = |failure: Failure<'_>| {
+        let path = failure.save(&args.out, test, variant).and_then(|stored| {
+            stored.map_err(|(path, error, text)| codes.push(not_written(&path, &error, &text))).ok()
+        });
+        let table = if args.json { String::new() } else { failure.table(test, variant, layout()) };
+        let text = failure.text + &table;
+        Report { heading: format!("{} on {variant}:", test.name), text, path }
+    };
+    failures(input, &result.row).into_iter().map(report).collect()
+}
+
 /// The exit code of one verdict.
 fn exit_code(row: &VerdictRow) -> u8 {
-    match row.verdict {
-        _ if row.as_expected => EXIT_OK,
-        Verdict::Bounded => EXIT_BOUNDED,
-        Verdict::Holds | Verdict::Violated => EXIT_DIFFERENCE,
+    if row.as_expected {
+        EXIT_OK
+    } else if row.is_refuted() {
+        EXIT_DIFFERENCE
+    } else {
+        EXIT_BOUNDED
     }
 }
 
@@ -334,7 +389,9 @@ fn print_table(done: &[Finished<'_>]) {
     let bounded = count(EXIT_BOUNDED);
     let states: u64 = done.iter().map(|(_, result)| result.row.states).sum();
     outln!(
-        "{} verdicts, {good} as expected, {wrong} not, {bounded} bounded; {states} states",
-        done.len()
+        "{} verdicts, {good} as expected, {wrong} not, {bounded} bounded; {states} states; \
+         {} compared with recorded outcomes",
+        done.len(),
+        compared(done.iter().map(|(_, done)| &done.row))
     );
 }

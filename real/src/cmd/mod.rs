@@ -2,6 +2,7 @@
 
 mod catalogue;
 pub mod check;
+mod check_outcomes;
 pub mod conform;
 pub mod defects;
 pub mod exit;
@@ -10,6 +11,8 @@ mod interrupt;
 mod keep;
 pub mod live;
 pub mod outcomes;
+mod outcomes_record;
+mod outcomes_witness;
 mod pool;
 pub mod probe;
 pub mod replay;

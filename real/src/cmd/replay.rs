@@ -17,7 +17,8 @@ use super::selection::usage_error;
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     ifq replay counterexamples/exits-race.import-7.3.early-put.I1.ifq\n\n\
-    Exit code 0 if the run ends as the file expects (a violation, or none), 1 if it does not.")]
+    Exit code 0 if the run ends as the file expects (a violation, or none, and an outcome that agrees \
+    with each condition), 1 if it does not.")]
 pub struct Args {
     /// A test file with a schedule; `-` is standard input
     pub file: PathBuf,
@@ -36,6 +37,7 @@ pub struct Args {
 struct ReplayReport<'a> {
     test: &'a str,
     violation: Option<&'a ifq_model::invariant::Violation>,
+    outcome: Option<String>,
     as_expected: bool,
     diverged_at: Option<usize>,
     trace: &'a ifq_sim::executor::Trace,
@@ -56,12 +58,23 @@ pub fn replay(args: &Args) -> u8 {
     let (run, diverged_at) = (replayed.run, replayed.diverged_at);
     let violation = run.failure();
     let expected = test.expected(&replayed.variant);
-    let as_expected = violation.as_ref().map(|v| v.invariant) == expected && diverged_at.is_none();
+    let outcome = run.outcome.as_ref().map(|outcome| outcome.display(&test));
+    let wrong: Vec<String> =
+        run.outcome.iter().flat_map(|o| test.contradicted(&replayed.variant, o)).collect();
+    let as_expected = violation.as_ref().map(|v| v.invariant) == expected
+        && diverged_at.is_none()
+        && wrong.is_empty();
     let trace = run.trace.unwrap_or_default();
     if args.json {
         let violation = violation.as_ref();
-        let report =
-            ReplayReport { test: &test.name, violation, as_expected, diverged_at, trace: &trace };
+        let report = ReplayReport {
+            test: &test.name,
+            violation,
+            outcome,
+            as_expected,
+            diverged_at,
+            trace: &trace,
+        };
         if let Ok(line) = serde_json::to_string(&report) {
             outln!("{line}");
         }
@@ -78,6 +91,12 @@ pub fn replay(args: &Args) -> u8 {
         }
         if violation.is_none() {
             outln!("no violation");
+        }
+        if let Some(outcome) = outcome {
+            outln!("outcome: {outcome}");
+        }
+        for condition in wrong {
+            outln!("the outcome contradicts: {condition}");
         }
     }
     if as_expected { EXIT_OK } else { EXIT_DIFFERENCE }

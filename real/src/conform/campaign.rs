@@ -210,6 +210,7 @@ impl Campaign<'_> {
             test.revisions = vec![variant.revision];
             test.shows.clear();
             test.expect = vec![Expect::default()];
+            test.conditions.clear();
         }
         let RunOptions { times, seed, idle_timeout_ms } = options;
         let shown = self.shown(machine, &test, &result, None, "");

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod find_violation;
+pub mod record_outcomes;
 pub mod replay;
 pub mod selection;
 pub mod simulate;

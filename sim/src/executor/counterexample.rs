@@ -22,7 +22,8 @@ pub struct Counterexample {
 }
 
 impl Counterexample {
-    /// The test with this schedule, for this variant only, with the violation as expected verdict.
+    /// The test with this schedule, for this variant only, with the violation as expected verdict and
+    /// without conditions, which need all outcomes.
     #[must_use]
     pub fn in_test(&self, test: &Test, variant: &Variant) -> Test {
         let (defects, without) = (variant.defects.clone(), variant.without.clone());
@@ -35,6 +36,7 @@ impl Counterexample {
         Test {
             revisions: vec![variant.revision],
             expect: vec![Expect { revisions: Vec::new(), defects, without, violates }],
+            conditions: Vec::new(),
             schedule: Some(schedule),
             ..test.clone()
         }

@@ -22,6 +22,7 @@ pub mod scheduler;
 pub(crate) mod symbols;
 pub(crate) mod threads;
 pub(crate) mod trace;
+pub mod witness;
 
 pub use platform::Det;
 pub use trace::{Trace, TraceEvent, WordChange};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::error::Problem;
-use super::lex::{Token, TokenLine};
+use super::lex::{MARKS, Token, TokenLine};
 use super::words::{one_of, unknown};
 
 /// The tokens of a line that were not read yet.
@@ -16,7 +16,7 @@ pub(super) struct Cursor<'l, 't> {
 
 /// Whether a token is a mark and not a word.
 pub(super) fn is_mark(text: &str) -> bool {
-    matches!(text, ":" | "=" | "@")
+    MARKS.contains(&text)
 }
 
 impl<'l, 't> Cursor<'l, 't> {

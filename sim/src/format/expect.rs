@@ -54,12 +54,7 @@ impl<'t> Header<'t> {
         };
         let defects = self.defects(cursor, "with", |j| Place::ExpectDefect(i, j))?;
         let without = self.defects(cursor, "without", |j| Place::ExpectWithout(i, j))?;
-        let mut revisions = Vec::new();
-        if cursor.eat("on") {
-            let words = cursor.words(&[], "a revision")?;
-            let place = |j| Place::ExpectRevision(i, j);
-            revisions = self.sorted("revision", &words, &Revision::ALL, Revision::name, place)?;
-        }
+        let revisions = self.on_revisions(cursor, |j| Place::ExpectRevision(i, j))?;
         self.test.expect.push(Expect { revisions, defects, without, violates });
         Ok(())
     }
@@ -79,8 +74,21 @@ impl<'t> Header<'t> {
         Ok(())
     }
 
+    /// `on REVISION...`, or nothing.
+    pub(super) fn on_revisions(
+        &mut self,
+        cursor: &mut Cursor<'_, 't>,
+        place: impl Fn(usize) -> Place,
+    ) -> Result<Vec<Revision>, Problem> {
+        if !cursor.eat("on") {
+            return Ok(Vec::new());
+        }
+        let words = cursor.words(&[], "a revision")?;
+        self.sorted("revision", &words, &Revision::ALL, Revision::name, place)
+    }
+
     /// `CLAUSE DEFECT...`, or nothing.
-    fn defects(
+    pub(super) fn defects(
         &mut self,
         cursor: &mut Cursor<'_, 't>,
         clause: &str,

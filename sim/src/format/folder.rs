@@ -9,15 +9,20 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// The folder or one of its subfolders cannot be read.
 pub fn test_files(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    files_with_ending(folder.as_ref(), "ifq")
+}
+
+/// As [`test_files`], for names that end in a dot and `ending`.
+pub(crate) fn files_with_ending(folder: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders = vec![folder.as_ref().to_owned()];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let path = entry.path();
             if entry.file_type()?.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "ifq") {
+            } else if path.extension().is_some_and(|extension| extension == ending) {
                 files.push(path);
             }
         }

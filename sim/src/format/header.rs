@@ -23,6 +23,8 @@ pub(super) struct Header<'t> {
     seen: BTreeSet<&'t str>,
     /// The names after `observe`, if there is such a line.
     observe: Option<Vec<Token<'t>>>,
+    /// The lines of the conditions.
+    pub(super) conditions: Vec<TokenLine<'t>>,
     spans: BTreeMap<Place, Range<usize>>,
 }
 
@@ -36,6 +38,7 @@ impl<'t> Header<'t> {
             text,
             seen: BTreeSet::new(),
             observe: None,
+            conditions: Vec::new(),
             spans: BTreeMap::new(),
         }
     }
@@ -82,7 +85,8 @@ impl<'t> Header<'t> {
     pub(super) fn line(&mut self, line: &TokenLine<'t>) -> Result<(), Problem> {
         let mut cursor = Cursor::new(line);
         let word = cursor.word("a header")?;
-        let repeats = matches!(word.text, "ring" | "socket" | "expect");
+        let repeats =
+            matches!(word.text, "ring" | "socket" | "expect" | "exists" | "forbid" | "always");
         if !self.seen.insert(word.text) && !repeats {
             let message = format!("a second line `{}`", word.text);
             return Err(Problem::new(word.span.clone(), message, "each header once"));
@@ -114,6 +118,11 @@ impl<'t> Header<'t> {
                 self.observe = Some(names.into_iter().cloned().collect());
             }
             "expect" => self.expect(&mut cursor, word)?,
+            "exists" | "forbid" | "always" => {
+                // A condition names results, which are known after all steps were read.
+                self.conditions.push(line.clone());
+                return Ok(());
+            }
             _ => self.schedule(&mut cursor)?,
         }
         cursor.finish("the end of the line")

@@ -12,7 +12,7 @@ use super::error::Problem;
 
 type LexInput<'t> = LocatingSlice<&'t str>;
 
-/// A word, or one of the marks `:`, `=` and `@`.
+/// A word, or one of [`MARKS`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token<'t> {
     pub(super) text: &'t str,
@@ -28,7 +28,11 @@ pub(super) struct TokenLine<'t> {
     pub(super) end: usize,
 }
 
-const MARKS: [char; 3] = [':', '=', '@'];
+/// The marks. Of two that start alike, the longer one comes first.
+pub(super) const MARKS: [&str; 11] = [":", "=", "@", "!=", "<=", ">=", "<", ">", "(", ")", "!"];
+
+/// The characters of the marks.
+const MARK_CHARS: [char; 8] = [':', '=', '@', '!', '<', '>', '(', ')'];
 
 /// Splits the line that starts at byte `start` of the whole text.
 pub(super) fn line(text: &str, start: usize) -> Result<TokenLine<'_>, Problem> {
@@ -56,8 +60,9 @@ fn blank(input: &mut LexInput<'_>) -> bool {
 }
 
 fn token<'t>(input: &mut LexInput<'t>) -> winnow::Result<&'t str> {
-    let word = take_while(1.., |c: char| !c.is_control() && c != ' ' && !MARKS.contains(&c));
-    alt((one_of(MARKS).take(), word)).parse_next(input)
+    let word = take_while(1.., |c: char| !c.is_control() && c != ' ' && !MARK_CHARS.contains(&c));
+    let pair = alt(("!=", "<=", ">="));
+    alt((pair, one_of(MARK_CHARS).take(), word)).parse_next(input)
 }
 
 fn control_character(rest: &str, offset: usize) -> Problem {
@@ -81,6 +86,8 @@ mod tests {
     fn marks_need_no_space_around_them() {
         assert_eq!(texts("x=B:exit after c"), ["x", "=", "B", ":", "exit", "after", "c"]);
         assert_eq!(texts("t@0"), ["t", "@", "0"]);
+        assert_eq!(texts("not(a<=-1)"), ["not", "(", "a", "<=", "-1", ")"]);
+        assert_eq!(texts("a!=b<c"), ["a", "!=", "b", "<", "c"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! test. Code that builds a test in another way calls [`validate`].
 
 mod arguments;
+mod condition;
 mod cursor;
 mod error;
 mod expect;
@@ -25,12 +26,15 @@ mod print;
 mod renumber;
 mod step;
 mod validate;
+mod validate_condition;
 mod validate_expect;
 mod validate_order;
 mod validate_steps;
 mod words;
 
+pub use condition::condition_lines;
 pub use error::{LoadError, ParseError};
+pub(crate) use folder::files_with_ending;
 pub use folder::test_files;
 pub use input::Input;
 pub use json::{JsonError, from_json, to_json};

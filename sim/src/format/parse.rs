@@ -173,6 +173,7 @@ impl<'t> FileReader<'t> {
         }
         let finally = steps.section(Section::Finally, &finally)?;
         header.observe(&scope)?;
+        header.conditions(&scope)?;
         header.test.setup = setup;
         header.test.finally = finally;
         for (thread, steps) in header.test.threads.iter_mut().zip(bodies) {

@@ -96,6 +96,18 @@ pub enum Place {
     ExpectWithout(usize, usize),
     /// A revision of an expectation.
     ExpectRevision(usize, usize),
+    /// A condition.
+    Condition(usize),
+    /// The result of a comparison in a condition. Comparisons count in the order of the text.
+    Compared(usize, usize),
+    /// What a result is compared with.
+    ComparedTo(usize, usize),
+    /// A defect of a condition.
+    ConditionDefect(usize, usize),
+    /// A fixed defect of a condition.
+    ConditionWithout(usize, usize),
+    /// A revision of a condition.
+    ConditionRevision(usize, usize),
     /// A defect of the schedule.
     ScheduleDefect(usize),
     /// A fixed defect of the schedule.
@@ -134,6 +146,14 @@ impl Place {
             Place::ExpectDefect(i, j) => format!("expect {}, defect {}", i + 1, j + 1),
             Place::ExpectWithout(i, j) => format!("expect {}, without {}", i + 1, j + 1),
             Place::ExpectRevision(i, j) => format!("expect {}, revision {}", i + 1, j + 1),
+            Place::Condition(i) => format!("condition {}", i + 1),
+            Place::Compared(i, j) => format!("condition {}, comparison {}", i + 1, j + 1),
+            Place::ComparedTo(i, j) => {
+                format!("condition {}, comparison {}, right side", i + 1, j + 1)
+            }
+            Place::ConditionDefect(i, j) => format!("condition {}, defect {}", i + 1, j + 1),
+            Place::ConditionWithout(i, j) => format!("condition {}, without {}", i + 1, j + 1),
+            Place::ConditionRevision(i, j) => format!("condition {}, revision {}", i + 1, j + 1),
             Place::ScheduleDefect(i) => format!("schedule, defect {}", i + 1),
             Place::ScheduleWithout(i) => format!("schedule, without {}", i + 1),
         }

@@ -147,7 +147,7 @@ fn number(value: u64) -> String {
     if value < 1 << 12 { value.to_string() } else { format!("{value:#x}") }
 }
 
-/// Prints faults, observed results, expectations and the schedule.
+/// Prints faults, observed results, expectations, conditions and the schedule.
 fn verdicts(out: &mut String, test: &Test) {
     if !test.faults.is_empty() {
         let all = test.faults == FaultPoint::ALL;
@@ -171,6 +171,11 @@ fn verdicts(out: &mut String, test: &Test) {
             None => line(out, format_args!("expect holds{defects}{on}")),
             Some(invariant) => line(out, format_args!("expect violates {invariant}{defects}{on}")),
         }
+    }
+    for condition in &test.conditions {
+        let defects = defect_changes(&condition.defects, &condition.without);
+        let on = list("on", &condition.revisions);
+        line(out, format_args!("{}{defects}{on}", condition.display(test)));
     }
     if let Some(schedule) = &test.schedule {
         let defects = defect_changes(&schedule.defects, &schedule.without);

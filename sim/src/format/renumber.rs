@@ -28,4 +28,7 @@ pub fn renumber(test: &mut Test) {
         step.op.for_each_var(rename);
     }
     test.observe.iter_mut().for_each(rename);
+    for condition in &mut test.conditions {
+        condition.formula.for_each_var(&mut |var| rename(var));
+    }
 }

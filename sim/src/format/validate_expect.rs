@@ -12,7 +12,7 @@ use super::validate::Checker;
 use super::words::one_of;
 
 /// Maps the index of a list item to its place.
-type PlaceOf<'a> = &'a dyn Fn(usize) -> Place;
+pub(super) type PlaceOf<'a> = &'a dyn Fn(usize) -> Place;
 
 impl Checker<'_> {
     pub(super) fn verdicts(&self) -> Result<(), Invalid> {
@@ -28,13 +28,14 @@ impl Checker<'_> {
                 return self.fail(Place::Observe(i), message, "each name once");
             }
         }
-        if test.expect.is_empty() {
-            let expected = "a line `expect holds` or `expect violates INVARIANT`";
+        if test.expect.is_empty() && test.conditions.is_empty() {
+            let expected = "a line `expect holds`, `expect violates INVARIANT`, `exists`, `forbid` or `always`";
             return self.fail(Place::Expects, "no expectation", expected);
         }
         for (i, expect) in test.expect.iter().enumerate() {
             self.expectation(i, expect)?;
         }
+        self.conditions()?;
         self.schedule()
     }
 
@@ -96,7 +97,7 @@ impl Checker<'_> {
 
     /// All of the revisions must have the code of an added defect and none the defect itself, and all must
     /// have a fixed one.
-    fn defect_changes(
+    pub(super) fn defect_changes(
         &self,
         revisions: &[Revision],
         (defects, at): (&[Defect], PlaceOf<'_>),
@@ -141,7 +142,11 @@ impl Checker<'_> {
     }
 
     /// A list must be sorted and have no duplicates.
-    fn ascending<T: Ord + ToString>(&self, items: &[T], at: PlaceOf<'_>) -> Result<(), Invalid> {
+    pub(super) fn ascending<T: Ord + ToString>(
+        &self,
+        items: &[T],
+        at: PlaceOf<'_>,
+    ) -> Result<(), Invalid> {
         self.unique(items, at)?;
         match items.windows(2).position(|w| w[0] > w[1]) {
             None => Ok(()),

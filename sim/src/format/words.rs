@@ -9,9 +9,9 @@ pub const SCHEDULE_VERSION: &str = "v1";
 pub(super) const NAME_LEN: usize = 64;
 
 /// First words of header lines.
-pub(super) const HEADERS: [&str; 11] = [
+pub(super) const HEADERS: [&str; 14] = [
     "test", "about", "revision", "shows", "ring", "socket", "queues", "fault", "observe", "expect",
-    "schedule",
+    "exists", "forbid", "always", "schedule",
 ];
 
 /// First words of sections.
@@ -27,7 +27,7 @@ pub(super) fn is_reserved(word: &str) -> bool {
     HEADERS.contains(&word)
         || SECTIONS.contains(&word)
         || verbs().any(|verb| verb == word)
-        || matches!(word, "with" | "after" | "unlocked" | "nothing")
+        || matches!(word, "with" | "after" | "unlocked" | "nothing" | "and" | "or" | "not" | "fd")
 }
 
 /// Whether a word has the form of a name: a letter, then letters, digits, `-` and `_`.

@@ -31,6 +31,11 @@ pub fn save(
 /// The file name without extension: test, revision, defects and invariant, separated by dots.
 #[must_use]
 pub fn file_stem(test: &Test, variant: &Variant, found: &Counterexample) -> String {
+    format!("{}.{}", variant_stem(test, variant), found.violation.invariant)
+}
+
+/// Test, revision and defects, separated by dots.
+pub(super) fn variant_stem(test: &Test, variant: &Variant) -> String {
     let mut name = format!("{}.{}", test.name, variant.revision);
     for defect in &variant.defects {
         name = format!("{name}.{defect}");
@@ -40,7 +45,7 @@ pub fn file_stem(test: &Test, variant: &Variant, found: &Counterexample) -> Stri
         all if all.len() == variant.revision.defects().len() => ".fixed".to_owned(),
         some => some.iter().fold(".without".to_owned(), |name, d| format!("{name}-{d}")),
     };
-    format!("{name}.{}", found.violation.invariant)
+    name
 }
 
 /// Runs the counterexample again and renders its table.

@@ -5,6 +5,7 @@ use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use serde::Serialize;
 
+use super::results::Results;
 use crate::search::explore::Exploration;
 
 /// The result of a search.
@@ -64,6 +65,8 @@ pub struct VerdictRow {
     pub cut: u64,
     /// Steps of the counterexample.
     pub steps: Option<u64>,
+    /// What the outcomes say about the conditions of the test and the recorded outcomes.
+    pub results: Results,
 }
 
 impl VerdictRow {
@@ -83,8 +86,26 @@ impl VerdictRow {
         match self.invariant {
             Some(invariant) => format!("violates {invariant}"),
             None if self.cut > 0 => format!("bounded: {} runs did not end", self.cut),
-            None => self.verdict.name().to_owned(),
+            None => {
+                let (verdict, results) = (self.verdict.name(), self.results.says());
+                let comma = if results.is_empty() { "" } else { ", " };
+                format!("{verdict}{comma}{results}")
+            }
         }
+    }
+
+    /// The row with what the outcomes say. It is as expected only if they are.
+    #[must_use]
+    pub fn with_results(self, results: Results) -> Self {
+        let as_expected = self.as_expected && !results.is_refuted();
+        VerdictRow { as_expected, results, ..self }
+    }
+
+    /// Whether the search shows that the test's expectations are wrong. A row that is neither this nor as
+    /// expected is bounded.
+    #[must_use]
+    pub fn is_refuted(&self) -> bool {
+        !self.as_expected && (self.verdict != Verdict::Bounded || self.results.is_refuted())
     }
 }
 
@@ -124,5 +145,6 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> VerdictRow {
         exhaustive: found.exhaustive,
         cut: found.truncated_paths,
         steps: found.counterexample.as_ref().map(|c| c.steps),
+        results: Results::default(),
     }
 }

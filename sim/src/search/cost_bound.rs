@@ -63,6 +63,11 @@ impl CostBoundedVisited {
         cheaper
     }
 
+    /// From here on, only paths of a lower cost than this are explored.
+    pub(crate) fn only_below(&mut self, cost: u64) {
+        self.bound = self.bound.min(cost.saturating_sub(1));
+    }
+
     /// Whether a counterexample is the cheapest so far; if so, only cheaper paths are explored from here on.
     pub(crate) fn is_cheaper(&mut self, preemptions: u64, steps: u64) -> bool {
         let cost = self.order.cost(preemptions, steps);

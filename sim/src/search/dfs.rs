@@ -20,6 +20,7 @@ use super::fault_choices::{FaultChoices, MAX_CHOICES};
 use super::job::{SearchCounts, SearchJob};
 use super::options::SearchOptions;
 use super::persistent::PersistentSets;
+use super::shortest_runs::ShortestRuns;
 use super::sleep::{SleepEntry, SleepFrame};
 use super::state::{State, StepResult, UndoPoint};
 use super::step_accesses::StepAccesses;
@@ -91,6 +92,8 @@ pub(crate) struct Dfs<'a> {
     sleep: Vec<SleepEntry>,
     /// Replaces the visited set in a search for the cheapest counterexample.
     pub(crate) cost_bound: Option<CostBoundedVisited>,
+    /// The shortest runs by outcome, in a search for them.
+    pub(crate) shortest_runs: Option<ShortestRuns>,
     /// If set, the search ends where the test's threads begin. By permutation: whether it fixes all of these
     /// states.
     pub(crate) initially_symmetric: Option<Vec<bool>>,
@@ -133,6 +136,7 @@ impl<'a> Dfs<'a> {
             share: 0.0,
             sleep: Vec::new(),
             cost_bound: None,
+            shortest_runs: None,
             initially_symmetric: None,
             recorded_paths: Vec::new(),
         }
@@ -231,11 +235,21 @@ impl<'a> Dfs<'a> {
                 }
             }
         } else if self.state.all_done(&self.table) {
-            self.outcomes.extend(self.state.outcome(&self.table));
+            self.end_run();
         } else {
             self.report_violation();
         }
         self.enabled = enabled;
+    }
+
+    /// Records the outcome of a complete run.
+    fn end_run(&mut self) {
+        let Some(outcome) = self.state.outcome(&self.table) else { return };
+        self.outcomes.insert(outcome);
+        if let (Some(runs), Some(bound)) = (&mut self.shortest_runs, &mut self.cost_bound) {
+            let steps = self.steps_before + self.frames.len() as u64;
+            runs.add(&self.table.outcomes[outcome as usize], &self.decisions, steps, bound);
+        }
     }
 
     /// Whether a search of the set-up has reached a state where a thread of the test begins; if so, checks

@@ -1,7 +1,7 @@
 //! Model checking of a program: search, reductions, counterexamples.
 //!
 //! Start with [`explore`], the explicit-state search. [`reference`](mod@reference) is the simple search that
-//! tests compare it with, [`shortest`] finds shortest counterexamples, and [`program`] searches programs that
+//! tests compare it with, [`shortest`] finds shortest counterexamples, [`shortest_witness`] shortest runs for outcomes, and [`program`] searches programs that
 //! are not test files.
 
 pub mod checkpoint;
@@ -26,6 +26,8 @@ mod reachable;
 pub mod reference;
 mod restart;
 pub mod shortest;
+mod shortest_runs;
+pub mod shortest_witness;
 mod sleep;
 mod state;
 mod step_accesses;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ifq_model::test::arg::Arg;
-use ifq_model::test::{RingId, RqWord, SocketId, Source, Step, Test, VarId};
+use ifq_model::test::{Expect, RingId, RqWord, SocketId, Source, Step, Test, VarId};
 
 use crate::format::renumber;
 
@@ -45,7 +45,18 @@ pub(super) fn drop_unbound(test: &mut Test) {
     renumber(test);
     let bound = test.steps().filter(|step| step.bind.is_some()).count();
     test.vars.truncate(bound);
-    test.observe.retain(|var| usize::from(*var) < bound);
+    retain_observed(test, |var| usize::from(var) < bound);
+}
+
+/// Keeps the observed results for which `keep` is true, and the conditions that name no other result. A
+/// test without any condition left is expected to hold.
+pub(super) fn retain_observed(test: &mut Test, keep: impl Fn(VarId) -> bool) {
+    test.observe.retain(|var| keep(*var));
+    let observed = &test.observe;
+    test.conditions.retain(|condition| condition.formula.names_only(observed));
+    if test.conditions.is_empty() && test.expect.is_empty() {
+        test.expect.push(Expect::default());
+    }
 }
 
 /// Drops the name of the result of a step, unless another step needs it.
@@ -55,7 +66,7 @@ pub(super) fn drop_name(test: &mut Test, index: usize) {
     if test.steps().any(needs) {
         return;
     }
-    test.observe.retain(|observed| *observed != var);
+    retain_observed(test, |observed| observed != var);
     steps_mut(test).filter(|step| step.bind == Some(var)).for_each(|step| step.bind = None);
     drop_unbound(test);
 }

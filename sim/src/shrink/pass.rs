@@ -6,7 +6,7 @@ use ifq_model::test::{Source, Test};
 
 use super::edit::{
     drop_name, drop_queue, drop_ring, drop_socket, drop_unbound, for_each_number, keep_steps,
-    steps_mut,
+    retain_observed, steps_mut,
 };
 
 /// One kind of change: returns the test after the change with this number, or `None` if there are
@@ -38,9 +38,15 @@ pub(super) fn passes(test: &Test) -> Vec<Pass> {
         edit(|t| t.sockets.len() + t.steps().count(), without_queue),
         edit(|t| t.queues as usize, |t, i| drop_queue(t, i as u32)),
         edit(waits, drop_wait),
-        edit(|_| 1, |t, _| t.observe.clear()),
+        edit(|_| 1, |t, _| retain_observed(t, |_| false)),
         edit(|t| t.steps().count(), drop_name),
-        edit(|t| t.observe.len(), |t, i| _ = t.observe.remove(i)),
+        edit(
+            |t| t.observe.len(),
+            |t, i| {
+                let dropped = t.observe[i];
+                retain_observed(t, |var| var != dropped);
+            },
+        ),
         edit(|t| smaller_values(t).len(), smaller_number),
     ]);
     passes

@@ -2,13 +2,15 @@
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::revision::{Defect, Entry, Revision};
+use ifq_model::outcome::Value;
+use ifq_model::revision::{Defect, Entry, Revision, Variant};
 use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::condition::{Comparison, Operand};
 use ifq_model::test::op::OPERATIONS;
 use ifq_model::test::{
-    Event, Expect, Op, RingId, RingSetup, RqWord, Schedule, Socket, SocketId, Source, Step, Test,
-    Thread, Var, VarId, VarKind, limits,
+    Condition, Event, Expect, Formula, Op, Quantifier, RingId, RingSetup, RqWord, Schedule, Socket,
+    SocketId, Source, Step, Test, Thread, Var, VarId, VarKind, limits,
 };
 
 /// Each choice reads one byte; after the last byte it is the first alternative.
@@ -247,6 +249,7 @@ impl TestGenerator<'_> {
         test.observe = self.bytes.some(&all);
         test.expect.push(Expect::default());
         self.expectations();
+        self.conditions();
         if self.bytes.below(2) == 1 {
             let (defects, without) = self.defect_changes(&[self.test.revisions[0]]);
             let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number()).collect();
@@ -274,6 +277,67 @@ impl TestGenerator<'_> {
                 self.test.expect.push(expect);
             }
         }
+    }
+
+    /// Adds conditions, each for one revision or for all on which the variant is expected to hold.
+    fn conditions(&mut self) {
+        if self.test.observe.is_empty() {
+            return;
+        }
+        for _ in 0..self.bytes.below(4) {
+            let revisions = self.test.revisions.clone();
+            let one = self.bytes.pick(&revisions).filter(|_| self.bytes.below(2) == 1);
+            let meant = one.map_or(revisions, |revision| vec![revision]);
+            let (defects, without) = self.defect_changes(&meant);
+            let quantifier = self.bytes.pick(Quantifier::ALL).unwrap_or(Quantifier::Exists);
+            let formula = self.formula(3);
+            let revisions = one.into_iter().collect();
+            let condition = Condition { quantifier, formula, revisions, defects, without };
+            let holds = |variant: &Variant| self.test.expected(variant).is_none();
+            let variants = condition.variants(&self.test);
+            if !variants.is_empty() && variants.iter().all(holds) {
+                self.test.conditions.push(condition);
+            }
+        }
+        if !self.test.conditions.is_empty() && self.bytes.below(2) == 1 {
+            let only = |e: &Expect| e.violates.is_none();
+            if self.test.expect.iter().all(only) {
+                self.test.expect.clear();
+            }
+        }
+    }
+
+    fn formula(&mut self, depth: usize) -> Formula {
+        let kind = if depth == 0 { 0 } else { self.bytes.below(4) };
+        let parts = |this: &mut Self| {
+            (0..2 + this.bytes.below(2)).map(|_| this.formula(depth - 1)).collect::<Vec<_>>()
+        };
+        match kind {
+            1 => Formula::Not(Box::new(self.formula(depth - 1))),
+            2 => Formula::And(parts(self)),
+            3 => Formula::Or(parts(self)),
+            _ => self.comparison(),
+        }
+    }
+
+    fn comparison(&mut self) -> Formula {
+        let observed = self.test.observe.clone();
+        let var = self.bytes.pick(&observed).unwrap_or(observed[0]);
+        let other = self.bytes.pick(&observed).unwrap_or(observed[0]);
+        let is_fd = |var: VarId| self.test.vars[usize::from(var)].kind == VarKind::Fd;
+        let all = if is_fd(var) || is_fd(other) { &Comparison::ALL[..2] } else { Comparison::ALL };
+        let is = self.bytes.pick(all).unwrap_or(Comparison::Equal);
+        let number = i64::from(self.bytes.number()) << [0, 16, 31][self.bytes.below(3)];
+        let small = self.bytes.below(130) as i64;
+        let number =
+            if is_fd(var) { -small - 1 } else { [number, small, -small][self.bytes.below(3)] };
+        let to = match self.bytes.below(4) {
+            0 => Operand::Var(other),
+            1 if is_fd(var) => Operand::Value(Value::Fd),
+            2 if !is.is_order() => Operand::Value(Value::Unbound),
+            _ => Operand::Value(Value::Number(number)),
+        };
+        Formula::Compare { var, is, to }
     }
 
     /// Defects that none of the revisions has, and defects that all of them have.
