@@ -1,5 +1,6 @@
 //! Polling for requests that have to wait (`io_uring/poll.c`).
 
+use crate::capacity::exceeded;
 use crate::errno::ECANCELED;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
@@ -57,8 +58,9 @@ pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 fn io_poll_req_insert<P: Platform>(req: &Ptr<P, Req<P>>) {
-    if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == 0) {
-        slot.set(req.to_word());
+    match req.ctx.cancel_table.iter().find(|slot| slot.get() == 0) {
+        Some(slot) => slot.set(req.to_word()),
+        None => exceeded("an armed request"),
     }
 }
 

@@ -5,8 +5,10 @@
 
 pub mod arg;
 pub mod arg_modifier;
+pub mod capacities;
 pub mod expect;
 pub mod ids;
+pub mod index;
 pub mod limits;
 pub mod op;
 
