@@ -111,7 +111,7 @@ impl<P: Platform> Files<P> {
     /// -EMFILE at the fault point.
     ///
     /// # Divergence from Linux
-    /// - Left out: `RLIMIT_NOFILE`.
+    /// - Left out: `RLIMIT_NOFILE`. A test has fewer descriptors.
     ///
     /// Linux: `fs/file.c`, 6.18 to 7.3.
     pub async fn get_unused_fd(&self) -> Result<usize, i64> {

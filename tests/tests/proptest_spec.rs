@@ -10,13 +10,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ifq_model::errno::{self, EBADF, EBUSY, EINVAL};
-use ifq_model::io_uring::{cq, tw};
-use ifq_model::net::{page_pool, tcp};
-use ifq_model::prim::xarray;
+use ifq_model::errno::{self, EBADF};
+use ifq_model::fault::FaultPoint;
+use ifq_model::io_uring::{cq, zcrx};
+use ifq_model::net::page_pool;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::spec::{self, SpecifiedResults};
-use ifq_model::test::{Op, Test, VarId, limits};
+use ifq_model::test::{Op, Test, VarId};
 use ifq_sim::executor::run::run_once;
 use ifq_sim::executor::scheduler::Random;
 use ifq_sim::format;
@@ -231,6 +231,27 @@ fn written(revision: Revision, lines: &[String]) -> Test {
         .unwrap_or_else(|error| panic!("{error}"));
     test.observe = (0..test.vars.len() as VarId).collect();
     test
+}
+
+/// A list of the model that is too small for a run panics. Defects that return buffers twice and faults
+/// are part of the runs, because the capacities must hold for every run.
+#[test]
+fn no_run_of_a_long_sequence_exceeds_a_capacity() {
+    let result = TestRunner::new(config(300)).run(&cases(400), |(shape, words, seed)| {
+        for revision in [Revision::ProxyV1, Revision::Import71, Revision::Import73] {
+            let mut test = sequence(revision, &shape, &words);
+            for faults in [0, 3] {
+                test.faults = if faults == 0 { Vec::new() } else { FaultPoint::ALL.to_vec() };
+                test.max_faults = faults;
+                let test = Rc::new(test.clone());
+                for variant in [Variant::fixed(revision), Variant::of(revision)] {
+                    run_once(&test, &variant, Box::new(Random::new(seed)));
+                }
+            }
+        }
+        Ok(())
+    });
+    assert_passed(result);
 }
 
 /// `io_parse_rqe` keeps a buffer's index in 32 bits, so it ignores bit 44 of an offset and the entry names

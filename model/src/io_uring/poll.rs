@@ -16,7 +16,8 @@ const IO_POLL_REF_MASK: u64 = (1 << 20) - 1;
 /// `io_poll_get_ownership`.
 ///
 /// # Divergence from Linux
-/// - Left out: `IO_POLL_RETRY_FLAG`, which matters from 128 simultaneous wake-ups on.
+/// - Simplified: from 128 wake-ups on that the owner has not handled, the kernel sets `IO_POLL_RETRY_FLAG`
+///   instead of counting. Either makes the owner poll the socket again.
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 async fn io_poll_get_ownership<P: Platform>(req: &Req<P>) -> bool {

@@ -18,6 +18,9 @@ pub const BUFFERS: u32 = 4096;
 pub const ALL_BUFFERS: u32 = 1 << 17;
 /// Entries that may be asked for; the kernel's own limit is `IO_RQ_MAX_ENTRIES`, 32768.
 pub const ENTRIES: u32 = 65536;
+/// `export` steps in one test: with rings and connections fewer than the descriptors that a process has by
+/// default (`INR_OPEN_CUR`, 1024).
+pub const EXPORTS: usize = 896;
 /// Entries of all refill rings of one test.
 pub const ALL_ENTRIES: u32 = 1 << 17;
 /// Bytes in one send.

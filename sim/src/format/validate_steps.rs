@@ -29,6 +29,7 @@ struct Totals {
     steps: usize,
     buffers: u32,
     entries: u32,
+    exports: usize,
 }
 
 /// The ring of the step that binds each result.
@@ -60,6 +61,11 @@ impl Checker<'_> {
         if all.steps > limits::ALL_STEPS {
             let message = format!("more than {} steps in the test", limits::ALL_STEPS);
             return self.fail(at(StepPart::Verb), message, "fewer steps");
+        }
+        all.exports += usize::from(matches!(op, Op::Export { .. }));
+        if all.exports > limits::EXPORTS {
+            let message = format!("more than {} exports in the test", limits::EXPORTS);
+            return self.fail(at(StepPart::Verb), message, "fewer exports");
         }
         let (buffers, entries) = match op {
             Op::Register { buffers, entries, .. } => (buffers, entries.min(IO_RQ_MAX_ENTRIES)),

@@ -32,7 +32,7 @@ use crate::executor::threads::Pending;
 const LOOKAHEAD_STEPS: u32 = 64;
 /// From so many decisions on, an unknown step makes the table record as many steps ahead as the path has
 /// decisions, so that a long run is not executed again from its start for every few steps.
-const LONG_PATH: usize = 1 << 12;
+const LONG_PATH: usize = 1 << 10;
 
 /// The number of steps that are recorded after a path of decisions.
 pub(crate) fn lookahead_steps(decisions: &[u32]) -> u32 {
