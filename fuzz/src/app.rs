@@ -24,13 +24,6 @@ use ifq_sim::generate::numbered;
 
 use crate::choices::{Choices, OpBytes};
 
-/// Receives from one socket. The limit keeps the model's wait queues from overflowing.
-pub const MAX_RECVS: usize = 8;
-/// Completions of one ring that the kernel posts even if the queue is full: the final completion of each
-/// receive, and the notifications.
-pub const MAX_FORCED_COMPLETIONS: usize = 8;
-/// Notifications of an ifq that is registered for both events.
-const EVENTS: usize = 2;
 /// Areas in a test. Each has memory of its own.
 pub const MAX_AREAS: usize = 6;
 /// Largest number of buffers in an area.
@@ -136,8 +129,6 @@ pub struct App {
     sources: Vec<BTreeSet<VarId>>,
     held: Vec<ReturnableCompletion>,
     recvs_of_ring: Vec<usize>,
-    forced_completions: Vec<usize>,
-    recvs_of_socket: Vec<usize>,
     areas: usize,
 }
 
@@ -152,8 +143,6 @@ impl App {
             sources: vec![BTreeSet::new(); test.rings.len()],
             held: Vec::new(),
             recvs_of_ring: vec![0; test.rings.len()],
-            forced_completions: vec![0; test.rings.len()],
-            recvs_of_socket: vec![0; test.sockets.len()],
             areas: 0,
             test,
         }
@@ -242,10 +231,6 @@ impl App {
             }
             OpKind::Arm => {
                 let (ring, ifq) = self.ifq(unlikely, choices)?;
-                let registrant = self.registrant(ifq)?;
-                if !self.has_room(registrant, 1) {
-                    return None;
-                }
                 Op::Arm {
                     ring,
                     ifq,
@@ -283,7 +268,7 @@ impl App {
         let entries = if unlikely { 0 } else { choices.one_of(&ENTRIES)? };
         let modifiers = match choices.below(8) {
             6 => ArgModifiers::NONE.and(ArgModifier::KernelRegion),
-            7 if self.has_room(ring, EVENTS) => ArgModifiers::NONE.and(ArgModifier::Events),
+            7 => ArgModifiers::NONE.and(ArgModifier::Events),
             _ => ArgModifiers::NONE,
         };
         Some(Op::Register { ring, source, buffers, entries, modifiers })
@@ -291,12 +276,8 @@ impl App {
 
     fn recv(&self, unlikely: bool, choices: &mut Choices) -> Option<Op> {
         let (ring, ifq) = self.ifq(unlikely, choices)?;
-        if !self.has_room(ring, 1) {
-            return None;
-        }
-        let room = |s| self.recvs_of_socket[usize::from(s)] < MAX_RECVS;
-        let idle = self.sockets(|s| room(s) && self.spec.waiters(s) == 0);
-        let sockets = if idle.is_empty() || unlikely { self.sockets(room) } else { idle };
+        let idle = self.sockets(|s| self.spec.waiters(s) == 0);
+        let sockets = if idle.is_empty() || unlikely { self.sockets(|_| true) } else { idle };
         let socket = choices.one_of(&sockets)?;
         Some(Op::Recv {
             ring,
@@ -330,17 +311,9 @@ impl App {
     fn remember(&mut self, op: &Op, var: VarId) {
         let mut origin = None;
         match *op {
-            Op::Register { ring, modifiers, .. } => {
+            Op::Register { .. } => {
                 origin = Some(var);
                 self.areas += 1;
-                if modifiers.has(ArgModifier::Events) {
-                    self.forced_completions[usize::from(ring)] += EVENTS;
-                }
-            }
-            Op::Arm { ifq, .. } => {
-                if let Some(registrant) = self.registrant(ifq) {
-                    self.forced_completions[usize::from(registrant)] += 1;
-                }
             }
             Op::AddArea { .. } => self.areas += 1,
             Op::Import { fd: from, .. }
@@ -348,12 +321,10 @@ impl App {
             | Op::Clone { ifq: from, .. } => {
                 origin = self.origin(from);
             }
-            Op::Recv { ring, ifq, socket, .. } => {
+            Op::Recv { ring, ifq, .. } => {
                 let source = self.origin(ifq);
                 self.sources[usize::from(ring)].extend(source);
                 self.recvs_of_ring[usize::from(ring)] += 1;
-                self.forced_completions[usize::from(ring)] += 1;
-                self.recvs_of_socket[usize::from(socket)] += 1;
             }
             Op::Wait { ring } => {
                 let sources = &self.sources[usize::from(ring)];
@@ -371,11 +342,6 @@ impl App {
         self.results[usize::from(var)].1
     }
 
-    /// The ring that registered an ifq and receives its events.
-    fn registrant(&self, ifq: VarId) -> Option<RingId> {
-        self.results[usize::from(self.origin(ifq)?)].0
-    }
-
     fn vars(&self, kind: VarKind, good: impl Fn(VarId) -> bool) -> Vec<VarId> {
         let vars = (0..).zip(&self.test.vars).filter(|(_, v)| v.kind == kind);
         vars.map(|(id, _)| id).filter(|id| good(*id)).collect()
@@ -387,11 +353,6 @@ impl App {
 
     fn sockets(&self, good: impl Fn(SocketId) -> bool) -> Vec<SocketId> {
         (0..self.test.sockets.len() as SocketId).filter(|socket| good(*socket)).collect()
-    }
-
-    /// Whether a ring has room for `more` forced completions.
-    fn has_room(&self, ring: RingId, more: usize) -> bool {
-        self.forced_completions[usize::from(ring)] + more <= MAX_FORCED_COMPLETIONS
     }
 
     fn ring(&self, unlikely: bool, choices: &mut Choices) -> Option<RingId> {

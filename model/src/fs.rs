@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::capacity::exceeded;
 use crate::errno::{EBADF, EMFILE};
 use crate::fault::FaultPoint;
 use crate::platform::{AtomicWord, Kind, Label, Order, Platform, Ptr, RawLock, Rmw, WaitWord};
@@ -107,7 +108,10 @@ impl<P: Platform> Files<P> {
     /// `get_unused_fd_flags`: reserves the lowest free descriptor.
     ///
     /// # Errors
-    /// -EMFILE at the fault point or when the table is full.
+    /// -EMFILE at the fault point.
+    ///
+    /// # Divergence from Linux
+    /// - Left out: `RLIMIT_NOFILE`. A test has fewer descriptors.
     ///
     /// Linux: `fs/file.c`, 6.18 to 7.3.
     pub async fn get_unused_fd(&self) -> Result<usize, i64> {
@@ -121,7 +125,7 @@ impl<P: Platform> Files<P> {
                 return Ok(fd);
             }
         }
-        Err(-EMFILE)
+        exceeded("a descriptor")
     }
 
     /// `put_unused_fd`.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::capacity::Capacities;
 use crate::fs::Files;
 use crate::net::netdev::Netdev;
 use crate::platform::{Kind, Platform, Ptr, Rmw, WaitWord};
@@ -25,6 +26,8 @@ pub struct Kernel<P: Platform> {
     pub syscalls: P::WaitQueue,
     /// What a page fault waits for. No thread ever raises it.
     pub user_page: P::WaitQueue,
+    /// How much rings, connections and ifqs must be able to hold.
+    pub capacities: Capacities,
     /// What listens to the tracepoints.
     pub tracer: Rc<dyn Tracer<P>>,
 }
@@ -82,11 +85,11 @@ impl<P: Platform> Default for WorkCounter<P> {
 }
 
 impl<P: Platform> Kernel<P> {
-    /// An idle kernel of this variant, with descriptors for `rings` rings and `exports` exports.
+    /// An idle kernel of this variant, whose objects can hold what `capacities` says.
     #[must_use]
     pub fn alloc(
         variant: &Variant,
-        (rings, exports): (usize, usize),
+        capacities: Capacities,
         netdev: Option<&Ptr<P, Netdev<P>>>,
         tracer: Rc<dyn Tracer<P>>,
     ) -> Ptr<P, Self> {
@@ -98,7 +101,8 @@ impl<P: Platform> Kernel<P> {
             syscalls: P::wait_queue("syscalls", 0),
             user_page: P::wait_queue("user_page", 0),
             tracer,
-            files: Files::new(rings, rings + exports),
+            files: Files::new(capacities.open_fds, capacities.open_fds + capacities.exports),
+            capacities,
         })
     }
 

@@ -7,7 +7,8 @@
 //! reads a clock or draws a random number.
 //!
 //! # Parts
-//! Kernel code: [`io_uring`], [`net`], [`prim`], [`fs`], [`uaccess`], [`mm`], [`kernel`], [`work`].
+//! Kernel code: [`io_uring`], [`net`], [`prim`], [`fs`], [`uaccess`], [`mm`], [`kernel`], [`work`]; [`capacity`]
+//! says how much its objects must hold.
 //! It reports to [`trace`] and knows nothing of the rest. [`revision`] says which version and which
 //! defects it has. [`check`] holds the invariants that observe it, [`user`] the application,
 //! [`run`] and [`run_state`] one run of a [`test`](mod@test), [`spec`] the sequential
@@ -17,6 +18,7 @@
 //! Each function says what it simplifies and what it leaves out; `docs/FIDELITY.md` collects that.
 
 pub mod bug;
+pub mod capacity;
 pub mod check;
 pub mod errno;
 pub mod fault;

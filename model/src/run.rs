@@ -11,7 +11,6 @@ use crate::run_state::ModelRun;
 use crate::test::Test;
 use crate::user::app::run_step;
 
-pub use crate::run_state::ifq_number;
 pub use crate::run_state::parts::{Part, parts};
 
 /// Runs the steps of one thread of the test.

@@ -62,11 +62,8 @@ pub enum Tracepoint<'a, P: Platform> {
         /// Number of other system calls.
         blocked: u64,
     },
-    /// A capacity of the model is used up; `lost` is what could not be stored.
-    CapacityExceeded {
-        /// What could not be stored.
-        lost: &'static str,
-    },
+    /// A page pool was given a buffer although all buffers of the ifq are in it already.
+    PoolOverfull(&'a Ifq<P>),
 }
 
 /// What listens to tracepoints.

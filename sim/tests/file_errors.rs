@@ -497,6 +497,28 @@ fn lists_have_a_maximal_length() {
 }
 
 #[test]
+fn a_test_uses_a_limited_number_of_steps_exports_buffers_and_entries() {
+    let steps = " A: exit\n".repeat(4096);
+    let sections = format!("setup\n{steps}thread a\n{steps}finally\n");
+    refused_steps(&format!("{sections} A: »exit"), "more than 8192 steps in the test", "fewer");
+    let areas = " A: add-area ifq buffers=4096\n".repeat(31);
+    let register = "setup\n ifq = A: register nodev buffers=4096 entries=1\n";
+    let full = format!("{register}{areas}");
+    format::parse("t.ifq", &format!("{HEAD}expect holds\n{full}")).expect("131072 buffers");
+    refused_steps(
+        &format!("{full} A: add-area ifq buffers=»1"),
+        "more than 131072 buffers",
+        "fewer",
+    );
+    let exports = "setup\n ifq = A: register nodev buffers=1 entries=1\n".to_owned();
+    let exports = exports + &" A: export ifq\n".repeat(896);
+    refused_steps(&format!("{exports} A: »export ifq"), "more than 896 exports", "fewer");
+    let register = |mark: &str| format!(" A: register nodev buffers=1 entries={mark}65536\n");
+    let steps = format!("setup\n{}{}", register("").repeat(4), register("»"));
+    refused_steps(&steps, "more than 131072 entries", "fewer");
+}
+
+#[test]
 fn control_characters_are_errors_outside_comments() {
     refused("test t # \u{1}\nring »\u{1}A", "control character U+0001", "printable text");
     refused("test t\nabout ä»\u{7f}", "control character U+007F", "printable text");

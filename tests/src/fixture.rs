@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ifq_model::capacity::{Capacities, IfqCapacity, RingCapacity};
 use ifq_model::check::Checks;
 use ifq_model::io_uring::ctx::{IoRingCtx, io_ring_ctx_alloc};
 use ifq_model::io_uring::uapi::{
@@ -17,6 +18,18 @@ use ifq_model::mm::{AreaMem, RqMem};
 use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::uaccess::UserPtr;
+
+/// For rings that register and import, and do not receive: small, because loom bounds the number of objects.
+fn capacities(buffers: u32) -> Capacities {
+    let ring = RingCapacity { ids: 2, ..RingCapacity::default() };
+    let ifq = IfqCapacity { areas: 1, buffers: buffers as usize };
+    Capacities {
+        exports: 2,
+        rings: vec![ring; 4],
+        ifqs: [(0, ifq)].into(),
+        ..Capacities::default()
+    }
+}
 
 /// A kernel in which ring 0 owns an ifq.
 pub struct IfqFixture<P: Platform> {
@@ -47,7 +60,7 @@ impl<P: Platform> IfqFixture<P> {
     /// If registration fails.
     pub async fn new(variant: Variant, buffers: u32, entries: u32) -> Self {
         let kernel: Ptr<P, Kernel<P>> =
-            Kernel::alloc(&variant, (0, 2), None, Rc::new(Checks::new()));
+            Kernel::alloc(&variant, capacities(buffers), None, Rc::new(Checks::new()));
         let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);
         let (mem, rq) = (AreaMem::alloc(0, buffers), RqMem::alloc(0, entries));
         let reg = IoUringZcrxIfqReg {

@@ -28,6 +28,10 @@ impl<P: Platform> Check<P> for Buffers {
                     deferred.lose_buffers(free, held, all);
                 }
             }
+            Tracepoint::PoolOverfull(ifq) => P::violation(
+                Invariant::I6,
+                format_args!("a buffer is twice in the page pool of ifq {}", ifq.number),
+            ),
             Tracepoint::ExitStuck(ctx) => {
                 let mut id = 0;
                 while let Some((found, ifq)) = ctx.zcrx_ctxs.find(id) {

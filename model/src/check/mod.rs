@@ -41,7 +41,6 @@ checks! {
     i07_data Data;
     i10_requests Requests;
     i11_shared_memory SharedMemory;
-    capacity Capacity;
 }
 
 /// Runs the checks. Listens to the kernel's tracepoints.

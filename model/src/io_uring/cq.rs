@@ -1,12 +1,12 @@
 //! The completion queue (`io_uring/io_uring.c`): posting by the kernel, taking by user space.
 
-use crate::errno::ENOSPC;
+use crate::capacity::{exceeded, slot};
 use crate::io_uring::uapi::area_offset;
 use crate::platform::{AtomicWord, Label, Order, PlainWord, Platform};
 
-/// Entries of a completion queue.
+/// `cq_entries`: what user space asks for with `IORING_SETUP_CQSIZE`, here and on a live kernel.
 pub const CQ_ENTRIES: u64 = 8;
-const OVERFLOW_ENTRIES: u64 = 8;
+const OVERFLOW: &str = "an entry of the overflow list";
 const OFF: Label = Label::plain("cqe.off").names_buffer(area_offset(0));
 
 /// One completion as user space sees it.
@@ -71,15 +71,15 @@ pub struct Cq<P: Platform> {
 }
 
 impl<P: Platform> Cq<P> {
-    /// An empty queue.
+    /// An empty queue, whose overflow list holds at most `overflow` entries at a time.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(overflow: usize) -> Self {
         Cq {
             head: P::atomic("cq.head", 0),
             tail: P::atomic("cq.tail", 0),
             slots: (0..CQ_ENTRIES).map(|_| Slot::new()).collect(),
             cached_cq_tail: P::plain("cached_cq_tail", 0),
-            overflow: (0..OVERFLOW_ENTRIES).map(|_| Slot::new()).collect(),
+            overflow: (0..overflow).map(|_| Slot::new()).collect(),
             overflow_head: P::plain("cq_overflow.head", 0),
             overflow_tail: P::plain("cq_overflow.tail", 0),
         }
@@ -108,22 +108,18 @@ impl<P: Platform> Cq<P> {
 
     /// Posts a request's last completion; into the overflow list if there is no slot.
     ///
-    /// # Errors
-    /// -ENOSPC if the overflow list is full, too.
-    ///
     /// # Divergence from Linux
-    /// - Simplified: the kernel allocates entries of the overflow list.
-    pub async fn post_final(&self, cqe: Cqe) -> Result<(), i64> {
+    /// - Left out: the allocation of an entry of the overflow list fails, and the completion is lost.
+    pub async fn post_final(&self, cqe: Cqe) {
         if self.post_uncommitted(cqe).await {
-            return Ok(());
+            return;
         }
         let tail = self.overflow_tail.get();
-        if tail - self.overflow_head.get() >= OVERFLOW_ENTRIES {
-            return Err(-ENOSPC);
+        if tail - self.overflow_head.get() == self.overflow.len() as u64 {
+            exceeded(OVERFLOW);
         }
-        self.overflow[(tail % OVERFLOW_ENTRIES) as usize].write(cqe);
+        slot(&self.overflow, tail, OVERFLOW).write(cqe);
         self.overflow_tail.set(tail + 1);
-        Ok(())
     }
 
     /// `__io_cqring_overflow_flush`.
@@ -136,7 +132,7 @@ impl<P: Platform> Cq<P> {
                 break;
             }
             let head = self.overflow_head.get();
-            let cqe = self.overflow[(head % OVERFLOW_ENTRIES) as usize].read();
+            let cqe = slot(&self.overflow, head, OVERFLOW).read();
             self.overflow_head.set(head + 1);
             self.slots[(tail % CQ_ENTRIES) as usize].write(cqe);
             self.cached_cq_tail.set(tail + 1);
@@ -178,11 +174,5 @@ impl<P: Platform> Cq<P> {
         slot.write(Cqe { user_data: 0, res: 0, more: false, off: 0 });
         self.head.store(head + 1, Order::Release).await;
         Some(cqe)
-    }
-}
-
-impl<P: Platform> Default for Cq<P> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -3,7 +3,7 @@
 use crate::fs::ReleaseFn;
 use crate::io_uring::cq::Cq;
 use crate::io_uring::poll::io_poll_remove_all;
-use crate::io_uring::tw::{MAX_REQS, WorkList, io_cancel_local_task_work};
+use crate::io_uring::tw::{WorkList, io_cancel_local_task_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::proxy_v1::{io_shutdown_zcrx_ifqs, io_unregister_zcrx_ifqs};
 use crate::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
@@ -107,7 +107,8 @@ pub fn io_uring_setup<P: Platform>(
     submitter_task: Task,
     setup: RingFlags,
 ) -> Ptr<P, IoRingCtx<P>> {
-    let words = |label: Label| (0..MAX_REQS).map(|_| P::plain(label, 0)).collect();
+    let capacity = kernel.capacities.ring(number);
+    let words = |label: Label| (0..capacity.requests).map(|_| P::plain(label, 0)).collect();
     Ptr::alloc(Kind::Ctx, number, || IoRingCtx {
         number,
         setup,
@@ -117,13 +118,13 @@ pub fn io_uring_setup<P: Platform>(
         mmap_lock: P::lock("mmap_lock"),
         refs: PercpuRef::new("refs"),
         events: P::wait_queue("events", 0),
-        zcrx_ctxs: XArray::new("zcrx_ctxs"),
-        work_list: WorkList::new(),
+        zcrx_ctxs: XArray::new("zcrx_ctxs", capacity.ids),
+        work_list: WorkList::new(capacity.requests + capacity.events),
         cancel_table: words(Label::pointer("cancel_table", 0)),
         compl_reqs: words(Label::pointer("compl_reqs", 0)),
         nr_compl: P::plain("nr_compl", 0),
         nr_req_allocated: P::plain("nr_req_allocated", 0),
-        cq: Cq::new(),
+        cq: Cq::new(capacity.requests + capacity.events),
     })
 }
 

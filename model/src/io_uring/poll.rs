@@ -1,5 +1,6 @@
 //! Polling for requests that have to wait (`io_uring/poll.c`).
 
+use crate::capacity::exceeded;
 use crate::errno::ECANCELED;
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
@@ -15,7 +16,8 @@ const IO_POLL_REF_MASK: u64 = (1 << 20) - 1;
 /// `io_poll_get_ownership`.
 ///
 /// # Divergence from Linux
-/// - Left out: `IO_POLL_RETRY_FLAG`, which matters from 128 simultaneous wake-ups on.
+/// - Simplified: from 128 wake-ups on that the owner has not handled, the kernel sets `IO_POLL_RETRY_FLAG`
+///   instead of counting. Either makes the owner poll the socket again.
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 async fn io_poll_get_ownership<P: Platform>(req: &Req<P>) -> bool {
@@ -57,8 +59,9 @@ pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 fn io_poll_req_insert<P: Platform>(req: &Ptr<P, Req<P>>) {
-    if let Some(slot) = req.ctx.cancel_table.iter().find(|slot| slot.get() == 0) {
-        slot.set(req.to_word());
+    match req.ctx.cancel_table.iter().find(|slot| slot.get() == 0) {
+        Some(slot) => slot.set(req.to_word()),
+        None => exceeded("an armed request"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Requests: submission, waiting, completion (`io_uring/io_uring.c`, `io_uring/wait.c`).
 
-use crate::errno::{EAGAIN, EBADF, EEXIST, ETIME};
+use crate::capacity::exceeded;
+use crate::errno::{EBADF, EEXIST, ETIME};
 use crate::fs::File;
 use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx, ctx_refs_put};
 use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
 use crate::io_uring::poll::io_arm_poll_handler;
-use crate::io_uring::tw::{IO_LOCAL_TW_DEFAULT_MAX, MAX_REQS, io_run_local_work};
+use crate::io_uring::tw::{IO_LOCAL_TW_DEFAULT_MAX, io_run_local_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
 use crate::net::tcp::{Sock, sock_fput};
@@ -87,9 +88,9 @@ pub async fn io_uring_enter_submit<P: Platform>(
     let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
     let ret = if ctx.submitter_task == task {
         let _guard = ctx.uring_lock.lock().await;
-        let ret = io_submit_sqe(&ctx, sqe).await;
+        io_submit_sqe(&ctx, sqe).await;
         io_submit_flush_completions(&ctx).await;
-        ret
+        Ok(())
     } else {
         Err(-EEXIST)
     };
@@ -100,11 +101,8 @@ pub async fn io_uring_enter_submit<P: Platform>(
 /// `io_submit_sqe` and `io_queue_sqe`.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
-async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) -> Result<(), i64> {
+async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) {
     let _func = P::func("io_submit_sqe");
-    if ctx.nr_req_allocated.get() >= MAX_REQS as u64 {
-        return Err(-EAGAIN);
-    }
     ctx.nr_req_allocated.set(ctx.nr_req_allocated.get() + 1);
     ctx.refs.get().await;
     let prep = io_recvzc_prep(ctx, sqe).await;
@@ -120,13 +118,12 @@ async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) ->
     sqe.sock.f_count.inc().await;
     if let Err(errno) = prep {
         io_req_defer_failed(&req, errno);
-        return Ok(());
+        return;
     }
     match io_recvzc(&req, false).await {
         IssueResult::Complete => io_req_complete_defer(&req),
         IssueResult::Retry | IssueResult::Requeue => io_arm_poll_handler(&req).await,
     }
-    Ok(())
 }
 
 /// `io_req_complete_defer`: the completion is posted by the next flush. Under `uring_lock`.
@@ -135,7 +132,10 @@ async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) ->
 pub fn io_req_complete_defer<P: Platform>(req: &Ptr<P, Req<P>>) {
     let ctx = &req.ctx;
     let nr = ctx.nr_compl.get();
-    ctx.compl_reqs[nr as usize % MAX_REQS].set(req.to_word());
+    match ctx.compl_reqs.get(nr as usize) {
+        Some(slot) => slot.set(req.to_word()),
+        None => exceeded("a request that has completed"),
+    }
     ctx.nr_compl.set(nr + 1);
 }
 
@@ -156,9 +156,7 @@ pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>
         let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) else { continue };
         let cqe =
             Cqe { user_data: req.user_data, res: req.res.get().cast_signed(), more: false, off: 0 };
-        if ctx.cq.post_final(cqe).await.is_err() {
-            ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost: "a completion" });
-        }
+        ctx.cq.post_final(cqe).await;
     }
     ctx.cq.commit().await;
     for slot in &ctx.compl_reqs[..nr] {

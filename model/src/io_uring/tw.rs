@@ -1,18 +1,14 @@
 //! Local task work (`io_uring/tw.c`).
 
+use crate::capacity::{exceeded, slot};
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx};
 use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
 use crate::io_uring::zcrx::notif::zcrx_notif_tw;
 use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::revision::Defect;
-use crate::trace::Tracepoint;
 
-/// Requests that one ring can have at a time. Linux has no such limit.
-pub const MAX_REQS: usize = 8;
-/// Events that the work list can hold. Linux has no such limit. An event is in the list at most once
-/// until it is armed again.
-const MAX_NOTIFS: usize = 8;
+const WORK_LIST: &str = "an entry of the work list";
 
 /// `IO_LOCAL_TW_DEFAULT_MAX`: entries that one call runs that does not sleep.
 pub const IO_LOCAL_TW_DEFAULT_MAX: u64 = 20;
@@ -31,35 +27,28 @@ pub struct WorkList<P: Platform> {
 }
 
 impl<P: Platform> WorkList<P> {
-    /// An empty list.
+    /// An empty list for at most `entries` entries at a time.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(entries: usize) -> Self {
         WorkList {
             lock: P::lock("work_list"),
-            items: (0..MAX_REQS + MAX_NOTIFS)
-                .map(|_| P::plain(Label::pointer("work_list[]", 0), 0))
-                .collect(),
+            items: (0..entries).map(|_| P::plain(Label::pointer("work_list[]", 0), 0)).collect(),
             head: P::plain("work_list.head", 0),
             tail: P::plain("work_list.tail", 0),
         }
     }
 
-    fn slot(&self, position: u64) -> &P::Plain {
-        &self.items[position as usize % (MAX_REQS + MAX_NOTIFS)]
-    }
-
-    /// `mpscq_push` (7.2), before `llist_add`. Returns whether there was room.
-    async fn push(&self, events: &P::WaitQueue, entry: u64) -> bool {
+    /// `mpscq_push` (7.2), before `llist_add`.
+    async fn push(&self, events: &P::WaitQueue, entry: u64) {
         let _guard = self.lock.lock().await;
         let tail = self.tail.get();
         if tail - self.head.get() == self.items.len() as u64 {
-            return false;
+            exceeded(WORK_LIST);
         }
-        self.slot(tail).set(entry);
+        slot(&self.items, tail, WORK_LIST).set(entry);
         self.tail.set(tail + 1);
         // Wakes a task that waits for the ring.
         events.rmw_in_step(Rmw::Add(EVENT_WORK));
-        true
     }
 
     /// `mpscq_pop` (7.2), before a step of the list that `llist_del_all` returned.
@@ -71,19 +60,13 @@ impl<P: Platform> WorkList<P> {
         }
         self.head.set(head + 1);
         events.rmw_in_step(Rmw::Sub(EVENT_WORK));
-        Some(self.slot(head).get())
+        Some(slot(&self.items, head, WORK_LIST).get())
     }
 
     /// Number of queued entries.
     async fn len(&self) -> u64 {
         let _guard = self.lock.lock().await;
         self.tail.get() - self.head.get()
-    }
-}
-
-impl<P: Platform> Default for WorkList<P> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -121,9 +104,7 @@ impl<P: Platform> TaskWork<'_, P> {
 /// Linux: `io_uring/tw.c`, 6.18 to 7.3.
 pub async fn io_req_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, work: TaskWork<'_, P>) {
     let _func = P::func("io_req_local_work_add");
-    if !ctx.work_list.push(&ctx.events, work.to_word()).await {
-        ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost: "an entry of the work list" });
-    }
+    ctx.work_list.push(&ctx.events, work.to_word()).await;
 }
 
 /// `io_task_work.func` of one entry, as `__io_run_local_work_loop` calls it.

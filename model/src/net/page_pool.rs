@@ -9,12 +9,13 @@ use crate::io_uring::zcrx::niov::{NiovRef, niov_label};
 use crate::platform::{
     AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord,
 };
+use crate::trace::Tracepoint;
 use crate::work::Work;
 
-/// Buffers that the allocation cache can hold; `PP_ALLOC_CACHE_REFILL` is 64.
-pub const ALLOC_CACHE: usize = 8;
-/// Buffers that the recycling ring can hold.
-pub const PTR_RING: usize = 16;
+/// `PP_ALLOC_CACHE_REFILL`: buffers that the allocation cache is filled with at a time.
+pub const PP_ALLOC_CACHE_REFILL: usize = 64;
+/// `ring_qsize` of `page_pool_init`: entries of the recycling ring, unless the driver asks for another size.
+pub const RING_QSIZE: usize = 1024;
 
 /// `struct page_pool`.
 pub struct PagePool<P: Platform> {
@@ -47,13 +48,15 @@ impl<P: Platform> std::fmt::Debug for PagePool<P> {
 /// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PagePool<P>> {
     let _func = P::func("page_pool_create");
-    let words = |label: Label, n| (0..n).map(|_| P::plain(label, 0)).collect();
+    // Each buffer of the ifq is in the pool at most once.
+    let buffers = ifq.kernel.capacities.ifq(ifq.number).buffers;
+    let words = |label: Label, n: usize| (0..n.min(buffers)).map(|_| P::plain(label, 0)).collect();
     let pp = Ptr::alloc(Kind::PagePool, ifq.number, || PagePool {
         ifq: ifq.clone(),
-        cache: words(niov_label("pp.cache"), ALLOC_CACHE),
+        cache: words(niov_label("pp.cache"), PP_ALLOC_CACHE_REFILL),
         count: P::plain("pp.alloc.count", 0),
         ring_lock: P::lock("pp.ring"),
-        ring: words(niov_label("pp.ring[]"), PTR_RING),
+        ring: words(niov_label("pp.ring[]"), RING_QSIZE),
         ring_count: P::plain("pp.ring.count", 0),
         destroyed: P::plain("pp.destroyed", 0),
         hold_cnt: P::plain("hold_cnt", 0),
@@ -85,7 +88,7 @@ pub async fn page_pool_alloc_netmem<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> Op
 async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
     let _guard = pp.ring_lock.lock().await;
     let held = pp.ring_count.get() as usize;
-    let count = held.min(ALLOC_CACHE);
+    let count = held.min(PP_ALLOC_CACHE_REFILL);
     for (slot, item) in pp.cache.iter().zip(&pp.ring[..count]) {
         slot.set(item.get());
     }
@@ -141,8 +144,12 @@ pub async fn page_pool_put_unrefed_netmem<P: Platform>(
     {
         let _guard = pp.ring_lock.lock().await;
         let count = pp.ring_count.get() as usize;
-        if pp.destroyed.get() == 0 && count < PTR_RING {
-            pp.ring[count].set(niov.to_word());
+        if pp.destroyed.get() == 0 && count < RING_QSIZE {
+            let Some(slot) = pp.ring.get(count) else {
+                pp.ifq.kernel.trace(&Tracepoint::PoolOverfull(&*pp.ifq));
+                return;
+            };
+            slot.set(niov.to_word());
             pp.ring_count.set(count as u64 + 1);
             return;
         }

@@ -1,6 +1,7 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
-use crate::errno::{ENOSPC, EPIPE};
+use crate::capacity::{SockCapacity, exceeded, slot};
+use crate::errno::EPIPE;
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
 use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov, niov_label};
@@ -9,12 +10,7 @@ use crate::net::netdev::{napi_receive, napi_receive_empty};
 use crate::net::page_pool::page_pool_unref_and_test;
 use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::refcount::Refcount;
-use crate::trace::Tracepoint;
 
-/// Segments that a receive queue can hold. Linux limits bytes.
-pub const RCVQ: u64 = 32;
-/// Requests that one wait queue can hold. Linux has no such limit.
-pub const MAX_WAITERS: usize = 32;
 /// `POLLIN`.
 pub const POLLIN: u64 = 1;
 /// `POLLRDHUP`.
@@ -23,6 +19,7 @@ pub const POLLRDHUP: u64 = 2;
 pub const PAGE_SIZE: u32 = 4096;
 
 const SHUTDOWN: u64 = 1 << 40;
+const FRAGMENT: &str = "a fragment in a receive queue";
 
 /// One fragment in the receive queue.
 #[derive(Clone, Debug)]
@@ -78,13 +75,17 @@ impl<P: Platform> std::fmt::Debug for Sock<P> {
 
 /// Not in Linux: makes a connected socket with one reference.
 #[must_use]
-pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P>> {
+pub fn sock_alloc<P: Platform>(
+    number: u32,
+    queue: Option<u32>,
+    capacity: SockCapacity,
+) -> Ptr<P, Sock<P>> {
     Ptr::alloc(Kind::Sock, number, || Sock {
         number,
         f_count: Refcount::new("f_count", 1),
         queue,
         sk_lock: P::lock("sk_lock"),
-        slots: (0..RCVQ)
+        slots: (0..capacity.fragments)
             .map(|_| Slot {
                 seq: P::plain("skb.seq", 0),
                 len: P::plain("skb.len", 0),
@@ -96,7 +97,7 @@ pub fn sock_alloc<P: Platform>(number: u32, queue: Option<u32>) -> Ptr<P, Sock<P
         offset: P::plain("copied_seq", 0),
         readable: P::atomic("readable", 0),
         wq_lock: P::lock("sk_wq"),
-        waiters: (0..MAX_WAITERS).map(|_| P::plain(Label::pointer("waiter", 0), 0)).collect(),
+        waiters: (0..capacity.waiters).map(|_| P::plain(Label::pointer("waiter", 0), 0)).collect(),
         nr_waiters: P::plain("nr_waiters", 0),
         write_seq: P::plain("write_seq", 0),
     })
@@ -118,7 +119,7 @@ pub async fn sock_fput<P: Platform>(sock: &Ptr<P, Sock<P>>) {
 
 impl<P: Platform> Sock<P> {
     fn slot(&self, position: u64) -> &Slot<P> {
-        &self.slots[(position % RCVQ) as usize]
+        slot(&self.slots, position, FRAGMENT)
     }
 
     /// The first fragment and how many of its bytes have been read. Under `sk_lock`.
@@ -153,12 +154,11 @@ impl<P: Platform> Sock<P> {
         }
     }
 
-    fn full(&self) -> bool {
-        self.tail.get() - self.head.get() == RCVQ
-    }
-
     fn push(&self, len: u32, niov: Option<&NiovRef<P>>) -> u64 {
         let (tail, seq) = (self.tail.get(), self.write_seq.get());
+        if tail - self.head.get() == self.slots.len() as u64 {
+            exceeded(FRAGMENT);
+        }
         let slot = self.slot(tail);
         slot.seq.set(seq);
         slot.len.set(u64::from(len));
@@ -202,16 +202,11 @@ impl<P: Platform> Sock<P> {
     pub async fn add_wait_queue(&self, req: &Ptr<P, Req<P>>) {
         let _guard = self.wq_lock.lock().await;
         let nr = self.nr_waiters.get();
-        match self.waiters.get(nr as usize) {
-            Some(slot) => {
-                slot.set(req.to_word());
-                self.nr_waiters.set(nr + 1);
-            }
-            None => {
-                let lost = "a request on a wait queue";
-                req.ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost });
-            }
-        }
+        let Some(slot) = self.waiters.get(nr as usize) else {
+            exceeded("a request on a wait queue")
+        };
+        slot.set(req.to_word());
+        self.nr_waiters.set(nr + 1);
     }
 
     /// `remove_wait_queue`; does nothing if the request is not on the queue.
@@ -247,11 +242,10 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 ///
 /// # Errors
 /// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is
-/// gone, -ENOSPC if the receive queue is full.
+/// gone.
 ///
 /// # Divergence from Linux
-/// - Simplified: in Linux the data waits at the sender while the receive queue is full.
-/// - Left out: segmentation, backlog, windows.
+/// - Left out: segmentation, backlog, windows, the size of the receive buffer.
 ///
 /// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 pub async fn tcp_rcv_established<P: Platform>(
@@ -272,14 +266,13 @@ pub async fn tcp_rcv_established<P: Platform>(
         };
         let chunk = if received.is_some() { left.min(PAGE_SIZE) } else { left };
         let _guard = sock.sk_lock.lock().await;
-        if sock.shut_down() || sock.full() {
-            let errno = if sock.shut_down() { -EPIPE } else { -ENOSPC };
+        if sock.shut_down() {
             if let Some(niov) = &received
                 && page_pool_unref_and_test(niov).await
             {
                 io_zcrx_return_niov(niov).await;
             }
-            return Err(errno);
+            return Err(-EPIPE);
         }
         let seq = sock.push(chunk, received.as_ref());
         if let Some(niov) = &received {

@@ -3,7 +3,10 @@
 use crate::invariant::Invariant;
 use crate::platform::{AtomicWord, Order, Platform, Rmw};
 
+// In atomic mode the word is the count alone. So a put can tell the last reference from all others without
+// observing the mode or the count.
 const PERCPU: u64 = 1 << 40;
+/// In percpu mode: the ref is killed.
 const DEAD: u64 = 1 << 41;
 const COUNT: u64 = (1 << 32) - 1;
 
@@ -30,8 +33,7 @@ impl<P: Platform> PercpuRef<P> {
     ///
     /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.
     pub async fn get(&self) {
-        let old = self.word.rmw(Rmw::Add(1), Order::Relaxed).await;
-        if old & COUNT == 0 {
+        if self.word.rmw_capped(Rmw::Add(1), Order::Relaxed, 1).await == 0 {
             P::violation(Invariant::I2, format_args!("percpu_ref_get on a released ref"));
         }
     }
@@ -41,11 +43,11 @@ impl<P: Platform> PercpuRef<P> {
     /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.
     #[must_use]
     pub async fn put(&self) -> bool {
-        let old = self.word.rmw(Rmw::Sub(1), Order::Full).await;
-        if old & COUNT == 0 {
+        let old = self.word.rmw_capped(Rmw::Sub(1), Order::Full, 2).await;
+        if old == 0 {
             P::violation(Invariant::I2, format_args!("percpu_ref_put below zero"));
         }
-        old & (PERCPU | COUNT) == 1
+        old == 1
     }
 
     /// `percpu_ref_kill`, without the switch that follows in an RCU callback: the caller queues
@@ -53,7 +55,8 @@ impl<P: Platform> PercpuRef<P> {
     ///
     /// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
     pub async fn kill(&self) {
-        if self.word.rmw(Rmw::Or(DEAD), Order::Full).await & DEAD != 0 {
+        let old = self.word.rmw(Rmw::Or(DEAD), Order::Full).await;
+        if old & DEAD != 0 || old & PERCPU == 0 {
             P::violation(Invariant::I2, format_args!("percpu_ref_kill called more than once"));
         }
     }
@@ -64,7 +67,10 @@ impl<P: Platform> PercpuRef<P> {
     /// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
     #[must_use]
     pub async fn switch_to_atomic_rcu(&self) -> bool {
-        let old = self.word.rmw(Rmw::Sub(PERCPU + 1), Order::Full).await;
+        let old = self.word.rmw(Rmw::Sub(PERCPU + DEAD + 1), Order::Full).await;
+        if old & PERCPU == 0 || old & COUNT == 0 {
+            P::violation(Invariant::I2, format_args!("percpu ref <= 0 after switching to atomic"));
+        }
         old & COUNT == 1
     }
 
@@ -77,6 +83,7 @@ impl<P: Platform> PercpuRef<P> {
     ///
     /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.
     pub async fn is_dying(&self) -> bool {
-        self.word.load(Order::Relaxed).await & DEAD != 0
+        let word = self.word.load(Order::Relaxed).await;
+        word & DEAD != 0 || word & PERCPU == 0
     }
 }

@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use crate::errno::{EBUSY, ENOMEM};
+use crate::capacity::exceeded;
+use crate::errno::ENOMEM;
 use crate::fault::FaultPoint;
 use crate::platform::{AtomicWord, Label, Order, Platform, Ptr, RawLock, Rmw};
 
@@ -11,11 +12,12 @@ const TAKEN: u64 = 1;
 const MARK: u64 = 2;
 const PTR_SHIFT: u32 = 8;
 
-/// A pointer for each id in `0..SLOTS`.
+/// A pointer for each id.
 ///
 /// # Divergence from Linux
-/// - Simplified: `SLOTS` ids instead of 2^31. The array never allocates nodes, so an `xa_store` into a
-///   reserved id fails only where the test names the fault point.
+/// - Simplified: the array never allocates nodes, so an `xa_store` into a reserved id fails only where the
+///   test names the fault point.
+/// - Left out: the limit `xa_limit_31b`. No test has so many steps.
 #[derive(Debug)]
 pub struct XArray<P: Platform, T> {
     xa_lock: P::Lock,
@@ -23,18 +25,15 @@ pub struct XArray<P: Platform, T> {
     target: PhantomData<fn() -> T>,
 }
 
-/// Ids that one [`XArray`] has.
-pub const SLOTS: usize = 16;
-
 impl<P: Platform, T: 'static> XArray<P, T> {
-    /// `xa_init_flags(XA_FLAGS_ALLOC)`.
+    /// `xa_init_flags(XA_FLAGS_ALLOC)`, for at most `ids` ids at a time.
     ///
     /// Linux: `include/linux/xarray.h`, 6.18 to 7.3.
     #[must_use]
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: &'static str, ids: usize) -> Self {
         XArray {
             xa_lock: P::lock("xa_lock"),
-            slots: (0..SLOTS).map(|_| P::atomic(Label::pointer(name, PTR_SHIFT), 0)).collect(),
+            slots: (0..ids).map(|_| P::atomic(Label::pointer(name, PTR_SHIFT), 0)).collect(),
             target: PhantomData,
         }
     }
@@ -46,7 +45,7 @@ impl<P: Platform, T: 'static> XArray<P, T> {
     /// `xa_alloc` of a `NULL` entry: reserves the lowest free id.
     ///
     /// # Errors
-    /// -ENOMEM at the fault point, -EBUSY when no id is free.
+    /// -ENOMEM at the fault point.
     ///
     /// Linux: `lib/xarray.c`, 6.18 to 7.3.
     pub async fn alloc(&self) -> Result<u32, i64> {
@@ -60,7 +59,7 @@ impl<P: Platform, T: 'static> XArray<P, T> {
                 return Ok(id);
             }
         }
-        Err(-EBUSY)
+        exceeded("the id of an ifq")
     }
 
     /// `xa_store` into a reserved id.

@@ -2,7 +2,6 @@
 
 use crate::io_uring::uapi::area_offset;
 use crate::platform::{Label, PlainWord, Platform, Rmw, WaitWord};
-use crate::test::{Step, Test, VarId};
 
 /// The result of a step under its name.
 #[derive(Debug)]
@@ -56,14 +55,9 @@ impl<P: Platform> HeldBuffer<P> {
 }
 
 impl<P: Platform> Binding<P> {
-    /// An unbound name.
+    /// An unbound name. `shared`: another thread waits for it.
     #[must_use]
-    pub(super) fn new(test: &Test, var: VarId) -> Self {
-        let needs = |s: &Step| s.after.contains(&var) || s.op.uses().any(|v| v == var);
-        let binder = test.threads.iter().position(|t| t.steps.iter().any(|s| s.bind == Some(var)));
-        let shared = binder.is_some_and(|binder| {
-            (0..).zip(&test.threads).any(|(i, t)| i != binder && t.steps.iter().any(needs))
-        });
+    pub(super) fn new(shared: bool) -> Self {
         Binding {
             ready: P::wait_queue("bound", 0),
             shared,

@@ -11,7 +11,7 @@ pub use self::binding::Binding;
 pub use self::requests::{EventCounts, Receive};
 use crate::fault::FaultPoint;
 use crate::io_uring::ctx::{RingFlags, io_uring_fops, io_uring_setup};
-use crate::io_uring::zcrx::notif::notif_data;
+use crate::io_uring::zcrx::notif::notif_number;
 use crate::kernel::{Kernel, Task, WorkCounter};
 use crate::mm::{AreaMem, RqMem};
 use crate::net::netdev::netdev_alloc;
@@ -20,10 +20,11 @@ use crate::outcome::{Outcome, Value};
 use crate::platform::{Kind, Platform, Ptr};
 use crate::revision::{ExtraState, Variant};
 use crate::run_state::parts::{exports, has_region, part, part_of, receives};
-use crate::test::{Op, RingId, RingSetup, Step, Test, VarId, limits};
+use crate::test::capacities::capacities;
+use crate::test::index::TestIndex;
+use crate::test::limits::RINGS;
+use crate::test::{Op, RingId, RingSetup, Step, Test, VarId};
 use crate::trace::Tracer;
-
-const _: () = assert!(limits::AREAS == crate::io_uring::zcrx::MAX_AREAS);
 
 /// Memory that user space prepared for one `register` or `add-area` step.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Region<P: Platform> {
 pub struct ModelRun<P: Platform> {
     /// The test.
     pub test: Rc<Test>,
+    /// What follows from the text of the test.
+    pub index: Rc<TestIndex>,
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
     /// Counts the threads of the test that have not ended.
@@ -71,9 +74,9 @@ impl<P: Platform> ModelRun<P> {
     #[must_use]
     pub fn new(test: &Rc<Test>, variant: &Variant, tracer: Rc<dyn Tracer<P>>) -> Ptr<P, Self> {
         let track_owners = variant.needs(ExtraState::BufferOwners);
-        let fds = test.steps().filter(|step| exports(&step.op)).count();
+        let index = Rc::new(TestIndex::new(test));
         let netdev = (test.queues > 0).then(|| netdev_alloc(test.queues));
-        let kernel = Kernel::alloc(variant, (test.rings.len(), fds), netdev.as_ref(), tracer);
+        let kernel = Kernel::alloc(variant, capacities(test, &index), netdev.as_ref(), tracer);
         for ring in 0..test.rings.len() {
             let (id, number) = (ring as RingId, ring as u32);
             P::op_boundary();
@@ -81,20 +84,20 @@ impl<P: Platform> ModelRun<P> {
             let file = kernel.files.alloc(number, io_uring_fops::<P>(), &ctx);
             kernel.files.install_first(ring, &file);
         }
-        let socks =
-            (0u32..).zip(&test.sockets).map(|(i, s)| part::<P, _>(|| sock_alloc(i, s.queue)));
-        let socks = socks.collect();
+        let socks = (0u32..).zip(&test.sockets).zip(&kernel.capacities.socks);
+        let socks = socks.map(|((i, s), c)| part::<P, _>(|| sock_alloc(i, s.queue, *c))).collect();
         let region = |(i, step): (u32, &Step)| {
             part_of::<P, _>(step, has_region, || Self::region(i, step, track_owners))
         };
         let regions = (0u32..).zip(test.steps()).map(region).collect();
         let zcrx_fd =
             |step: &Step| part_of::<P, _>(step, exports, || Some(P::atomic("zcrx_fd", 0)));
-        let binding = |v: usize| part::<P, _>(|| Binding::new(test, v as VarId));
-        let receive = |step: &Step| part_of::<P, _>(step, receives, || Receive::new(test, step));
+        let binding = |v: usize| part::<P, _>(|| Binding::new(index.is_shared(v as VarId)));
+        let receive = |step: &Step| part_of::<P, _>(step, receives, || Receive::new(&index, step));
         P::op_boundary();
         let run = Ptr::alloc(Kind::Harness, 1, || ModelRun {
             test: test.clone(),
+            index: index.clone(),
             kernel: kernel.clone(),
             threads: WorkCounter::new(),
             socks,
@@ -132,35 +135,25 @@ impl<P: Platform> ModelRun<P> {
 
     /// Waits until a variable is bound, and returns its result.
     pub async fn value(&self, var: VarId, thread: Option<usize>) -> i64 {
-        let own = thread.is_none_or(|thread| {
-            self.test.threads[thread].steps.iter().any(|s| s.bind == Some(var))
-        });
+        let own = thread.is_none_or(|thread| self.index.binding_thread(var) == Some(thread));
         self.vars[usize::from(var)].wait(own).await
-    }
-
-    /// Position in [`Test::steps`] of the step that binds a variable.
-    #[must_use]
-    pub fn step_of(&self, var: VarId) -> Option<usize> {
-        self.test.steps().position(|s| s.bind == Some(var))
     }
 
     /// The refill ring of the ifq that a variable goes back to.
     #[must_use]
     pub fn rq_of(&self, ifq: VarId) -> Option<&Ptr<P, RqMem<P>>> {
-        let step = self.test.origin(ifq).and_then(|var| self.step_of(var))?;
+        let step = self.index.registration(ifq)?;
         self.regions[step].as_ref()?.rq.as_ref()
     }
 
     /// The events that a completion of a ring may belong to, by its `user_data`.
     #[must_use]
     pub fn events_of(&self, ring: Option<RingId>, user_data: u64) -> Option<&EventCounts<P>> {
-        (0..).zip(self.test.steps()).find_map(|(i, step)| match step.op {
-            Op::Register { ring: other, .. } if ring == Some(other) => {
-                let events = self.events[i].as_ref()?;
-                (notif_data(ifq_number(&self.test, i, other)) == user_data).then_some(events)
-            }
-            _ => None,
-        })
+        let number = notif_number(user_data)?;
+        if ring.map(u32::from) != Some(number % RINGS as u32) {
+            return None;
+        }
+        self.events[self.index.registration_of(number)?].as_ref()
     }
 
     /// The result of a variable. Only while nothing else runs.
@@ -186,11 +179,4 @@ fn ring_flags(test: &Test, ring: RingId) -> RingFlags {
         cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
         clamp: test.is_set_up(ring, RingSetup::Clamp),
     }
-}
-
-/// The number of the ifq that a `register` step makes, see [`crate::io_uring::zcrx::Ifq::number`].
-#[must_use]
-pub fn ifq_number(test: &Test, step: usize, ring: RingId) -> u32 {
-    let same = |s: &&Step| matches!(s.op, Op::Register { ring: other, .. } if other == ring);
-    u32::from(ring) + 32 * test.steps().take(step).filter(same).count() as u32
 }

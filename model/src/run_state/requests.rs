@@ -3,7 +3,8 @@
 use crate::io_uring::uapi::{ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY};
 use crate::platform::{AtomicWord, Platform};
 use crate::test::arg_modifier::ArgModifier;
-use crate::test::{Event, Op, Step, Test, VarId};
+use crate::test::index::TestIndex;
+use crate::test::{Event, Op, Step};
 
 /// One `recv` step.
 #[derive(Debug)]
@@ -21,27 +22,15 @@ pub struct Receive<P: Platform> {
 impl<P: Platform> Receive<P> {
     /// For a `recv` step; `None` for others.
     #[must_use]
-    pub fn new(test: &Test, step: &Step) -> Option<Self> {
+    pub fn new(index: &TestIndex, step: &Step) -> Option<Self> {
         let Op::Recv { ifq, socket, .. } = step.op else { return None };
-        let reads = |s: &&Step| matches!(s.op, Op::Recv { socket: other, .. } if other == socket);
         Some(Receive {
             socket: usize::from(socket),
-            areas: areas_of(test, ifq),
-            only_reader: test.steps().filter(reads).count() == 1,
+            areas: index.areas(ifq).to_vec(),
+            only_reader: index.readers(usize::from(socket)) == 1,
             done: P::plain("recv.done", 0),
         })
     }
-}
-
-/// The steps that give an ifq an area, by its variable: the registration, and `add-area`.
-fn areas_of(test: &Test, ifq: VarId) -> Vec<usize> {
-    let origin = test.origin(ifq);
-    let gives = |step: &Step| match step.op {
-        Op::Register { .. } => step.bind.is_some() && step.bind == origin,
-        Op::AddArea { ifq, .. } => origin.is_some() && test.origin(ifq) == origin,
-        _ => false,
-    };
-    (0..).zip(test.steps()).filter(|(_, step)| gives(step)).map(|(i, _)| i).collect()
 }
 
 /// `event_type` of an event.

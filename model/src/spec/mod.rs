@@ -7,8 +7,7 @@
 //! The specification leaves out locks, reference counts, threads and fault points. An ifq has a number
 //! of users (ids in rings and exported files), a buffer is in one of a few places, and all
 //! background work of an operation has ended before the next operation begins. It does not
-//! predict results after user space has returned a buffer that it still holds, or after an overflow
-//! list is full.
+//! predict results after user space has returned a buffer that it still holds.
 //!
 //! [`run`] predicts the results of a whole test. [`Spec`] runs one operation at a time, for generators
 //! that choose the next operation from the state after the last one.
@@ -32,20 +31,15 @@ use sock::SocketState;
 
 pub use arguments::MAX_ENTRIES;
 
-/// Ids that a ring has for its ifqs. The kernel has 2^31.
-pub const IDS: usize = 16;
-/// Completions that a ring's queue holds. The overflow list holds as many again; the kernel's list has
-/// no bound.
+/// Completions that a ring's queue holds: user space asks for this number.
 pub const COMPLETIONS: usize = 8;
-/// Requests in flight that a ring may have. The kernel has no bound.
-pub const REQUESTS: usize = 8;
-/// Fragments that a socket's receive queue holds. The kernel bounds the queue in bytes.
-pub const SEGMENTS: usize = 32;
-/// Buffers that a page pool takes at once from the free list or the refill ring into its cache. The
-/// kernel takes 64.
-pub const CACHE: usize = 8;
-/// Buffers that the page pool's `ptr_ring` holds. In the kernel the driver chooses this size.
-pub const RECYCLED: usize = 16;
+/// Areas of an ifq, `ZCRX_MAX_AREAS`.
+pub const AREAS: usize = 1024;
+/// Buffers that a page pool takes at once from the free list or the refill ring into its cache,
+/// `PP_ALLOC_CACHE_REFILL`.
+pub const CACHE: usize = 64;
+/// Buffers that the page pool's `ptr_ring` holds, unless the driver chooses another size.
+pub const RECYCLED: usize = 1024;
 
 /// The number of an ifq: the index of its `register` step among all of them, failed ones included.
 type IfqIndex = usize;
@@ -94,8 +88,6 @@ pub struct Spec {
     deliveries: u64,
     /// User space has returned a buffer that it still holds.
     misused: bool,
-    /// A completion was lost.
-    overrun: bool,
 }
 
 /// The results that a test must return.
@@ -122,8 +114,8 @@ impl SpecifiedResults {
 }
 
 /// Predicts the results of a valid test with at most one thread, on a revision whose own defects are
-/// fixed, if no fault point fails. `None` if the test has more threads, if the application returns a
-/// buffer that it still holds, or if an overflow list is full.
+/// fixed, if no fault point fails. `None` if the test has more threads, or if the application returns a
+/// buffer that it still holds.
 ///
 /// In a thread, unlike in `finally`, the exit of a ring runs in the background. The prediction assumes
 /// that each exit has ended before the next step begins.
@@ -139,7 +131,7 @@ pub fn run(test: &Test, revision: Revision) -> Option<SpecifiedResults> {
         results.extend(step.bind.map(|var| (var, result)));
     }
     spec.close_all();
-    (!spec.misused && !spec.overrun).then(|| SpecifiedResults { results, left: spec.left() })
+    (!spec.misused).then(|| SpecifiedResults { results, left: spec.left() })
 }
 
 impl Spec {
@@ -158,7 +150,6 @@ impl Spec {
             vars: Vec::new(),
             deliveries: 0,
             misused: false,
-            overrun: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Queries of the state, for generators that choose the next operation.
 
-use super::{COMPLETIONS, REQUESTS, SEGMENTS, Spec};
+use super::Spec;
 use crate::test::{Event, RingId, SocketId, VarId};
 
 impl Spec {
@@ -67,24 +67,5 @@ impl Spec {
     #[must_use]
     pub fn misused(&self) -> bool {
         self.misused
-    }
-
-    /// Whether a completion was lost because an overflow list was full. The kernel's list has no
-    /// bound.
-    #[must_use]
-    pub fn overrun(&self) -> bool {
-        self.overrun
-    }
-
-    /// Whether a table is nearly full that has a larger bound in the kernel: a ring's completions,
-    /// requests or ids, or a socket's receive queue.
-    #[must_use]
-    pub fn crowded(&self) -> bool {
-        self.rings.iter().any(|ring| {
-            let used = ring.ids.iter().filter(|id| id.is_some()).count();
-            ring.posted() + 1 >= COMPLETIONS
-                || ring.requests() + 1 >= REQUESTS
-                || used + 1 >= ring.ids.len()
-        }) || self.socks.iter().any(|sock| sock.segments.len() + 1 >= SEGMENTS)
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
-use super::{COMPLETIONS, DeliveredBuffer, IDS, IfqIndex, NiovId, REQUESTS, Spec};
-use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
+use crate::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::ArgModifiers;
 use crate::test::{Event, RingId, SocketId};
 
@@ -55,7 +55,7 @@ impl RingState {
     pub(super) fn new() -> Self {
         RingState {
             open: true,
-            ids: vec![None; IDS],
+            ids: Vec::new(),
             requests: Vec::new(),
             submitted: 0,
             work: VecDeque::new(),
@@ -64,17 +64,19 @@ impl RingState {
         }
     }
 
-    /// Runs the pending task work, cancels the requests and discards all completions. `false` if a
-    /// completion found no room.
-    pub(super) fn exit(&mut self) -> bool {
-        let events = self.work.iter().filter(|work| matches!(work, TaskWork::Event(_))).count();
-        let room = (0..events + self.requests.len()).all(|_| self.post_or_overflow(-ECANCELED));
+    /// Runs the pending task work, cancels the requests and discards all completions.
+    pub(super) fn exit(&mut self) {
         *self = RingState { open: false, ..RingState::new() };
-        room
     }
 
-    pub(super) fn free_id(&self) -> Option<usize> {
-        self.ids.iter().position(Option::is_none)
+    /// Gives the lowest free id to an ifq.
+    pub(super) fn take_id(&mut self, ifq: IfqIndex) -> usize {
+        let id = self.ids.iter().position(Option::is_none).unwrap_or(self.ids.len());
+        if id == self.ids.len() {
+            self.ids.push(None);
+        }
+        self.ids[id] = Some(ifq);
+        id
     }
 
     pub(super) fn lookup(&self, id: i64) -> Option<IfqIndex> {
@@ -95,34 +97,20 @@ impl RingState {
         !self.completions.is_empty() || !self.overflow.is_empty() || !self.work.is_empty()
     }
 
-    /// Completions that the application has not reaped.
-    pub(super) fn posted(&self) -> usize {
-        self.completions.len() + self.overflow.len()
-    }
-
-    /// Requests in flight.
-    pub(super) fn requests(&self) -> usize {
-        self.requests.len()
-    }
-
     /// Whether the queue has room for one more completion. Completions keep their order, so there
     /// is no room while older ones wait in the overflow list.
     fn room(&self) -> bool {
         self.overflow.is_empty() && self.completions.len() < COMPLETIONS
     }
 
-    /// Posts a completion without a buffer, in the overflow list if the queue is full. `false` if the
-    /// completion is lost.
-    fn post_or_overflow(&mut self, res: i64) -> bool {
+    /// Posts a completion without a buffer, in the overflow list if the queue is full.
+    fn post_or_overflow(&mut self, res: i64) {
         let completion = Completion { res, buffer: None };
         if self.room() {
             self.completions.push_back(completion);
-        } else if self.overflow.len() < COMPLETIONS {
-            self.overflow.push_back(completion);
         } else {
-            return false;
+            self.overflow.push_back(completion);
         }
-        true
     }
 
     fn flush_overflow(&mut self) {
@@ -163,18 +151,15 @@ impl Spec {
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
         let table = self.open(ring)?;
-        if table.requests.len() == REQUESTS {
-            return Err(-EAGAIN);
-        }
         table.submitted += 1;
         let number = table.submitted;
         let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
-            self.overrun |= !self.open(ring)?.post_or_overflow(-EINVAL);
+            table.post_or_overflow(-EINVAL);
             return Ok(0);
         };
         let mut request = Request { number, ifq, socket, len };
         match self.receive(ring, &mut request, false) {
-            RequestAction::Complete(res) => self.overrun |= !self.open(ring)?.post_or_overflow(res),
+            RequestAction::Complete(res) => self.open(ring)?.post_or_overflow(res),
             RequestAction::WaitForSocket | RequestAction::Requeue => {
                 self.rings[usize::from(ring)].requests.push(request);
                 let sock = &mut self.socks[usize::from(socket)];
@@ -217,13 +202,11 @@ impl Spec {
             let Some(work) = self.rings[r].work.pop_front() else { break };
             match work {
                 TaskWork::Request(number) => done.extend(self.run_request(ring, number)),
-                TaskWork::Event(event) => {
-                    self.overrun |= !self.rings[r].post_or_overflow(event as i64);
-                }
+                TaskWork::Event(event) => self.rings[r].post_or_overflow(event as i64),
             }
         }
         for res in done {
-            self.overrun |= !self.rings[r].post_or_overflow(res);
+            self.rings[r].post_or_overflow(res);
         }
     }
 

@@ -1,9 +1,9 @@
 //! An ifq's users: registration, import, clone, export, control operations, and teardown.
 
-use super::{IfqIndex, Spec};
-use crate::errno::{EBADF, EBADFD, EBUSY, EEXIST, EINVAL, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
+use super::{AREAS, IfqIndex, Spec};
+use crate::errno::{EBADF, EBADFD, EEXIST, EINVAL, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
-use crate::test::{Event, RingId, Source, VarId, limits};
+use crate::test::{Event, RingId, Source, VarId};
 
 impl Spec {
     /// Registers the ifq that the caller has created. On failure the ifq has no users.
@@ -16,7 +16,7 @@ impl Spec {
     ) -> Result<i64, i64> {
         self.check_register(ring, source, entries, modifiers)?;
         let new = self.ifqs.len() - 1;
-        let id = self.open(ring)?.free_id().ok_or(-EBUSY)?;
+        self.open(ring)?;
         if modifiers.has(ArgModifier::RegionSmall) {
             return Err(-EINVAL);
         }
@@ -33,8 +33,7 @@ impl Spec {
         ifq.users = 1;
         ifq.kernel_region = modifiers.has(ArgModifier::KernelRegion);
         ifq.master = modifiers.has(ArgModifier::Events).then_some(ring);
-        self.open(ring)?.ids[id] = Some(new);
-        Ok(id as i64)
+        Ok(self.open(ring)?.take_id(new) as i64)
     }
 
     /// On a revision with proxies, the import flag means clone, and an exported descriptor is not a
@@ -77,9 +76,7 @@ impl Spec {
 
     /// Allocates an id for an ifq in a ring's table.
     fn add_user(&mut self, ring: RingId, ifq: IfqIndex) -> Result<i64, i64> {
-        let table = self.open(ring)?;
-        let id = table.free_id().ok_or(-EBUSY)?;
-        table.ids[id] = Some(ifq);
+        let id = self.open(ring)?.take_id(ifq);
         self.ifqs[ifq].users += 1;
         Ok(id as i64)
     }
@@ -117,7 +114,7 @@ impl Spec {
     ) -> Result<i64, i64> {
         let device_gone = self.ifqs[ifq].device && self.device_gone;
         self.check_add_area(device_gone, modifiers)?;
-        if self.ifqs[ifq].areas() == limits::AREAS {
+        if self.ifqs[ifq].areas() == AREAS {
             return Err(-EINVAL);
         }
         self.ifqs[ifq].add_area(buffers);
@@ -190,7 +187,7 @@ impl Spec {
             }
             self.drop_user(ifq);
         }
-        self.overrun |= !self.rings[usize::from(ring)].exit();
+        self.rings[usize::from(ring)].exit();
         for sock in &mut self.socks {
             sock.waiters.retain(|(other, _)| *other != ring);
         }

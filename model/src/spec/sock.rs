@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{IfqIndex, NiovId, SEGMENTS, Spec};
-use crate::errno::{EAGAIN, ENODEV, ENOSPC, EPIPE};
+use super::{IfqIndex, NiovId, Spec};
+use crate::errno::{EAGAIN, ENODEV, EPIPE};
 use crate::test::{Event, RingId, SocketId};
 
 /// Bytes in a buffer.
@@ -53,10 +53,6 @@ impl Spec {
                 None => None,
             };
             let segment = Segment { len: if niov.is_some() { left.min(PAGE) } else { left }, niov };
-            if self.socks[s].segments.len() == SEGMENTS {
-                self.release(segment);
-                return Err(-ENOSPC);
-            }
             self.socks[s].segments.push_back(segment);
             self.wake(socket);
             left -= segment.len;

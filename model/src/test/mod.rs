@@ -5,10 +5,12 @@
 
 pub mod arg;
 pub mod arg_modifier;
+pub mod capacities;
 pub mod condition;
 mod evaluate;
 pub mod expect;
 pub mod ids;
+pub mod index;
 pub mod limits;
 pub mod op;
 

@@ -12,8 +12,8 @@ use crate::io_uring::zcrx::notif::notif_data;
 use crate::mm::{AreaMem, RqMem};
 use crate::net::netdev::IFINDEX;
 use crate::platform::{AtomicWord, Platform, Ptr};
+use crate::run_state::ModelRun;
 use crate::run_state::requests::event_type;
-use crate::run_state::{ModelRun, ifq_number};
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{Op, RingId, Source, Step, VarId};
 use crate::uaccess::UserPtr;
@@ -56,10 +56,10 @@ pub fn register_arg<'r, P: Platform>(
     let modifiers = step.op.modifiers();
     let register = |reg| Register::ZcrxIfq { arg: user_ptr(modifiers, ArgModifier::ArgFault, reg) };
     match step.op {
-        Op::Register { ring, source, entries, .. } => {
+        Op::Register { source, entries, .. } => {
             let region = run.regions[index].as_ref().ok_or(-EBADF)?;
             let rq = region.rq.as_ref().ok_or(-EBADF)?;
-            let number = ifq_number(&run.test, index, ring);
+            let number = run.index.ifq_number(index).ok_or(-EBADF)?;
             let mut reg = ifq_reg(source, entries, modifiers, number);
             if modifiers.has(ArgModifier::StaleRing) && !modifiers.has(ArgModifier::KernelRegion) {
                 make_stale(rq);
@@ -270,8 +270,8 @@ fn make_stale<P: Platform>(rq: &RqMem<P>) {
 /// Counts that the application is about to arm an event of an ifq.
 pub fn count_arming<P: Platform>(run: &ModelRun<P>, ifq: VarId, op: &Op) {
     let Op::Arm { event, .. } = *op else { return };
-    let origin = run.test.origin(ifq).and_then(|var| run.step_of(var));
-    if let Some(events) = origin.and_then(|step| run.events[step].as_ref()) {
+    let registration = run.index.registration(ifq);
+    if let Some(events) = registration.and_then(|step| run.events[step].as_ref()) {
         events.arm(event_type(event));
     }
 }

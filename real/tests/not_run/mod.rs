@@ -11,7 +11,7 @@ const VARIABLE: &str = "IFQ_KERNELS";
 /// # Panics
 ///
 /// If `IFQ_KERNELS=required`.
-pub fn not_run(reason: impl Display) {
+pub(crate) fn not_run(reason: impl Display) {
     let required = std::env::var_os(VARIABLE).is_some_and(|value| value == "required");
     assert!(!required, "{VARIABLE}=required, but: {reason}");
     let test = std::thread::current();

@@ -12,31 +12,65 @@
 
 use super::fingerprint::{Fingerprint, append};
 
+/// From so many accesses of a step on, a table says which of them are known. Below, a scan is faster.
+const MANY: usize = 16;
+
 /// The plain accesses and the releases of one step.
 #[derive(Debug)]
 pub(crate) struct RaceFootprint {
     pub(crate) thread: usize,
-    /// Word, name, is write; in program order.
+    /// Word, name, is write; in program order, each once.
     accesses: Vec<(u32, u64, bool)>,
+    /// By word: whether `accesses` has a read and a write of it. Only of a step with many accesses.
+    known: Vec<[bool; 2]>,
     /// Word, name, and number of accesses before the release.
     releases: Vec<(u32, u64, usize)>,
 }
 
 impl RaceFootprint {
     pub(crate) const fn new() -> Self {
-        RaceFootprint { thread: usize::MAX, accesses: Vec::new(), releases: Vec::new() }
+        RaceFootprint {
+            thread: usize::MAX,
+            accesses: Vec::new(),
+            known: Vec::new(),
+            releases: Vec::new(),
+        }
     }
 
     pub(crate) fn begin(&mut self, thread: usize) {
         self.thread = thread;
+        if self.accesses.len() >= MANY {
+            for (word, ..) in &self.accesses {
+                self.known[*word as usize] = [false; 2];
+            }
+        }
         self.accesses.clear();
         self.releases.clear();
     }
 
     pub(crate) fn access(&mut self, word: u32, name: u64, write: bool) {
-        if !self.accesses.contains(&(word, name, write)) {
-            self.accesses.push((word, name, write));
+        if self.accesses.len() < MANY {
+            if self.accesses.contains(&(word, name, write)) {
+                return;
+            }
+        } else if std::mem::replace(self.known_access(word, write), true) {
+            return;
         }
+        self.accesses.push((word, name, write));
+        if self.accesses.len() == MANY {
+            for i in 0..MANY {
+                let (word, _, write) = self.accesses[i];
+                *self.known_access(word, write) = true;
+            }
+        }
+    }
+
+    fn known_access(&mut self, word: u32, write: bool) -> &mut bool {
+        let word = word as usize;
+        if self.known.len() <= word {
+            self.known.resize(word + 1, [false; 2]);
+        }
+        &mut self.known[word][usize::from(write)]
     }
 
     pub(crate) fn release(&mut self, word: u32, name: u64) {
@@ -96,6 +130,29 @@ mod tests {
         let first = step(0, &[(7, true)], None);
         assert_eq!(first.race(&step(1, &[(7, true)], None), None), Some(7));
         assert_eq!(first.race(&step(1, &[(7, false)], Some(3)), Some(3)), Some(7));
+    }
+
+    #[test]
+    fn each_access_of_a_long_step_is_kept_once() {
+        let accesses: Vec<(u32, bool)> = (0..100)
+            .flat_map(|i| [(i % 40, false), (i % 40, i % 3 == 0), (i % 50, true)])
+            .collect();
+        let mut reused = step(0, &accesses, None);
+        let mut distinct: Vec<(u32, bool)> = Vec::new();
+        for access in &accesses {
+            if !distinct.contains(access) {
+                distinct.push(*access);
+            }
+        }
+        let kept = |footprint: &RaceFootprint| -> Vec<(u32, bool)> {
+            footprint.accesses.iter().map(|(word, _, write)| (*word, *write)).collect()
+        };
+        assert_eq!(kept(&reused), distinct);
+        reused.begin(1);
+        for (word, write) in &accesses {
+            reused.access(*word, u64::from(*word), *write);
+        }
+        assert_eq!(kept(&reused), distinct, "after another step");
     }
 
     #[test]

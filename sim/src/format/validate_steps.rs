@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ifq_model::io_uring::uapi::IO_RQ_MAX_ENTRIES;
 #[cfg(doc)]
 use ifq_model::test::Test;
 use ifq_model::test::arg::{Arg, UsedResult};
@@ -22,6 +23,15 @@ fn kind_name(kind: VarKind) -> &'static str {
     }
 }
 
+/// How much the steps so far use together.
+#[derive(Default)]
+struct Totals {
+    steps: usize,
+    buffers: u32,
+    entries: u32,
+    exports: usize,
+}
+
 /// The ring of the step that binds each result.
 type Owners = Vec<Option<RingId>>;
 
@@ -29,13 +39,51 @@ impl Checker<'_> {
     /// Checks the steps of all sections, except their order.
     pub(super) fn steps(&self) -> Result<(), Invalid> {
         let owners = self.bindings()?;
+        let mut all = Totals::default();
         for (section, steps) in sections(self.test) {
             self.count(Place::Steps(section), "steps", steps.len(), 0, limits::STEPS)?;
             for (i, step) in steps.iter().enumerate() {
                 self.step(section, i, step, &owners)?;
+                self.totals(&|part| Place::Step(section, i, part), step.op, &mut all)?;
             }
         }
         self.single_issuer()
+    }
+
+    /// Adds a step to the totals of the test, and checks that they are within the limits.
+    fn totals(
+        &self,
+        at: &dyn Fn(StepPart) -> Place,
+        op: Op,
+        all: &mut Totals,
+    ) -> Result<(), Invalid> {
+        all.steps += 1;
+        if all.steps > limits::ALL_STEPS {
+            let message = format!("more than {} steps in the test", limits::ALL_STEPS);
+            return self.fail(at(StepPart::Verb), message, "fewer steps");
+        }
+        all.exports += usize::from(matches!(op, Op::Export { .. }));
+        if all.exports > limits::EXPORTS {
+            let message = format!("more than {} exports in the test", limits::EXPORTS);
+            return self.fail(at(StepPart::Verb), message, "fewer exports");
+        }
+        let (buffers, entries) = match op {
+            Op::Register { buffers, entries, .. } => (buffers, entries.min(IO_RQ_MAX_ENTRIES)),
+            Op::AddArea { buffers, .. } => (buffers, 0),
+            _ => (0, 0),
+        };
+        all.buffers += buffers;
+        all.entries += entries;
+        if all.buffers > limits::ALL_BUFFERS {
+            let message = format!("more than {} buffers in the test", limits::ALL_BUFFERS);
+            return self.fail(at(StepPart::Number("buffers")), message, "fewer buffers");
+        }
+        if all.entries > limits::ALL_ENTRIES {
+            let message =
+                format!("more than {} entries of refill rings in the test", limits::ALL_ENTRIES);
+            return self.fail(at(StepPart::Number("entries")), message, "fewer entries");
+        }
+        Ok(())
     }
 
     /// Checks that each result is bound once, numbered in order, and of the kind that its step yields.

@@ -115,9 +115,12 @@ impl ConflictMatrix {
                 }
             }
         }
+        // A step has few accesses, so most blocks are empty.
+        let mask: Vec<(usize, u64)> =
+            mask.into_iter().enumerate().filter(|(_, bits)| *bits != 0).collect();
         let mut row = vec![0_u64; self.reach_classes.len().div_ceil(64)];
         for (reach_class, bits) in self.reach_classes.iter().enumerate() {
-            let conflicts = bits.iter().zip(&mask).any(|(bits, mask)| bits & mask != 0);
+            let conflicts = mask.iter().any(|(block, mask)| bits[*block] & mask != 0);
             row[reach_class / 64] |= u64::from(conflicts) << (reach_class % 64);
         }
         row.into()

@@ -29,7 +29,7 @@ use crate::executor::counterexample::Counterexample;
 use crate::executor::permutation::PermutationGroup;
 use crate::executor::run::Program;
 use crate::executor::scheduler::{Pct, Random, Scheduler};
-use crate::step_table::{LOOKAHEAD_STEPS, StepTable};
+use crate::step_table::{StepTable, lookahead_steps};
 use crate::symmetry::rings::symmetry_group;
 
 /// A parallel search is prepared by one random run per this many states of
@@ -223,7 +223,7 @@ impl Search<'_> {
 
     fn record_paths(&mut self, paths: &[Vec<u32>]) {
         for path in paths {
-            self.table.record_path(self.program, path, LOOKAHEAD_STEPS);
+            self.table.record_path(self.program, path, lookahead_steps(path));
         }
     }
 

@@ -31,7 +31,15 @@ use crate::executor::symbols::SymbolTable;
 use crate::executor::threads::Pending;
 
 /// Steps to record after an unknown step, because the next ones are usually unknown, too.
-pub(crate) const LOOKAHEAD_STEPS: u32 = 64;
+const LOOKAHEAD_STEPS: u32 = 64;
+/// From so many decisions on, an unknown step makes the table record as many steps ahead as the path has
+/// decisions, so that a long run is not executed again from its start for every few steps.
+const LONG_PATH: usize = 1 << 10;
+
+/// The number of steps that are recorded after a path of decisions.
+pub(crate) fn lookahead_steps(decisions: &[u32]) -> u32 {
+    if decisions.len() < LONG_PATH { LOOKAHEAD_STEPS } else { decisions.len() as u32 }
+}
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;

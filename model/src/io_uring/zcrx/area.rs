@@ -1,10 +1,11 @@
 //! Areas: memory for packets, cut into buffers (`io_uring/zcrx.c`).
 
+use crate::capacity::exceeded;
 use crate::errno::{EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
 use crate::fault::FaultPoint;
 use crate::io_uring::uapi::{IORING_ZCRX_AREA_SHIFT, IoUringZcrxAreaReg, NIOV_SHIFT};
-use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::niov::Niov;
+use crate::io_uring::zcrx::{Ifq, ZCRX_MAX_AREAS};
 use crate::mm::AreaMem;
 use crate::platform::label::BufferIndex;
 use crate::platform::{AtomicWord, Kind, Label, PlainWord, Platform, Ptr, RawLock};
@@ -232,13 +233,13 @@ fn alloc_area<P: Platform>(
 
 /// `io_zcrx_append_area` (7.3). Before, the ifq has one area. Under `pp_lock`.
 ///
-/// # Divergence from Linux
-/// - Simplified: `ZCRX_MAX_AREAS` is 1024; here it is [`super::MAX_AREAS`].
-///
 /// Linux: `io_uring/zcrx.c`, 7.3.
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
-    let slot = ifq.areas.get(nr).ok_or(-EINVAL)?;
+    if nr + 1 > ZCRX_MAX_AREAS {
+        return Err(-EINVAL);
+    }
+    let Some(slot) = ifq.areas.get(nr) else { exceeded("an area") };
     if !ifq.kernel.variant.revision.has_add_area() {
         slot.set(area.to_word());
         ifq.nr_areas.set(1);

@@ -113,7 +113,7 @@ async fn zcrx_export_fd_first<P: Platform>(
 ///
 /// # Errors
 /// -EINVAL for fields that an import does not use; -EBADF if the descriptor is no exported ifq, -ENOMEM
-/// and -EFAULT at the fault points, -EBUSY when the ring has no id left.
+/// and -EFAULT at the fault points.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn import_zcrx<P: Platform>(

@@ -9,7 +9,7 @@ use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov_freelist, zcrx_ge
 use crate::io_uring::zcrx::notif::zcrx_send_notif;
 use crate::io_uring::zcrx::refill::io_zcrx_ring_refill;
 use crate::io_uring::zcrx::unregister::{io_put_zcrx_ifq, io_zcrx_ifq_free};
-use crate::net::page_pool::{ALLOC_CACHE, PagePool};
+use crate::net::page_pool::{PP_ALLOC_CACHE_REFILL, PagePool};
 use crate::platform::{AtomicWord, PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
 use crate::trace::Tracepoint;
@@ -57,12 +57,16 @@ pub async fn io_pp_zc_alloc_netmems<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     if warn_on_once(&pp.ifq.kernel, count != 0, Warning::AllocCacheNotEmpty) {
         return;
     }
-    let mut netmems = io_zcrx_ring_refill(pp, ALLOC_CACHE).await;
+    let mut netmems = io_zcrx_ring_refill(pp, PP_ALLOC_CACHE_REFILL).await;
     if netmems.is_empty() {
-        netmems = io_zcrx_refill_slow(pp, ALLOC_CACHE).await;
+        netmems = io_zcrx_refill_slow(pp, PP_ALLOC_CACHE_REFILL).await;
     }
     if netmems.is_empty() {
         zcrx_send_notif(&pp.ifq, ZCRX_EVENT_ALLOC_FAIL).await;
+    }
+    if netmems.len() > pp.cache.len() {
+        pp.ifq.kernel.trace(&Tracepoint::PoolOverfull(&*pp.ifq));
+        netmems.truncate(pp.cache.len());
     }
     for (slot, niov) in pp.cache.iter().zip(&netmems) {
         slot.set(niov.to_word());

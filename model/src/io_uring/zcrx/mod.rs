@@ -25,14 +25,13 @@ use crate::revision::Defect;
 /// `if_rxq` of an ifq without a queue: -1.
 pub const NO_RXQ: u64 = u32::MAX as u64;
 
-/// Areas that an ifq can have here; `ZCRX_MAX_AREAS` is 1024.
-pub const MAX_AREAS: usize = 8;
+/// `ZCRX_MAX_AREAS` (7.3).
+pub const ZCRX_MAX_AREAS: usize = 1024;
 
 /// `struct io_zcrx_ifq`.
 ///
 /// # Divergence from Linux
 /// - Left out: statistics of copies, accounting of user and mm, the reference on `struct device`.
-/// - Simplified: the list of areas has room for [`MAX_AREAS`].
 pub struct Ifq<P: Platform> {
     /// Tells ifqs apart in reports: the number of the registering ring, plus 32 for each earlier
     /// registration of that ring.
@@ -127,12 +126,17 @@ impl<P: Platform> Ifq<P> {
         refs: u64,
         rq: ZcrxRq<P>,
     ) -> Self {
+        // A proxy has no areas.
+        let areas = match proxy {
+            Some(_) => 0,
+            None => ctx.kernel.capacities.ifq(number).areas.min(ZCRX_MAX_AREAS),
+        };
         Ifq {
             number,
             kernel: ctx.kernel.clone(),
             ctx: ctx.clone(),
             proxy,
-            areas: (0..MAX_AREAS).map(|_| P::plain(Label::pointer("areas", 0), 0)).collect(),
+            areas: (0..areas).map(|_| P::plain(Label::pointer("areas", 0), 0)).collect(),
             nr_areas: P::plain("nr_areas", 0),
             region: P::plain("region", 0),
             rq,

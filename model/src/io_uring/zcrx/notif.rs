@@ -8,7 +8,6 @@ use crate::io_uring::tw::{TaskWork, io_req_local_work_add};
 use crate::io_uring::uapi::ZCRX_EVENT_TYPE_LAST;
 use crate::io_uring::zcrx::Ifq;
 use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock};
-use crate::trace::Tracepoint;
 
 /// The part of `struct io_zcrx_ifq` that events need.
 #[derive(Debug)]
@@ -64,6 +63,12 @@ pub fn notif_data(number: u32) -> u64 {
     1 << 32 | u64::from(number)
 }
 
+/// Not in Linux: the number of the ifq whose events have this `user_data`.
+#[must_use]
+pub fn notif_number(user_data: u64) -> Option<u32> {
+    (user_data >> 32 == 1).then_some(user_data as u32)
+}
+
 /// `zcrx_set_ring_ctx`: the ring gets the events.
 ///
 /// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
@@ -108,9 +113,7 @@ pub async fn zcrx_notif_tw<P: Platform>(ctx: &IoRingCtx<P>, event_type: u32, use
     let _func = P::func("zcrx_notif_tw");
     // io_post_aux_cqe()
     let cqe = Cqe { user_data, res: i64::from(event_type), more: false, off: 0 };
-    if ctx.cq.post_final(cqe).await.is_err() {
-        ctx.kernel.trace(&Tracepoint::CapacityExceeded { lost: "an event" });
-    }
+    ctx.cq.post_final(cqe).await;
     ctx.cq.commit().await;
     ctx_refs_put(ctx).await;
 }

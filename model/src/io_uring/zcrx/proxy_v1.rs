@@ -78,7 +78,7 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// # Errors
 /// -EBADF, -EOPNOTSUPP for a descriptor that is no ring, -EBADFD for the ring itself, -EINVAL for an
 /// unknown id and (with the fix of P19) for unused fields that are set, -ENOMEM and -EFAULT at the fault
-/// points, -EBUSY when the ring has no id left.
+/// points.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 with the proposal.
 pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
@@ -228,7 +228,7 @@ async fn io_zcrx_put_proxy_refs<P: Platform>(src_ifq: &Ptr<P, Ifq<P>>) {
 /// # Errors
 /// -EPERM, -EINVAL and -EFAULT for the caller, its ring and the argument; the errors of
 /// [`io_clone_zcrx_ifq`]; -ENODEV without a device, the device's errors; -ENOMEM and -EFAULT at the
-/// fault points; -EBUSY when the ring has no id left.
+/// fault points.
 ///
 /// # Divergence from Linux
 /// - Left out: dma-buf areas.

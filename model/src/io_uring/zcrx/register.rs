@@ -31,7 +31,7 @@ pub const REGION_KERNEL: u64 = 2;
 /// # Errors
 /// -EPERM, -EINVAL and -EFAULT for the caller, its ring and the argument; the errors of
 /// [`import_zcrx`]; -ENODEV without a device, the device's errors; -ENOMEM and -EFAULT at the fault
-/// points; -EBUSY when the ring has no id left.
+/// points.
 ///
 /// # Divergence from Linux
 /// - Left out: dma-buf areas, statistics.

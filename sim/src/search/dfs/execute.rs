@@ -5,7 +5,7 @@ use crate::executor::counterexample::Counterexample;
 use crate::executor::run::RunResult;
 use crate::search::fault_choices::FaultChoices;
 use crate::search::state::{StepResult, UndoPoint};
-use crate::step_table::LOOKAHEAD_STEPS;
+use crate::step_table::lookahead_steps;
 
 impl Dfs<'_> {
     /// Takes one step. An unknown step is executed and recorded in the table first.
@@ -25,7 +25,8 @@ impl Dfs<'_> {
             let before = self.decisions.len();
             self.decisions.push(thread as u32);
             self.decisions.extend(choices.taken().iter().map(|fails| u32::from(*fails)));
-            let run = self.table.record_path(self.program, &self.decisions, LOOKAHEAD_STEPS);
+            let ahead = lookahead_steps(&self.decisions);
+            let run = self.table.record_path(self.program, &self.decisions, ahead);
             self.recorded_paths.push(self.decisions.clone());
             self.decisions.truncate(before);
             self.counts.runs += 1;
