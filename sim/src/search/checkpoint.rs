@@ -66,6 +66,7 @@ pub(crate) struct SearchIdentity {
     sleep_sets: bool,
     symmetry: Symmetries,
     preemptions: Option<u32>,
+    thread_faults_only: bool,
 }
 
 impl SearchIdentity {
@@ -78,6 +79,7 @@ impl SearchIdentity {
             sleep_sets: limits.sleep_sets,
             symmetry: limits.symmetry,
             preemptions: limits.preemptions,
+            thread_faults_only: limits.thread_faults_only,
         }
     }
 
