@@ -47,3 +47,9 @@ pub(super) fn renamed(code: &Code, renaming: &[u8]) -> Vec<Item> {
     items[rings..].sort_by_key(|(_, item)| *item);
     items.into_iter().map(|(_, item)| item).collect()
 }
+
+/// The smallest code among all renamings.
+pub(super) fn smallest(code: &Code, renamings: &[Vec<u8>]) -> Vec<Item> {
+    let all = renamings.iter().map(|renaming| renamed(code, renaming));
+    all.min().unwrap_or_else(|| code.to_vec())
+}

@@ -10,6 +10,11 @@ pub mod build;
 mod canonical;
 pub mod code;
 pub mod family;
+pub mod plan;
+pub mod record;
+pub mod run;
+pub mod sample;
+pub mod smaller;
 pub mod stream;
 
 #[cfg(test)]
@@ -17,4 +22,5 @@ mod tests;
 
 pub use self::build::{build, name};
 pub use self::family::{Family, Mode, Prologue};
+pub use self::plan::{Plan, TestId};
 pub use self::stream::{Size, count, stream};

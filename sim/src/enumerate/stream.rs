@@ -8,7 +8,7 @@ use super::code::{Code, Item, can_run, threads};
 use super::family::Family;
 
 /// The tests of one family with this number of rings and of racing operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// Number of rings, from 1.
     pub rings: u8,
