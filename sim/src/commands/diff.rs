@@ -8,7 +8,7 @@ use ifq_model::revision::Revision;
 use ifq_model::test::Test;
 
 use super::enumerate::{Examined, Examiner, Verdict};
-use crate::enumerate::alphabet::Action;
+use crate::enumerate::action::Action;
 use crate::enumerate::code::{Code, Item, Target};
 use crate::enumerate::smaller::smaller;
 use crate::enumerate::{Family, Mode, Prologue, Size, TestId};

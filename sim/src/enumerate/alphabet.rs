@@ -1,42 +1,8 @@
 //! The operations that race, and what each can be applied to.
 
+use super::action::Action;
 use super::code::{Code, Item, Target};
 use super::family::{Family, Mode, Prologue};
-
-/// One operation, without its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// `register`, from the source of the family, with one buffer.
-    Register,
-    /// `import`, or `clone` in a family with proxies.
-    Share,
-    /// `export`.
-    Export,
-    /// `flush`.
-    Flush,
-    /// `add-area` with one buffer.
-    AddArea,
-    /// `arm` of the event `copy`.
-    Arm,
-    /// `mmap`.
-    Mmap,
-    /// `recv` without a limit.
-    Recv,
-    /// `wait`.
-    Wait,
-    /// `exit`.
-    Exit,
-    /// `close`.
-    Close,
-    /// `send` of one packet.
-    Send,
-    /// `shutdown`.
-    Shutdown,
-    /// `return`, under the producers' lock.
-    Return,
-    /// `unregister-netdev`.
-    UnregisterNetdev,
-}
 
 /// The operations that the thread of a ring runs.
 const OF_A_RING: [Action; 9] = [
@@ -61,27 +27,6 @@ const ALONE: [Action; 6] = [
     Action::Return,
     Action::UnregisterNetdev,
 ];
-
-impl Action {
-    /// Whether a test may have the operation twice, on the same ring and outside the threads of rings.
-    pub(super) fn repeats(self) -> bool {
-        matches!(self, Action::Close | Action::Send | Action::Return)
-    }
-
-    /// Whether each result may be used once by such operations.
-    fn consumes(self) -> bool {
-        matches!(self, Action::Close | Action::Return)
-    }
-
-    /// Whether an operation outside the threads of rings names a ring.
-    pub(super) fn has_ring(self) -> bool {
-        self == Action::Exit
-    }
-
-    fn makes_ifq(self) -> bool {
-        matches!(self, Action::Register | Action::Share)
-    }
-}
 
 /// The operations of a family, in order, without targets.
 #[must_use]

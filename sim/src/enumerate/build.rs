@@ -3,7 +3,7 @@
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Expect, Op, RingId, Socket, Source, Step, Test, Thread, Var, VarId};
 
-use super::alphabet::Action;
+use super::action::Action;
 use super::code::{Code, Item, Target};
 use super::family::{Family, Mode, Prologue};
 use super::stream::Size;

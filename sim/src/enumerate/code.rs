@@ -1,6 +1,6 @@
 //! The code of an enumerated test: which operations race, in which threads, on which results.
 
-use super::alphabet::Action;
+use super::action::Action;
 
 /// What an operation is applied to, if there is a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@
 //! ([`canonical`]). This is what diy7 does for memory models and ACE (CrashMonkey, OSDI 2018) for file
 //! systems. [`stream`](mod@stream) enumerates codes without storing them.
 
+pub mod action;
 pub mod alphabet;
 pub mod build;
 mod canonical;

@@ -12,10 +12,13 @@ use ifq_sim::enumerate::{TestId, run, stream};
 use ifq_sim::report::counterexample;
 use ifq_sim::search::explore::{Limits, explore};
 
+use super::args::Args;
 use super::progress::Progress;
-use super::{Args, EXIT_BOUNDED};
 use crate::cmd::exit::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_OK};
 use crate::machine::interrupted;
+
+/// A bounded search: not everything was searched.
+const EXIT_BOUNDED: u8 = 3;
 
 /// Where findings are stored, unless `--out` says otherwise.
 const FOLDER: &str = "counterexamples";

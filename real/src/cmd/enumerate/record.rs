@@ -8,8 +8,8 @@ use ifq_sim::enumerate::plan::Plan;
 use ifq_sim::enumerate::record::Record;
 use ifq_sim::enumerate::{TestId, count, run};
 
+use super::args::{Args, write};
 use super::progress::Progress;
-use super::{Args, write};
 use crate::cmd::exit::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_OK};
 use crate::cmd::selection::usage_error;
 use crate::machine::interrupted;
