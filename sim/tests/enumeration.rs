@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ifq_model::revision::Revision;
+use ifq_model::revision::{Revision, Variant};
 use ifq_sim::commands::enumerate::{Examiner, Verdict};
 use ifq_sim::enumerate::record::Record;
 use ifq_sim::enumerate::run::run;
 use ifq_sim::enumerate::{Plan, TestId, stream};
 use ifq_sim::format;
+use ifq_sim::search::explore::{Limits, explore};
 
 /// The recorded hashes of a revision.
 fn recorded(revision: Revision) -> Record {
@@ -102,4 +103,18 @@ fn every_name_finds_its_test() {
         assert_eq!(stream::code(id.family, id.size, id.number).as_deref(), Some(code));
         std::ops::ControlFlow::Continue(())
     });
+}
+
+/// The id of the second area depends on whether the first `add-area` failed. It must be part of the state that the search
+/// knows, or the search stops with a panic.
+#[test]
+fn two_areas_and_a_fault_can_be_searched() {
+    let text = "test t\nrevision import-7.3\nring A\nsocket s@0\nqueues 1\nsetup\n\
+        ifq = A: register queue=0 buffers=2 entries=2\nA: recv ifq s\n\
+        A: add-area ifq buffers=1\nA: add-area ifq buffers=1\ns: send 128\nc = A: wait\n\
+        fault area-import max 1\nexpect holds\n";
+    let test = format::parse("t", text).unwrap_or_else(|e| panic!("{e}"));
+    let variant = Variant::of(Revision::Import73);
+    let found = explore(&test, &variant, &Limits::default(), &mut |_| {});
+    assert!(found.exhaustive && found.counterexample.is_none());
 }
