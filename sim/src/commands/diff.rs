@@ -25,8 +25,11 @@ pub struct Differ {
     pub to: Revision,
     /// How tests are searched.
     pub examiner: Examiner,
-    known: Mutex<BTreeMap<(Family, Size, Vec<Item>), Vec<String>>>,
+    known: Mutex<BTreeMap<TestKey, Vec<String>>>,
 }
+
+/// What identifies a test, also one that is not enumerated.
+type TestKey = (Family, Size, Vec<Item>);
 
 /// A test whose outcomes differ in a way in which no smaller test's do.
 #[derive(Clone, Debug, PartialEq, Eq)]

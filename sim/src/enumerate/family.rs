@@ -104,6 +104,13 @@ impl Family {
         mode && (self.prologue != Prologue::Events || revision.has_events())
     }
 
+    /// Whether there are tests with this number of rings. With one ring, `owner` and `shared` are the same
+    /// prologue if rings share by clones.
+    #[must_use]
+    pub fn has_tests(self, rings: u8) -> bool {
+        rings > 1 || self.mode != Mode::Proxy || self.prologue != Prologue::Owner
+    }
+
     /// Whether the tests have a connection.
     #[must_use]
     pub fn has_socket(self) -> bool {

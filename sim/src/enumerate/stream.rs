@@ -24,6 +24,9 @@ pub type Visit<'a> = &'a mut dyn FnMut(u64, &Code) -> ControlFlow<()>;
 /// # Errors
 /// If the function ends the stream.
 pub fn stream(family: Family, size: Size, visit: Visit<'_>) -> ControlFlow<()> {
+    if !family.has_tests(size.rings) {
+        return ControlFlow::Continue(());
+    }
     let first = family.first_symmetric_ring(size.rings);
     let renamings = permutations(first, size.rings);
     let alphabet = alphabet(family, size.rings);
