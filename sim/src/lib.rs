@@ -4,6 +4,7 @@
 //! [`report`], [`generate`], [`format`](mod@format), [`commands`].
 
 pub mod commands;
+pub mod enumerate;
 pub mod executor;
 pub mod format;
 pub mod generate;

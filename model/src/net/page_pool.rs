@@ -123,7 +123,8 @@ pub async fn page_pool_unref_and_test<P: Platform>(niov: &NiovRef<P>) -> bool {
 /// Not in Linux as a function: the path of `page_pool_unref_netmem` that subtracts.
 async fn page_pool_unref_netmem_slow<P: Platform>(niov: &NiovRef<P>, nr: u64) -> u64 {
     let old = niov.pp_ref_count().rmw(Rmw::Sub(nr), Order::Full).await;
-    let warning = Warning::PpRefCountNegative { area: niov.area.area_id, niov: niov.idx };
+    let warning =
+        Warning::PpRefCountNegative { area: niov.area.area_id.observe() as u32, niov: niov.idx };
     if warn_on_once(&niov.area.ifq.kernel, old < nr, warning) {
         return old;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args as ClapArgs;
+use ifq_sim::enumerate::plan::{MAX_OPS, MAX_RINGS};
 use ifq_sim::format::Input;
 
 use super::exit::{EXIT_OK, EXIT_USAGE, combined};
@@ -12,6 +13,7 @@ use super::interrupt::Interrupted;
 use super::live::{Live, exit_code};
 use super::selection::read_or;
 use crate::conform::campaign::{Campaign, CampaignMachine};
+use crate::conform::enumerated;
 use crate::conform::generated::{self, DrawKind};
 use crate::conform::progress::Progress;
 use crate::conform::run::{IDLE_TIMEOUT_MS, RunOptions};
@@ -33,11 +35,12 @@ const BATCH: usize = 500;
     ifq conform --on uml --on qemu:7.3 --times 1000\n  \
     ifq conform --generate 10000 --seed 1 --on uml       random sequences from a seed\n  \
     ifq conform --generate 100 --races --times 200 --seed 1 --on uml\n  \
+    ifq conform --enumerated 10000 --rings 3 --seed 1 --on uml   a sample of `ifq enumerate`\n  \
     ifq conform --defect M1 --on uml                     check that a wrong model is detected\n\n\
     A kernel is compared with the revision of its series, by the files that apply to this revision.")]
 pub struct Args {
     /// Test files, or folders of them; `-` is standard input [default: the built-in library]
-    #[arg(value_name = "FILE", conflicts_with = "generate")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["generate", "enumerated"])]
     pub files: Vec<PathBuf>,
     /// Machine to run on (may be repeated): host, uml, qemu:SERIES or kernel:PATH
     #[arg(long, value_name = "MACHINE", required = true, value_parser = MachineSpec::argument)]
@@ -45,6 +48,17 @@ pub struct Args {
     /// Draw N random sequences of operations instead of reading files
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub generate: Option<u64>,
+    /// Run a random sample of N enumerated tests (`ifq enumerate`) instead of reading files
+    #[arg(long, value_name = "N", conflicts_with = "generate")]
+    pub enumerated: Option<u64>,
+    /// Enumerated tests with at most N rings
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "enumerated",
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_RINGS)))]
+    pub rings: u8,
+    /// Enumerated tests with at most N racing operations
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "enumerated",
+        value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_OPS)))]
+    pub ops: u8,
     /// Draw races instead of sequences: two threads with a few operations each
     #[arg(long, requires = "generate")]
     pub races: bool,
@@ -71,15 +85,22 @@ impl Args {
     }
 
     fn options(&self) -> RunOptions {
-        let times = if self.generate.is_some() && !self.races { 1 } else { TIMES };
-        let idle_timeout_ms =
-            if self.generate.is_some() { DRAWN_IDLE_TIMEOUT_MS } else { IDLE_TIMEOUT_MS };
+        let once = self.generate.is_some() && !self.races || self.enumerated.is_some();
+        let times = if once { 1 } else { TIMES };
+        let idle_timeout_ms = if self.generate.is_some() || self.enumerated.is_some() {
+            DRAWN_IDLE_TIMEOUT_MS
+        } else {
+            IDLE_TIMEOUT_MS
+        };
         self.live.options(times, idle_timeout_ms)
     }
 
     /// The arguments that select the tests.
     fn test_arguments(&self) -> String {
         let races = if self.races { " --races" } else { "" };
+        if let Some(count) = self.enumerated {
+            return format!(" --enumerated {count} --rings {} --ops {}", self.rings, self.ops);
+        }
         match self.generate {
             Some(count) if self.skip > 0 => {
                 format!(" --generate {count}{races} --skip {}", self.skip)
@@ -95,12 +116,19 @@ impl Args {
 pub fn conform(args: &Args, library: &[Input]) -> u8 {
     let options = args.options();
     let how = args.live.again(&options);
-    let again = |input: &Input, on: &MachineSpec| match generated::number(&input.path) {
-        Some(number) => {
-            let races = if args.races { " --races" } else { "" };
-            format!("ifq conform --generate 1{races} --skip {number} --on {on} {how}")
+    let again = |input: &Input, on: &MachineSpec| {
+        if let Some(name) = enumerated::name(&input.path) {
+            return format!(
+                "ifq enumerate --only {name} > {name}.ifq && ifq conform {name}.ifq --on {on} {how}"
+            );
         }
-        None => format!("ifq conform {} --on {on} {how}", input.path),
+        match generated::number(&input.path) {
+            Some(number) => {
+                let races = if args.races { " --races" } else { "" };
+                format!("ifq conform --generate 1{races} --skip {number} --on {on} {how}")
+            }
+            None => format!("ifq conform {} --on {on} {how}", input.path),
+        }
     };
     let campaign = Campaign {
         options,
@@ -121,8 +149,12 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         interrupted |= campaign.run(inputs, &mut machines).is_err();
         !interrupted
     };
-    match args.generate {
-        Some(count) => {
+    match (args.enumerated, args.generate) {
+        (Some(count), _) => {
+            let sample = enumerated::draw(args.rings, args.ops, count, options.seed);
+            _ = sample.chunks(BATCH).all(&mut run);
+        }
+        (None, Some(count)) => {
             let (kind, end) = (args.kind(), args.skip.saturating_add(count));
             let mut next = args.skip;
             while next < end {
@@ -133,7 +165,7 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
                 next += batch;
             }
         }
-        None => match read_or(&args.files, library) {
+        (None, None) => match read_or(&args.files, library) {
             Ok(inputs) => {
                 code = inputs.code;
                 run(&inputs.tests);
@@ -149,7 +181,10 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
     }
     if !args.json {
-        out!("{}", table::table(&names, &columns, args.generate.is_none()));
+        out!(
+            "{}",
+            table::table(&names, &columns, args.generate.is_none() && args.enumerated.is_none())
+        );
         out!("{}", table::details(&names, &columns));
         let on: String = args.on.iter().map(|on| format!(" --on {on}")).collect();
         outln!("repeat: ifq conform{}{on} {how}", args.test_arguments());

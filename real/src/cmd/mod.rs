@@ -5,6 +5,8 @@ pub mod check;
 mod check_outcomes;
 pub mod conform;
 pub mod defects;
+pub mod diff;
+pub mod enumerate;
 pub mod exit;
 mod guest;
 mod interrupt;
@@ -63,6 +65,10 @@ pub enum Command {
     Defects(defects::Args),
     /// Print test files in canonical form, or as JSON
     Show(show::Args),
+    /// Enumerate every test up to a size: print, count, search, compare with recorded outcomes
+    Enumerate(enumerate::Args),
+    /// Print the smallest tests whose outcomes differ from one revision to another
+    Diff(diff::Args),
     /// Run tests on a kernel and compare its outcomes with those that the model allows
     Run(run::Args),
     /// Run many tests on several kernels and print where they agree with the model
@@ -118,6 +124,8 @@ fn run_command(command: Command) -> u8 {
         Command::Outcomes(args) => outcomes::outcomes(&args),
         Command::Sim(args) => with_library(|library| sim::sim(&args, library)),
         Command::Defects(args) => defects::defects(&args),
+        Command::Diff(args) => diff::diff(&args),
+        Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Show(args) => show::show(&args),
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Conform(args) => with_library(|library| conform::conform(&args, library)),

@@ -58,7 +58,7 @@ pub(super) fn note_skipped(reasons: &[String]) {
 }
 
 /// Parses the name of a revision.
-fn revision() -> impl TypedValueParser<Value = Revision> {
+pub(super) fn revision() -> impl TypedValueParser<Value = Revision> {
     PossibleValuesParser::new(Revision::ALL.map(Revision::name)).map(|name| {
         Revision::ALL.into_iter().find(|r| r.name() == name).unwrap_or(Revision::ALL[0])
     })

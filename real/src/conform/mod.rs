@@ -10,6 +10,7 @@
 
 pub mod campaign;
 pub mod compare;
+pub mod enumerated;
 pub mod generated;
 pub mod minimise;
 pub mod oracle;

@@ -1,6 +1,8 @@
 //! What the commands of `ifq` do, without their command lines.
 
 pub mod catalogue;
+pub mod diff;
+pub mod enumerate;
 pub mod find_violation;
 pub mod record_outcomes;
 pub mod replay;

@@ -78,6 +78,8 @@ pub(crate) struct Machine {
     pub(crate) scheduler: Option<Box<dyn Scheduler>>,
     pub(crate) faults: Vec<FaultPoint>,
     pub(crate) faults_left: u32,
+    /// The first thread has no faults.
+    pub(crate) thread_faults_only: bool,
     pub(crate) decisions: Vec<u32>,
     pub(crate) violation: Option<Violation>,
     /// Violations of these invariants are ignored.
@@ -117,6 +119,7 @@ impl Machine {
             scheduler: None,
             faults: Vec::new(),
             faults_left: 0,
+            thread_faults_only: false,
             decisions: Vec::new(),
             violation: None,
             tolerated: Vec::new(),
@@ -257,7 +260,8 @@ impl Machine {
 
     /// Whether a fault point fails: the scheduler decides as long as faults are left.
     pub(crate) fn choose_fault(&mut self, point: FaultPoint) -> bool {
-        if self.idle || !self.faults.contains(&point) {
+        let excluded = self.thread_faults_only && self.current == 0;
+        if self.idle || excluded || !self.faults.contains(&point) {
             return false;
         }
         self.record_event(|_| StepEvent::Fault);

@@ -71,6 +71,8 @@ pub(crate) struct Program<'a> {
     pub(crate) lasso_from: u64,
     /// Violations of these invariants are ignored.
     pub(crate) tolerated: &'a [Invariant],
+    /// The first thread has no faults.
+    pub(crate) thread_faults_only: bool,
 }
 
 /// Runs a test once. The scheduler takes every decision.
@@ -103,6 +105,7 @@ pub(crate) fn with_program<R>(
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],
+        thread_faults_only: false,
     })
 }
 
@@ -142,6 +145,7 @@ fn run_with(
         m.faults.clear();
         m.faults.extend_from_slice(program.faults);
         m.faults_left = program.max_faults;
+        m.thread_faults_only = program.thread_faults_only;
         m.tolerated.clear();
         m.tolerated.extend_from_slice(program.tolerated);
         m.spawn(0, 0, &|| "main".to_owned(), main);

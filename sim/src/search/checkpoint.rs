@@ -94,6 +94,7 @@ pub(crate) struct SearchIdentity {
     sleep_sets: bool,
     symmetry: Symmetries,
     preemptions: Option<u32>,
+    thread_faults_only: bool,
 }
 
 impl SearchIdentity {
@@ -106,6 +107,7 @@ impl SearchIdentity {
             sleep_sets: limits.sleep_sets,
             symmetry: limits.symmetry,
             preemptions: limits.preemptions,
+            thread_faults_only: limits.thread_faults_only,
         }
     }
 

@@ -42,6 +42,9 @@ pub struct Limits {
     /// Violations of these invariants are ignored: the run continues and its outcome counts. Only I9 and
     /// I10 may be ignored, whose checks have no effect on the model's state.
     pub tolerated: &'static [Invariant],
+    /// Faults happen only while the test's threads run and in background work, not in steps of `setup` and
+    /// `finally`.
+    pub thread_faults_only: bool,
 }
 
 impl Limits {
@@ -60,6 +63,7 @@ impl Limits {
         workers: 1,
         stop: None,
         tolerated: &[],
+        thread_faults_only: false,
     };
 }
 
@@ -70,9 +74,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The program with the tolerated invariants.
+    /// The program with the tolerated invariants and the place of faults.
     pub(super) fn program<'a>(&self, program: &Program<'a>) -> Program<'a> {
-        Program { tolerated: self.tolerated, ..*program }
+        let Limits { tolerated, thread_faults_only, .. } = *self;
+        Program { tolerated, thread_faults_only, ..*program }
     }
 
     /// Whether the user interrupted the search.

@@ -71,6 +71,7 @@ where
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],
+        thread_faults_only: false,
     };
     search(&program, limits, &mut |_| {})
 }

@@ -22,8 +22,8 @@ const FREELIST: Label =
 pub struct Area<P: Platform> {
     /// The ifq.
     pub ifq: Ptr<P, Ifq<P>>,
-    /// `area_id`.
-    pub area_id: u32,
+    /// `area_id`: a word, because it follows from what happened before the area was allocated.
+    pub area_id: P::Plain,
     pub(super) niovs: Vec<Niov<P>>,
     /// By buffer: the references of user space.
     pub(super) user_refs: Vec<P::Atomic>,
@@ -221,7 +221,7 @@ fn alloc_area<P: Platform>(
     let user_refs = Label::plain("niov.user_refs").per_buffer();
     Ptr::alloc(Kind::Area, ifq.number + 1000 * area_id, || Area {
         ifq: ifq.clone(),
-        area_id,
+        area_id: P::plain("area_id", u64::from(area_id)),
         niovs: (0..nr).map(|_| Niov::new()).collect(),
         user_refs: (0..nr).map(|_| P::atomic(user_refs, 0)).collect(),
         free_count: P::plain("free_count", u64::from(nr)),

@@ -60,7 +60,7 @@ impl<P: Platform> Clone for NiovRef<P> {
 
 impl<P: Platform> std::fmt::Debug for NiovRef<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", NiovName { area: self.area.area_id, niov: self.idx })
+        write!(f, "{}", NiovName { area: self.area.area_id.observe() as u32, niov: self.idx })
     }
 }
 
@@ -117,7 +117,7 @@ impl<P: Platform> NiovRef<P> {
     /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        zcrx_area_id_to_token(self.area.area_id) | u64::from(self.idx) << NIOV_SHIFT
+        zcrx_area_id_to_token(self.area.area_id.get() as u32) | u64::from(self.idx) << NIOV_SHIFT
     }
 }
 
@@ -183,7 +183,7 @@ pub async fn io_zcrx_return_niov_freelist<P: Platform>(niov: &NiovRef<P>) {
     let _guard = area.ifq.alloc_lock.lock().await;
     let count = area.free_count.get();
     let full = count >= u64::from(area.num_niovs());
-    let warning = Warning::FreelistFull { area: area.area_id, niov: niov.idx };
+    let warning = Warning::FreelistFull { area: area.area_id.observe() as u32, niov: niov.idx };
     if warn_on_once(&area.ifq.kernel, full, warning) {
         return;
     }

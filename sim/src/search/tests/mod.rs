@@ -55,6 +55,7 @@ fn program(main: &dyn Fn() -> Main) -> Program<'_> {
         max_steps: MAX_STEPS,
         lasso_from: LASSO_FROM,
         tolerated: &[],
+        thread_faults_only: false,
     }
 }
 
