@@ -95,7 +95,7 @@ struct CheckResult {
 
 /// How a search ended.
 enum JobEnd {
-    Done(CheckResult),
+    Done(Box<CheckResult>),
     /// The user interrupted it after so many states.
     Stopped(u64),
     Failed(CheckpointError),
@@ -137,7 +137,7 @@ pub fn check(args: &Args, library: &[Input]) -> u8 {
     let (mut done, mut running): (Vec<Finished<'_>>, _) = (Vec::new(), Vec::new());
     for (job, end) in jobs.iter().zip(ends) {
         match end {
-            Some(JobEnd::Done(result)) => done.push((job, result)),
+            Some(JobEnd::Done(result)) => done.push((job, *result)),
             Some(JobEnd::Stopped(states)) => {
                 let (test, variant) = (&job.test.name, &job.variant);
                 running.push(format!("{test} on {variant}, {states} states"));
@@ -245,7 +245,7 @@ fn run_job(
         let results = results(job.input, (test, variant), &found, limits, bar);
         let row = row(test, variant, &found).with_results(results);
         let Exploration { counterexample, limit_reached, .. } = found;
-        JobEnd::Done(CheckResult { row, counterexample, limit_reached })
+        JobEnd::Done(Box::new(CheckResult { row, counterexample, limit_reached }))
     };
     if let Some(found) = checkpoint.and_then(|folder| folder.finished(*number)) {
         return done(found.clone());
