@@ -160,7 +160,7 @@ fn print_groups(differ: &Differ, found: &Comparison, explanations: &[Explanation
         let Some(id) = first else { continue };
         let Some(code) = stream::code(id.family, id.size, id.number) else { continue };
         let test = differ.examiner.test(*id, &code);
-        outln!("{tests} smallest tests; the first:\n\n```text\n{}```", format::print(&test));
+        outln!("Smallest tests: {tests}. The first:\n\n```text\n{}```", format::print(&test));
     }
     all
 }
