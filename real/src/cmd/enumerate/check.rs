@@ -9,16 +9,13 @@ use ifq_model::test::Test;
 use ifq_sim::commands::enumerate::{Examined, Verdict};
 use ifq_sim::enumerate::plan::Plan;
 use ifq_sim::enumerate::{TestId, run, stream};
-use ifq_sim::report::counterexample;
 use ifq_sim::search::explore::{Limits, explore};
 
 use super::args::Args;
 use super::progress::Progress;
-use crate::cmd::exit::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_OK};
+use crate::cmd::exit::{EXIT_BOUNDED, EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_OK, combined};
+use crate::cmd::keep::keep;
 use crate::machine::interrupted;
-
-/// A bounded search: not everything was searched.
-const EXIT_BOUNDED: u8 = 3;
 
 /// Where findings are stored, unless `--out` says otherwise.
 const FOLDER: &str = "counterexamples";
@@ -63,20 +60,19 @@ pub(super) fn check(args: &Args, plan: &Plan) -> u8 {
         progress.done(id, || format!("{} findings", summary.findings.len()));
     });
     let seconds = progress.finish();
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
+    // First, because an error while printing ends the program.
+    let stored = summary.store(args, &folder);
     if !args.json {
         summary.print(progress.tests, seconds);
     }
-    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
-    summary.store(args, &folder);
     if interrupted() {
         progress.say_interrupted(total);
         return EXIT_INTERRUPTED;
     }
-    match (summary.findings.is_empty(), summary.bounded) {
-        (false, _) => EXIT_DIFFERENCE,
-        (true, 0) => EXIT_OK,
-        (true, _) => EXIT_BOUNDED,
-    }
+    let found = if summary.findings.is_empty() { EXIT_OK } else { EXIT_DIFFERENCE };
+    let bounded = if summary.bounded == 0 { EXIT_OK } else { EXIT_BOUNDED };
+    combined([stored, found, bounded])
 }
 
 impl Summary {
@@ -112,26 +108,26 @@ impl Summary {
         outln!("{} findings, {} bounded", self.findings.len(), self.bounded);
     }
 
-    /// Stores the counterexamples of the findings, the smallest tests first.
-    fn store(&self, args: &Args, folder: &Path) {
-        for (id, revision, _) in &self.findings {
-            let Some(code) = stream::code(id.family, id.size, id.number) else { continue };
-            let test = args.examiner().test(*id, &code);
-            match store(folder, &test, *revision) {
-                Ok(Some(path)) => eprintln!("ifq: counterexample: {}", path.display()),
-                Ok(None) => {}
-                Err(error) => eprintln!("ifq: {}: {error}", folder.display()),
-            }
-        }
+    /// Stores the counterexamples of the findings, the smallest tests first; returns the exit code.
+    fn store(&self, args: &Args, folder: &Path) -> u8 {
+        combined(self.findings.iter().filter_map(|(id, revision, _)| {
+            let code = stream::code(id.family, id.size, id.number)?;
+            Some(store(folder, &args.examiner().test(*id, &code), *revision))
+        }))
     }
 }
 
-/// Searches the test with all defects fixed, as a user of the stored file does.
-fn store(folder: &Path, test: &Test, revision: Revision) -> std::io::Result<Option<PathBuf>> {
+/// Searches the test with all defects fixed, as a user of the stored file does, and stores the counterexample;
+/// returns the exit code.
+fn store(folder: &Path, test: &Test, revision: Revision) -> u8 {
     let variant = Variant::fixed(revision);
     let found = explore(test, &variant, &Limits::default(), &mut |_| {});
-    let Some(found) = found.counterexample else { return Ok(None) };
-    counterexample::save(folder, test, &variant, &found).map(Some)
+    let Some(found) = found.counterexample else { return EXIT_OK };
+    match keep(folder, test, &variant, &found) {
+        Ok(path) => errln!("ifq: counterexample: {}", path.display()),
+        Err(code) => return code,
+    }
+    EXIT_OK
 }
 
 fn print_json(id: TestId, revision: Revision, hash: u64, examined: &Examined) {

@@ -64,6 +64,6 @@ impl Progress {
             Some(id) => format!("; continue with --from {} (the last finished test)", id.name()),
             None => String::new(),
         };
-        eprintln!("ifq: interrupted after {} of {all} tests{next}", self.tests);
+        errln!("ifq: interrupted after {} of {all} tests{next}", self.tests);
     }
 }
