@@ -104,7 +104,7 @@ fn conditions_that_hold_are_as_expected() {
     let (code, out, err) = folder.ifq(&["check", "race.ifq"]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("3 verdicts, 3 as expected, 0 not, 0 bounded"), "{out}");
-    assert!(out.ends_with("; 0 compared with recorded outcomes\n"), "{out}");
+    assert!(out.ends_with("\n0 compared with recorded outcomes\n"), "{out}");
 }
 
 #[test]
@@ -150,10 +150,10 @@ fn recorded_outcomes_are_written_once_and_compared() {
     assert_eq!(again, "1 files, 0 changed, 0 not recorded\n");
     let (code, out, _) = folder.ifq(&["check", "race.ifq"]);
     assert_eq!(code, Some(0), "{out}");
-    assert!(out.ends_with("; 2 compared with recorded outcomes\n"), "{out}");
+    assert!(out.ends_with("\n2 compared with recorded outcomes\n"), "{out}");
     let (code, out, _) = folder.ifq(&["check", "--faults", "1", "race.ifq"]);
     assert_eq!(code, Some(0), "{out}");
-    assert!(out.ends_with("; 0 compared with recorded outcomes\n"), "other faults: {out}");
+    assert!(out.ends_with("\n0 compared with recorded outcomes\n"), "other faults: {out}");
 }
 
 #[test]

@@ -81,7 +81,11 @@ fn a_formula_that_is_not_complete_is_refused_at_its_place() {
 fn a_variant_that_is_not_the_tests_own_is_refused_at_its_place() {
     refused("exists c=0 on »import-7.2", "does not apply to `import-7.2`", "`revision`");
     refused("exists c=0 with »earlyput", "unknown defect `earlyput`", "`P1`");
-    refused("exists c=0 without »P1", "`import-7.3` does not have `P1`", "all of the revisions");
+    refused(
+        "exists c=0 without »P1",
+        "`import-7.3` does not have `P1`",
+        "only revisions that have it",
+    );
     refused("expect violates I1\n»exists c=0", "a condition for no variant", "all invariants hold");
     refused(
         "expect violates I1\nexists c=0 on »import-7.3",

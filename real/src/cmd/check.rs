@@ -289,8 +289,9 @@ fn report(args: &Args, done: &[Finished<'_>]) -> u8 {
     }
     for Report { heading, text, path } in reports {
         if args.json {
-            err!("ifq: {heading} {text}");
-            path.iter().for_each(|path| errln!("ifq: run: {}", path.display()));
+            // A violation is in the line of its verdict.
+            text.lines().for_each(|line| errln!("ifq: {heading} {line}"));
+            path.iter().for_each(|path| errln!("ifq: counterexample: {}", path.display()));
         } else {
             outln!("\n{heading}");
             out!("{text}");
@@ -313,7 +314,7 @@ fn counterexample_report(
     }
     let path = keep(&args.out, test, variant, found).map_err(|code| codes.push(code)).ok();
     let text = match args.json {
-        true => format!("{}\n", found.violation),
+        true => String::new(),
         false => counterexample::show_in(test, variant, found, layout()),
     };
     Some(Report { heading: format!("{} on {variant}:", test.name), text, path })
@@ -389,9 +390,8 @@ fn print_table(done: &[Finished<'_>]) {
     let bounded = count(EXIT_BOUNDED);
     let states: u64 = done.iter().map(|(_, result)| result.row.states).sum();
     outln!(
-        "{} verdicts, {good} as expected, {wrong} not, {bounded} bounded; {states} states; \
-         {} compared with recorded outcomes",
-        done.len(),
-        compared(done.iter().map(|(_, done)| &done.row))
+        "{} verdicts, {good} as expected, {wrong} not, {bounded} bounded; {states} states",
+        done.len()
     );
+    outln!("{} compared with recorded outcomes", compared(done.iter().map(|(_, done)| &done.row)));
 }
