@@ -279,7 +279,7 @@ fn numbers_must_be_in_range() {
     refused_steps(&register("nodev buffers=»-1 entries=1"), "`-1` is not a number", "1 to 4096");
     refused_steps(&register("nodev buffers=»99999999999 entries=1"), "out of range", "1 to 4096");
     refused_steps("setup\n s: send »32768", "32768 is out of range", "1 to 32767");
-    refused_steps("setup\n s: send »0x10", "`0x10` is not a number", "1 to 65536");
+    refused_steps("setup\n s: send »0x10", "`0x10` is not a number", "1 to 32767");
     refused_shared("thread a\n A: recv ifq s len=»4294967296", "out of range", "0 to 4294967295");
     let add = "thread a\n A: add-area ifq buffers=";
     refused_shared(&format!("{add}»0"), "buffers 0 is out of", "1 to 4096");
