@@ -2,7 +2,7 @@
 //!
 //! A test is a prologue ([`family`]), racing operations ([`alphabet`](mod@alphabet)) distributed over threads
 //! ([`code`](mod@code)) and an epilogue ([`build`](mod@build)). Tests that differ only in names are one test
-//! ([`canonical`]). This is what diy7 does for memory models and ACE (CrashMonkey, OSDI 2018) for file
+//! (`canonical.rs`). This is what diy7 does for memory models and ACE (CrashMonkey, OSDI 2018) for file
 //! systems. [`stream`](mod@stream) enumerates codes without storing them.
 
 pub mod action;

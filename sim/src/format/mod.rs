@@ -1,4 +1,4 @@
-//! The test-file format: [`Test`] as text for people (`.ifq`) and as JSON for machines.
+//! The test-file format: [`Test`](ifq_model::test::Test) as text for people (`.ifq`) and as JSON for machines.
 //!
 //! A file is a list of lines. `#` starts a comment at the start of a line or after white space. Blank
 //! lines and indentation have no meaning. The first line is `test NAME`; the other header lines and
