@@ -220,7 +220,7 @@ fn kill_runs(on: &str, count: usize, within: Duration) {
 
 #[test]
 fn a_killed_run_on_user_mode_linux_leaves_nothing_behind() {
-    kill_runs("uml", 20, Duration::from_millis(2500));
+    kill_runs("uml", 12, Duration::from_millis(2500));
 }
 
 #[test]
