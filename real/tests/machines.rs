@@ -180,27 +180,36 @@ expect holds
 
 #[test]
 fn a_warning_a_leak_a_hang_and_a_crash_are_each_detected_and_the_other_tests_run() {
-    for (injected, sign) in [
+    let failures = [
         (InjectedFailure::KernelWarning, "WARNING: injected"),
         (InjectedFailure::Leak, "io_uring]) is still open"),
         (InjectedFailure::ReservedFd, "is reserved but not open"),
         (InjectedFailure::Hang, "hangs after 0 repetitions"),
         (InjectedFailure::Crash, "in this test it exited"),
-    ] {
-        let job = Job { injected: Some(injected), stuck_timeout_ms: 1000, ..job(&[LIFE, RACE], 1) };
-        let Some(reply) = run_on(Uml::new(ifq()), &job) else {
-            return;
-        };
-        let detected = match &reply.reports[0] {
-            Report::Completed { problems, .. } => problems.iter().any(|text| text.contains(sign)),
-            Report::Broken { reason } => reason.contains(sign),
-            Report::NotRun { .. } => false,
-        };
-        assert!(detected, "{injected:?}: {reply:?}");
-        assert_eq!(outcomes(&reply.reports[1]).len(), 1, "the next test runs after {injected:?}");
-        let survives = !matches!(injected, InjectedFailure::Hang | InjectedFailure::Crash);
-        assert_eq!(reply.how.boots, if survives { 1 } else { 2 });
-    }
+    ];
+    // At the same time, because a guest with a failure mostly waits for it to end.
+    std::thread::scope(|scope| {
+        for (injected, sign) in failures {
+            scope.spawn(move || detects(injected, sign));
+        }
+    });
+}
+
+/// Injects a failure into the first of two tests. Its report must contain `sign`.
+fn detects(injected: InjectedFailure, sign: &str) {
+    let job = Job { injected: Some(injected), stuck_timeout_ms: 1000, ..job(&[LIFE, RACE], 1) };
+    let Some(reply) = run_on(Uml::new(ifq()), &job) else {
+        return;
+    };
+    let detected = match &reply.reports[0] {
+        Report::Completed { problems, .. } => problems.iter().any(|text| text.contains(sign)),
+        Report::Broken { reason } => reason.contains(sign),
+        Report::NotRun { .. } => false,
+    };
+    assert!(detected, "{injected:?}: {reply:?}");
+    assert_eq!(outcomes(&reply.reports[1]).len(), 1, "the next test runs after {injected:?}");
+    let survives = !matches!(injected, InjectedFailure::Hang | InjectedFailure::Crash);
+    assert_eq!(reply.how.boots, if survives { 1 } else { 2 });
 }
 
 #[test]
