@@ -4,6 +4,7 @@
 //! unnecessary parts.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
@@ -28,18 +29,37 @@ fn shrink_run(test: &Test, variant: &Variant, found: &Counterexample) -> Shrunk 
     shrink(test, variant, found, &limits(STATES), &mut |_, _| {})
 }
 
-/// Calls `f` with each file and variant that violates an invariant, and the violating run.
-fn for_each_violation(mut f: impl FnMut(&Test, &Variant, &Counterexample)) {
-    let mut count = 0;
-    for test in library() {
-        for variant in test.variants().iter().filter(|v| test.expected(v).is_some()) {
-            let found = find_violation_in(&test, variant).expect("the expected violation");
-            f(&test, variant, &found);
-            count += 1;
-        }
-    }
-    assert!(count > 50, "only {count} variants have a violation");
+/// A file on a variant that violates an invariant, and what shrinking makes of it.
+struct Case {
+    test: Test,
+    variant: Variant,
+    found: Counterexample,
+    shrunk: Shrunk,
 }
+
+/// Every file of the library on each variant with a violation, shrunk once for all tests.
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let library = library();
+    // Two threads take every other file, because files of one folder take a similar time.
+    let half = |first: usize| {
+        let tests = library.iter().skip(first).step_by(2);
+        tests
+            .flat_map(|test| test.variants().into_iter().map(move |variant| (test, variant)))
+            .filter(|(test, variant)| test.expected(variant).is_some())
+            .map(|(test, variant)| {
+                let found = find_violation_in(test, &variant).expect("the expected violation");
+                let shrunk = shrink_run(test, &variant, &found);
+                Case { test: test.clone(), variant, found, shrunk }
+            })
+            .collect::<Vec<_>>()
+    };
+    let cases: Vec<Case> = std::thread::scope(|scope| {
+        let second = scope.spawn(|| half(1));
+        half(0).into_iter().chain(second.join().unwrap()).collect()
+    });
+    assert!(cases.len() > 50, "only {} variants have a violation", cases.len());
+    cases
+});
 
 /// Two threads count one buffer twice. The test has no unnecessary part.
 const RACE: &str = "test race
@@ -104,8 +124,7 @@ fn shrinking_removes_unnecessary_parts() {
 
 #[test]
 fn the_result_is_valid_and_smaller_and_its_run_replays_to_the_same_violation() {
-    for_each_violation(|test, variant, found| {
-        let shrunk = shrink_run(test, variant, found);
+    for Case { test, variant, found, shrunk } in CASES.iter() {
         let small = &shrunk.test;
         assert_eq!(shrunk.counterexample.violation.invariant, found.violation.invariant);
         assert!(Size::of(small) <= Size::of(test), "{} on {variant}", test.name);
@@ -114,44 +133,43 @@ fn the_result_is_valid_and_smaller_and_its_run_replays_to_the_same_violation() {
         assert!(shrunk.counterexample.replays(small, variant));
         let schedule = small.schedule.as_ref().expect("the run is in the test");
         assert_eq!(schedule.decisions, shrunk.counterexample.decisions);
-    });
+    }
 }
 
 #[test]
 fn shrinking_the_result_again_changes_nothing() {
-    for_each_violation(|test, variant, found| {
-        let first = shrink_run(test, variant, found);
+    for Case { variant, shrunk: first, .. } in CASES.iter() {
         let second = shrink_run(&first.test, variant, &first.counterexample);
         assert_eq!(print(&first.test), print(&second.test));
         assert_eq!(first.length, second.length);
-    });
+    }
 }
 
 #[test]
 fn the_run_of_a_minimal_test_only_loses_preemptions_or_steps() {
     let mut fewer = 0;
-    for_each_violation(|test, variant, found| {
-        let small = Test { schedule: None, ..shrink_run(test, variant, found).test };
+    for Case { test, variant, shrunk, .. } in CASES.iter() {
+        let small = Test { schedule: None, ..shrunk.test.clone() };
         let found = find_violation_in(&small, variant).expect("a violation");
         let before = Length::of(&small, variant, &found);
         let shrunk = shrink_run(&small, variant, &found);
         assert!(shrunk.length <= before, "{} on {variant}", test.name);
         fewer += u64::from(shrunk.length.preemptions < before.preemptions);
-    });
+    }
     assert!(fewer > 0, "no run lost a preemption");
 }
 
 #[test]
 fn a_run_loses_preemptions_even_if_its_test_cannot_be_searched() {
     let (mut before, mut after) = (0, 0);
-    for_each_violation(|test, variant, found| {
+    for Case { test, variant, found, .. } in CASES.iter() {
         let greedy = shrink(test, variant, found, &limits(1), &mut |_, _| {});
         assert!(greedy.counterexample.replays(&greedy.test, variant));
         let length = Length::of(test, variant, found);
         assert!(greedy.length <= length, "{} on {variant}", test.name);
         before += length.preemptions;
         after += greedy.length.preemptions;
-    });
+    }
     assert!(after < before / 2, "{before} preemptions became {after}");
 }
 
