@@ -31,6 +31,9 @@ use proptest::test_runner::{
 fn config_with_persistence(revision: Revision, cases: u32) -> Config {
     let file: &'static str = match revision {
         Revision::ProxyV1 => "proptest-regressions/spec-proxy-v1.txt",
+        Revision::ProxyV2 => "proptest-regressions/spec-proxy-v2.txt",
+        Revision::ProxyV3 => "proptest-regressions/spec-proxy-v3.txt",
+        Revision::ProxyV4 => "proptest-regressions/spec-proxy-v4.txt",
         Revision::ProxyFixed => "proptest-regressions/spec-proxy-fixed.txt",
         Revision::Import619 => "proptest-regressions/spec-import-6.19.txt",
         Revision::Import70 => "proptest-regressions/spec-import-7.0.txt",

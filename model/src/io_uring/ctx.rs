@@ -5,8 +5,8 @@ use crate::io_uring::cq::Cq;
 use crate::io_uring::poll::io_poll_remove_all;
 use crate::io_uring::tw::{WorkList, io_cancel_local_task_work};
 use crate::io_uring::zcrx::Ifq;
-use crate::io_uring::zcrx::proxy_v1::{io_shutdown_zcrx_ifqs, io_unregister_zcrx_ifqs};
 use crate::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
+use crate::io_uring::zcrx::{proxy_v1, share_v3, share_v4};
 use crate::kernel::{Kernel, Task};
 use crate::platform::{Kind, Label, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::prim::percpu_ref::PercpuRef;
@@ -202,19 +202,24 @@ async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_exit_work");
     let kernel = &ctx.kernel;
-    let proxies = kernel.variant.revision.has_proxies();
-    if !proxies && kernel.fixed(Defect::M2) {
+    let revision = kernel.variant.revision;
+    let shutdown = revision.has_shutdown();
+    if !shutdown && kernel.fixed(Defect::M2) {
         let _guard = ctx.uring_lock.lock().await;
         io_terminate_zcrx(ctx).await;
     }
     let mut timed_out = false;
     loop {
-        if proxies {
+        if shutdown {
             let _guard = ctx.uring_lock.lock().await;
             if timed_out {
                 kernel.trace(&Tracepoint::ExitPoll(&**ctx));
             }
-            io_shutdown_zcrx_ifqs(ctx).await;
+            if revision.has_proxies() {
+                proxy_v1::io_shutdown_zcrx_ifqs(ctx).await;
+            } else {
+                share_v3::io_shutdown_zcrx_ifqs(ctx).await;
+            }
         }
         {
             let _scope = P::scope();
@@ -227,7 +232,7 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
         }
         // wait_for_completion_interruptible_timeout(&ctx->ref_comp, interval)
         let mut events = None;
-        if proxies {
+        if shutdown {
             events = ctx.events.wait_event_timeout(EVENT_WORK).await;
             if events.is_none() && !timed_out {
                 timed_out = true;
@@ -267,8 +272,13 @@ async fn io_ring_ctx_free<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_ring_ctx_free");
     {
         let _guard = ctx.uring_lock.lock().await;
-        if ctx.kernel.variant.revision.has_proxies() {
-            io_unregister_zcrx_ifqs(ctx).await;
+        let revision = ctx.kernel.variant.revision;
+        if revision.has_proxies() {
+            proxy_v1::io_unregister_zcrx_ifqs(ctx).await;
+        } else if revision.has_shutdown() {
+            share_v3::io_unregister_zcrx_ifqs(ctx).await;
+        } else if revision.has_clone() {
+            share_v4::io_unregister_zcrx_ifqs(ctx).await;
         } else {
             io_unregister_zcrx(ctx).await;
         }

@@ -71,7 +71,7 @@ async fn __io_uring_register<'a, P: Platform>(
         return Err(-EEXIST);
     }
     match opcode {
-        Register::ZcrxIfq { arg } if ctx.kernel.variant.revision.has_proxies() => {
+        Register::ZcrxIfq { arg } if ctx.kernel.variant.revision.has_clone() => {
             io_register_zcrx_ifq(ctx, current, arg, guard).await.map(i64::from)
         }
         Register::ZcrxIfq { arg } => io_register_zcrx(ctx, current, arg).await.map(i64::from),

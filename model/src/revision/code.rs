@@ -10,16 +10,20 @@ impl Defect {
     pub fn has_code_in(self, revision: Revision) -> bool {
         use Defect::{
             AddAreaLock, DyingTwRuns, EarlyPut, M1, M2, M3, M4, M5, M6, M7, M8, P1, P2, P3, P4, P5,
-            P7, P8, P9, P10, P12, P15, P18, P19, S1, S2, S3, UninstallRace, UrefRace,
+            P7, P8, P9, P10, P12, P15, P18, P19, P20, P21, S1, S2, S3, UninstallRace, UrefRace,
         };
         match self {
-            P1 | P2 | P3 | P4 | P5 | P7 | P8 | P9 | P10 | P12 | P15 | P18 | P19 => {
-                revision.has_proxies()
-            }
-            // The flags of an import, the two calls that unregister, the export.
-            M1 | M2 | M6 => !revision.has_proxies(),
+            P1 | P3 | P4 | P18 | P19 => revision.has_clone(),
+            P2 | P5 | P10 | P12 | P15 => revision.has_proxies(),
+            P7 | P8 | P9 => revision.has_shutdown(),
+            P20 => revision.has_shutdown() && !revision.has_proxies(),
+            P21 => revision.has_clone() && !revision.has_shutdown(),
+            // The flags of an import, the export.
+            M1 | M6 => revision.has_ctrl(),
+            // The two calls that unregister.
+            M2 => !revision.has_shutdown(),
             // io_terminate_zcrx(), which a revision in one step does not call.
-            EarlyPut => !revision.has_proxies() && !revision.defects().contains(&M2),
+            EarlyPut => revision.has_ctrl() && !revision.defects().contains(&M2),
             AddAreaLock => revision.has_add_area(),
             S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | DyingTwRuns | UrefRace | UninstallRace => true,
         }
@@ -48,7 +52,9 @@ mod tests {
     #[test]
     fn each_defect_is_in_the_code_of_some_revision() {
         assert!(Defect::ALL.iter().all(|defect| !defect.revisions().is_empty()));
-        assert!(Defect::P1.revisions() == [Revision::ProxyV1, Revision::ProxyFixed]);
+        let proxies = [Revision::ProxyV1, Revision::ProxyV2, Revision::ProxyFixed];
+        assert!(Defect::P2.revisions() == proxies);
+        assert!(Defect::P20.revisions() == [Revision::ProxyV3]);
         assert!(!Defect::EarlyPut.has_code_in(Revision::Import619));
     }
 }

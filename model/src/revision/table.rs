@@ -30,8 +30,14 @@ macro_rules! features {
 }
 
 features! {
-    /// Sharing is by proxies (`IORING_ZCRX_IFQ_REG_CLONE`); otherwise by export and import.
+    /// Sharing is by the source ring's descriptor and id (the proposal); otherwise by export and import.
+    has_clone
+    /// A clone is a proxy of the source (v1, v2); otherwise both rings have the same ifq.
     has_proxies
+    /// A clone looks up the source before it takes references, and refuses a proxy (v2).
+    clone_checks_source
+    /// `io_ring_exit_work` calls `io_shutdown_zcrx_ifqs` on every turn of its loop.
+    has_shutdown
     /// `IORING_REGISTER_ZCRX_CTRL` exists, with flush and export.
     has_ctrl
     /// `rx_buf_len` exists.
@@ -60,7 +66,10 @@ features! {
 
 /// 6.18.15 with the proposal.
 const PROXY: Features = Features {
+    has_clone: true,
     has_proxies: true,
+    clone_checks_source: false,
+    has_shutdown: true,
     has_ctrl: false,
     has_rx_buf_len: false,
     has_nodev: false,
@@ -73,7 +82,10 @@ const PROXY: Features = Features {
     mmap_fails_with_einval: false,
     runs_newly_queued_work: false,
 };
-const IMPORT_6_19: Features = Features { has_proxies: false, has_ctrl: true, ..PROXY };
+const PROXY_V2: Features = Features { clone_checks_source: true, ..PROXY };
+const PROXY_V3: Features = Features { has_proxies: false, ..PROXY_V2 };
+const PROXY_V4: Features = Features { has_shutdown: false, ..PROXY_V3 };
+const IMPORT_6_19: Features = Features { has_clone: false, has_ctrl: true, ..PROXY_V4 };
 const IMPORT_7_0: Features = Features { has_rx_buf_len: true, ..IMPORT_6_19 };
 const IMPORT_7_1: Features = Features { has_nodev: true, ..IMPORT_7_0 };
 const IMPORT_7_2: Features = Features {
@@ -125,6 +137,21 @@ revisions! {
     /// holds the source's `refs` and the source ring's percpu ref. Base read from 6.18.15.
     ProxyV1 "proxy-v1" PROXY [
         P1 P2 P3 P4 P5 P7 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace
+    ];
+    /// The proposal of 2025-10-25: a proxy cannot be cloned, and an unknown id keeps no reference. Read from
+    /// the posting; the base is assumed to be that of v1.
+    ProxyV2 "proxy-v2" PROXY_V2 [
+        P1 P3 P4 P5 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace
+    ];
+    /// The proposal of 2025-10-26: the rings share one ifq, and the last one closes the queue. Read from the
+    /// posting; the base is assumed to be that of v1.
+    ProxyV3 "proxy-v3" PROXY_V3 [
+        P1 P3 P4 P7 P8 P9 P18 P19 P20 M3 M4 M5 M7 UrefRace UninstallRace
+    ];
+    /// The proposal of 2025-10-28: an ifq is freed by the last ring, and page pools hold nothing. Read from
+    /// the posting; the base is assumed to be that of v1.
+    ProxyV4 "proxy-v4" PROXY_V4 [
+        P1 P3 P4 P18 P19 P21 M2 M3 M4 M5 M7 UrefRace UninstallRace
     ];
     /// The proposal with the smallest repair that satisfies every invariant, on a base whose own
     /// defects are fixed.

@@ -60,9 +60,9 @@ impl Spec {
         let clamp = self.setups.contains(&(ring, RingSetup::Clamp));
         // 6.18 copies the region's description from user space before it checks any field.
         let before_region = match revision {
-            Revision::ProxyV1 | Revision::ProxyFixed => false,
+            _ if revision.has_clone() => false,
             Revision::Import619 | Revision::Import70 => reserved,
-            Revision::Import71 | Revision::Import72 | Revision::Import73 => reserved || flags,
+            _ => reserved || flags,
         };
         first_error(&[
             (before_region, EINVAL),

@@ -40,6 +40,8 @@ struct PagePool {
 pub(super) struct IfqState {
     /// Ids in rings and exported files. An ifq without users only waits for its buffers.
     pub(super) users: usize,
+    /// The ring that registered it.
+    pub(super) owner: Option<RingId>,
     /// The kernel has allocated the region.
     pub(super) kernel_region: bool,
     /// The ifq was registered with a device.

@@ -31,12 +31,13 @@ impl Spec {
         }
         let ifq = &mut self.ifqs[new];
         ifq.users = 1;
+        ifq.owner = Some(ring);
         ifq.kernel_region = modifiers.has(ArgModifier::KernelRegion);
         ifq.master = modifiers.has(ArgModifier::Events).then_some(ring);
         Ok(self.open(ring)?.take_id(new) as i64)
     }
 
-    /// On a revision with proxies, the import flag means clone, and an exported descriptor is not a
+    /// On a revision with clones, the import flag means clone, and an exported descriptor is not a
     /// ring's.
     pub(super) fn import(
         &mut self,
@@ -44,7 +45,7 @@ impl Spec {
         fd: i64,
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
-        if self.revision.has_proxies() {
+        if self.revision.has_clone() {
             self.check_clone(ring, modifiers)?;
             return Err(-EBADF);
         }
@@ -53,7 +54,7 @@ impl Spec {
         self.add_user(ring, found)
     }
 
-    /// On a revision without proxies, the clone flag means import, and a ring's descriptor is not an
+    /// On a revision without clones, the clone flag means import, and a ring's descriptor is not an
     /// exported file.
     pub(super) fn clone_ifq(
         &mut self,
@@ -62,7 +63,7 @@ impl Spec {
         id: i64,
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
-        if !self.revision.has_proxies() {
+        if !self.revision.has_clone() {
             self.check_import(ring, modifiers)?;
             return Err(if id == 0 { -EBADF } else { -EINVAL });
         }
@@ -71,7 +72,13 @@ impl Spec {
         if from == ring {
             return Err(-EBADFD);
         }
-        self.add_user(ring, source.ok_or(-EINVAL)?)
+        let source = source.ok_or(-EINVAL)?;
+        // v2 refuses a proxy.
+        let proxies = self.revision.has_proxies() && self.revision.clone_checks_source();
+        if proxies && self.ifqs[source].owner != Some(from) {
+            return Err(-EINVAL);
+        }
+        self.add_user(ring, source)
     }
 
     /// Allocates an id for an ifq in a ring's table.

@@ -74,7 +74,7 @@ impl ResultView<'_> {
         };
         let revision = |base| {
             let revision = variant.as_ref().map(|variant| variant.revision);
-            revision.filter(|of| of.has_proxies() == base).map(Revision::name)
+            revision.filter(|of| of.has_clone() == base).map(Revision::name)
         };
         let line = Line {
             test: self.test,
@@ -134,7 +134,7 @@ impl ResultView<'_> {
 /// What a kernel was compared with: a proposal is in no kernel, only its base is.
 #[must_use]
 pub fn compared_with(variant: &Variant) -> String {
-    if variant.revision.has_proxies() {
+    if variant.revision.has_clone() {
         format!("the base of {variant}")
     } else {
         variant.to_string()

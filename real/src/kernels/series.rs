@@ -85,7 +85,7 @@ impl KernelSeries {
     /// Whether the series is only the base of a proposal.
     #[must_use]
     pub fn is_base(&self) -> bool {
-        self.revision.has_proxies()
+        self.revision.has_clone()
     }
 
     /// The variant of the model for a release of this series.
@@ -253,7 +253,7 @@ mod tests {
             {
                 let why = variant_for(&one, kernel).err();
                 let texts = why.into_iter().chain(note(kernel));
-                for proposal in Revision::ALL.into_iter().filter(|r| r.has_proxies()) {
+                for proposal in Revision::ALL.into_iter().filter(|r| r.has_clone()) {
                     let false_claim = format!("{proposal}, which kernel");
                     texts.clone().for_each(|text| assert!(!text.contains(&false_claim), "{text}"));
                 }

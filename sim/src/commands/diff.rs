@@ -70,7 +70,7 @@ impl Differ {
 
     /// The same family with the newer revision's way of sharing.
     fn other(&self, family: Family) -> Family {
-        match (self.from.has_proxies(), self.to.has_proxies()) {
+        match (self.from.has_clone(), self.to.has_clone()) {
             (true, false) => Family { mode: Mode::Queue, ..family },
             (false, true) if family.mode == Mode::Queue => Family { mode: Mode::Proxy, ..family },
             _ => family,

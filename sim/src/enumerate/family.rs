@@ -98,8 +98,8 @@ impl Family {
     fn applies_to(self, revision: Revision) -> bool {
         let mode = match self.mode {
             Mode::Nodev => revision.has_nodev(),
-            Mode::Queue => !revision.has_proxies(),
-            Mode::Proxy => revision.has_proxies(),
+            Mode::Queue => !revision.has_clone(),
+            Mode::Proxy => revision.has_clone(),
         };
         mode && (self.prologue != Prologue::Events || revision.has_events())
     }

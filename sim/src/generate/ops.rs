@@ -57,7 +57,7 @@ impl TestBuilder<'_> {
             (DrawnOp::Return, if held { 6 } else { u8::from(cqe && ifq) }),
             (DrawnOp::Recv, if_good(true, 5)),
             (DrawnOp::Register, if good_ifq || open == 0 { 2 } else { 6 } * u8::from(memory)),
-            (DrawnOp::Clone, if_good(revision.has_proxies() && open > 1, 5)),
+            (DrawnOp::Clone, if_good(revision.has_clone() && open > 1, 5)),
             (DrawnOp::Import, if good_fd { 4 } else { u8::from(fd) }),
             (DrawnOp::Export, if_good(revision.has_ctrl(), 3)),
             (DrawnOp::Flush, if_good(revision.has_ctrl(), 2)),

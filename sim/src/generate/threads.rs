@@ -95,11 +95,8 @@ impl Concurrent<'_> {
             .partition(|var| self.builder.owners[usize::from(**var)] == Some(ring));
         let fds = self.builder.vars(VarKind::Fd);
         let mut kinds = vec![DrawnOp::Wait, DrawnOp::Wait, DrawnOp::Register, DrawnOp::Exit];
-        let sharing = if revision.has_proxies() {
-            (DrawnOp::Clone, &others)
-        } else {
-            (DrawnOp::Import, &fds)
-        };
+        let sharing =
+            if revision.has_clone() { (DrawnOp::Clone, &others) } else { (DrawnOp::Import, &fds) };
         kinds.extend(std::iter::repeat_n(sharing.0, 4 * usize::from(!sharing.1.is_empty())));
         if own.is_empty() {
             kinds.extend([DrawnOp::Register; 2]);

@@ -22,6 +22,9 @@ pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
     if !ifq.kernel.variant.revision.has_nodev() {
         io_zcrx_map_area(ifq).await;
     }
+    if ifq.pools_hold_nothing() {
+        return;
+    }
     if !ifq.pools_hold_ring() {
         ifq.refs.inc().await;
         return;
@@ -37,6 +40,9 @@ pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_destroy<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _func = P::func("io_pp_zc_destroy");
+    if ifq.pools_hold_nothing() {
+        return;
+    }
     if !ifq.pools_hold_ring() {
         io_put_zcrx_ifq(ifq).await;
         return;

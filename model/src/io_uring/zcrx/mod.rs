@@ -11,6 +11,8 @@ pub mod recvmsg;
 pub mod refill;
 pub mod register;
 pub mod scrub;
+pub mod share_v3;
+pub mod share_v4;
 pub mod unregister;
 
 use crate::io_uring::ctx::IoRingCtx;
@@ -114,7 +116,14 @@ impl<P: Platform> Ifq<P> {
     /// Whether page pools hold a reference on the ring (`ifq->ctx->refs`, 6.18) and not on the ifq.
     #[must_use]
     pub(super) fn pools_hold_ring(&self) -> bool {
-        self.kernel.variant.revision.has_proxies() && !self.kernel.fixed(Defect::P8)
+        self.kernel.variant.revision.has_shutdown() && !self.kernel.fixed(Defect::P8)
+    }
+
+    /// Whether page pools hold no reference at all (v4 of the proposal).
+    #[must_use]
+    pub(super) fn pools_hold_nothing(&self) -> bool {
+        let revision = self.kernel.variant.revision;
+        revision.has_clone() && !revision.has_shutdown() && !self.kernel.fixed(Defect::P21)
     }
 
     /// An ifq as `kzalloc` and the initialisations leave it. `refs`: the initial reference counts.

@@ -1,5 +1,6 @@
 //! The proposal of 2025-10-23 ("io_uring zcrx: allow sharing of ifqs with other instances", v1) on
-//! Linux 6.18.15: `IORING_ZCRX_IFQ_REG_CLONE`.
+//! Linux 6.18.15: `IORING_ZCRX_IFQ_REG_CLONE`; and v2 of 2025-10-25, which names the flag
+//! `IORING_ZCRX_IFQ_REG_PROXY` and the function `io_proxy_zcrx_ifq`.
 //!
 //! The functions stand in the order of the patch's hunks and read as posted. A fix is one statement
 //! that asks `kernel.fixed(ID)`, at the place where a patch would put it. With all fixes this is
@@ -17,6 +18,7 @@ use crate::io_uring::zcrx::unregister::{
     self, io_close_queue, io_put_zcrx_ifq, zcrx_unregister, zcrx_unregister_user,
 };
 use crate::io_uring::zcrx::{Ifq, NO_RXQ, io_zcrx_ifq_alloc};
+use crate::io_uring::zcrx::{share_v3, share_v4};
 use crate::kernel::{Current, Kernel};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::slab::{deref, kzalloc};
@@ -29,7 +31,7 @@ pub type UringGuard<'a, P> = Option<<<P as Platform>::Lock as RawLock>::Guard<'a
 /// `lock_two_rings` (`io_uring/rsrc.c`): in the order of their addresses.
 ///
 /// Linux: `io_uring/rsrc.c`, 6.18 with the proposal.
-async fn lock_two_rings<'a, 'b, P: Platform>(
+pub(super) async fn lock_two_rings<'a, 'b, P: Platform>(
     ctx1: &'a Ptr<P, IoRingCtx<P>>,
     ctx2: &'b Ptr<P, IoRingCtx<P>>,
 ) -> (<P::Lock as RawLock>::Guard<'a>, <P::Lock as RawLock>::Guard<'b>) {
@@ -47,7 +49,7 @@ async fn lock_two_rings<'a, 'b, P: Platform>(
 /// - Left out: registered ring descriptors.
 ///
 /// Linux: `io_uring/register.c`, 6.18 with the proposal.
-async fn io_uring_register_get_file<P: Platform>(
+pub(super) async fn io_uring_register_get_file<P: Platform>(
     kernel: &Kernel<P>,
     fd: i64,
 ) -> Result<Ptr<P, File<P>>, i64> {
@@ -115,15 +117,23 @@ pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
     }
 
     let ret = 'err_unlock: {
-        if !kernel.fixed(Defect::P8) {
+        let checks_source = kernel.variant.revision.clone_checks_source();
+        let early_get = !checks_source || !kernel.fixed(Defect::P2);
+        if early_get && !kernel.fixed(Defect::P8) {
             src_ctx.refs.get().await;
         }
-        let Some(mut src_ifq) = src_ctx.zcrx_ctxs.load(src_id).await else {
-            if kernel.fixed(Defect::P2) && !kernel.fixed(Defect::P8) {
+        let src_ifq = src_ctx.zcrx_ctxs.load(src_id).await;
+        // v2 refuses a proxy; with P7 it does not.
+        let refuses_proxy = checks_source && kernel.fixed(Defect::P7);
+        let Some(mut src_ifq) = src_ifq.filter(|ifq| !refuses_proxy || ifq.proxy.is_none()) else {
+            if early_get && kernel.fixed(Defect::P2) && !kernel.fixed(Defect::P8) {
                 ctx_refs_put(&src_ctx).await;
             }
             break 'err_unlock Err(-EINVAL);
         };
+        if !early_get && !kernel.fixed(Defect::P8) {
+            src_ctx.refs.get().await;
+        }
         // Fix of P7: a clone of a proxy is a proxy of the source, whose ring the first proxy keeps.
         if kernel.fixed(Defect::P7)
             && let Some(source) = src_ifq.proxy.clone()
@@ -192,7 +202,7 @@ pub async fn io_clone_zcrx_ifq<'a, P: Platform>(
 }
 
 /// Not in the proposal. Fix of P19: whether a field is set that a clone does not use.
-fn sets_unused_fields<P: Platform>(reg: &IoUringZcrxIfqReg<P>) -> bool {
+pub(super) fn sets_unused_fields<P: Platform>(reg: &IoUringZcrxIfqReg<P>) -> bool {
     reg.flags & !IORING_ZCRX_IFQ_REG_CLONE != 0
         || reg.resv != 0
         || reg.zcrx_id != 0
@@ -251,7 +261,14 @@ pub async fn io_register_zcrx_ifq<'a, P: Platform>(
     }
     let reg = copy_from_user::<P, _>(arg)?;
     if reg.flags & IORING_ZCRX_IFQ_REG_CLONE != 0 {
-        return io_clone_zcrx_ifq(ctx, reg, own).await;
+        let revision = kernel.variant.revision;
+        return if revision.has_proxies() {
+            io_clone_zcrx_ifq(ctx, reg, own).await
+        } else if revision.has_shutdown() {
+            share_v3::io_share_zcrx_ifq(ctx, reg, own).await
+        } else {
+            share_v4::io_share_zcrx_ifq(ctx, reg, own).await
+        };
     }
     let rd = copy_from_user::<P, _>(&reg.region_ptr)?;
     // __resv covers what later became rx_buf_len and event_desc.
