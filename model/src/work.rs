@@ -1,6 +1,8 @@
 //! Work items and RCU callbacks of the kernel.
 
 use crate::io_uring::ctx::{IoRingCtx, io_ring_exit_work, percpu_ref_switch_to_atomic_rcu};
+use crate::io_uring::zcrx::Ifq;
+use crate::io_uring::zcrx::refs::{ifq_ref_switch_to_atomic_rcu, zcrx_release_work};
 use crate::kernel::{Kernel, WorkCounter};
 use crate::net::page_pool::{PagePool, page_pool_release_retry};
 pub use crate::platform::FIRST_KERNEL_SLOT;
@@ -12,6 +14,10 @@ pub enum Work<P: Platform> {
     RingExit(Ptr<P, IoRingCtx<P>>),
     /// `percpu_ref_switch_to_atomic_rcu` of a ring's `refs`, after `percpu_ref_kill`.
     PercpuRefSwitch(Ptr<P, IoRingCtx<P>>),
+    /// `percpu_ref_switch_to_atomic_rcu` of an ifq's `refs`, after `percpu_ref_kill`.
+    IfqRefSwitch(Ptr<P, Ifq<P>>),
+    /// `zcrx_release_work` of an ifq.
+    IfqRelease(Ptr<P, Ifq<P>>),
     /// `page_pool_release_retry` of a page pool that was destroyed before all buffers were back.
     PagePoolRelease(Ptr<P, PagePool<P>>),
 }
@@ -22,6 +28,8 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) => FIRST_KERNEL_SLOT + ctx.number * 2,
             Work::PercpuRefSwitch(ctx) => FIRST_KERNEL_SLOT + 1 + ctx.number * 2,
+            Work::IfqRefSwitch(ifq) => 2 * FIRST_KERNEL_SLOT + ifq.number + (1 << 24),
+            Work::IfqRelease(ifq) => 2 * FIRST_KERNEL_SLOT + ifq.number + (2 << 24),
             Work::PagePoolRelease(pp) => 2 * FIRST_KERNEL_SLOT + pp.ifq.number,
         }
     }
@@ -29,6 +37,7 @@ impl<P: Platform> Work<P> {
     fn object(&self) -> u64 {
         match self {
             Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.to_word(),
+            Work::IfqRefSwitch(ifq) | Work::IfqRelease(ifq) => ifq.to_word(),
             Work::PagePoolRelease(pp) => pp.to_word(),
         }
     }
@@ -37,6 +46,8 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) => ("exit", ctx.number),
             Work::PercpuRefSwitch(ctx) => ("rcu", ctx.number),
+            Work::IfqRefSwitch(ifq) => ("ifq-rcu", ifq.number),
+            Work::IfqRelease(ifq) => ("release", ifq.number),
             Work::PagePoolRelease(pp) => ("pp", pp.ifq.number),
         }
     }
@@ -44,6 +55,7 @@ impl<P: Platform> Work<P> {
     fn kernel(&self) -> Ptr<P, Kernel<P>> {
         match self {
             Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.kernel.clone(),
+            Work::IfqRefSwitch(ifq) | Work::IfqRelease(ifq) => ifq.kernel.clone(),
             Work::PagePoolRelease(pp) => pp.ifq.kernel.clone(),
         }
     }
@@ -51,7 +63,10 @@ impl<P: Platform> Work<P> {
     /// The counter that counts the item while it is queued or runs.
     pub(crate) fn counter<'k>(&self, kernel: &'k Kernel<P>) -> &'k WorkCounter<P> {
         match self {
-            Work::RingExit(_) | Work::PercpuRefSwitch(_) => &kernel.work,
+            Work::RingExit(_)
+            | Work::PercpuRefSwitch(_)
+            | Work::IfqRefSwitch(_)
+            | Work::IfqRelease(_) => &kernel.work,
             Work::PagePoolRelease(_) => &kernel.page_pools,
         }
     }
@@ -72,6 +87,8 @@ impl<P: Platform> Work<P> {
         match &self {
             Work::RingExit(ctx) => io_ring_exit_work(ctx).await,
             Work::PercpuRefSwitch(ctx) => percpu_ref_switch_to_atomic_rcu(ctx).await,
+            Work::IfqRefSwitch(ifq) => ifq_ref_switch_to_atomic_rcu(ifq).await,
+            Work::IfqRelease(ifq) => zcrx_release_work(ifq).await,
             Work::PagePoolRelease(pp) => page_pool_release_retry(pp).await,
         }
         self.counter(&kernel).done();

@@ -40,6 +40,7 @@ fn config_with_persistence(revision: Revision, cases: u32) -> Config {
         Revision::Import71 => "proptest-regressions/spec-import-7.1.txt",
         Revision::Import72 => "proptest-regressions/spec-import-7.2.txt",
         Revision::Import73 => "proptest-regressions/spec-import-7.3.txt",
+        Revision::ImportNext => "proptest-regressions/spec-import-next.txt",
     };
     let persistence = FileFailurePersistence::Direct(file);
     Config { failure_persistence: Some(Box::new(persistence)), ..config(cases) }

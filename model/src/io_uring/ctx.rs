@@ -8,7 +8,8 @@ use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
 use crate::io_uring::zcrx::{proxy_v1, share_v3, share_v4};
 use crate::kernel::{Kernel, Task};
-use crate::platform::{Kind, Label, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{AtomicWord, Kind, Label, Order, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::prim::completion::{Completion, complete, completion_on_stack, wait_for_completion};
 use crate::prim::percpu_ref::PercpuRef;
 use crate::prim::xarray::XArray;
 use crate::revision::Defect;
@@ -75,6 +76,8 @@ pub struct IoRingCtx<P: Platform> {
     pub nr_compl: P::Plain,
     /// Requests that exist, under `uring_lock`.
     pub nr_req_allocated: P::Plain,
+    /// The completion that the release of the file waits for, if it waits.
+    exit_comp: Option<P::Atomic>,
     /// The completion queue.
     pub cq: Cq<P>,
 }
@@ -124,6 +127,8 @@ pub fn io_uring_setup<P: Platform>(
         compl_reqs: words(Label::pointer("compl_reqs", 0)),
         nr_compl: P::plain("nr_compl", 0),
         nr_req_allocated: P::plain("nr_req_allocated", 0),
+        exit_comp: (kernel.variant.revision.release_waits())
+            .then(|| P::atomic(Label::pointer("exit_comp", 0), 0)),
         cq: Cq::new(capacity.requests + capacity.events),
     })
 }
@@ -173,7 +178,15 @@ pub fn io_uring_fops<P: Platform>() -> ReleaseFn {
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_release<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_uring_release");
+    let Some(word) = &ctx.exit_comp else {
+        io_ring_ctx_wait_and_kill(ctx).await;
+        return;
+    };
+    let exit_comp = completion_on_stack::<P>(ctx.number);
+    word.store(exit_comp.to_word(), Order::Relaxed).await;
     io_ring_ctx_wait_and_kill(ctx).await;
+    wait_for_completion(&exit_comp).await;
+    exit_comp.free();
 }
 
 /// `io_ring_ctx_wait_and_kill`.
@@ -252,6 +265,11 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
         if events >= EVENT_REF_COMP {
             break;
         }
+    }
+    if let Some(word) = &ctx.exit_comp
+        && let Some(exit_comp) = Ptr::<P, Completion<P>>::from_word(word.load(Order::Relaxed).await)
+    {
+        complete::<P>(&exit_comp).await;
     }
     io_ring_ctx_free(ctx).await;
 }

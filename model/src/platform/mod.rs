@@ -178,6 +178,8 @@ pub enum Kind {
     Netdev,
     /// Memory of user space that the kernel may pin: areas and refill rings.
     UserMem,
+    /// `struct completion` on a stack.
+    Completion,
     /// State of the harness, alive for a whole run.
     Harness,
 }
@@ -197,6 +199,7 @@ impl Kind {
             Kind::Sock => "sock",
             Kind::Netdev => "netdev",
             Kind::UserMem => "mem",
+            Kind::Completion => "completion",
             Kind::Harness => "harness",
         }
     }

@@ -1,5 +1,6 @@
 //! The kernel's own primitives, built on the platform's words.
 
+pub mod completion;
 pub mod percpu_ref;
 pub mod refcount;
 pub mod slab;

@@ -29,6 +29,14 @@ impl<P: Platform> PercpuRef<P> {
         PercpuRef { word: P::atomic(name, PERCPU | 1) }
     }
 
+    /// `percpu_ref_init` and so many `percpu_ref_get`, before anyone else can see the count.
+    ///
+    /// Linux: `lib/percpu-refcount.c`, 6.18 to 7.3.
+    #[must_use]
+    pub fn with_refs(name: &'static str, refs: u64) -> Self {
+        PercpuRef { word: P::atomic(name, PERCPU | (1 + refs)) }
+    }
+
     /// `percpu_ref_get`.
     ///
     /// Linux: `include/linux/percpu-refcount.h`, 6.18 to 7.3.

@@ -53,6 +53,10 @@ features! {
     /// An iterator with a cached tail reads the refill ring, and consecutive entries of one buffer are put
     /// together.
     has_refill_iter
+    /// `ifq->refs` is a percpu ref, and a work item frees the ifq.
+    has_percpu_refs
+    /// The release of a ring's file waits until the ring's requests are gone.
+    release_waits
     /// Areas are unmapped when the queue is closed; otherwise when they are freed.
     unmaps_at_close
     /// `io_zcrx_ifq_free` closes a queue that is still open; otherwise it warns.
@@ -77,6 +81,8 @@ const PROXY: Features = Features {
     has_add_area: false,
     has_second_scrub: false,
     has_refill_iter: false,
+    has_percpu_refs: false,
+    release_waits: false,
     unmaps_at_close: false,
     closes_when_freed: true,
     mmap_fails_with_einval: false,
@@ -98,6 +104,7 @@ const IMPORT_7_2: Features = Features {
 };
 const IMPORT_7_3: Features =
     Features { has_add_area: true, has_refill_iter: true, unmaps_at_close: true, ..IMPORT_7_2 };
+const IMPORT_NEXT: Features = Features { has_percpu_refs: true, release_waits: true, ..IMPORT_7_3 };
 
 macro_rules! revisions {
     ($($(#[doc = $about:literal])* $id:ident $name:literal $features:ident [$($defect:ident)*];)*) => {
@@ -170,6 +177,10 @@ revisions! {
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.
     Import73 "import-7.3" IMPORT_7_3 [AddAreaLock];
+    /// 7.3 with two proposals: a percpu ref for ifqs ("switch to pcpu refcounting", 2026-07-11), and a release
+    /// that waits for the ring's requests ("wait for cancelations on final ring put", 2025-04-09). Read from
+    /// the postings. Assumed: the branch `io_uring-exit-cancel` of 2026 keeps the order of the latter.
+    ImportNext "import-next" IMPORT_NEXT [AddAreaLock];
 }
 
 impl fmt::Display for Revision {

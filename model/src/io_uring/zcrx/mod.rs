@@ -9,6 +9,7 @@ pub mod notif;
 pub mod proxy_v1;
 pub mod recvmsg;
 pub mod refill;
+pub mod refs;
 pub mod register;
 pub mod scrub;
 pub mod share_v3;
@@ -19,6 +20,7 @@ use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::zcrx::area::Area;
 use crate::io_uring::zcrx::notif::Notif;
 use crate::io_uring::zcrx::refill::ZcrxRq;
+use crate::io_uring::zcrx::refs::IfqRefs;
 use crate::kernel::Kernel;
 use crate::platform::{Kind, Label, PlainWord, Platform, Ptr};
 use crate::prim::refcount::Refcount;
@@ -62,7 +64,7 @@ pub struct Ifq<P: Platform> {
     /// Whether `netdev` is set, and a reference to the device is held. Under `pp_lock`.
     pub netdev: P::Plain,
     /// References that keep the object: rings, box files, page pools.
-    pub refs: Refcount<P>,
+    pub refs: IfqRefs<P>,
     /// Users that may still receive: rings and box files.
     pub user_refs: Refcount<P>,
     /// Protects page pool and net configuration.
@@ -153,7 +155,7 @@ impl<P: Platform> Ifq<P> {
             if_rxq: P::plain("if_rxq", NO_RXQ),
             dev: P::plain("dev", 0),
             netdev: P::plain("netdev", 0),
-            refs: Refcount::new("refs", refs),
+            refs: IfqRefs::new(ctx.kernel.variant.revision.has_percpu_refs(), refs),
             user_refs: Refcount::new("user_refs", refs),
             pp_lock: P::lock("pp_lock"),
             pool_refs: Refcount::new("pool_refs", 1),

@@ -4,6 +4,7 @@
 use crate::bug::{Warning, warn_on_once};
 use crate::io_uring::ctx::{IoRingCtx, ctx_refs_put};
 use crate::io_uring::zcrx::area::{io_zcrx_free_area, io_zcrx_unmap_areas};
+use crate::io_uring::zcrx::refs::{ifq_pcpu_release, kill_refs};
 use crate::io_uring::zcrx::scrub::io_zcrx_scrub;
 use crate::io_uring::zcrx::{Ifq, NO_RXQ};
 use crate::net::netdev::netif_mp_close_rxq;
@@ -75,7 +76,12 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     let _scope = P::scope();
-    if ifq.refs.dec_and_test().await {
+    if !ifq.refs.dec_and_test().await {
+        return;
+    }
+    if ifq.kernel.variant.revision.has_percpu_refs() {
+        ifq_pcpu_release(ifq);
+    } else {
         io_zcrx_ifq_free(ifq).await;
     }
 }
@@ -102,6 +108,7 @@ pub async fn zcrx_unregister_user<P: Platform>(
     if ifq.user_refs.dec_and_test().await {
         io_close_queue(ifq).await;
         io_zcrx_scrub(ifq).await;
+        kill_refs(ifq).await;
     }
 }
 
