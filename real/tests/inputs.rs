@@ -224,7 +224,8 @@ fn a_defect_that_a_revision_has_no_code_for_is_refused_with_those_that_have() {
         let output = ifq(&[command, "--revision", "import-7.3", "--defect", "P1", &file]);
         let error = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{command}: {error}");
-        let says = "import-7.3 has no code that P1 could be in; these revisions have: proxy-v1, proxy-fixed";
+        let says = "import-7.3 has no code that P1 could be in; these revisions have: proxy-v1, proxy-v2, \
+                    proxy-v3, proxy-v4, proxy-fixed";
         assert!(error.contains(says), "{command}: {error}");
     }
     let output = ifq(&["check", "--revision", "import-7.3", "--without", "P1", &file]);

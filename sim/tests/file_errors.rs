@@ -346,12 +346,12 @@ fn an_expectation_must_name_existing_variants() {
     expect(
         "expect violates I3 with »P1 on import-7.1",
         "`import-7.1` has no code that `P1` could be in",
-        "only revisions that have it: `proxy-v1` or `proxy-fixed`",
+        "only revisions that have it: `proxy-v1`, `proxy-v2`, `proxy-v3`, `proxy-v4` or `proxy-fixed`",
     );
     expect(
         "expect holds with »M6 on proxy-v1",
         "`proxy-v1` has no code that `M6` could be in",
-        "`import-6.19`, `import-7.0`, `import-7.1`, `import-7.2` or `import-7.3`",
+        "`import-6.19`, `import-7.0`, `import-7.1`, `import-7.2`, `import-7.3` or `import-next`",
     );
     expect("expect holds without »early-put", "does not have `early-put`", "no revision has it");
     expect(
