@@ -185,21 +185,22 @@ impl IfqState {
         entry.niov().filter(|at| self.areas.get(at.area).is_some_and(|a| at.idx < a.niovs.len()))
     }
 
-    /// User space returns a buffer once for each entry. Nothing happens if user space holds the
-    /// buffer less often. Returns whether the buffer was taken back, and whether that ended a
-    /// delivery which no entry names.
+    /// User space returns a buffer once for each entry, at most as often as it holds the buffer. Returns
+    /// whether anything was taken back, and whether that ended a delivery which no entry names.
     fn take_back(&mut self, at: NiovId, entries: &[Entry]) -> (bool, bool) {
         let held = &mut self.niov(at).held;
-        if held.len() < entries.len() {
+        let mut left = held.len().min(entries.len());
+        if left == 0 {
             return (false, false);
         }
-        let mut misused = false;
         for entry in entries {
-            let found = held.iter().position(|h| entry.delivery == Some(*h));
-            misused |= found.is_none();
-            held.remove(found.unwrap_or(0));
+            if let Some(found) = held.iter().position(|h| entry.delivery == Some(*h)) {
+                held.remove(found);
+                left -= 1;
+            }
         }
-        (true, misused)
+        held.drain(..left);
+        (true, left != 0)
     }
 
     /// Takes buffers for the page pool's cache from the refill ring.

@@ -289,6 +289,14 @@ impl Op {
         driver
     }
 
+    /// Whether the operation writes to a refill ring against the rules: past the producers' lock, or as no
+    /// producer does.
+    #[must_use]
+    pub fn breaks_refill_rules(&self) -> bool {
+        let stale = self.modifiers().has(super::arg_modifier::ArgModifier::StaleRing);
+        stale || matches!(self, Op::Scribble { .. } | Op::Return { locked: false, .. })
+    }
+
     /// The variables that the operation reads, in the order of the text.
     pub fn uses(&self) -> impl Iterator<Item = VarId> + use<> {
         // No operation reads more than two.
