@@ -47,6 +47,8 @@ pub enum Tracepoint<'a, P: Platform> {
     },
     /// `io_zcrx_ring_refill` or `zcrx_flush_rq` has consumed entries of the refill ring. Under `rq.lock`.
     RqConsumed(&'a Ifq<P>),
+    /// The device writes a packet into a buffer.
+    DmaWrite(&'a NiovRef<P>),
     /// `io_zcrx_queue_cqe` has handed a buffer to a ring.
     NiovQueued {
         /// The buffer.

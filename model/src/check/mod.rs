@@ -30,6 +30,7 @@ macro_rules! checks {
 
 checks! {
     kernel_warnings KernelWarnings;
+    i01_mapping Mapping;
     i02_counts Counts;
     // A lost buffer explains a reference that is left, so I6 comes before I3.
     i06_buffers Buffers;

@@ -142,7 +142,7 @@ revisions! {
     Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace];
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.
-    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock RefillRun];
+    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock UnmapAfterFailedRestart RefillRun];
 }
 
 impl fmt::Display for Revision {
