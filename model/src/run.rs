@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::check::Checks;
+use crate::fault::FaultPoint;
 use crate::net::netdev::dev_close;
 use crate::net::tcp::sock_fput;
 use crate::outcome::Outcome;
@@ -50,7 +51,10 @@ async fn close_all<P: Platform>(run: &ModelRun<P>) {
         sock_fput(sock).await;
     }
     // A queue whose restart failed keeps its page pool until the device is down.
-    if let Some(netdev) = run.kernel.netdev.as_ref().filter(|netdev| netdev.has_stray_page_pool()) {
+    if let Some(netdev) = &run.kernel.netdev
+        && run.test.faults.contains(&FaultPoint::RxqRestart)
+        && netdev.has_stray_page_pool().await
+    {
         dev_close(netdev).await;
     }
     run.kernel.work.flush().await;

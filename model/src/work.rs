@@ -22,7 +22,7 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) => FIRST_KERNEL_SLOT + ctx.number * 2,
             Work::PercpuRefSwitch(ctx) => FIRST_KERNEL_SLOT + 1 + ctx.number * 2,
-            Work::PagePoolRelease(pp) => 2 * FIRST_KERNEL_SLOT + pp.ifq.number,
+            Work::PagePoolRelease(pp) => 2 * FIRST_KERNEL_SLOT + pp.ifq.number + (pp.number << 20),
         }
     }
 

@@ -35,7 +35,7 @@ pub struct Netdev<P: Platform> {
     pub lock: P::Lock,
     /// `IFF_UP`. Under the netdev lock.
     up: P::Plain,
-    /// `NETREG_REGISTERED`. Under the netdev lock.
+    /// `NETREG_REGISTERED`. Written under `rtnl` and the netdev lock, read under either.
     registered: P::Plain,
     /// References that are taken and not yet put.
     refs: WorkCounter<P>,
@@ -196,6 +196,7 @@ impl<P: Platform> Rxq<P> {
 /// references are gone. Does nothing the second time.
 ///
 /// # Divergence from Linux
+/// - Left out: a device without a DMA parent, on which a registration is -EOPNOTSUPP.
 /// - Simplified: the device's memory stays; sockets lose their route, not their data.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.
@@ -219,16 +220,89 @@ pub async fn unregister_netdevice<P: Platform>(netdev: &Netdev<P>) {
     netdev.refs.flush().await;
 }
 
-/// `netif_close_many` for one device.
+/// `netif_close_many` for one device. Does nothing if it is down.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn dev_close<P: Platform>(netdev: &Netdev<P>) {
     let _func = P::func("__dev_close_many");
     let _guard = netdev.lock.lock().await;
+    if netdev.up.get() == 0 {
+        return;
+    }
     netdev.up.set(0);
     for rxq in &netdev.queues {
         rxq.stop().await;
     }
+}
+
+/// `netif_close` of a device that user space takes down. Its queues stay bound to their providers.
+///
+/// # Errors
+/// -ENODEV if the device is unregistered.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
+pub async fn netif_close<P: Platform>(netdev: &Netdev<P>) -> Result<(), i64> {
+    let _rtnl = netdev.rtnl.lock().await;
+    if netdev.registered.get() == 0 {
+        return Err(-ENODEV);
+    }
+    dev_close(netdev).await;
+    Ok(())
+}
+
+/// `netif_open` with `ndo_open` of the driver: each queue gets its memory, with a page pool if a provider is
+/// bound. Does nothing if the device is up.
+///
+/// # Errors
+/// -ENODEV if the device is unregistered, -ENOMEM at the fault point; the device then stays down.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
+pub async fn netif_open<P: Platform>(netdev: &Netdev<P>) -> Result<(), i64> {
+    let _func = P::func("__dev_open");
+    let _rtnl = netdev.rtnl.lock().await;
+    let _guard = netdev.lock.lock().await;
+    if netdev.registered.get() == 0 {
+        return Err(-ENODEV);
+    }
+    if netdev.up.get() != 0 {
+        return Ok(());
+    }
+    for (i, rxq) in netdev.queues.iter().enumerate() {
+        let pp = match Ptr::<P, Ifq<P>>::from_word(rxq.mp_priv.get()) {
+            Some(_) if P::fault(FaultPoint::PpInit) => {
+                for opened in &netdev.queues[..i] {
+                    opened.stop().await;
+                }
+                return Err(-ENOMEM);
+            }
+            Some(ifq) => page_pool_create(&ifq).await.to_word(),
+            None => 0,
+        };
+        let _napi = rxq.napi.lock().await;
+        rxq.pp.set(pp);
+        rxq.running.set(1);
+    }
+    netdev.up.set(1);
+    Ok(())
+}
+
+/// `netdev_rx_queue_restart`, as drivers and netlink call it.
+///
+/// # Errors
+/// -ENODEV if the device is unregistered, -ERANGE if there is no such queue, -ENOMEM at the fault points.
+///
+/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
+pub async fn netdev_rx_queue_restart<P: Platform>(
+    netdev: &Netdev<P>,
+    rxq_idx: u32,
+) -> Result<(), i64> {
+    let _func = P::func("netdev_rx_queue_restart");
+    let _guard = netdev.lock.lock().await;
+    if netdev.registered.get() == 0 {
+        return Err(-ENODEV);
+    }
+    let rxq = netdev.queues.get(rxq_idx as usize).ok_or(-ERANGE)?;
+    netdev_rx_queue_reconfig(netdev, rxq).await
 }
 
 /// `dev_memory_provider_uninstall`. Under the netdev lock.
@@ -311,11 +385,16 @@ impl<P: Platform> Netdev<P> {
         self.refs.pending()
     }
 
-    /// Not in Linux: whether a queue runs on the page pool of a provider that is not bound any more. Only
-    /// while nothing else runs.
-    #[must_use]
-    pub fn has_stray_page_pool(&self) -> bool {
-        self.queues.iter().any(|rxq| rxq.pp.observe() != 0 && rxq.mp_priv.observe() == 0)
+    /// Not in Linux: whether a queue runs on the page pool of a provider that is not bound any more.
+    pub async fn has_stray_page_pool(&self) -> bool {
+        let _guard = self.lock.lock().await;
+        for rxq in self.queues.iter().filter(|rxq| rxq.mp_priv.get() == 0) {
+            let _napi = rxq.napi.lock().await;
+            if rxq.pp.get() != 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// For checks: the queues that are bound. Only while nothing else runs.

@@ -30,7 +30,6 @@ struct Area {
 
 #[derive(Clone, Debug, Default)]
 struct PagePool {
-    queue: usize,
     cache: Vec<NiovId>,
     recycled: VecDeque<NiovId>,
 }
@@ -69,18 +68,23 @@ impl IfqState {
         self.areas.len()
     }
 
-    pub(super) fn open_queue(&mut self, queue: usize) {
-        self.device = true;
-        self.pool = Some(PagePool { queue, ..PagePool::default() });
+    /// The queue starts with a new page pool.
+    pub(super) fn open_queue(&mut self) {
+        self.pool = Some(PagePool::default());
     }
 
-    /// Closes the device queue and returns its number. The page pool's buffers become free.
-    pub(super) fn close_queue(&mut self) -> Option<usize> {
-        let pool = self.pool.take()?;
+    /// The queue stops. The page pool's buffers become free.
+    pub(super) fn close_queue(&mut self) {
+        let Some(pool) = self.pool.take() else { return };
         for at in pool.cache.into_iter().rev().chain(pool.recycled) {
             self.put(at);
         }
-        Some(pool.queue)
+    }
+
+    /// Whether a socket or user space has a buffer of the page pool.
+    pub(super) fn uses_pool(&self) -> bool {
+        let mut niovs = self.areas.iter().flat_map(|area| &area.niovs);
+        niovs.any(|niov| niov.pooled && (niov.queued || !niov.held.is_empty()))
     }
 
     fn niov(&mut self, at: NiovId) -> &mut Niov {
@@ -288,7 +292,7 @@ impl IfqState {
     /// Names, in words, what still uses the ifq or its buffers.
     pub(super) fn left(&self) -> impl Iterator<Item = String> {
         let users = (self.users > 0).then(|| format!("{} users", self.users));
-        let queue = self.pool.as_ref().map(|pool| format!("queue {} open", pool.queue));
+        let queue = self.pool.as_ref().map(|_| "a queue open".to_owned());
         let out: usize = self.areas.iter().map(|a| a.niovs.len() - a.free.len()).sum();
         let out = (out > 0).then(|| format!("{out} buffers not in the free list"));
         users.into_iter().chain(queue).chain(out)
