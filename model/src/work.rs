@@ -4,7 +4,7 @@ use crate::io_uring::ctx::{IoRingCtx, io_ring_exit_work, percpu_ref_switch_to_at
 use crate::kernel::{Kernel, WorkCounter};
 use crate::net::page_pool::{PagePool, page_pool_release_retry};
 pub use crate::platform::FIRST_KERNEL_SLOT;
-use crate::platform::{NewThread, Platform, Ptr};
+use crate::platform::{NewThread, PlainWord, Platform, Ptr};
 
 /// One work item or RCU callback.
 pub enum Work<P: Platform> {
@@ -22,7 +22,9 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) => FIRST_KERNEL_SLOT + ctx.number * 2,
             Work::PercpuRefSwitch(ctx) => FIRST_KERNEL_SLOT + 1 + ctx.number * 2,
-            Work::PagePoolRelease(pp) => 2 * FIRST_KERNEL_SLOT + pp.ifq.number + (pp.number << 20),
+            Work::PagePoolRelease(pp) => {
+                2 * FIRST_KERNEL_SLOT + pp.ifq().number + ((pp.number.get() as u32) << 20)
+            }
         }
     }
 
@@ -37,14 +39,14 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) => ("exit", ctx.number),
             Work::PercpuRefSwitch(ctx) => ("rcu", ctx.number),
-            Work::PagePoolRelease(pp) => ("pp", pp.ifq.number),
+            Work::PagePoolRelease(pp) => ("pp", pp.ifq().number),
         }
     }
 
     fn kernel(&self) -> Ptr<P, Kernel<P>> {
         match self {
             Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.kernel.clone(),
-            Work::PagePoolRelease(pp) => pp.ifq.kernel.clone(),
+            Work::PagePoolRelease(pp) => pp.ifq().kernel.clone(),
         }
     }
 

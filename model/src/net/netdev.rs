@@ -345,7 +345,7 @@ pub async fn napi_receive<P: Platform>(
         None => Ok(None),
         Some(pp) => {
             let niov = page_pool_alloc_netmem(&pp).await.ok_or(-EAGAIN)?;
-            pp.ifq.kernel.trace(&Tracepoint::DmaWrite(&niov));
+            pp.ifq().kernel.trace(&Tracepoint::DmaWrite(&niov));
             Ok(Some(niov))
         }
     }

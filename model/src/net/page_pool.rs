@@ -6,7 +6,9 @@ use crate::io_uring::zcrx::memory_provider::{
     io_pp_zc_alloc_netmems, io_pp_zc_destroy, io_pp_zc_init, io_pp_zc_release_netmem,
 };
 use crate::io_uring::zcrx::niov::{NiovRef, niov_label};
-use crate::platform::{AtomicWord, Kind, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
+use crate::platform::{
+    AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord,
+};
 use crate::revision::Defect;
 use crate::trace::Tracepoint;
 use crate::work::Work;
@@ -18,10 +20,10 @@ pub const RING_QSIZE: usize = 1024;
 
 /// `struct page_pool`.
 pub struct PagePool<P: Platform> {
-    /// `mp_priv`.
-    pub ifq: Ptr<P, Ifq<P>>,
-    /// How many page pools the ifq had before.
-    pub number: u32,
+    /// `mp_priv`: a word, because a pool that a device makes when it comes up may be any ifq's.
+    mp_priv: P::Plain,
+    /// Not in Linux: how many page pools the ifq had before. It tells the pools' workers apart.
+    pub number: P::Plain,
     /// `alloc.cache`, in NAPI context only.
     pub cache: Vec<P::Plain>,
     /// `alloc.count`.
@@ -91,7 +93,20 @@ impl<P: Platform> PtrRing<P> {
 
 impl<P: Platform> std::fmt::Debug for PagePool<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PagePool").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("PagePool").finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> PagePool<P> {
+    /// `io_pp_to_ifq`.
+    ///
+    /// # Panics
+    /// Never: the pool is made with an ifq.
+    ///
+    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+    #[must_use]
+    pub fn ifq(&self) -> Ptr<P, Ifq<P>> {
+        Ptr::from_word(self.mp_priv.get()).expect("a page pool has an ifq")
     }
 }
 
@@ -100,13 +115,18 @@ impl<P: Platform> std::fmt::Debug for PagePool<P> {
 /// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_create<P: Platform>(ifq: &Ptr<P, Ifq<P>>) -> Ptr<P, PagePool<P>> {
     let _func = P::func("page_pool_create");
-    // Each buffer of the ifq is in the pool at most once.
-    let buffers = ifq.kernel.capacities.ifq(ifq.number).buffers;
     let number = ifq.nr_pools.get();
     ifq.nr_pools.set(number + 1);
+    // Each buffer of the ifq is in the pool at most once. The first pool belongs to one registration; a later
+    // one may be any ifq's, and its size must not depend on whose.
+    let capacities = &ifq.kernel.capacities;
+    let buffers = match number {
+        0 => capacities.ifq(ifq.number).buffers,
+        _ => capacities.largest_ifq().buffers,
+    };
     let pp = Ptr::alloc(Kind::PagePool, ifq.number, || PagePool {
-        ifq: ifq.clone(),
-        number: number as u32,
+        mp_priv: P::plain(Label::pointer("pp.mp_priv", 0), ifq.to_word()),
+        number: P::plain("pp.number", number),
         cache: (0..PP_ALLOC_CACHE_REFILL.min(buffers))
             .map(|_| P::plain(niov_label("pp.cache"), 0))
             .collect(),
@@ -207,7 +227,8 @@ pub async fn page_pool_put_unrefed_netmem<P: Platform>(
         return;
     }
     if pp.ring.queue.len() < RING_QSIZE {
-        pp.ifq.kernel.trace(&Tracepoint::PoolOverfull(&*pp.ifq));
+        let ifq = pp.ifq();
+        ifq.kernel.trace(&Tracepoint::PoolOverfull(&*ifq));
         return;
     }
     page_pool_return_netmem(pp, niov).await;
@@ -280,9 +301,10 @@ async fn page_pool_scrub<P: Platform>(pp: &PagePool<P>) {
 /// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 async fn page_pool_release<P: Platform>(pp: &Ptr<P, PagePool<P>>) -> u64 {
     let _func = P::func("page_pool_release");
+    let ifq = pp.ifq();
     page_pool_scrub(pp).await;
     let inflight = page_pool_inflight(pp).await;
-    if pp.ifq.kernel.fixed(Defect::PoolRingRace) {
+    if ifq.kernel.fixed(Defect::PoolRingRace) {
         // Producers have left the ring.
         drop(pp.ring.producer_lock.lock().await);
     }
@@ -304,7 +326,7 @@ async fn page_pool_inflight<P: Platform>(pp: &PagePool<P>) -> u64 {
 /// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 pub async fn page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("page_pool_destroy");
-    let ifq = pp.ifq.clone();
+    let ifq = pp.ifq();
     let inflight = page_pool_release(pp).await;
     if inflight != 0 {
         ifq.kernel.queue_work(Work::PagePoolRelease(pp.clone()));
@@ -338,7 +360,7 @@ pub async fn page_pool_release_retry<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
 /// Linux: `net/core/page_pool.c`, 6.18 to 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __page_pool_destroy<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
-    let ifq = pp.ifq.clone();
+    let ifq = pp.ifq();
     pp.free();
     // Boxed: this may free the ifq, which closes its queue, which destroys a pool.
     Box::pin(io_pp_zc_destroy(&ifq)).await;

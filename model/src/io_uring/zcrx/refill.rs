@@ -152,7 +152,8 @@ pub async fn io_zcrx_ring_refill<P: Platform>(
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
     let _func = P::func("io_zcrx_ring_refill");
-    let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
+    let ifq = &pp.ifq();
+    let rq = &ifq.rq;
     let _guard = rq.lock.lock().await;
     if !ifq.kernel.variant.revision.has_refill_iter() {
         return io_zcrx_ring_refill_6_18(pp, to_alloc).await;
@@ -192,7 +193,8 @@ async fn io_zcrx_ring_refill_6_18<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
-    let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
+    let ifq = &pp.ifq();
+    let rq = &ifq.rq;
     rq.load_tail().await;
     let entries = rq.cached_entries().min(to_alloc as u32);
     let mut netmems = Vec::new();
