@@ -58,6 +58,16 @@ impl Capacities {
         self.rings.get(number as usize).copied().unwrap_or_default()
     }
 
+    /// What an ifq must be able to hold that may be any of the run's.
+    #[must_use]
+    pub fn largest_ifq(&self) -> IfqCapacity {
+        let largest = |of: fn(&IfqCapacity) -> usize| self.ifqs.values().map(of).max();
+        IfqCapacity {
+            areas: largest(|ifq| ifq.areas).unwrap_or_default(),
+            buffers: largest(|ifq| ifq.buffers).unwrap_or_default(),
+        }
+    }
+
     /// What an ifq must be able to hold.
     #[must_use]
     pub fn ifq(&self, number: u32) -> IfqCapacity {

@@ -21,6 +21,8 @@ named_enum! {
         GetUnusedFd "get-unused-fd" "`get_unused_fd_flags` in `zcrx_export`.";
         MpOpenRxq "mp-open-rxq" "`netif_mp_open_rxq`.";
         PpInit "pp-init" "`page_pool_create` of a queue that is restarted with a memory provider.";
+        RxqRestart "rxq-restart"
+            "`netdev_rx_queue_reconfig` in `netif_mp_close_rxq`: the queue runs on with its page pool.";
         NotifAlloc "notif-alloc" "`kmem_cache_alloc` of the request in `zcrx_send_notif`.";
     }
 }

@@ -42,6 +42,17 @@ pub struct AreaMem<P: Platform> {
     pages: Vec<(P::Plain, P::Plain)>,
     /// By buffer: the ring that got it last, plus one. Only if the run checks starvation.
     handed_to: Vec<P::Atomic>,
+    /// By buffer: completions that user space has got and not returned. Only if the test returns one twice.
+    unreturned: Vec<P::Atomic>,
+}
+
+/// What the memory of an area records for checks. Each adds words for each buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Which ring got each buffer.
+    pub owners: bool,
+    /// How many completions with each buffer user space has not returned.
+    pub unreturned: bool,
 }
 
 impl<P: Platform> std::fmt::Debug for AreaMem<P> {
@@ -54,13 +65,16 @@ impl<P: Platform> AreaMem<P> {
     /// Memory for `buffers` buffers of one page.
     #[must_use]
     pub fn alloc(number: u32, buffers: u32) -> Ptr<P, Self> {
-        Self::alloc_tracked(number, buffers, false)
+        Self::alloc_with(number, buffers, Records::default())
     }
 
-    /// As [`AreaMem::alloc`]; with `tracked` the memory also records which ring got each buffer.
+    /// As [`AreaMem::alloc`], with what the run's checks need.
     #[must_use]
-    pub fn alloc_tracked(number: u32, buffers: u32, tracked: bool) -> Ptr<P, Self> {
-        let handed_to = Label::plain("niov.handed_to").per_buffer();
+    pub fn alloc_with(number: u32, buffers: u32, records: Records) -> Ptr<P, Self> {
+        let words = |name, wanted| {
+            let label = Label::plain(name).per_buffer();
+            (0..if wanted { buffers } else { 0 }).map(|_| P::atomic(label, 0)).collect()
+        };
         Ptr::alloc(Kind::UserMem, number, || AreaMem {
             pins: Pins::new(),
             token: P::atomic("rq_area_token", 0),
@@ -72,9 +86,8 @@ impl<P: Platform> AreaMem<P> {
                     )
                 })
                 .collect(),
-            handed_to: (0..if tracked { buffers } else { 0 })
-                .map(|_| P::atomic(handed_to, 0))
-                .collect(),
+            handed_to: words("niov.handed_to", records.owners),
+            unreturned: words("niov.unreturned", records.unreturned),
         })
     }
 
@@ -90,6 +103,26 @@ impl<P: Platform> AreaMem<P> {
     pub fn handed_to(&self, idx: u32) -> Option<u32> {
         let ring = self.handed_to.get(idx as usize)?.load_in_step().checked_sub(1)?;
         Some(ring as u32)
+    }
+
+    /// User space gets a completion with a buffer.
+    pub fn hand_out(&self, idx: u32) {
+        if let Some(word) = self.unreturned.get(idx as usize) {
+            word.store_in_step(word.load_in_step() + 1);
+        }
+    }
+
+    /// User space has returned the buffer of a completion, for the first time and to its own ifq.
+    pub fn take_back(&self, idx: u32) {
+        if let Some(word) = self.unreturned.get(idx as usize) {
+            word.store_in_step(word.load_in_step().saturating_sub(1));
+        }
+    }
+
+    /// How many completions with a buffer user space has not returned, if the memory records it.
+    #[must_use]
+    pub fn unreturned(&self, idx: u32) -> Option<u64> {
+        Some(self.unreturned.get(idx as usize)?.load_in_step())
     }
 
     /// Number of buffers.

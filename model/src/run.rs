@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use crate::check::Checks;
+use crate::fault::FaultPoint;
+use crate::net::netdev::dev_close;
 use crate::net::tcp::sock_fput;
 use crate::outcome::Outcome;
 use crate::platform::{NewThread, Platform, Ptr};
@@ -47,6 +49,13 @@ async fn close_all<P: Platform>(run: &ModelRun<P>) {
     }
     for sock in &run.socks {
         sock_fput(sock).await;
+    }
+    // A queue whose restart failed keeps its page pool until the device is down.
+    if let Some(netdev) = &run.kernel.netdev
+        && run.test.faults.contains(&FaultPoint::RxqRestart)
+        && netdev.has_stray_page_pool().await
+    {
+        dev_close(netdev).await;
     }
     run.kernel.work.flush().await;
     run.kernel.page_pools.flush().await;

@@ -45,6 +45,10 @@ pub enum Tracepoint<'a, P: Platform> {
         /// Whether the used offset names a buffer of the ifq.
         in_bounds: bool,
     },
+    /// `io_zcrx_ring_refill` or `zcrx_flush_rq` has consumed entries of the refill ring. Under `rq.lock`.
+    RqConsumed(&'a Ifq<P>),
+    /// The device writes a packet into a buffer.
+    DmaWrite(&'a NiovRef<P>),
     /// `io_zcrx_queue_cqe` has handed a buffer to a ring.
     NiovQueued {
         /// The buffer.

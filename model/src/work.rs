@@ -6,7 +6,7 @@ use crate::io_uring::zcrx::refs::{ifq_ref_switch_to_atomic_rcu, zcrx_release_wor
 use crate::kernel::{Kernel, WorkCounter};
 use crate::net::page_pool::{PagePool, page_pool_release_retry};
 pub use crate::platform::FIRST_KERNEL_SLOT;
-use crate::platform::{NewThread, Platform, Ptr};
+use crate::platform::{NewThread, PlainWord, Platform, Ptr};
 
 /// One work item or RCU callback.
 pub enum Work<P: Platform> {
@@ -28,9 +28,11 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) => FIRST_KERNEL_SLOT + ctx.number * 2,
             Work::PercpuRefSwitch(ctx) => FIRST_KERNEL_SLOT + 1 + ctx.number * 2,
-            Work::IfqRefSwitch(ifq) => 2 * FIRST_KERNEL_SLOT + ifq.number + (1 << 24),
-            Work::IfqRelease(ifq) => 2 * FIRST_KERNEL_SLOT + ifq.number + (2 << 24),
-            Work::PagePoolRelease(pp) => 2 * FIRST_KERNEL_SLOT + pp.ifq.number,
+            Work::IfqRefSwitch(ifq) => 2 * FIRST_KERNEL_SLOT + ifq.number + (1 << 30),
+            Work::IfqRelease(ifq) => 2 * FIRST_KERNEL_SLOT + ifq.number + (2 << 30),
+            Work::PagePoolRelease(pp) => {
+                2 * FIRST_KERNEL_SLOT + pp.ifq().number + ((pp.number.get() as u32) << 20)
+            }
         }
     }
 
@@ -48,7 +50,7 @@ impl<P: Platform> Work<P> {
             Work::PercpuRefSwitch(ctx) => ("rcu", ctx.number),
             Work::IfqRefSwitch(ifq) => ("ifq-rcu", ifq.number),
             Work::IfqRelease(ifq) => ("release", ifq.number),
-            Work::PagePoolRelease(pp) => ("pp", pp.ifq.number),
+            Work::PagePoolRelease(pp) => ("pp", pp.ifq().number),
         }
     }
 
@@ -56,7 +58,7 @@ impl<P: Platform> Work<P> {
         match self {
             Work::RingExit(ctx) | Work::PercpuRefSwitch(ctx) => ctx.kernel.clone(),
             Work::IfqRefSwitch(ifq) | Work::IfqRelease(ifq) => ifq.kernel.clone(),
-            Work::PagePoolRelease(pp) => pp.ifq.kernel.clone(),
+            Work::PagePoolRelease(pp) => pp.ifq().kernel.clone(),
         }
     }
 

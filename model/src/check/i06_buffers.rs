@@ -5,8 +5,6 @@ use crate::invariant::Invariant;
 use crate::io_uring::zcrx::{Ifq, NO_RXQ};
 use crate::platform::{AtomicWord, PlainWord, Platform};
 use crate::run_state::ModelRun;
-use crate::test::Op;
-use crate::test::arg_modifier::ArgModifier;
 use crate::trace::Tracepoint;
 
 /// Areas that are freed, rings that exit, entries of refill rings.
@@ -55,11 +53,7 @@ impl<P: Platform> Check<P> for Buffers {
     /// Each buffer that user space has returned stands in the refill ring. Only for a test whose producers
     /// all claim to hold the lock, and that does not write to the ring otherwise.
     fn before_close(&self, run: &ModelRun<P>) {
-        let other_writes = |op: &Op| {
-            let stale = op.modifiers().has(ArgModifier::StaleRing);
-            stale || matches!(op, Op::Scribble { .. } | Op::Return { locked: false, .. })
-        };
-        if run.test.steps().any(|step| other_writes(&step.op)) {
+        if run.test.steps().any(|step| step.op.breaks_refill_rules()) {
             return;
         }
         let rings = run.regions.iter().flatten().filter_map(|region| region.rq.as_ref());

@@ -28,6 +28,9 @@ pub(super) trait Check<P: Platform> {
     /// User space is about to return the buffer of a completion for the first time. `now`: connection and
     /// stream position of the bytes in it.
     fn returning(&self, _run: &ModelRun<P>, _cqe: VarId, _now: Option<(u32, u64)>) {}
+    /// User space has returned the buffer of a completion for the first time: the entry is in the refill
+    /// ring of `ifq`.
+    fn returned(&self, _run: &ModelRun<P>, _cqe: VarId, _ifq: VarId) {}
     /// A system call of the step at this position has returned.
     fn syscall_exit(&self, _run: &ModelRun<P>, _index: usize, _ret: Result<i64, i64>) {}
     /// The test has ended; nothing is closed yet. Nothing else runs.

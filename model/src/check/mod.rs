@@ -30,10 +30,12 @@ macro_rules! checks {
 
 checks! {
     kernel_warnings KernelWarnings;
+    i01_mapping Mapping;
     i02_counts Counts;
     // A lost buffer explains a reference that is left, so I6 comes before I3.
     i06_buffers Buffers;
     i06_starvation Starvation;
+    i06_returns Returns;
     i03_leaks Leaks;
     i04_progress Progress;
     i05_queues Queues;
@@ -93,6 +95,12 @@ pub fn completion<P: Platform>(run: &ModelRun<P>, completion: &Completion<'_>) {
 /// stream position of the bytes in it.
 pub fn returning<P: Platform>(run: &ModelRun<P>, cqe: VarId, now: Option<(u32, u64)>) {
     all::<P>().iter().for_each(|check| check.returning(run, cqe, now));
+}
+
+/// User space has returned the buffer of a completion for the first time: the entry is in the refill ring of
+/// `ifq`.
+pub fn returned<P: Platform>(run: &ModelRun<P>, cqe: VarId, ifq: VarId) {
+    all::<P>().iter().for_each(|check| check.returned(run, cqe, ifq));
 }
 
 /// A system call of the step at this position has returned.

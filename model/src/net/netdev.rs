@@ -11,6 +11,7 @@ use crate::net::page_pool::{
     PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy,
 };
 use crate::platform::{Kind, Label, PlainWord, Platform, Ptr, RawLock};
+use crate::trace::Tracepoint;
 
 /// `struct netdev_rx_queue`.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub struct Netdev<P: Platform> {
     pub lock: P::Lock,
     /// `IFF_UP`. Under the netdev lock.
     up: P::Plain,
-    /// `NETREG_REGISTERED`. Under the netdev lock.
+    /// `NETREG_REGISTERED`. Written under `rtnl` and the netdev lock, read under either.
     registered: P::Plain,
     /// References that are taken and not yet put.
     refs: WorkCounter<P>,
@@ -99,22 +100,60 @@ pub async fn netif_mp_open_rxq<P: Platform>(
         return Err(-ENOMEM);
     }
     rxq.mp_priv.set(ifq.to_word());
-    if P::fault(FaultPoint::PpInit) {
+    let ret = netdev_rx_queue_reconfig(netdev, rxq).await;
+    if ret.is_err() {
         rxq.mp_priv.set(0);
-        return Err(-ENOMEM);
     }
-    let pp = page_pool_create(ifq).await;
-    if netdev.up.get() == 0 {
+    ret
+}
+
+/// `netdev_rx_queue_reconfig`, before 7.1 `netdev_rx_queue_restart`: allocates the memory of the queue anew,
+/// with a page pool if a provider is bound, stops the queue, starts it with the new memory and frees the
+/// old. If the device is down, the new memory is freed at once. Under the netdev lock.
+///
+/// # Errors
+/// -ENOMEM at the fault points; the queue then runs on with its old memory.
+///
+/// # Divergence from Linux
+/// - Left out: the driver fails to stop or to start the queue.
+///
+/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
+async fn netdev_rx_queue_reconfig<P: Platform>(
+    netdev: &Netdev<P>,
+    rxq: &Rxq<P>,
+) -> Result<(), i64> {
+    // ndo_queue_mem_alloc()
+    let new = match Ptr::<P, Ifq<P>>::from_word(rxq.mp_priv.get()) {
+        Some(_) if P::fault(FaultPoint::PpInit) => return Err(-ENOMEM),
+        Some(ifq) => Some(page_pool_create(&ifq).await),
+        None if P::fault(FaultPoint::RxqRestart) => return Err(-ENOMEM),
+        None => None,
+    };
+    let old = if netdev.up.get() == 0 {
+        new
+    } else {
+        // ndo_queue_stop(), ndo_queue_start()
+        let _napi = rxq.napi.lock().await;
+        let old = Ptr::<P, PagePool<P>>::from_word(rxq.pp.get());
+        rxq.pp.set(new.map_or(0, |pp| pp.to_word()));
+        old
+    };
+    // ndo_queue_mem_free()
+    if let Some(pp) = old {
         page_pool_destroy(&pp).await;
-        return Ok(());
     }
-    let _napi = rxq.napi.lock().await;
-    rxq.pp.set(pp.to_word());
     Ok(())
 }
 
 /// `netif_mp_close_rxq`: unbinds the queue, restarts it on ordinary pages and destroys its page pool. Under
 /// the netdev lock. Does nothing if the device has unbound the queue already.
+///
+/// # Errors
+/// -ENOMEM at the fault point; the queue then runs on with its page pool.
+///
+/// # Divergence from Linux
+/// - Simplified: Linux returns nothing, and warns if the restart fails. The repair of
+///   `unmap-after-failed-restart` needs the result.
 ///
 /// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
 pub async fn netif_mp_close_rxq<P: Platform>(
@@ -122,29 +161,27 @@ pub async fn netif_mp_close_rxq<P: Platform>(
     netdev: &Netdev<P>,
     rxq_idx: u32,
     ifq: &Ptr<P, Ifq<P>>,
-) {
+) -> Result<(), i64> {
     let _func = P::func("netif_mp_close_rxq");
     netdev.lock.assert_held();
-    let Some(rxq) = netdev.queues.get(rxq_idx as usize) else { return };
+    let Some(rxq) = netdev.queues.get(rxq_idx as usize) else { return Ok(()) };
     if netdev.registered.get() == 0 && rxq.mp_priv.get() == 0 {
-        return;
+        return Ok(());
     }
     let foreign = rxq.mp_priv.get() != ifq.to_word();
     if warn_on_once(kernel, foreign, Warning::ForeignProvider) {
-        return;
+        return Ok(());
     }
     rxq.mp_priv.set(0);
-    rxq.stop(false).await;
+    netdev_rx_queue_reconfig(netdev, rxq).await
 }
 
 impl<P: Platform> Rxq<P> {
-    /// Detaches the page pool and destroys it. `down`: the queue accepts no more packets.
-    async fn stop(&self, down: bool) {
+    /// `ndo_stop` of the driver, for one queue: it accepts no more packets, and its page pool is destroyed.
+    async fn stop(&self) {
         let pp = {
             let _napi = self.napi.lock().await;
-            if down {
-                self.running.set(0);
-            }
+            self.running.set(0);
             let pp = Ptr::<P, PagePool<P>>::from_word(self.pp.get());
             self.pp.set(0);
             pp
@@ -159,6 +196,7 @@ impl<P: Platform> Rxq<P> {
 /// references are gone. Does nothing the second time.
 ///
 /// # Divergence from Linux
+/// - Left out: a device without a DMA parent, on which a registration is -EOPNOTSUPP.
 /// - Simplified: the device's memory stays; sockets lose their route, not their data.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.
@@ -182,16 +220,89 @@ pub async fn unregister_netdevice<P: Platform>(netdev: &Netdev<P>) {
     netdev.refs.flush().await;
 }
 
-/// `netif_close_many` for one device.
+/// `netif_close_many` for one device. Does nothing if it is down.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.
-async fn dev_close<P: Platform>(netdev: &Netdev<P>) {
+pub async fn dev_close<P: Platform>(netdev: &Netdev<P>) {
     let _func = P::func("__dev_close_many");
     let _guard = netdev.lock.lock().await;
+    if netdev.up.get() == 0 {
+        return;
+    }
     netdev.up.set(0);
     for rxq in &netdev.queues {
-        rxq.stop(true).await;
+        rxq.stop().await;
     }
+}
+
+/// `netif_close` of a device that user space takes down. Its queues stay bound to their providers.
+///
+/// # Errors
+/// -ENODEV if the device is unregistered.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
+pub async fn netif_close<P: Platform>(netdev: &Netdev<P>) -> Result<(), i64> {
+    let _rtnl = netdev.rtnl.lock().await;
+    if netdev.registered.get() == 0 {
+        return Err(-ENODEV);
+    }
+    dev_close(netdev).await;
+    Ok(())
+}
+
+/// `netif_open` with `ndo_open` of the driver: each queue gets its memory, with a page pool if a provider is
+/// bound. Does nothing if the device is up.
+///
+/// # Errors
+/// -ENODEV if the device is unregistered, -ENOMEM at the fault point; the device then stays down.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
+pub async fn netif_open<P: Platform>(netdev: &Netdev<P>) -> Result<(), i64> {
+    let _func = P::func("__dev_open");
+    let _rtnl = netdev.rtnl.lock().await;
+    let _guard = netdev.lock.lock().await;
+    if netdev.registered.get() == 0 {
+        return Err(-ENODEV);
+    }
+    if netdev.up.get() != 0 {
+        return Ok(());
+    }
+    for (i, rxq) in netdev.queues.iter().enumerate() {
+        let pp = match Ptr::<P, Ifq<P>>::from_word(rxq.mp_priv.get()) {
+            Some(_) if P::fault(FaultPoint::PpInit) => {
+                for opened in &netdev.queues[..i] {
+                    opened.stop().await;
+                }
+                return Err(-ENOMEM);
+            }
+            Some(ifq) => page_pool_create(&ifq).await.to_word(),
+            None => 0,
+        };
+        let _napi = rxq.napi.lock().await;
+        rxq.pp.set(pp);
+        rxq.running.set(1);
+    }
+    netdev.up.set(1);
+    Ok(())
+}
+
+/// `netdev_rx_queue_restart`, as drivers and netlink call it.
+///
+/// # Errors
+/// -ENODEV if the device is unregistered, -ERANGE if there is no such queue, -ENOMEM at the fault points.
+///
+/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
+pub async fn netdev_rx_queue_restart<P: Platform>(
+    netdev: &Netdev<P>,
+    rxq_idx: u32,
+) -> Result<(), i64> {
+    let _func = P::func("netdev_rx_queue_restart");
+    let _guard = netdev.lock.lock().await;
+    if netdev.registered.get() == 0 {
+        return Err(-ENODEV);
+    }
+    let rxq = netdev.queues.get(rxq_idx as usize).ok_or(-ERANGE)?;
+    netdev_rx_queue_reconfig(netdev, rxq).await
 }
 
 /// `dev_memory_provider_uninstall`. Under the netdev lock.
@@ -207,11 +318,17 @@ async fn dev_memory_provider_uninstall<P: Platform>(netdev: &Netdev<P>) {
     }
 }
 
-/// `napi_poll`: the softirq allocates a buffer for one packet of a queue. `None`: the queue has ordinary
-/// pages.
+/// `napi_poll`: the device writes one packet of a queue into a buffer of the page pool. `None`: the queue has
+/// ordinary pages.
 ///
 /// # Errors
 /// -ENODEV if the device is down, -EAGAIN if the page pool is empty; the packet is dropped.
+///
+/// # Divergence from Linux
+/// - Simplified: a driver allocates buffers before packets come and gives them to the device, which writes to
+///   them until the queue stops. Here a buffer is allocated for a packet that is there.
+/// - Left out: packets with several fragments, packets of a header only, buffers that NAPI recycles into the
+///   pool's cache directly.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn napi_receive<P: Platform>(
@@ -226,7 +343,11 @@ pub async fn napi_receive<P: Platform>(
     }
     match Ptr::<P, PagePool<P>>::from_word(rxq.pp.get()) {
         None => Ok(None),
-        Some(pp) => page_pool_alloc_netmem(&pp).await.map(Some).ok_or(-EAGAIN),
+        Some(pp) => {
+            let niov = page_pool_alloc_netmem(&pp).await.ok_or(-EAGAIN)?;
+            pp.ifq().kernel.trace(&Tracepoint::DmaWrite(&niov));
+            Ok(Some(niov))
+        }
     }
 }
 
@@ -262,6 +383,18 @@ impl<P: Platform> Netdev<P> {
     #[must_use]
     pub fn observe_held(&self) -> bool {
         self.refs.pending()
+    }
+
+    /// Not in Linux: whether a queue runs on the page pool of a provider that is not bound any more.
+    pub async fn has_stray_page_pool(&self) -> bool {
+        let _guard = self.lock.lock().await;
+        for rxq in self.queues.iter().filter(|rxq| rxq.mp_priv.get() == 0) {
+            let _napi = rxq.napi.lock().await;
+            if rxq.pp.get() != 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// For checks: the queues that are bound. Only while nothing else runs.

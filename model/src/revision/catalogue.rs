@@ -19,7 +19,7 @@ named_enum! {
         N4 "N4"
             "an importer exports again, imports twice, or imports into the owner: each has its id";
         N5 "N5"
-            "a double return, a bad offset, a wrong length in an entry: the kernel ignores it";
+            "a double return (to 7.2, and on 7.3 unless in a row: refill-run), a bad offset, a wrong length in an entry: the kernel ignores it";
         S4 "S4" "several producers of the refill ring with the lock, in any order";
     }
 }

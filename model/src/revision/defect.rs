@@ -38,6 +38,14 @@ named_enum! {
             "io_pp_uninstall drops the device before its last access to the ifq, which may be freed by then";
         AddAreaLock "add-area-lock"
             "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault blocks all who need that lock";
+        EarlyUnmap "early-unmap"
+            "io_close_queue unmaps the areas before the queue is stopped: the device writes to unmapped memory";
+        UnmapAfterFailedRestart "unmap-after-failed-restart"
+            "io_close_queue unmaps the areas although the queue's restart failed: the device goes on writing";
+        PoolRingRace "pool-ring-race"
+            "page_pool_release does not wait for producers: the pool is freed while one is inside its ring";
+        RefillRun "refill-run"
+            "zcrx_put_refill_niov puts a run of entries of one buffer as a whole or not at all: a double return loses the rightful one";
     }
 }
 

@@ -176,11 +176,11 @@ revisions! {
     Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace];
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.
-    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock];
+    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock UnmapAfterFailedRestart RefillRun];
     /// 7.3 with two proposals: a percpu ref for ifqs ("switch to pcpu refcounting", 2026-07-11), and a release
     /// that waits for the ring's requests ("wait for cancelations on final ring put", 2025-04-09). Read from
     /// the postings. Assumed: the branch `io_uring-exit-cancel` of 2026 keeps the order of the latter.
-    ImportNext "import-next" IMPORT_NEXT [AddAreaLock];
+    ImportNext "import-next" IMPORT_NEXT [AddAreaLock UnmapAfterFailedRestart RefillRun];
 }
 
 impl fmt::Display for Revision {

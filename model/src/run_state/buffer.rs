@@ -31,6 +31,12 @@ pub fn buffer_start(off: u64) -> u64 {
     off & !BUFFER_OFFSET_MASK
 }
 
+/// The index of the buffer in its area.
+#[must_use]
+pub fn buffer_index(off: u64) -> Option<u32> {
+    u32::try_from((off & !IORING_ZCRX_AREA_MASK) >> NIOV_SHIFT).ok()
+}
+
 impl<P: Platform> ModelRun<P> {
     /// The bytes that a completion of a request points to, if there are any.
     #[must_use]
@@ -57,6 +63,6 @@ impl<P: Platform> ModelRun<P> {
     #[must_use]
     pub fn read_buffer(&self, area: usize, off: u64) -> Option<(u32, u64)> {
         let mem = &self.regions.get(area)?.as_ref()?.area;
-        mem.read(u32::try_from((off & !IORING_ZCRX_AREA_MASK) >> NIOV_SHIFT).ok()?)
+        mem.read(buffer_index(off)?)
     }
 }

@@ -13,7 +13,7 @@ use crate::fault::FaultPoint;
 use crate::io_uring::ctx::{RingFlags, io_uring_fops, io_uring_setup};
 use crate::io_uring::zcrx::notif::notif_number;
 use crate::kernel::{Kernel, Task, WorkCounter};
-use crate::mm::{AreaMem, RqMem};
+use crate::mm::{AreaMem, Records, RqMem};
 use crate::net::netdev::netdev_alloc;
 use crate::net::tcp::{Sock, sock_alloc};
 use crate::outcome::{Outcome, Value};
@@ -73,8 +73,11 @@ impl<P: Platform> ModelRun<P> {
     /// Makes what [`parts::parts`] says, in that order.
     #[must_use]
     pub fn new(test: &Rc<Test>, variant: &Variant, tracer: Rc<dyn Tracer<P>>) -> Ptr<P, Self> {
-        let track_owners = variant.needs(ExtraState::BufferOwners);
         let index = Rc::new(TestIndex::new(test));
+        let records = Records {
+            owners: variant.needs(ExtraState::BufferOwners),
+            unreturned: index.returns_twice(),
+        };
         let netdev = (test.queues > 0).then(|| netdev_alloc(test.queues));
         let kernel = Kernel::alloc(variant, capacities(test, &index), netdev.as_ref(), tracer);
         for ring in 0..test.rings.len() {
@@ -87,7 +90,7 @@ impl<P: Platform> ModelRun<P> {
         let socks = (0u32..).zip(&test.sockets).zip(&kernel.capacities.socks);
         let socks = socks.map(|((i, s), c)| part::<P, _>(|| sock_alloc(i, s.queue, *c))).collect();
         let region = |(i, step): (u32, &Step)| {
-            part_of::<P, _>(step, has_region, || Self::region(i, step, track_owners))
+            part_of::<P, _>(step, has_region, || Self::region(i, step, records))
         };
         let regions = (0u32..).zip(test.steps()).map(region).collect();
         let zcrx_fd =
@@ -119,16 +122,15 @@ impl<P: Platform> ModelRun<P> {
         test.driver(ring).map_or(Task::MAIN, |thread| Task(thread as u32))
     }
 
-    fn region(number: u32, step: &Step, track_owners: bool) -> Option<Region<P>> {
+    fn region(number: u32, step: &Step, records: Records) -> Option<Region<P>> {
         match step.op {
             Op::Register { buffers, entries, .. } => Some(Region {
-                area: AreaMem::alloc_tracked(number, buffers, track_owners),
+                area: AreaMem::alloc_with(number, buffers, records),
                 rq: Some(RqMem::alloc(number, entries)),
             }),
-            Op::AddArea { buffers, .. } => Some(Region {
-                area: AreaMem::alloc_tracked(number, buffers, track_owners),
-                rq: None,
-            }),
+            Op::AddArea { buffers, .. } => {
+                Some(Region { area: AreaMem::alloc_with(number, buffers, records), rq: None })
+            }
             _ => None,
         }
     }

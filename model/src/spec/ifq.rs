@@ -30,7 +30,6 @@ struct Area {
 
 #[derive(Clone, Debug, Default)]
 struct PagePool {
-    queue: usize,
     cache: Vec<NiovId>,
     recycled: VecDeque<NiovId>,
 }
@@ -71,18 +70,23 @@ impl IfqState {
         self.areas.len()
     }
 
-    pub(super) fn open_queue(&mut self, queue: usize) {
-        self.device = true;
-        self.pool = Some(PagePool { queue, ..PagePool::default() });
+    /// The queue starts with a new page pool.
+    pub(super) fn open_queue(&mut self) {
+        self.pool = Some(PagePool::default());
     }
 
-    /// Closes the device queue and returns its number. The page pool's buffers become free.
-    pub(super) fn close_queue(&mut self) -> Option<usize> {
-        let pool = self.pool.take()?;
+    /// The queue stops. The page pool's buffers become free.
+    pub(super) fn close_queue(&mut self) {
+        let Some(pool) = self.pool.take() else { return };
         for at in pool.cache.into_iter().rev().chain(pool.recycled) {
             self.put(at);
         }
-        Some(pool.queue)
+    }
+
+    /// Whether a socket or user space has a buffer of the page pool.
+    pub(super) fn uses_pool(&self) -> bool {
+        let mut niovs = self.areas.iter().flat_map(|area| &area.niovs);
+        niovs.any(|niov| niov.pooled && (niov.queued || !niov.held.is_empty()))
     }
 
     fn niov(&mut self, at: NiovId) -> &mut Niov {
@@ -187,21 +191,22 @@ impl IfqState {
         entry.niov().filter(|at| self.areas.get(at.area).is_some_and(|a| at.idx < a.niovs.len()))
     }
 
-    /// User space returns a buffer once for each entry. Nothing happens if user space holds the
-    /// buffer less often. Returns whether the buffer was taken back, and whether that ended a
-    /// delivery which no entry names.
+    /// User space returns a buffer once for each entry, at most as often as it holds the buffer. Returns
+    /// whether anything was taken back, and whether that ended a delivery which no entry names.
     fn take_back(&mut self, at: NiovId, entries: &[Entry]) -> (bool, bool) {
         let held = &mut self.niov(at).held;
-        if held.len() < entries.len() {
+        let mut left = held.len().min(entries.len());
+        if left == 0 {
             return (false, false);
         }
-        let mut misused = false;
         for entry in entries {
-            let found = held.iter().position(|h| entry.delivery == Some(*h));
-            misused |= found.is_none();
-            held.remove(found.unwrap_or(0));
+            if let Some(found) = held.iter().position(|h| entry.delivery == Some(*h)) {
+                held.remove(found);
+                left -= 1;
+            }
         }
-        (true, misused)
+        held.drain(..left);
+        (true, left != 0)
     }
 
     /// Takes buffers for the page pool's cache from the refill ring.
@@ -289,7 +294,7 @@ impl IfqState {
     /// Names, in words, what still uses the ifq or its buffers.
     pub(super) fn left(&self) -> impl Iterator<Item = String> {
         let users = (self.users > 0).then(|| format!("{} users", self.users));
-        let queue = self.pool.as_ref().map(|pool| format!("queue {} open", pool.queue));
+        let queue = self.pool.as_ref().map(|_| "a queue open".to_owned());
         let out: usize = self.areas.iter().map(|a| a.niovs.len() - a.free.len()).sum();
         let out = (out > 0).then(|| format!("{out} buffers not in the free list"));
         users.into_iter().chain(queue).chain(out)

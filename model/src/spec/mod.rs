@@ -7,7 +7,8 @@
 //! The specification leaves out locks, reference counts, threads and fault points. An ifq has a number
 //! of users (ids in rings and exported files), a buffer is in one of a few places, and all
 //! background work of an operation has ended before the next operation begins. It does not
-//! predict results after user space has returned a buffer that it still holds.
+//! predict results after user space has returned a buffer that it still holds, or after a page pool was
+//! destroyed while buffers of it were in use.
 //!
 //! [`run`] predicts the results of a whole test. [`Spec`] runs one operation at a time, for generators
 //! that choose the next operation from the state after the last one.
@@ -83,6 +84,10 @@ pub struct Spec {
     /// The ifq that each queue of the device is bound to.
     queues: Vec<Option<IfqIndex>>,
     device_gone: bool,
+    device_down: bool,
+    /// A page pool was destroyed while buffers of it were in use. They are free again when its release
+    /// worker looks, once a second.
+    late_buffers: bool,
     vars: Vec<Option<StepResult>>,
     /// The number of deliveries so far.
     deliveries: u64,
@@ -114,8 +119,8 @@ impl SpecifiedResults {
 }
 
 /// Predicts the results of a valid test with at most one thread, on a revision whose own defects are
-/// fixed, if no fault point fails. `None` if the test has more threads, or if the application returns a
-/// buffer that it still holds.
+/// fixed, if no fault point fails. `None` if the test has more threads, if the application returns a
+/// buffer that it still holds, or if a page pool is destroyed while buffers of it are in use.
 ///
 /// In a thread, unlike in `finally`, the exit of a ring runs in the background. The prediction assumes
 /// that each exit has ended before the next step begins.
@@ -131,7 +136,7 @@ pub fn run(test: &Test, revision: Revision) -> Option<SpecifiedResults> {
         results.extend(step.bind.map(|var| (var, result)));
     }
     spec.close_all();
-    (!spec.misused).then(|| SpecifiedResults { results, left: spec.left() })
+    (!spec.misused && !spec.late_buffers).then(|| SpecifiedResults { results, left: spec.left() })
 }
 
 impl Spec {
@@ -147,6 +152,8 @@ impl Spec {
             socks: test.sockets.iter().map(|s| SocketState::new(s.queue)).collect(),
             queues: vec![None; test.queues as usize],
             device_gone: false,
+            device_down: false,
+            late_buffers: false,
             vars: Vec::new(),
             deliveries: 0,
             misused: false,
@@ -208,6 +215,9 @@ impl Spec {
             }
             Op::Mmap { ring, ifq } => self.mmap(ring, self.var(ifq).result),
             Op::UnregisterNetdev => Ok(self.unregister_netdev()),
+            Op::NetdevDown => self.netdev_down(),
+            Op::NetdevUp => self.netdev_up(),
+            Op::RestartQueue { queue } => self.restart_queue(queue),
             Op::Scribble { ifq, word, value } => {
                 let target = self.var(ifq).origin.ok_or(-ENODATA)?;
                 self.ifqs[target].rq.scribble(word, value);

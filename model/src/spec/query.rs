@@ -68,4 +68,11 @@ impl Spec {
     pub fn misused(&self) -> bool {
         self.misused
     }
+
+    /// Whether a page pool was destroyed while buffers of it were in use. Nobody knows when they are free
+    /// again, so the specification predicts nothing any more.
+    #[must_use]
+    pub fn late_buffers(&self) -> bool {
+        self.late_buffers
+    }
 }

@@ -1,7 +1,7 @@
 //! An ifq's users: registration, import, clone, export, control operations, and teardown.
 
 use super::{AREAS, IfqIndex, Spec};
-use crate::errno::{EBADF, EBADFD, EEXIST, EINVAL, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
+use crate::errno::{EBADF, EBADFD, EEXIST, EINVAL, ENODEV, ENOMEM, ENXIO, EOPNOTSUPP, ERANGE};
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{Event, RingId, Source, VarId};
 
@@ -27,7 +27,10 @@ impl Spec {
                 return Err(-EEXIST);
             }
             *bound = Some(new);
-            self.ifqs[new].open_queue(queue as usize);
+            self.ifqs[new].device = true;
+            if !self.device_down {
+                self.ifqs[new].open_queue();
+            }
         }
         let ifq = &mut self.ifqs[new];
         ifq.users = 1;
@@ -166,12 +169,55 @@ impl Spec {
     /// Closes the queues of the device. The ifqs stay registered without a queue.
     pub(super) fn unregister_netdev(&mut self) -> i64 {
         self.device_gone = true;
-        for queue in &mut self.queues {
-            if let Some(ifq) = queue.take() {
-                self.ifqs[ifq].close_queue();
-            }
+        for queue in 0..self.queues.len() {
+            self.stop_queue(queue);
+            self.queues[queue] = None;
         }
         0
+    }
+
+    /// Destroys the page pool of a queue. The queue stays bound.
+    fn stop_queue(&mut self, queue: usize) {
+        if let Some(ifq) = self.queues[queue] {
+            self.late_buffers |= self.ifqs[ifq].uses_pool();
+            self.ifqs[ifq].close_queue();
+        }
+    }
+
+    /// Takes the device down.
+    pub(super) fn netdev_down(&mut self) -> Result<i64, i64> {
+        if self.device_gone {
+            return Err(-ENODEV);
+        }
+        self.device_down = true;
+        (0..self.queues.len()).for_each(|queue| self.stop_queue(queue));
+        Ok(0)
+    }
+
+    /// Brings the device up. Each bound queue gets a new page pool.
+    pub(super) fn netdev_up(&mut self) -> Result<i64, i64> {
+        if self.device_gone {
+            return Err(-ENODEV);
+        }
+        if std::mem::take(&mut self.device_down) {
+            for ifq in self.queues.iter().flatten() {
+                self.ifqs[*ifq].open_queue();
+            }
+        }
+        Ok(0)
+    }
+
+    /// Restarts a queue. A bound one gets a new page pool, unless the device is down.
+    pub(super) fn restart_queue(&mut self, queue: u32) -> Result<i64, i64> {
+        if self.device_gone {
+            return Err(-ENODEV);
+        }
+        let bound = *self.queues.get(queue as usize).ok_or(-ERANGE)?;
+        if let (Some(ifq), false) = (bound, self.device_down) {
+            self.stop_queue(queue as usize);
+            self.ifqs[ifq].open_queue();
+        }
+        Ok(0)
     }
 
     fn box_file(&mut self, fd: i64) -> Option<&mut Option<IfqIndex>> {
@@ -206,8 +252,9 @@ impl Spec {
     fn drop_user(&mut self, ifq: IfqIndex) {
         self.ifqs[ifq].users -= 1;
         if self.ifqs[ifq].users == 0 {
-            if let Some(queue) = self.ifqs[ifq].close_queue() {
-                self.queues[queue] = None;
+            self.ifqs[ifq].close_queue();
+            for queue in self.queues.iter_mut().filter(|queue| **queue == Some(ifq)) {
+                *queue = None;
             }
             self.ifqs[ifq].scrub();
         }

@@ -70,9 +70,9 @@ impl Spec {
         Ok(())
     }
 
-    /// Whether the device that receives the socket's packets is unregistered.
+    /// Whether the device that receives the socket's packets is down or unregistered.
     fn device_is_gone(&self, socket: SocketId) -> bool {
-        self.device_gone && self.socks[usize::from(socket)].queue.is_some()
+        (self.device_gone || self.device_down) && self.socks[usize::from(socket)].queue.is_some()
     }
 
     fn ifq_of_queue(&self, socket: SocketId) -> Option<IfqIndex> {

@@ -98,6 +98,10 @@ pub(super) const SEND_LEN: NumberSpec = NumberSpec {
     ..keyed("len", 1, limits::SEND)
 };
 
+/// Index of a queue of the network device.
+pub(super) const QUEUE: NumberSpec =
+    NumberSpec { what: "queue", form: NumberForm::Plain, ..keyed("queue", 0, limits::QUEUES - 1) };
+
 const fn keyed(key: &'static str, min: u32, max: u32) -> NumberSpec {
     NumberSpec { key, what: key, form: NumberForm::Keyed, min, max }
 }

@@ -26,6 +26,8 @@ pub struct TestIndex {
     binding_threads: Vec<Option<usize>>,
     /// By variable: whether a thread other than the binder's waits for it.
     shared: Vec<bool>,
+    /// See [`TestIndex::returns_twice`].
+    returns_twice: bool,
 }
 
 impl TestIndex {
@@ -59,6 +61,7 @@ impl TestIndex {
         index.areas = index.area_steps(test);
         index.binding_threads = binding_threads(test);
         index.shared = shared(test, &index.binding_threads);
+        index.returns_twice = returns_twice(test);
         index
     }
 
@@ -127,11 +130,34 @@ impl TestIndex {
         self.binding_threads.get(usize::from(var)).copied().flatten()
     }
 
+    /// Whether a completion is returned twice, and all returns are as they should be otherwise: under the
+    /// producers' lock, and no other step writes to a refill ring.
+    #[must_use]
+    pub fn returns_twice(&self) -> bool {
+        self.returns_twice
+    }
+
     /// Whether a thread other than the one that binds a variable waits for it.
     #[must_use]
     pub fn is_shared(&self, var: VarId) -> bool {
         self.shared.get(usize::from(var)).copied().unwrap_or_default()
     }
+}
+
+fn returns_twice(test: &Test) -> bool {
+    let mut returned = vec![false; test.vars.len()];
+    let mut twice = false;
+    for step in test.steps() {
+        if step.op.breaks_refill_rules() {
+            return false;
+        }
+        if let Op::Return { cqe, .. } = step.op
+            && let Some(before) = returned.get_mut(usize::from(cqe))
+        {
+            twice |= std::mem::replace(before, true);
+        }
+    }
+    twice
 }
 
 /// By variable: its origin. Each chain is followed once.

@@ -20,7 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::arg::{
-    Arg, BUFFERS, ENTRIES, Event, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult, VarKind,
+    Arg, BUFFERS, ENTRIES, Event, QUEUE, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult, VarKind,
 };
 use super::arg_modifier::ArgModifiers;
 use super::ids::{RingId, SocketId, VarId};
@@ -209,6 +209,17 @@ operations! {
     }
     /// `unregister_netdevice` of the test's network device. Result: 0.
     UnregisterNetdev "unregister-netdev" Status "`unregister-netdev`"
+    /// Takes the test's network device down (`ip link set DEV down`). Its queues stay bound. Result: 0 or
+    /// -ENODEV.
+    NetdevDown "netdev-down" Status "`netdev-down`"
+    /// Brings the test's network device up: each bound queue gets a new page pool. Result: 0 or -errno.
+    NetdevUp "netdev-up" Status "`netdev-up`"
+    /// Restarts a queue of the test's network device: a bound queue gets a new page pool. Result: 0 or
+    /// -errno.
+    RestartQueue "restart-queue" Status "`restart-queue N`" {
+        /// The queue.
+        queue: u32 => Arg::Number(queue, QUEUE);
+    }
     /// User space overwrites a word of a refill ring, against the rules. Result: 0.
     Scribble "scribble" Status "`scribble IFQ head|tail|off=N|pad=N VALUE`" {
         /// A [`VarKind::Ifq`]: the ring that its registration made.
@@ -287,6 +298,23 @@ impl Op {
             }
         });
         driver
+    }
+
+    /// Whether the operation acts on the test's network device.
+    #[must_use]
+    pub fn acts_on_netdev(&self) -> bool {
+        matches!(
+            self,
+            Op::UnregisterNetdev | Op::NetdevDown | Op::NetdevUp | Op::RestartQueue { .. }
+        )
+    }
+
+    /// Whether the operation writes to a refill ring against the rules: past the producers' lock, or as no
+    /// producer does.
+    #[must_use]
+    pub fn breaks_refill_rules(&self) -> bool {
+        let stale = self.modifiers().has(super::arg_modifier::ArgModifier::StaleRing);
+        stale || matches!(self, Op::Scribble { .. } | Op::Return { locked: false, .. })
     }
 
     /// The variables that the operation reads, in the order of the text.

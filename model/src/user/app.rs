@@ -1,12 +1,13 @@
 //! What an application does: the steps of a test.
 
 use crate::check;
+use crate::errno::ENODEV;
 use crate::io_uring::register::io_uring_register;
 use crate::io_uring::submit::{io_uring_enter_submit, io_uring_wait_cqe};
 use crate::io_uring::zcrx::mmap::io_uring_mmap;
 use crate::kernel::{Current, Task};
 use crate::mm::RqMem;
-use crate::net::netdev::unregister_netdevice;
+use crate::net::netdev::{netdev_rx_queue_restart, netif_close, netif_open, unregister_netdevice};
 use crate::net::tcp::{tcp_fin, tcp_rcv_established};
 use crate::platform::{AtomicWord, Order, Platform};
 use crate::run_state::ModelRun;
@@ -89,6 +90,15 @@ async fn run_op<P: Platform>(
                 unregister_netdevice(netdev).await;
             }
             Ok(0)
+        }
+        Op::NetdevDown | Op::NetdevUp | Op::RestartQueue { .. } => {
+            let Some(netdev) = &kernel.netdev else { return Err(-ENODEV) };
+            match step.op {
+                Op::NetdevDown => netif_close(netdev).await,
+                Op::RestartQueue { queue } => netdev_rx_queue_restart(netdev, queue).await,
+                _ => netif_open(netdev).await,
+            }
+            .map(|()| 0)
         }
         Op::Scribble { ifq, word, value } => {
             if let Some(ring) = run.rq_of(ifq) {

@@ -55,9 +55,12 @@ pub async fn return_buffer<P: Platform>(
     let locked = locked && kernel.fixed(Defect::S1);
     let _guard = if locked { Some(ring.producer_lock.lock().await) } else { None };
     let times = if kernel.fixed(Defect::S2) { 1 } else { 2 };
-    for _ in 0..times {
+    for time in 0..times {
         refill_push(&**ring, buffer_start(off)).await?;
         increment::<P>(&ring.returned);
+        if first && time == 0 {
+            check::returned(run, cqe, ifq);
+        }
     }
     Ok(0)
 }

@@ -34,6 +34,10 @@ const UNINSTALL: KnownDefect =
     (Defect::UninstallRace, "device/the-device-is-unregistered-while-a-ring-exits");
 const ADD_AREA: KnownDefect =
     (Defect::AddAreaLock, "faults/a-page-fault-while-adding-an-area-blocks-another-ring");
+const RESTART: KnownDefect =
+    (Defect::UnmapAfterFailedRestart, "faults/a-queue-whose-restart-fails-keeps-its-memory");
+const REFILL_RUN: KnownDefect =
+    (Defect::RefillRun, "refill/a-double-return-in-a-row-loses-no-buffer");
 
 /// All series whose zcrx is modelled, oldest first.
 ///
@@ -69,7 +73,12 @@ pub const SERIES: &[KernelSeries] = &[
         fixed: &[(Defect::M7, 10)],
         known: &[STALL, UNINSTALL],
     },
-    KernelSeries { version: (7, 3), revision: Revision::Import73, fixed: &[], known: &[ADD_AREA] },
+    KernelSeries {
+        version: (7, 3),
+        revision: Revision::Import73,
+        fixed: &[],
+        known: &[ADD_AREA, RESTART, REFILL_RUN],
+    },
 ];
 
 impl KernelSeries {

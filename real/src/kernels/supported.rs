@@ -35,7 +35,9 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
         Op::Register { source: Source::Queue(_), modifiers, .. } if !without_device(*modifiers) => {
             Some("it needs a network device's receive queue, and there is none here".into())
         }
-        Op::UnregisterNetdev => Some("it needs a network device, and there is none here".into()),
+        op if op.acts_on_netdev() => {
+            Some("it needs a network device, and there is none here".into())
+        }
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
         _ => None,
     }

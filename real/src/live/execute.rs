@@ -90,7 +90,11 @@ impl LiveRun<'_> {
                 self.scribble(ifq, word, written)?;
                 StepResult::status(0)
             }
-            Op::Clone { .. } | Op::UnregisterNetdev => {
+            Op::Clone { .. }
+            | Op::UnregisterNetdev
+            | Op::NetdevDown
+            | Op::NetdevUp
+            | Op::RestartQueue { .. } => {
                 self.values.fail("an operation that live kernels do not support".to_owned());
                 return None;
             }

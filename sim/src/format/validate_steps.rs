@@ -124,8 +124,9 @@ impl Checker<'_> {
         owners: &Owners,
     ) -> Result<(), Invalid> {
         let at = |part| Place::Step(section, i, part);
-        if matches!(step.op, Op::UnregisterNetdev) {
-            self.queue(at(StepPart::Verb), 0)?;
+        if step.op.acts_on_netdev() {
+            let queue = if let Op::RestartQueue { queue } = step.op { queue } else { 0 };
+            self.queue(at(StepPart::Verb), queue)?;
         }
         self.arguments(step.op, &at, owners)?;
         let mut seen = BTreeSet::new();

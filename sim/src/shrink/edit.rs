@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ifq_model::test::arg::Arg;
-use ifq_model::test::{Expect, RingId, RqWord, SocketId, Source, Step, Test, VarId};
+use ifq_model::test::{Expect, Op, RingId, RqWord, SocketId, Source, Step, Test, VarId};
 
 use crate::format::renumber;
 
@@ -98,6 +98,9 @@ pub(super) fn drop_socket(test: &mut Test, socket: SocketId) {
 fn for_each_queue(test: &mut Test, mut f: impl FnMut(&mut u32)) {
     test.sockets.iter_mut().filter_map(|s| s.queue.as_mut()).for_each(&mut f);
     for step in steps_mut(test) {
+        if let Op::RestartQueue { queue } = &mut step.op {
+            f(queue);
+        }
         step.op.for_each_arg(|arg| {
             if let Arg::Source(Source::Queue(queue)) = arg {
                 f(queue);

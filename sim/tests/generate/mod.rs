@@ -145,7 +145,7 @@ impl TestGenerator<'_> {
     /// An operation with arguments; `None` if the test has nothing to use as an argument.
     fn op(&mut self, to: Target) -> Option<Op> {
         let mut op = (self.bytes.pick(OPERATIONS)?.blank)();
-        if matches!(op, Op::UnregisterNetdev) && self.test.queues == 0 {
+        if op.acts_on_netdev() && self.test.queues == 0 {
             return None;
         }
         let (verb, exits) = (op.verb(), matches!(op, Op::Exit { .. }));

@@ -64,9 +64,14 @@ impl<P: Platform> Area<P> {
         self.free_count.observe()
     }
 
+    /// For checks: by buffer, how many references of user space the kernel counts.
+    pub fn observe_user_refs(&self) -> impl Iterator<Item = u64> + '_ {
+        self.user_refs.iter().map(AtomicWord::load_in_step)
+    }
+
     /// For checks: by buffer, whether user space holds a reference.
     pub fn observe_held(&self) -> impl Iterator<Item = bool> + '_ {
-        self.user_refs.iter().map(|refs| refs.load_in_step() != 0)
+        self.observe_user_refs().map(|refs| refs != 0)
     }
 }
 

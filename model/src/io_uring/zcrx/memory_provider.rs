@@ -18,7 +18,7 @@ use crate::trace::Tracepoint;
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_init<P: Platform>(pp: &PagePool<P>) {
-    let ifq = &pp.ifq;
+    let ifq = &pp.ifq();
     if !ifq.kernel.variant.revision.has_nodev() {
         io_zcrx_map_area(ifq).await;
     }
@@ -59,8 +59,8 @@ pub async fn io_pp_zc_destroy<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub async fn io_pp_zc_alloc_netmems<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
     let _func = P::func("io_pp_zc_alloc_netmems");
-    let count = pp.count.get();
-    if warn_on_once(&pp.ifq.kernel, count != 0, Warning::AllocCacheNotEmpty) {
+    let (ifq, count) = (pp.ifq(), pp.count.get());
+    if warn_on_once(&ifq.kernel, count != 0, Warning::AllocCacheNotEmpty) {
         return;
     }
     let mut netmems = io_zcrx_ring_refill(pp, PP_ALLOC_CACHE_REFILL).await;
@@ -68,10 +68,10 @@ pub async fn io_pp_zc_alloc_netmems<P: Platform>(pp: &Ptr<P, PagePool<P>>) {
         netmems = io_zcrx_refill_slow(pp, PP_ALLOC_CACHE_REFILL).await;
     }
     if netmems.is_empty() {
-        zcrx_send_notif(&pp.ifq, ZCRX_EVENT_ALLOC_FAIL).await;
+        zcrx_send_notif(&ifq, ZCRX_EVENT_ALLOC_FAIL).await;
     }
     if netmems.len() > pp.cache.len() {
-        pp.ifq.kernel.trace(&Tracepoint::PoolOverfull(&*pp.ifq));
+        ifq.kernel.trace(&Tracepoint::PoolOverfull(&*ifq));
         netmems.truncate(pp.cache.len());
     }
     for (slot, niov) in pp.cache.iter().zip(&netmems) {
@@ -88,9 +88,10 @@ async fn io_zcrx_refill_slow<P: Platform>(
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
     let _func = P::func("io_zcrx_refill_slow");
-    let _guard = pp.ifq.alloc_lock.lock().await;
+    let ifq = pp.ifq();
+    let _guard = ifq.alloc_lock.lock().await;
     let mut netmems = Vec::new();
-    for area in pp.ifq.areas() {
+    for area in ifq.areas() {
         while netmems.len() < to_alloc
             && let Some(niov) = zcrx_get_free_niov(&area)
         {
@@ -102,7 +103,7 @@ async fn io_zcrx_refill_slow<P: Platform>(
         }
     }
     if netmems.is_empty() {
-        pp.ifq.kernel.trace(&Tracepoint::NoFreeNiov(&*pp.ifq));
+        ifq.kernel.trace(&Tracepoint::NoFreeNiov(&*ifq));
     }
     netmems
 }

@@ -72,6 +72,8 @@ pub struct Ifq<P: Platform> {
     /// Part of the fix of M3 where page pools hold the ring: one reference for each page pool and one
     /// for the ring.
     pub pool_refs: Refcount<P>,
+    /// Not in Linux: how many page pools the ifq has had, which tells them apart. Under the netdev lock.
+    pub nr_pools: P::Plain,
     /// Events.
     pub notif: Notif<P>,
 }
@@ -159,6 +161,7 @@ impl<P: Platform> Ifq<P> {
             user_refs: Refcount::new("user_refs", refs),
             pp_lock: P::lock("pp_lock"),
             pool_refs: Refcount::new("pool_refs", 1),
+            nr_pools: P::plain("nr_pools", 0),
             notif: Notif::new(number),
         }
     }

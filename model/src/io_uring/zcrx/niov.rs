@@ -128,31 +128,33 @@ pub async fn io_zcrx_get_niov_uref<P: Platform>(niov: &NiovRef<P>) {
     niov.user_counter().rmw_capped(Rmw::Add(1), Order::Relaxed, 0).await;
 }
 
-/// `io_zcrx_put_niov_uref`: `false` if user space holds fewer than `refs` references.
+/// `io_zcrx_put_niov_uref`: the number of references put; 0 if user space holds fewer than `refs`.
 ///
-/// Before the fix of `uref-race` it always puts one reference.
+/// Before the fix of `uref-race` it always puts one reference. With the fix of `refill-run` it puts what is
+/// there.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
-pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) -> bool {
+pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) -> u64 {
     let kernel = &niov.area.ifq.kernel;
     let uref = niov.user_counter();
     let mut old = uref.load(Order::Relaxed).await;
     if !kernel.fixed(Defect::UrefRace) {
         if old == 0 {
-            return false;
+            return 0;
         }
         let old = uref.rmw(Rmw::Sub(1), Order::Relaxed).await;
         kernel.trace(&Tracepoint::NiovUrefPut { niov, old, refs: 1 });
-        return true;
+        return 1;
     }
     loop {
-        if old < refs {
-            return false;
+        let refs = if kernel.fixed(Defect::RefillRun) { refs.min(old) } else { refs };
+        if old < refs || old == 0 {
+            return 0;
         }
         let found = uref.rmw(Rmw::CmpXchg { old, new: old - refs }, Order::Full).await;
         if found == old {
             kernel.trace(&Tracepoint::NiovUrefPut { niov, old, refs });
-            return true;
+            return refs;
         }
         old = found;
     }

@@ -130,7 +130,7 @@ async fn io_zcrx_recv_frag<P: Platform>(
 ) -> i64 {
     let _func = P::func("io_zcrx_recv_frag");
     let pp = Ptr::<P, PagePool<P>>::from_word(niov.pp().get());
-    if pp.is_none_or(|pp| pp.ifq.to_word() != args.ifq.to_word()) {
+    if pp.is_none_or(|pp| pp.ifq().to_word() != args.ifq.to_word()) {
         return -EFAULT;
     }
     if !io_zcrx_queue_cqe(args.req, niov, offset, len).await {

@@ -62,6 +62,17 @@ impl<P: Platform> ZcrxRq<P> {
         (head & (self.nr_entries - 1)) as usize
     }
 
+    /// For checks: the offsets of the entries that the kernel has not read. Under `lock`.
+    pub fn observe_unread(&self) -> impl Iterator<Item = u64> + '_ {
+        let (head, tail) =
+            (self.cached_head.observe() as u32, self.ring.tail.load_in_step() as u32);
+        let unread = tail.wrapping_sub(head).min(self.nr_entries);
+        (0..unread).map(move |i| {
+            let index = head.wrapping_add(i) & (self.nr_entries - 1);
+            self.ring.rqes[index as usize].load_in_step()
+        })
+    }
+
     async fn publish_head(&self) {
         self.ring.head.store(self.cached_head.get(), Order::Release).await;
     }
@@ -141,7 +152,8 @@ pub async fn io_zcrx_ring_refill<P: Platform>(
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
     let _func = P::func("io_zcrx_ring_refill");
-    let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
+    let ifq = &pp.ifq();
+    let rq = &ifq.rq;
     let _guard = rq.lock.lock().await;
     if !ifq.kernel.variant.revision.has_refill_iter() {
         return io_zcrx_ring_refill_6_18(pp, to_alloc).await;
@@ -170,6 +182,7 @@ pub async fn io_zcrx_ring_refill<P: Platform>(
         netmems.push(niov);
     }
     rq.publish_head().await;
+    ifq.kernel.trace(&Tracepoint::RqConsumed(&**ifq));
     netmems
 }
 
@@ -180,7 +193,8 @@ async fn io_zcrx_ring_refill_6_18<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     to_alloc: usize,
 ) -> Vec<NiovRef<P>> {
-    let (ifq, rq) = (&pp.ifq, &pp.ifq.rq);
+    let ifq = &pp.ifq();
+    let rq = &ifq.rq;
     rq.load_tail().await;
     let entries = rq.cached_entries().min(to_alloc as u32);
     let mut netmems = Vec::new();
@@ -190,7 +204,7 @@ async fn io_zcrx_ring_refill_6_18<P: Platform>(
     for _ in 0..entries {
         let rqe = rq.next_rqe();
         let Some(niov) = io_parse_rqe(rqe, ifq).await else { continue };
-        if !io_zcrx_put_niov_uref(&niov, 1).await || !page_pool_unref_and_test(&niov).await {
+        if io_zcrx_put_niov_uref(&niov, 1).await == 0 || !page_pool_unref_and_test(&niov).await {
             continue;
         }
         if niov.pp().get() == pp.to_word() {
@@ -200,6 +214,7 @@ async fn io_zcrx_ring_refill_6_18<P: Platform>(
         }
     }
     rq.publish_head().await;
+    ifq.kernel.trace(&Tracepoint::RqConsumed(&**ifq));
     netmems
 }
 
@@ -211,7 +226,9 @@ async fn zcrx_put_refill_niov<P: Platform>(
     pp: &Ptr<P, PagePool<P>>,
     refs: u64,
 ) -> bool {
-    if !io_zcrx_put_niov_uref(niov, refs).await {
+    // Before the fix of `refill-run` all of `refs` or nothing.
+    let refs = io_zcrx_put_niov_uref(niov, refs).await;
+    if refs == 0 {
         return false;
     }
     if page_pool_unref_netmem(niov, refs).await != 0 {
@@ -248,7 +265,7 @@ pub async fn zcrx_parse_rq<P: Platform>(ifq: &Ifq<P>, nr: u32) -> Vec<NiovRef<P>
 async fn zcrx_return_buffers<P: Platform>(niovs: &[NiovRef<P>]) {
     for niov in niovs {
         let _scope = P::scope();
-        if io_zcrx_put_niov_uref(niov, 1).await && page_pool_unref_and_test(niov).await {
+        if io_zcrx_put_niov_uref(niov, 1).await != 0 && page_pool_unref_and_test(niov).await {
             io_zcrx_return_niov(niov).await;
         }
     }
@@ -274,6 +291,7 @@ pub async fn zcrx_flush_rq<P: Platform>(ifq: &Ifq<P>, resv: u64) -> Result<(), i
             let _guard = ifq.rq.lock.lock().await;
             let niovs = zcrx_parse_rq(ifq, ZCRX_FLUSH_BATCH).await;
             zcrx_return_buffers(&niovs).await;
+            ifq.kernel.trace(&Tracepoint::RqConsumed(ifq));
             niovs.len() as u32
         };
         total += nr;

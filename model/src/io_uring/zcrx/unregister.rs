@@ -25,11 +25,18 @@ pub(super) async fn io_close_queue<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
     };
     if let (true, Some(netdev)) = (has_netdev, &ifq.kernel.netdev) {
         let _netdev_guard = netdev.lock.lock().await;
-        let if_rxq = ifq.if_rxq.get();
-        if if_rxq != NO_RXQ {
-            netif_mp_close_rxq(&ifq.kernel, netdev, if_rxq as u32, ifq).await;
+        let kernel = &ifq.kernel;
+        let unmaps = kernel.variant.revision.unmaps_at_close();
+        if unmaps && !kernel.fixed(Defect::EarlyUnmap) {
+            let _guard = ifq.pp_lock.lock().await;
+            io_zcrx_unmap_areas(ifq);
         }
-        if ifq.kernel.variant.revision.unmaps_at_close() {
+        let if_rxq = ifq.if_rxq.get();
+        let mut stopped = true;
+        if if_rxq != NO_RXQ {
+            stopped = netif_mp_close_rxq(kernel, netdev, if_rxq as u32, ifq).await.is_ok();
+        }
+        if unmaps && (stopped || !kernel.fixed(Defect::UnmapAfterFailedRestart)) {
             let _guard = ifq.pp_lock.lock().await;
             io_zcrx_unmap_areas(ifq);
         }
@@ -49,7 +56,7 @@ pub(super) async fn io_zcrx_ifq_free<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
         // Boxed, because closing a queue can put the last reference of the page pool's ifq.
         Box::pin(io_close_queue(ifq)).await;
     }
-    if !revision.unmaps_at_close() {
+    if !revision.unmaps_at_close() || kernel.fixed(Defect::UnmapAfterFailedRestart) {
         let _guard = ifq.pp_lock.lock().await;
         io_zcrx_unmap_areas(ifq);
     }
