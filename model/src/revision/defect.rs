@@ -36,6 +36,8 @@ named_enum! {
             "io_pp_uninstall drops the device before its last access to the ifq, which may be freed by then";
         AddAreaLock "add-area-lock"
             "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault blocks all who need that lock";
+        DisabledRingWake "disabled-ring-wake"
+            "exec asks for a wake-up by a ring of another task or of none: an event then wakes task NULL";
     }
 }
 

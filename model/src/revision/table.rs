@@ -139,10 +139,10 @@ revisions! {
     Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace];
     /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with the
     /// fixes that came after 7.2.9 taken back.
-    Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace];
+    Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace DisabledRingWake];
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.
-    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock];
+    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock DisabledRingWake];
 }
 
 impl fmt::Display for Revision {

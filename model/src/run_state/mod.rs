@@ -113,7 +113,7 @@ impl<P: Platform> ModelRun<P> {
         run
     }
 
-    /// The task that drives a ring.
+    /// The task that sets up a ring.
     #[must_use]
     pub fn task(test: &Test, ring: RingId) -> Task {
         test.driver(ring).map_or(Task::MAIN, |thread| Task(thread as u32))
@@ -178,5 +178,6 @@ fn ring_flags(test: &Test, ring: RingId) -> RingFlags {
         defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
         cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
         clamp: test.is_set_up(ring, RingSetup::Clamp),
+        disabled: test.is_set_up(ring, RingSetup::Disabled),
     }
 }

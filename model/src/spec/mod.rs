@@ -76,6 +76,8 @@ pub struct Spec {
     revision: Revision,
     setups: Vec<(RingId, RingSetup)>,
     rings: Vec<RingState>,
+    /// By ring: whether the test's only thread set it up.
+    of_thread: Vec<bool>,
     ifqs: Vec<IfqState>,
     /// Exported files, in the order of their export; `None`: closed.
     boxes: Vec<Option<IfqIndex>>,
@@ -141,7 +143,10 @@ impl Spec {
         Spec {
             revision,
             setups: test.setups.clone(),
-            rings: vec![RingState::new(); test.rings.len()],
+            rings: (0..test.rings.len()).map(|ring| RingState::of(test, ring as RingId)).collect(),
+            of_thread: (0..test.rings.len())
+                .map(|ring| test.driver(ring as RingId) == Some(0))
+                .collect(),
             ifqs: Vec::new(),
             boxes: Vec::new(),
             socks: test.sockets.iter().map(|s| SocketState::new(s.queue)).collect(),
@@ -214,6 +219,11 @@ impl Spec {
                 Ok(0)
             }
             Op::Exit { ring } => self.exit(ring),
+            Op::Enable { ring } => self.enable(ring),
+            Op::Exec => {
+                self.exec();
+                Ok(0)
+            }
             Op::Close { fd } => self.close(self.var(fd).result),
             Op::Recv { ring, ifq, socket, len, modifiers } => {
                 self.recv(ring, self.var(ifq).result, socket, len, modifiers)

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
 use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use crate::errno::{EAGAIN, EBADFD, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::ArgModifiers;
-use crate::test::{Event, RingId, SocketId};
+use crate::test::{Event, RingId, RingSetup, SocketId, Test};
 
 /// Fragments that one call of a receive takes, `IO_SKBS_PER_CALL_LIMIT`. The receive stops at the
 /// second fragment beyond this limit.
@@ -43,6 +43,8 @@ enum TaskWork {
 #[derive(Clone, Debug)]
 pub(super) struct RingState {
     pub(super) open: bool,
+    /// `IORING_SETUP_R_DISABLED`.
+    pub(super) disabled: bool,
     pub(super) ids: Vec<Option<IfqIndex>>,
     requests: Vec<Request>,
     submitted: u64,
@@ -55,6 +57,7 @@ impl RingState {
     pub(super) fn new() -> Self {
         RingState {
             open: true,
+            disabled: false,
             ids: Vec::new(),
             requests: Vec::new(),
             submitted: 0,
@@ -62,6 +65,11 @@ impl RingState {
             completions: VecDeque::new(),
             overflow: VecDeque::new(),
         }
+    }
+
+    /// As a test sets the ring up.
+    pub(super) fn of(test: &Test, ring: RingId) -> Self {
+        RingState { disabled: test.is_set_up(ring, RingSetup::Disabled), ..RingState::new() }
     }
 
     /// Runs the pending task work, cancels the requests and discards all completions.
@@ -141,6 +149,41 @@ struct RecvProgress {
 }
 
 impl Spec {
+    /// The ring, if a task may submit to it and wait for it.
+    fn enabled(&mut self, ring: RingId) -> Result<&mut RingState, i64> {
+        let ring = self.open(ring)?;
+        if ring.disabled { Err(-EBADFD) } else { Ok(ring) }
+    }
+
+    /// The task enables a ring.
+    pub(super) fn enable(&mut self, ring: RingId) -> Result<i64, i64> {
+        let ring = self.open(ring)?;
+        if !ring.disabled {
+            return Err(-EBADFD);
+        }
+        ring.disabled = false;
+        Ok(0)
+    }
+
+    /// The task of the thread executes another program: the task work of its rings runs, and the requests
+    /// that are left then end. Nothing happens if it has no requests.
+    pub(super) fn exec(&mut self) {
+        let own: Vec<usize> = (0..self.rings.len())
+            .filter(|ring| self.of_thread[*ring] && self.rings[*ring].open)
+            .collect();
+        if own.iter().all(|ring| self.rings[*ring].requests.is_empty()) {
+            return;
+        }
+        for ring in own {
+            let id = ring as RingId;
+            self.run_work(id, usize::MAX);
+            self.rings[ring].requests.clear();
+            for sock in &mut self.socks {
+                sock.waiters.retain(|(of, _)| *of != id);
+            }
+        }
+    }
+
     /// Submits a request, which first receives the bytes that are in the socket.
     pub(super) fn recv(
         &mut self,
@@ -150,7 +193,7 @@ impl Spec {
         len: u32,
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
-        let table = self.open(ring)?;
+        let table = self.enabled(ring)?;
         table.submitted += 1;
         let number = table.submitted;
         let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
@@ -175,6 +218,7 @@ impl Spec {
     /// Reaps the next completion. If the queue is empty, this first runs task work, which receives
     /// bytes for waiting requests, and then moves completions from the overflow list to the queue.
     pub(super) fn wait(&mut self, ring: RingId) -> Result<Option<Completion>, i64> {
+        self.enabled(ring)?;
         let mut batch = TASK_WORK_BATCH;
         while self.open(ring)?.completions.is_empty() {
             let idle = self.open(ring)?.work.is_empty();

@@ -224,6 +224,14 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
     }
+    /// `IORING_REGISTER_ENABLE_RINGS`: the ring belongs to the calling task from now on. Result: 0 or -errno.
+    Enable "enable" Status "`RING: enable`" {
+        /// The ring.
+        ring: RingId => Arg::Driver(ring);
+    }
+    /// The thread's task executes another program, which uses no ring. Only as the last step of a thread.
+    /// Result: 0.
+    Exec "exec" Status "`exec`"
     /// Closes an exported descriptor. Result: 0 or -EBADF.
     Close "close" Status "`close FD`" {
         /// A [`VarKind::Fd`].

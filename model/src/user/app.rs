@@ -1,6 +1,7 @@
 //! What an application does: the steps of a test.
 
 use crate::check;
+use crate::io_uring::cancel::begin_new_exec;
 use crate::io_uring::register::io_uring_register;
 use crate::io_uring::submit::{io_uring_enter_submit, io_uring_wait_cqe};
 use crate::io_uring::zcrx::mmap::io_uring_mmap;
@@ -96,13 +97,20 @@ async fn run_op<P: Platform>(
             }
             Ok(0)
         }
+        Op::Exec => {
+            if let Some(thread) = thread {
+                begin_new_exec(kernel, Task(thread as u32)).await;
+            }
+            Ok(0)
+        }
         Op::Register { ring, .. }
         | Op::Clone { ring, .. }
         | Op::Import { ring, .. }
         | Op::Export { ring, .. }
         | Op::Flush { ring, .. }
         | Op::AddArea { ring, .. }
-        | Op::Arm { ring, .. } => {
+        | Op::Arm { ring, .. }
+        | Op::Enable { ring } => {
             let arg = register_arg(run, index, step, used[0])?;
             if let Op::Arm { ifq, .. } = step.op {
                 count_arming(run, ifq, &step.op);

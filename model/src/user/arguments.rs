@@ -95,6 +95,7 @@ pub fn register_arg<'r, P: Platform>(
         }
         Op::Arm { event, .. } => Ok(ctrl(used, ZcrxCtrlOp::ArmEvent(event_type(event)), modifiers)),
         Op::Flush { .. } => Ok(ctrl(used, ZcrxCtrlOp::FlushRq, modifiers)),
+        Op::Enable { .. } => Ok(Register::EnableRings),
         _ => Err(-EOPNOTSUPP),
     }
 }

@@ -32,6 +32,8 @@ const STALL: KnownDefect = (Defect::M7, "receive/a-receive-is-retried-after-a-la
 const UREF: KnownDefect = (Defect::UrefRace, "teardown/scrub-races-with-refill");
 const UNINSTALL: KnownDefect =
     (Defect::UninstallRace, "device/the-device-is-unregistered-while-a-ring-exits");
+const DISABLED: KnownDefect =
+    (Defect::DisabledRingWake, "events/an-event-for-a-disabled-ring-after-an-exec");
 const ADD_AREA: KnownDefect =
     (Defect::AddAreaLock, "faults/a-page-fault-while-adding-an-area-blocks-another-ring");
 
@@ -67,9 +69,14 @@ pub const SERIES: &[KernelSeries] = &[
         version: (7, 2),
         revision: Revision::Import72,
         fixed: &[(Defect::M7, 10)],
-        known: &[STALL, UNINSTALL],
+        known: &[STALL, UNINSTALL, DISABLED],
     },
-    KernelSeries { version: (7, 3), revision: Revision::Import73, fixed: &[], known: &[ADD_AREA] },
+    KernelSeries {
+        version: (7, 3),
+        revision: Revision::Import73,
+        fixed: &[],
+        known: &[ADD_AREA, DISABLED],
+    },
 ];
 
 impl KernelSeries {

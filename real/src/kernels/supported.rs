@@ -24,7 +24,7 @@ pub fn unsupported(test: &Test) -> Option<String> {
 #[must_use]
 pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
     match setup {
-        RingSetup::NoDefer | RingSetup::NoCqe32 | RingSetup::Clamp => None,
+        RingSetup::NoDefer | RingSetup::NoCqe32 | RingSetup::Clamp | RingSetup::Disabled => None,
     }
 }
 

@@ -90,7 +90,8 @@ impl LiveRun<'_> {
                 self.scribble(ifq, word, written)?;
                 StepResult::status(0)
             }
-            Op::Clone { .. } | Op::UnregisterNetdev => {
+            Op::Enable { ring } => StepResult::status(self.with_ring(ring, |ring| ring.enable())),
+            Op::Exec | Op::Clone { .. } | Op::UnregisterNetdev => {
                 self.values.fail("an operation that live kernels do not support".to_owned());
                 return None;
             }

@@ -1,6 +1,6 @@
 //! Decodes a word into an operation.
 
-use ifq_model::test::{Event, Op, RingId, RqWord, SocketId, Source, VarId, VarKind};
+use ifq_model::test::{Event, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind};
 
 use super::{Draw, TestBuilder};
 
@@ -24,6 +24,7 @@ pub(super) enum DrawnOp {
     Exit,
     Shutdown,
     UnregisterNetdev,
+    Enable,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -44,6 +45,7 @@ impl TestBuilder<'_> {
         let rings = || 0..self.test.rings.len() as RingId;
         let ready = rings().any(|r| self.spec.ready(r));
         let open = rings().filter(|r| self.spec.ring_open(*r)).count();
+        let disabled = self.test.setups.iter().any(|(_, setup)| *setup == RingSetup::Disabled);
         let memory = self.registered < MAX_REGISTERED;
         // Operations that close something come late, so that others can run before.
         let late = self.test.vars.len() >= 30;
@@ -69,6 +71,7 @@ impl TestBuilder<'_> {
             (DrawnOp::Exit, u8::from(ifq && (late || open > 1))),
             (DrawnOp::Shutdown, u8::from(ifq && shutdown)),
             (DrawnOp::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
+            (DrawnOp::Enable, if disabled { 3 } else { 0 }),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
@@ -78,6 +81,7 @@ impl TestBuilder<'_> {
             DrawnOp::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
             DrawnOp::Shutdown => Op::Shutdown { socket: self.socket(draw) },
             DrawnOp::UnregisterNetdev => Op::UnregisterNetdev,
+            DrawnOp::Enable => Op::Enable { ring: self.ring(draw, |r| self.spec.ring_disabled(r)) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
             DrawnOp::Close => Op::Close { fd: self.fd(draw)? },

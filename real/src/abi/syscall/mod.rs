@@ -1,6 +1,7 @@
 //! Safe functions around system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
+pub mod exec;
 pub mod ring;
 mod shared_mem;
 pub mod userfault;

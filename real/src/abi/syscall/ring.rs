@@ -26,18 +26,23 @@ pub struct Setup {
     pub cqe32: bool,
     /// `IORING_SETUP_CLAMP`.
     pub clamp: bool,
+    /// `IORING_SETUP_R_DISABLED`.
+    pub disabled: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { defer_taskrun: true, cqe32: true, clamp: false }
+        Setup { defer_taskrun: true, cqe32: true, clamp: false, disabled: false }
     }
 }
 
-/// A ring. It belongs to the thread that made it: the kernel answers `-EEXIST` to any other.
+/// A ring. It belongs to the thread that made it, or that enabled it: the kernel answers `-EEXIST` to any
+/// other.
 /// Dropping it unmaps it and closes its descriptor.
 pub struct Ring {
     uring: Uring,
+    /// The thread that made it, unless another one may have enabled it.
+    owner: Option<i32>,
 }
 
 /// By the size of its completions.
@@ -143,7 +148,8 @@ impl Ring {
         } else {
             Uring::Cqe16(build(IoUring::builder(), setup)?)
         };
-        Ok(Ring { uring })
+        let owner = (!setup.disabled).then(syscall::thread_id);
+        Ok(Ring { uring, owner })
     }
 
     /// The descriptor.
@@ -247,10 +253,27 @@ impl Ring {
     }
 
     /// Submits a receive: 0 or -errno of the submission.
+    ///
+    /// What the kernel refuses to submit would stay in the submission queue. So a thread that may not
+    /// submit asks with an empty queue first, and gets the same answer.
     pub fn recv_zc(&mut self, recv: &RecvZc) -> i64 {
+        let asks = self.owner != Some(syscall::thread_id());
         match &mut self.uring {
-            Uring::Cqe32(uring) => submit(uring, &recv.entry()),
-            Uring::Cqe16(uring) => submit(uring, &recv.entry()),
+            Uring::Cqe32(uring) => submit(uring, &recv.entry(), asks),
+            Uring::Cqe16(uring) => submit(uring, &recv.entry(), asks),
+        }
+    }
+
+    /// `IORING_REGISTER_ENABLE_RINGS`: 0 or -errno.
+    #[must_use]
+    pub fn enable(&self) -> i64 {
+        let enabled = match &self.uring {
+            Uring::Cqe32(uring) => uring.submitter().register_enable_rings(),
+            Uring::Cqe16(uring) => uring.submitter().register_enable_rings(),
+        };
+        match enabled {
+            Ok(()) => 0,
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         }
     }
 
@@ -302,18 +325,34 @@ fn build<C: cqueue::EntryMarker>(
     if setup.clamp {
         builder.setup_clamp();
     }
+    if setup.disabled {
+        builder.setup_r_disabled();
+    }
     builder.build(SQ_ENTRIES)
 }
 
-/// Only submits: the crate's own `submit` would also run what is due once completions overflow.
+/// Only submits: the crate's own `submit` would also run what is due once completions overflow. `asks`:
+/// submits an empty queue first.
 fn submit<C: cqueue::EntryMarker>(
     uring: &mut IoUring<squeue::Entry, C>,
     entry: &squeue::Entry,
+    asks: bool,
 ) -> i64 {
+    if asks {
+        let refused = enter(uring);
+        if refused < 0 {
+            return refused;
+        }
+    }
     // SAFETY: the request refers to no memory of ours; the area outlives the ring's run.
     if unsafe { uring.submission().push(entry) }.is_err() {
         return -i64::from(libc::EBUSY);
     }
+    enter(uring)
+}
+
+/// `io_uring_enter(2)` for one entry: 0 or -errno.
+fn enter<C: cqueue::EntryMarker>(uring: &IoUring<squeue::Entry, C>) -> i64 {
     // SAFETY: no argument is passed.
     match unsafe { uring.submitter().enter::<libc::sigset_t>(1, 0, 0, None) } {
         Ok(_) => 0,
