@@ -1,11 +1,52 @@
 //! Cancellation (`io_uring/cancel.c`, before 7.0 `io_uring/io_uring.c`).
 
+use crate::errno::ENOENT;
 use crate::io_uring::ctx::IoRingCtx;
-use crate::io_uring::poll::io_poll_remove_all;
+use crate::io_uring::poll::{io_poll_cancel, io_poll_remove_all};
+use crate::io_uring::submit::Req;
 use crate::io_uring::tw::__io_run_local_work;
 use crate::kernel::{Kernel, Task};
+use crate::net::tcp::Sock;
 use crate::platform::{Platform, Ptr, RawLock, WaitWord};
 use crate::revision::Defect;
+
+/// `struct io_uring_sync_cancel_reg`: which requests to cancel.
+#[derive(Debug)]
+pub enum CancelBy<P: Platform> {
+    /// The one with this `user_data`.
+    UserData(u64),
+    /// `IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL`: all on this connection.
+    Fd(Ptr<P, Sock<P>>),
+    /// `IORING_ASYNC_CANCEL_ANY`: all.
+    Any,
+}
+
+/// `io_sync_cancel`: cancels armed requests of a ring. Each of them completes with -ECANCELED when the ring
+/// runs its local work. Under `uring_lock`.
+///
+/// # Errors
+/// -ENOENT if no request has the `user_data`.
+///
+/// # Divergence from Linux
+/// - Left out: io-wq, and with it the wait for requests that run there; other kinds of requests.
+///
+/// Linux: `io_uring/cancel.c`, 6.18 to 7.3.
+pub async fn io_sync_cancel<P: Platform>(ctx: &IoRingCtx<P>, by: &CancelBy<P>) -> Result<i64, i64> {
+    let _func = P::func("io_sync_cancel");
+    // io_cancel_req_match()
+    let matches = |req: &Req<P>| match by {
+        CancelBy::UserData(user_data) => req.user_data == *user_data,
+        CancelBy::Fd(sock) => req.sock.to_word() == sock.to_word(),
+        CancelBy::Any => true,
+    };
+    let all = !matches!(by, CancelBy::UserData(_));
+    let nr = io_poll_cancel(ctx, matches, all).await;
+    match (all, nr) {
+        (true, nr) => Ok(nr),
+        (false, 0) => Err(-ENOENT),
+        (false, _) => Ok(0),
+    }
+}
 
 /// `io_uring_task_cancel` in `begin_new_exec`: the task executes another program.
 ///

@@ -188,6 +188,31 @@ pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>, task: Option<Ta
     found
 }
 
+/// `io_poll_cancel`, for all armed requests that match, or the first: their number. A request stays armed
+/// until its task work has run. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
+pub async fn io_poll_cancel<P: Platform>(
+    ctx: &IoRingCtx<P>,
+    matches: impl Fn(&Req<P>) -> bool,
+    all: bool,
+) -> i64 {
+    let _func = P::func("io_poll_cancel");
+    let mut nr = 0;
+    for slot in &ctx.cancel_table {
+        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get())
+            && matches(&req)
+        {
+            io_poll_cancel_req(&req).await;
+            nr += 1;
+            if !all {
+                break;
+            }
+        }
+    }
+    nr
+}
+
 /// `io_poll_cancel_req`.
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.

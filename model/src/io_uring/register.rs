@@ -1,6 +1,7 @@
 //! `io_uring_register(2)` (`io_uring/register.c`) and `IORING_REGISTER_ZCRX_CTRL` (`io_uring/zcrx.c`).
 
 use crate::errno::{EBADFD, EEXIST, EFAULT, EINVAL, ENXIO, EOPNOTSUPP};
+use crate::io_uring::cancel::{CancelBy, io_sync_cancel};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::submit::io_uring_ctx_get_file;
 use crate::io_uring::uapi::{IoUringZcrxIfqReg, ZcrxCtrl, ZcrxCtrlOp};
@@ -31,6 +32,8 @@ pub enum Register<'a, P: Platform> {
     },
     /// `IORING_REGISTER_ENABLE_RINGS`.
     EnableRings,
+    /// `IORING_REGISTER_SYNC_CANCEL`.
+    SyncCancel(CancelBy<P>),
 }
 
 /// `io_uring_register`.
@@ -78,6 +81,7 @@ async fn __io_uring_register<'a, P: Platform>(
         }
         Register::ZcrxIfq { arg } => io_register_zcrx(ctx, current, arg).await.map(i64::from),
         Register::ZcrxCtrl { arg, nr_args } => io_zcrx_ctrl(ctx, arg, *nr_args).await,
+        Register::SyncCancel(by) => io_sync_cancel(ctx, by).await,
         Register::EnableRings => io_register_enable_rings(ctx, current.task).await,
     }
 }

@@ -20,7 +20,7 @@ mod rq;
 mod share;
 mod sock;
 
-use crate::errno::{EBADF, ENODATA, ETIME};
+use crate::errno::{EBADF, ENODATA, ENOENT, ETIME};
 use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
 use crate::test::{Op, RingId, RingSetup, Test, VarId};
@@ -68,6 +68,8 @@ struct StepResult {
     origin: Option<IfqIndex>,
     /// The buffer of a completion.
     buffer: Option<DeliveredBuffer>,
+    /// The number of a request in its ring.
+    request: Option<u64>,
 }
 
 /// The state of the system between two operations.
@@ -220,13 +222,24 @@ impl Spec {
             }
             Op::Exit { ring } => self.exit(ring),
             Op::Enable { ring } => self.enable(ring),
+            Op::Cancel { ring, request } => {
+                let wanted = self.var(request).request;
+                match self.cancel(ring, |number, _| Some(number) == wanted)? {
+                    0 => Err(-ENOENT),
+                    _ => Ok(0),
+                }
+            }
+            Op::CancelSocket { ring, socket } => self.cancel(ring, |_, on| on == socket),
+            Op::CancelAll { ring } => self.cancel(ring, |_, _| true),
             Op::Exec => {
                 self.exec();
                 Ok(0)
             }
             Op::Close { fd } => self.close(self.var(fd).result),
             Op::Recv { ring, ifq, socket, len, modifiers } => {
-                self.recv(ring, self.var(ifq).result, socket, len, modifiers)
+                let submitted = self.recv(ring, self.var(ifq).result, socket, len, modifiers)?;
+                bound.request = Some(self.rings[usize::from(ring)].submitted);
+                Ok(submitted)
             }
             Op::Wait { ring } => {
                 let cqe = self.wait(ring)?.ok_or(-ETIME)?;

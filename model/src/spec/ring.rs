@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
 use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, EBADFD, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use crate::errno::{EAGAIN, EBADFD, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::ArgModifiers;
 use crate::test::{Event, RingId, RingSetup, SocketId, Test};
 
@@ -28,6 +28,8 @@ struct Request {
     socket: SocketId,
     /// Bytes that the request may still receive; 0: no limit.
     len: u32,
+    /// The request ends when its task work runs.
+    cancelled: bool,
 }
 
 /// An item of the ring's task work, which runs when the application waits.
@@ -47,7 +49,7 @@ pub(super) struct RingState {
     pub(super) disabled: bool,
     pub(super) ids: Vec<Option<IfqIndex>>,
     requests: Vec<Request>,
-    submitted: u64,
+    pub(super) submitted: u64,
     work: VecDeque<TaskWork>,
     completions: VecDeque<Completion>,
     overflow: VecDeque<Completion>,
@@ -165,6 +167,25 @@ impl Spec {
         Ok(0)
     }
 
+    /// Cancels the requests that wait and for which the function holds, by number and socket. Returns how
+    /// many.
+    pub(super) fn cancel(
+        &mut self,
+        ring: RingId,
+        matches: impl Fn(u64, SocketId) -> bool,
+    ) -> Result<i64, i64> {
+        let ring = self.open(ring)?;
+        let mut found = Vec::new();
+        for request in ring.requests.iter_mut().filter(|q| matches(q.number, q.socket)) {
+            request.cancelled = true;
+            found.push(request.number);
+        }
+        for number in &found {
+            ring.queue_request(*number);
+        }
+        Ok(found.len() as i64)
+    }
+
     /// The task of the thread executes another program: the task work of its rings runs, and the requests
     /// that are left then end. Nothing happens if it has no requests.
     pub(super) fn exec(&mut self) {
@@ -200,7 +221,7 @@ impl Spec {
             table.post_or_overflow(-EINVAL);
             return Ok(0);
         };
-        let mut request = Request { number, ifq, socket, len };
+        let mut request = Request { number, ifq, socket, len, cancelled: false };
         match self.receive(ring, &mut request, false) {
             RequestAction::Complete(res) => self.open(ring)?.post_or_overflow(res),
             RequestAction::WaitForSocket | RequestAction::Requeue => {
@@ -259,7 +280,11 @@ impl Spec {
         let r = usize::from(ring);
         let at = self.rings[r].requests.iter().position(|q| q.number == number)?;
         let mut request = self.rings[r].requests[at].clone();
-        match self.receive(ring, &mut request, true) {
+        let action = match request.cancelled {
+            true => RequestAction::Complete(-ECANCELED),
+            false => self.receive(ring, &mut request, true),
+        };
+        match action {
             RequestAction::Complete(res) => {
                 self.rings[r].requests.remove(at);
                 let sock = &mut self.socks[usize::from(request.socket)];

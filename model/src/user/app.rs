@@ -110,7 +110,10 @@ async fn run_op<P: Platform>(
         | Op::Flush { ring, .. }
         | Op::AddArea { ring, .. }
         | Op::Arm { ring, .. }
-        | Op::Enable { ring } => {
+        | Op::Enable { ring }
+        | Op::Cancel { ring, .. }
+        | Op::CancelSocket { ring, .. }
+        | Op::CancelAll { ring } => {
             let arg = register_arg(run, index, step, used[0])?;
             if let Op::Arm { ifq, .. } = step.op {
                 count_arming(run, ifq, &step.op);

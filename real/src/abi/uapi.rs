@@ -181,6 +181,49 @@ pub const IO_URING_QUERY_ZCRX: u32 = 1;
 /// `IO_URING_QUERY_ZCRX_EVENT`.
 pub const IO_URING_QUERY_ZCRX_EVENT: u32 = 3;
 
+/// `IORING_REGISTER_SYNC_CANCEL`.
+pub const IORING_REGISTER_SYNC_CANCEL: u32 = 24;
+/// `IORING_ASYNC_CANCEL_ALL`.
+pub const IORING_ASYNC_CANCEL_ALL: u32 = 1 << 0;
+/// `IORING_ASYNC_CANCEL_FD`.
+pub const IORING_ASYNC_CANCEL_FD: u32 = 1 << 1;
+/// `IORING_ASYNC_CANCEL_ANY`.
+pub const IORING_ASYNC_CANCEL_ANY: u32 = 1 << 2;
+
+/// `struct io_uring_sync_cancel_reg`.
+#[repr(C)]
+#[derive(Clone, Debug)]
+pub struct SyncCancelReg {
+    /// `user_data` of the request.
+    pub addr: u64,
+    /// The file of the requests, with `IORING_ASYNC_CANCEL_FD`.
+    pub fd: i32,
+    /// `IORING_ASYNC_CANCEL_*`.
+    pub flags: u32,
+    /// `timeout`; -1, -1: none.
+    pub timeout: [i64; 2],
+    /// `opcode`.
+    pub opcode: u8,
+    /// Zero.
+    pub pad: [u8; 7],
+    /// Zero.
+    pub pad2: [u64; 3],
+}
+
+impl Default for SyncCancelReg {
+    fn default() -> Self {
+        SyncCancelReg {
+            addr: 0,
+            fd: -1,
+            flags: 0,
+            timeout: [-1; 2],
+            opcode: 0,
+            pad: [0; 7],
+            pad2: [0; 3],
+        }
+    }
+}
+
 /// `struct io_uring_query_hdr`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

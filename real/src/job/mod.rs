@@ -23,6 +23,8 @@ pub struct Job {
     pub idle_timeout_ms: u64,
     /// A test counts as stuck after a repetition of so many milliseconds, idle timeouts not included.
     pub stuck_timeout_ms: u64,
+    /// Whether tests run that crash the kernel according to the model.
+    pub crashes: bool,
     /// A failure to inject into the first test, to test that it is detected.
     pub injected: Option<InjectedFailure>,
 }
@@ -61,6 +63,7 @@ impl Job {
             seed: 0,
             idle_timeout_ms: 300,
             stuck_timeout_ms: 30_000,
+            crashes: false,
             injected: None,
         }
     }

@@ -1,8 +1,10 @@
 //! Which tests can run on a live kernel.
 
 use ifq_model::fault::FaultPoint;
+use ifq_model::invariant::Invariant;
+use ifq_model::revision::Variant;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Op, RingSetup, Source, Test};
+use ifq_model::test::{Expect, Op, RingSetup, Source, Test};
 
 use crate::kernels::series::is_released;
 
@@ -41,6 +43,19 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
     }
 }
 
+/// The invariant of memory safety that a variant is expected to violate in a test, so that a kernel with the
+/// same code may crash. Of several expectations, the one for the variant with the most fixes counts.
+#[must_use]
+pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
+    let fits = |e: &&Expect| {
+        let named = e.revisions.is_empty() || e.revisions.contains(&variant.revision);
+        named && e.defects.is_empty() && e.without.iter().all(|d| variant.without.contains(d))
+    };
+    let expected = test.expect.iter().filter(fits);
+    let closest = expected.max_by_key(|e| (e.without.len(), !e.revisions.is_empty()))?;
+    closest.violates.filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
+}
+
 /// Whether a test allows delayed page faults.
 #[must_use]
 pub fn delays_page_faults(test: &Test) -> bool {
@@ -61,6 +76,23 @@ mod tests {
             "test t\n{header}\nexpect holds\nsetup\n ifq = A: register nodev buffers=1 entries=1\n{steps}"
         );
         unsupported(&ifq_sim::format::parse("t.ifq", &text).expect("a test"))
+    }
+
+    #[test]
+    fn a_test_may_crash_a_kernel_whose_variant_breaks_memory_safety() {
+        use ifq_model::revision::{Defect, Revision};
+        let text = "test t\nrevision import-7.2 import-7.3\nring A\nsetup\n A: exit\n\
+                    expect violates I1\nexpect holds without disabled-ring-wake\n\
+                    expect violates I4 on import-7.2\n";
+        let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
+        let newest = Variant::of(Revision::Import73);
+        assert_eq!(may_crash(&test, &newest), Some(Invariant::I1));
+        assert_eq!(
+            may_crash(&test, &newest.clone().without(&[Defect::AddAreaLock])),
+            Some(Invariant::I1)
+        );
+        assert_eq!(may_crash(&test, &newest.without(&[Defect::DisabledRingWake])), None);
+        assert_eq!(may_crash(&test, &Variant::of(Revision::Import72)), None, "it only hangs");
     }
 
     #[test]

@@ -180,6 +180,9 @@ impl Checker<'_> {
                 let place = at(StepPart::Result(UsedResult::OwnIfq));
                 self.ifq_of(place, *ifq, *last_ring, owners)
             }
+            Arg::Result(request, UsedResult::Request) => {
+                self.request(at(StepPart::Result(UsedResult::Request)), *request, *last_ring)
+            }
             Arg::Result(var, used) => self.kind(at(StepPart::Result(used)), *var, used.kind()),
             Arg::Source(Source::Queue(queue)) => self.queue(at(StepPart::Number("queue")), *queue),
             Arg::Number(value, spec) => {
@@ -233,6 +236,18 @@ impl Checker<'_> {
         }
         let message = format!("`{}` is {}", self.name(var), kind_name(found));
         self.fail(place, message, kind_name(kind))
+    }
+
+    /// A request of the ring.
+    fn request(&self, place: Place, var: VarId, ring: RingId) -> Result<(), Invalid> {
+        self.var(place, var)?;
+        let binds = self.test.binding(var).map(|step| step.op);
+        if matches!(binds, Some(Op::Recv { ring: of, .. }) if of == ring) {
+            return Ok(());
+        }
+        let name = self.test.rings.get(usize::from(ring)).map_or("?", String::as_str);
+        let message = format!("`{}` is no request of ring `{name}`", self.name(var));
+        self.fail(place, message, format!("a result of `{name}: recv`"))
     }
 
     /// The id of an ifq is valid only in the ring that registered, cloned or imported it.

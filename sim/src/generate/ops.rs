@@ -25,6 +25,9 @@ pub(super) enum DrawnOp {
     Shutdown,
     UnregisterNetdev,
     Enable,
+    Cancel,
+    CancelSocket,
+    CancelAll,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -72,6 +75,9 @@ impl TestBuilder<'_> {
             (DrawnOp::Shutdown, u8::from(ifq && shutdown)),
             (DrawnOp::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
             (DrawnOp::Enable, if disabled { 3 } else { 0 }),
+            (DrawnOp::Cancel, u8::from(!self.requests().is_empty())),
+            (DrawnOp::CancelSocket, u8::from(good_ifq)),
+            (DrawnOp::CancelAll, u8::from(good_ifq)),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
@@ -81,6 +87,17 @@ impl TestBuilder<'_> {
             DrawnOp::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
             DrawnOp::Shutdown => Op::Shutdown { socket: self.socket(draw) },
             DrawnOp::UnregisterNetdev => Op::UnregisterNetdev,
+            DrawnOp::Cancel => {
+                let request = draw.one_of(&self.requests())?;
+                Op::Cancel { ring: self.owners[usize::from(request)]?, request }
+            }
+            DrawnOp::CancelSocket => Op::CancelSocket {
+                ring: self.ring(draw, |r| self.spec.ring_open(r)),
+                socket: self.socket(draw),
+            },
+            DrawnOp::CancelAll => {
+                Op::CancelAll { ring: self.ring(draw, |r| self.spec.ring_open(r)) }
+            }
             DrawnOp::Enable => Op::Enable { ring: self.ring(draw, |r| self.spec.ring_disabled(r)) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
@@ -216,6 +233,14 @@ impl TestBuilder<'_> {
 
     fn fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
         draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
+    }
+
+    /// The results of `recv` steps.
+    fn requests(&self) -> Vec<VarId> {
+        let mut requests = self.vars(VarKind::Status);
+        let receives = |var: &VarId| matches!(self.test.binding(*var), Some(step) if matches!(step.op, Op::Recv { .. }));
+        requests.retain(receives);
+        requests
     }
 
     fn good_ifq(&self, ifq: VarId) -> bool {

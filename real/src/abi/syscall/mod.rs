@@ -26,6 +26,8 @@ unsafe impl KernelArg for crate::abi::uapi::IfqReg {}
 unsafe impl KernelArg for crate::abi::uapi::ZcrxCtrl {}
 // SAFETY: as above.
 unsafe impl KernelArg for crate::abi::uapi::QueryHdr {}
+// SAFETY: as above.
+unsafe impl KernelArg for crate::abi::uapi::SyncCancelReg {}
 
 /// `io_uring_register(2)` with an argument that the kernel may write. `fd` is -1 for operations
 /// that need no ring. Returns the result or -errno.

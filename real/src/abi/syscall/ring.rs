@@ -10,7 +10,7 @@ use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::abi::syscall::{self, SharedMem};
-use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc, ZcrxCtrl};
+use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc, SyncCancelReg, ZcrxCtrl};
 
 /// Entries of the submission queue.
 const SQ_ENTRIES: u32 = 4;
@@ -262,6 +262,17 @@ impl Ring {
             Uring::Cqe32(uring) => submit(uring, &recv.entry(), asks),
             Uring::Cqe16(uring) => submit(uring, &recv.entry(), asks),
         }
+    }
+
+    /// `IORING_REGISTER_SYNC_CANCEL`: its result, or -errno.
+    #[must_use]
+    pub fn cancel(&self, cancel: &SyncCancelReg) -> i64 {
+        syscall::io_uring_register(
+            self.fd(),
+            uapi::IORING_REGISTER_SYNC_CANCEL,
+            &mut cancel.clone(),
+            1,
+        )
     }
 
     /// `IORING_REGISTER_ENABLE_RINGS`: 0 or -errno.
