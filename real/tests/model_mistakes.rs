@@ -110,7 +110,8 @@ fn compared(texts: &[&str], oracle: impl Oracle + 'static) -> Option<Vec<TestRes
         Ok(machine) => machine,
         Err(failure) => return say_not_run(&failure.to_string()),
     };
-    let options = RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: false };
+    let options =
+        RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: false };
     let (oracle, cache): (Arc<dyn Oracle>, _) =
         (Arc::new(oracle), Arc::new(AllowedCache::default()));
     let results =

@@ -6,6 +6,8 @@ use crate::platform::{AtomicWord, Label, Order, PlainWord, Platform};
 
 /// `cq_entries`: what user space asks for with `IORING_SETUP_CQSIZE`, here and on a live kernel.
 pub const CQ_ENTRIES: u64 = 8;
+/// In `cqe.flags`: `IORING_CQE_F_SKIP`, an entry to skip.
+const SKIP: u64 = 2;
 const OVERFLOW: &str = "an entry of the overflow list";
 const OFF: Label = Label::plain("cqe.off").names_buffer(area_offset(0));
 
@@ -64,6 +66,8 @@ pub struct Cq<P: Platform> {
     head: P::Atomic,
     tail: P::Atomic,
     slots: Vec<Slot<P>>,
+    /// `IORING_SETUP_CQE_MIXED`: a completion with a buffer takes two entries, any other one.
+    mixed: bool,
     cached_cq_tail: P::Plain,
     overflow: Vec<Slot<P>>,
     overflow_head: P::Plain,
@@ -71,13 +75,15 @@ pub struct Cq<P: Platform> {
 }
 
 impl<P: Platform> Cq<P> {
-    /// An empty queue, whose overflow list holds at most `overflow` entries at a time.
+    /// An empty queue, whose overflow list holds at most `overflow` entries at a time. `mixed`:
+    /// `IORING_SETUP_CQE_MIXED`.
     #[must_use]
-    pub fn new(overflow: usize) -> Self {
+    pub fn new(overflow: usize, mixed: bool) -> Self {
         Cq {
             head: P::atomic("cq.head", 0),
             tail: P::atomic("cq.tail", 0),
             slots: (0..CQ_ENTRIES).map(|_| Slot::new()).collect(),
+            mixed,
             cached_cq_tail: P::plain("cached_cq_tail", 0),
             overflow: (0..overflow).map(|_| Slot::new()).collect(),
             overflow_head: P::plain("cq_overflow.head", 0),
@@ -97,12 +103,34 @@ impl<P: Platform> Cq<P> {
         if self.overflowed() {
             return false;
         }
-        let tail = self.cached_cq_tail.get();
-        if tail - self.head.load(Order::Acquire).await >= CQ_ENTRIES {
+        self.fill(cqe).await
+    }
+
+    /// Entries that a completion takes: two with `IORING_CQE_F_32`.
+    fn entries(&self, more: bool) -> u64 {
+        if self.mixed && more { 2 } else { 1 }
+    }
+
+    /// `io_get_cqe_overflow` and filling the entry: `false` if there is none. A completion of two entries
+    /// does not wrap: `io_fill_nop_cqe` fills the last entry of the ring, also if there is no room then.
+    ///
+    /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
+    async fn fill(&self, cqe: Cqe) -> bool {
+        let mut tail = self.cached_cq_tail.get();
+        let (head, entries) = (self.head.load(Order::Acquire).await, self.entries(cqe.more));
+        if entries == 2 && tail % CQ_ENTRIES + 1 == CQ_ENTRIES {
+            if tail - head >= CQ_ENTRIES {
+                return false;
+            }
+            self.slots[(tail % CQ_ENTRIES) as usize].more.set(SKIP);
+            tail += 1;
+            self.cached_cq_tail.set(tail);
+        }
+        if tail - head + entries > CQ_ENTRIES {
             return false;
         }
         self.slots[(tail % CQ_ENTRIES) as usize].write(cqe);
-        self.cached_cq_tail.set(tail + 1);
+        self.cached_cq_tail.set(tail + entries);
         true
     }
 
@@ -127,15 +155,11 @@ impl<P: Platform> Cq<P> {
     /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     pub async fn flush_overflow(&self) {
         while self.overflowed() {
-            let tail = self.cached_cq_tail.get();
-            if tail - self.head.load(Order::Acquire).await >= CQ_ENTRIES {
+            let head = self.overflow_head.get();
+            if !self.fill(slot(&self.overflow, head, OVERFLOW).read()).await {
                 break;
             }
-            let head = self.overflow_head.get();
-            let cqe = slot(&self.overflow, head, OVERFLOW).read();
             self.overflow_head.set(head + 1);
-            self.slots[(tail % CQ_ENTRIES) as usize].write(cqe);
-            self.cached_cq_tail.set(tail + 1);
         }
         self.commit().await;
     }
@@ -165,14 +189,19 @@ impl<P: Platform> Cq<P> {
     /// - Simplified: the entry is cleared. No thread reads it before it is written, so states that differ
     ///   only there have the same behaviour.
     pub async fn take(&self) -> Option<Cqe> {
-        let head = self.head.load_in_step();
-        if self.tail.load(Order::Acquire).await == head {
-            return None;
+        loop {
+            let head = self.head.load_in_step();
+            if self.tail.load(Order::Acquire).await == head {
+                return None;
+            }
+            let slot = &self.slots[(head % CQ_ENTRIES) as usize];
+            let (skip, cqe) = (self.mixed && slot.more.get() == SKIP, slot.read());
+            slot.write(Cqe { user_data: 0, res: 0, more: false, off: 0 });
+            let entries = if skip { 1 } else { self.entries(cqe.more) };
+            self.head.store(head + entries, Order::Release).await;
+            if !skip {
+                return Some(cqe);
+            }
         }
-        let slot = &self.slots[(head % CQ_ENTRIES) as usize];
-        let cqe = slot.read();
-        slot.write(Cqe { user_data: 0, res: 0, more: false, off: 0 });
-        self.head.store(head + 1, Order::Release).await;
-        Some(cqe)
     }
 }

@@ -29,6 +29,8 @@ pub struct RingFlags {
     pub defer_taskrun: bool,
     /// `IORING_SETUP_CQE32`.
     pub cqe32: bool,
+    /// `IORING_SETUP_CQE_MIXED`.
+    pub cqe_mixed: bool,
     /// `IORING_SETUP_CLAMP`.
     pub clamp: bool,
     /// `IORING_SETUP_R_DISABLED`.
@@ -40,7 +42,13 @@ impl Default for RingFlags {
     ///
     /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     fn default() -> Self {
-        RingFlags { defer_taskrun: true, cqe32: true, clamp: false, disabled: false }
+        RingFlags {
+            defer_taskrun: true,
+            cqe32: true,
+            cqe_mixed: false,
+            clamp: false,
+            disabled: false,
+        }
     }
 }
 
@@ -128,7 +136,7 @@ pub fn io_uring_setup<P: Platform>(
         compl_reqs: words(Label::pointer("compl_reqs", 0)),
         nr_compl: P::plain("nr_compl", 0),
         nr_req_allocated: P::plain("nr_req_allocated", 0),
-        cq: Cq::new(capacity.requests + capacity.events),
+        cq: Cq::new(capacity.requests + capacity.events, setup.cqe_mixed),
     });
     io_uring_add_tctx_node(kernel, submitter_task, &ctx);
     ctx

@@ -45,6 +45,9 @@ pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
 
 /// `io_arm_poll_handler` for a multishot receive. Under `uring_lock`.
 ///
+/// # Divergence from Linux
+/// - Left out: the allocation of `struct async_poll` fails, and the request goes to io-wq.
+///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
     let _func = P::func("io_arm_poll_handler");

@@ -176,7 +176,9 @@ impl<P: Platform> ModelRun<P> {
 fn ring_flags(test: &Test, ring: RingId) -> RingFlags {
     RingFlags {
         defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
-        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
+        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32)
+            && !test.is_set_up(ring, RingSetup::CqeMixed),
+        cqe_mixed: test.is_set_up(ring, RingSetup::CqeMixed),
         clamp: test.is_set_up(ring, RingSetup::Clamp),
         disabled: test.is_set_up(ring, RingSetup::Disabled),
     }

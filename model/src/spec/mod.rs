@@ -235,6 +235,10 @@ impl Spec {
                 self.exec();
                 Ok(0)
             }
+            Op::Die => {
+                self.close_all();
+                Ok(0)
+            }
             Op::Close { fd } => self.close(self.var(fd).result),
             Op::Recv { ring, ifq, socket, len, modifiers } => {
                 let submitted = self.recv(ring, self.var(ifq).result, socket, len, modifiers)?;

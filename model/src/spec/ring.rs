@@ -19,6 +19,8 @@ const TASK_WORK_BATCH: usize = 20;
 pub(super) struct Completion {
     pub(super) res: i64,
     pub(super) buffer: Option<DeliveredBuffer>,
+    /// Entries of the queue that are free when the application has taken it.
+    entries: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +49,14 @@ pub(super) struct RingState {
     pub(super) open: bool,
     /// `IORING_SETUP_R_DISABLED`.
     pub(super) disabled: bool,
+    /// `IORING_SETUP_CQE_MIXED`: a completion with a buffer takes two entries of the queue, which lie side by
+    /// side; if only the last entry of the queue is left, a filler takes it.
+    mixed: bool,
+    /// Entries that the kernel has filled, and that the application has taken.
+    filled: usize,
+    taken: usize,
+    /// Fillers since the last completion.
+    fillers: usize,
     pub(super) ids: Vec<Option<IfqIndex>>,
     requests: Vec<Request>,
     pub(super) submitted: u64,
@@ -60,6 +70,10 @@ impl RingState {
         RingState {
             open: true,
             disabled: false,
+            mixed: false,
+            filled: 0,
+            taken: 0,
+            fillers: 0,
             ids: Vec::new(),
             requests: Vec::new(),
             submitted: 0,
@@ -71,7 +85,11 @@ impl RingState {
 
     /// As a test sets the ring up.
     pub(super) fn of(test: &Test, ring: RingId) -> Self {
-        RingState { disabled: test.is_set_up(ring, RingSetup::Disabled), ..RingState::new() }
+        RingState {
+            disabled: test.is_set_up(ring, RingSetup::Disabled),
+            mixed: test.is_set_up(ring, RingSetup::CqeMixed),
+            ..RingState::new()
+        }
     }
 
     /// Runs the pending task work, cancels the requests and discards all completions.
@@ -109,25 +127,65 @@ impl RingState {
 
     /// Whether the queue has room for one more completion. Completions keep their order, so there
     /// is no room while older ones wait in the overflow list.
-    fn room(&self) -> bool {
-        self.overflow.is_empty() && self.completions.len() < COMPLETIONS
+    fn room(&mut self, buffer: bool) -> bool {
+        self.overflow.is_empty() && self.entries(buffer)
+    }
+
+    /// Whether the queue has the entries that a completion needs.
+    fn entries(&mut self, buffer: bool) -> bool {
+        let needed = self.needed(buffer);
+        let used = self.filled - self.taken;
+        if needed == 2 && self.filled % COMPLETIONS == COMPLETIONS - 1 {
+            if used == COMPLETIONS {
+                return false;
+            }
+            self.filled += 1;
+            self.fillers += 1;
+        }
+        self.filled - self.taken + needed <= COMPLETIONS
+    }
+
+    fn needed(&self, buffer: bool) -> usize {
+        if self.mixed && buffer { 2 } else { 1 }
+    }
+
+    /// Puts a completion into the queue, which has room for it.
+    fn post(&mut self, mut completion: Completion) {
+        let needed = self.needed(completion.buffer.is_some());
+        completion.entries = needed + std::mem::take(&mut self.fillers);
+        self.filled += needed;
+        self.completions.push_back(completion);
+    }
+
+    /// The application looks for a completion, and skips fillers.
+    fn reap(&mut self) -> Option<Completion> {
+        match self.completions.pop_front() {
+            Some(completion) => {
+                self.taken += completion.entries;
+                Some(completion)
+            }
+            None => {
+                self.taken += std::mem::take(&mut self.fillers);
+                None
+            }
+        }
     }
 
     /// Posts a completion without a buffer, in the overflow list if the queue is full.
     fn post_or_overflow(&mut self, res: i64) {
-        let completion = Completion { res, buffer: None };
-        if self.room() {
-            self.completions.push_back(completion);
+        let completion = Completion { res, buffer: None, entries: 0 };
+        if self.room(false) {
+            self.post(completion);
         } else {
             self.overflow.push_back(completion);
         }
     }
 
     fn flush_overflow(&mut self) {
-        while self.completions.len() < COMPLETIONS
-            && let Some(oldest) = self.overflow.pop_front()
-        {
-            self.completions.push_back(oldest);
+        while !self.overflow.is_empty() && self.entries(false) {
+            if let Some(oldest) = self.overflow.pop_front() {
+                self.post(oldest);
+            }
         }
     }
 }
@@ -241,7 +299,10 @@ impl Spec {
     pub(super) fn wait(&mut self, ring: RingId) -> Result<Option<Completion>, i64> {
         self.enabled(ring)?;
         let mut batch = TASK_WORK_BATCH;
-        while self.open(ring)?.completions.is_empty() {
+        loop {
+            if let Some(completion) = self.open(ring)?.reap() {
+                return Ok(Some(completion));
+            }
             let idle = self.open(ring)?.work.is_empty();
             self.run_work(ring, batch);
             self.open(ring)?.flush_overflow();
@@ -251,7 +312,7 @@ impl Spec {
                 break;
             }
         }
-        Ok(self.open(ring)?.completions.pop_front())
+        Ok(self.open(ring)?.reap())
     }
 
     /// Runs up to `batch` items of task work. The final completions of requests are posted together,
@@ -370,7 +431,7 @@ impl Spec {
         if owner != ifq {
             return Err(-EFAULT);
         }
-        if !self.rings[usize::from(ring)].room() {
+        if !self.rings[usize::from(ring)].room(true) {
             return Err(-ENOSPC);
         }
         self.deliver(ring, ifq, at, want);
@@ -383,7 +444,7 @@ impl Spec {
             let Some(at) = self.ifqs[ifq].take_free() else {
                 return if copied == 0 { Err(-ENOMEM) } else { Ok(copied) };
             };
-            if !self.rings[usize::from(ring)].room() {
+            if !self.rings[usize::from(ring)].room(true) {
                 self.ifqs[ifq].give_free(at);
                 return if copied == 0 { Err(-ENOSPC) } else { Ok(copied) };
             }
@@ -398,7 +459,7 @@ impl Spec {
         self.deliveries += 1;
         let buffer = DeliveredBuffer { ifq, at, delivery: self.deliveries };
         self.ifqs[ifq].deliver(buffer);
-        let completion = Completion { res: i64::from(len), buffer: Some(buffer) };
-        self.rings[usize::from(ring)].completions.push_back(completion);
+        let completion = Completion { res: i64::from(len), buffer: Some(buffer), entries: 0 };
+        self.rings[usize::from(ring)].post(completion);
     }
 }

@@ -87,6 +87,7 @@ named_enum! {
         NoDefer "no-defer" "Without `IORING_SETUP_DEFER_TASKRUN`.";
         NoCqe32 "no-cqe32" "Without `IORING_SETUP_CQE32`.";
         Clamp "clamp" "With `IORING_SETUP_CLAMP`.";
+        CqeMixed "cqe-mixed" "With `IORING_SETUP_CQE_MIXED` instead of `IORING_SETUP_CQE32`.";
         Disabled "disabled" "With `IORING_SETUP_R_DISABLED`, until `enable`.";
     }
 }

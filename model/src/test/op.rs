@@ -253,6 +253,8 @@ operations! {
     /// The thread's task executes another program, which uses no ring. Only as the last step of a thread.
     /// Result: 0.
     Exec "exec" Status "`exec`"
+    /// The process of all tasks exits with everything open. Only as the last step of `finally`. Result: 0.
+    Die "die" Status "`die`"
     /// Closes an exported descriptor. Result: 0 or -EBADF.
     Close "close" Status "`close FD`" {
         /// A [`VarKind::Fd`].

@@ -26,7 +26,11 @@ pub fn unsupported(test: &Test) -> Option<String> {
 #[must_use]
 pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
     match setup {
-        RingSetup::NoDefer | RingSetup::NoCqe32 | RingSetup::Clamp | RingSetup::Disabled => None,
+        RingSetup::NoDefer
+        | RingSetup::NoCqe32
+        | RingSetup::Clamp
+        | RingSetup::CqeMixed
+        | RingSetup::Disabled => None,
     }
 }
 
@@ -39,6 +43,9 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
         }
         Op::UnregisterNetdev => Some("it needs a network device, and there is none here".into()),
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
+        Op::Die => {
+            Some("`die` would end the process that runs the test and reports its results".into())
+        }
         _ => None,
     }
 }

@@ -114,7 +114,7 @@ impl LiveRun<'_> {
                 StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
             }
             Op::Enable { ring } => StepResult::status(self.with_ring(ring, |ring| ring.enable())),
-            Op::Exec | Op::Clone { .. } | Op::UnregisterNetdev => {
+            Op::Exec | Op::Die | Op::Clone { .. } | Op::UnregisterNetdev => {
                 self.values.fail("an operation that live kernels do not support".to_owned());
                 return None;
             }

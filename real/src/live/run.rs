@@ -275,7 +275,9 @@ impl<'t> LiveRun<'t> {
 fn setup_of(test: &Test, ring: RingId) -> Setup {
     Setup {
         defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
-        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
+        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32)
+            && !test.is_set_up(ring, RingSetup::CqeMixed),
+        cqe_mixed: test.is_set_up(ring, RingSetup::CqeMixed),
         clamp: test.is_set_up(ring, RingSetup::Clamp),
         disabled: test.is_set_up(ring, RingSetup::Disabled),
     }

@@ -272,7 +272,7 @@ impl Checker<'_> {
         self.fail(place, message, expected)
     }
 
-    /// `exec` ends a thread, and nothing can be done with the rings of its task afterwards except to close
+    /// `die` ends `finally`. `exec` ends a thread, and nothing can be done with the rings of its task afterwards except to close
     /// them.
     fn execs(&self) -> Result<(), Invalid> {
         for (section, steps) in sections(self.test) {
@@ -282,6 +282,11 @@ impl Checker<'_> {
                 if step.op == Op::Exec && !last {
                     let message = "`exec` is not the last step of a thread";
                     return self.fail(place(StepPart::Verb), message, "`exec` as the last step");
+                }
+                let ends = section == Section::Finally && i + 1 == steps.len();
+                if step.op == Op::Die && !ends {
+                    let message = "`die` is not the last step of `finally`";
+                    return self.fail(place(StepPart::Verb), message, "`die` as the last step");
                 }
                 let Some(ring) = step.op.ring().filter(|_| section == Section::Finally) else {
                     continue;

@@ -24,6 +24,8 @@ pub struct Setup {
     pub defer_taskrun: bool,
     /// `IORING_SETUP_CQE32`.
     pub cqe32: bool,
+    /// `IORING_SETUP_CQE_MIXED`.
+    pub cqe_mixed: bool,
     /// `IORING_SETUP_CLAMP`.
     pub clamp: bool,
     /// `IORING_SETUP_R_DISABLED`.
@@ -32,7 +34,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { defer_taskrun: true, cqe32: true, clamp: false, disabled: false }
+        Setup { defer_taskrun: true, cqe32: true, cqe_mixed: false, clamp: false, disabled: false }
     }
 }
 
@@ -145,6 +147,8 @@ impl Ring {
     pub fn new(setup: Setup) -> io::Result<Self> {
         let uring = if setup.cqe32 {
             Uring::Cqe32(build(IoUring::builder(), setup)?)
+        } else if setup.cqe_mixed {
+            Uring::Cqe16(build_mixed(setup)?)
         } else {
             Uring::Cqe16(build(IoUring::builder(), setup)?)
         };
@@ -317,8 +321,12 @@ impl Ring {
                 (entry.user_data(), entry.result(), entry.flags(), entry.big_cqe()[0])
             }
             Uring::Cqe16(uring) => {
-                let entry = uring.completion().next()?;
-                (entry.user_data(), entry.result(), entry.flags(), 0)
+                let mut queue = uring.completion();
+                let entry = queue.by_ref().find(|e| e.flags() & uapi::IORING_CQE_F_SKIP == 0)?;
+                // The second half of a completion of 32 bytes has the offset in the place of `user_data`.
+                let large = entry.flags() & uapi::IORING_CQE_F_32 != 0;
+                let off = if large { queue.next()?.user_data() } else { 0 };
+                (entry.user_data(), entry.result(), entry.flags(), off)
             }
         };
         Some(Cqe { user_data, res, more: cqueue::more(flags), off })
@@ -340,6 +348,38 @@ fn build<C: cqueue::EntryMarker>(
         builder.setup_r_disabled();
     }
     builder.build(SQ_ENTRIES)
+}
+
+/// A ring with `IORING_SETUP_CQE_MIXED`, which the crate does not know. Its completions are read as entries of
+/// 16 bytes.
+fn build_mixed(setup: Setup) -> io::Result<IoUring<squeue::Entry, cqueue::Entry>> {
+    let mut flags = uapi::IORING_SETUP_CQE_MIXED
+        | uapi::IORING_SETUP_SINGLE_ISSUER
+        | uapi::IORING_SETUP_SUBMIT_ALL
+        | uapi::IORING_SETUP_CQSIZE;
+    for (wanted, flag) in [
+        (setup.defer_taskrun, uapi::IORING_SETUP_DEFER_TASKRUN),
+        (setup.clamp, uapi::IORING_SETUP_CLAMP),
+        (setup.disabled, uapi::IORING_SETUP_R_DISABLED),
+    ] {
+        flags |= if wanted { flag } else { 0 };
+    }
+    // `struct io_uring_params`: `cq_entries` is its second word, `flags` its third.
+    let mut params = [0u32; 30];
+    (params[1], params[2]) = (CQ_ENTRIES, flags);
+    const { assert!(size_of::<io_uring::Parameters>() == 30 * size_of::<u32>()) }
+    // SAFETY: the kernel reads and writes `params` only.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, SQ_ENTRIES, params.as_mut_ptr()) };
+    let fd = RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `Parameters` is a transparent wrapper of `struct io_uring_params`, integers only, and the kernel
+    // has filled it for this descriptor, which has no other owner.
+    unsafe {
+        let params = std::mem::transmute_copy::<[u32; 30], io_uring::Parameters>(&params);
+        IoUring::from_fd(fd, params)
+    }
 }
 
 /// Only submits: the crate's own `submit` would also run what is due once completions overflow. `asks`:
