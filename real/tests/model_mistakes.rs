@@ -83,14 +83,21 @@ impl Oracle for Mistaken {
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
-        let Allowed { set, by_fault, exhaustive, stalls } = self.explorer.allowed(test, variant)?;
+        let Allowed { set, by_fault, exhaustive, stalls, repeats } =
+            self.explorer.allowed(test, variant)?;
         let changed = |Outcome(mut values): Outcome| {
             let before = values.clone();
             (self.change)(&mut values);
             assert_ne!(values, before, "the change has no effect");
             Outcome(values)
         };
-        Ok(Allowed { set: set.into_iter().map(changed).collect(), by_fault, exhaustive, stalls })
+        Ok(Allowed {
+            set: set.into_iter().map(changed).collect(),
+            by_fault,
+            exhaustive,
+            stalls,
+            repeats,
+        })
     }
 
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::fs::ReleaseFn;
 use crate::io_uring::cancel::io_uring_try_cancel_requests;
-use crate::io_uring::cq::Cq;
+use crate::io_uring::cq::{Cq, CqeCache};
 use crate::io_uring::submitter::Submitter;
 use crate::io_uring::tctx::{io_tctx_exit, io_uring_add_tctx_node};
 use crate::io_uring::tw::{WorkList, io_cancel_local_task_work};
@@ -136,7 +136,10 @@ pub fn io_uring_setup<P: Platform>(
         compl_reqs: words(Label::pointer("compl_reqs", 0)),
         nr_compl: P::plain("nr_compl", 0),
         nr_req_allocated: P::plain("nr_req_allocated", 0),
-        cq: Cq::new(capacity.requests + capacity.events, setup.cqe_mixed),
+        cq: Cq::new(
+            capacity.requests + capacity.events,
+            setup.cqe_mixed.then(|| CqeCache::new(kernel.fixed(Defect::MixedCqeCache))),
+        ),
     });
     io_uring_add_tctx_node(kernel, submitter_task, &ctx);
     ctx

@@ -10,8 +10,8 @@ impl Defect {
     pub fn has_code_in(self, revision: Revision) -> bool {
         use Defect::{
             AddAreaLock, DisabledRingWake, DyingTwRuns, EarlyPut, M1, M2, M3, M4, M5, M6, M7, M8,
-            P1, P2, P3, P4, P5, P7, P8, P9, P10, P12, P15, P18, P19, S1, S2, S3, UninstallRace,
-            UrefRace,
+            MixedCqeCache, P1, P2, P3, P4, P5, P7, P8, P9, P10, P12, P15, P18, P19, S1, S2, S3,
+            UninstallRace, UrefRace,
         };
         match self {
             P1 | P2 | P3 | P4 | P5 | P7 | P8 | P9 | P10 | P12 | P15 | P18 | P19 => {
@@ -24,7 +24,8 @@ impl Defect {
             AddAreaLock => revision.has_add_area(),
             // Without events nothing is queued on a disabled ring.
             DisabledRingWake => revision.has_events(),
-            S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | DyingTwRuns | UrefRace | UninstallRace => true,
+            S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | MixedCqeCache | DyingTwRuns | UrefRace
+            | UninstallRace => true,
         }
     }
 

@@ -38,6 +38,8 @@ named_enum! {
             "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault blocks all who need that lock";
         DisabledRingWake "disabled-ring-wake"
             "exec asks for a wake-up by a ring of another task or of none: an event then wakes task NULL";
+        MixedCqeCache "mixed-cqe-cache"
+            "io_cqe_cache_refill fails behind a filler and keeps the filler's entry: an old completion comes again";
     }
 }
 

@@ -10,6 +10,9 @@ use crate::kernels::probe::Probe;
 
 pub use report::{Reply, Report, RunInfo, Stalls};
 
+/// The problem that a completion came after the last one of its request.
+pub const REPEATED_COMPLETION: &str = "a completion after the last one of its request";
+
 /// Tests to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {

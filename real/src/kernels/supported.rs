@@ -50,17 +50,25 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
     }
 }
 
-/// The invariant of memory safety that a variant is expected to violate in a test, so that a kernel with the
-/// same code may crash. Of several expectations, the one for the variant with the most fixes counts.
+/// The invariant that a variant is expected to violate in a test. Of several expectations that apply, the one
+/// for the variant with the most fixes counts.
 #[must_use]
-pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
+pub fn expected_violation(test: &Test, variant: &Variant) -> Option<Invariant> {
     let fits = |e: &&Expect| {
         let named = e.revisions.is_empty() || e.revisions.contains(&variant.revision);
         named && e.defects.is_empty() && e.without.iter().all(|d| variant.without.contains(d))
     };
     let expected = test.expect.iter().filter(fits);
     let closest = expected.max_by_key(|e| (e.without.len(), !e.revisions.is_empty()))?;
-    closest.violates.filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
+    closest.violates
+}
+
+/// The invariant of memory safety that a variant is expected to violate in a test, so that a kernel with the
+/// same code may crash.
+#[must_use]
+pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
+    expected_violation(test, variant)
+        .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
 }
 
 /// Whether a test allows delayed page faults.
