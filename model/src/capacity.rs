@@ -43,6 +43,8 @@ pub struct Capacities {
     pub open_fds: usize,
     /// Descriptors that the run opens.
     pub exports: usize,
+    /// Tasks that give up their rings before the run ends, by their number.
+    pub tctxs: Vec<u32>,
     /// By the number of the ring.
     pub rings: Vec<RingCapacity>,
     /// By the number of the connection.

@@ -21,6 +21,7 @@ macro_rules! errno {
 // Values of `include/uapi/asm-generic/errno-base.h` and `errno.h`.
 errno! {
     EPERM = 1, "Operation not permitted.";
+    ENOENT = 2, "No such file or directory.";
     EINTR = 4, "Interrupted.";
     ENXIO = 6, "No such device or address.";
     EBADF = 9, "Bad file descriptor.";

@@ -177,6 +177,22 @@ impl<P: Platform> Files<P> {
         Ok(())
     }
 
+    /// `exit_files` of the last task that uses the table: closes all descriptors.
+    ///
+    /// # Divergence from Linux
+    /// - Simplified: `close_files` goes from the lowest descriptor on, and the releases are task work that
+    ///   runs in the opposite order, after all descriptors are closed. Here a file is released when its
+    ///   descriptor is closed, from the highest on.
+    ///
+    /// Linux: `fs/file.c`, 6.18 to 7.3.
+    pub async fn exit_files(&self) {
+        let _func = P::func("exit_files");
+        for fd in self.open().into_iter().rev() {
+            // It was open, and no other task is left.
+            let _ = self.close(fd as i64).await;
+        }
+    }
+
     /// For checks: the open descriptors.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {

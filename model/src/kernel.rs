@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::capacity::Capacities;
 use crate::fs::Files;
+use crate::io_uring::tctx::Tctx;
 use crate::net::netdev::Netdev;
 use crate::platform::{Kind, Platform, Ptr, Rmw, WaitWord};
 use crate::revision::{Defect, Variant};
@@ -28,6 +29,8 @@ pub struct Kernel<P: Platform> {
     pub user_page: P::WaitQueue,
     /// How much rings, connections and ifqs must be able to hold.
     pub capacities: Capacities,
+    /// What the tasks have in flight that give up their rings before the run ends.
+    pub tctxs: Vec<Tctx<P>>,
     /// What listens to the tracepoints.
     pub tracer: Rc<dyn Tracer<P>>,
 }
@@ -100,10 +103,19 @@ impl<P: Platform> Kernel<P> {
             page_pools: WorkCounter::new(),
             syscalls: P::wait_queue("syscalls", 0),
             user_page: P::wait_queue("user_page", 0),
+            tctxs: (capacities.tctxs.iter())
+                .map(|task| Tctx::new(Task(*task), capacities.rings.len()))
+                .collect(),
             tracer,
             files: Files::new(capacities.open_fds, capacities.open_fds + capacities.exports),
             capacities,
         })
+    }
+
+    /// `task->io_uring`, if the task needs one.
+    #[must_use]
+    pub fn tctx(&self, task: Task) -> Option<&Tctx<P>> {
+        self.tctxs.iter().find(|tctx| tctx.task == task)
     }
 
     /// A task enters the kernel. Part of the running step, as [`Kernel::end_syscall`].
@@ -153,6 +165,18 @@ pub struct Task(pub u32);
 impl Task {
     /// The thread that runs set-up and end, and drives the rings that no thread drives.
     pub const MAIN: Task = Task(u32::MAX);
+
+    /// A pointer to the task, as a word; never zero.
+    #[must_use]
+    pub fn to_word(self) -> u64 {
+        u64::from(self.0) + 1
+    }
+
+    /// The task of [`Task::to_word`]; `None` for zero.
+    #[must_use]
+    pub fn from_word(word: u64) -> Option<Task> {
+        word.checked_sub(1).map(|number| Task(number as u32))
+    }
 }
 
 /// `current`: the task that makes a system call, with its credentials.

@@ -313,7 +313,7 @@ fn an_unsupported_host_exits_with_77_and_leaves_no_temporary_files() {
     let run = command(&["run", path, "--on", "host", "--times", "3", "--json"], &tmp);
     let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
     let life: Test = ifq_sim::format::parse("a-life.ifq", LIFE).unwrap();
-    match answer.obstacle_to(&life) {
+    match answer.obstacle_to(&life, false) {
         Some(obstacle) => {
             assert_eq!(run.status.code(), Some(77), "{run:?}");
             assert_eq!(line["result"], "not-run");

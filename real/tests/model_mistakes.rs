@@ -89,14 +89,21 @@ impl Oracle for Mistaken {
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
-        let Allowed { set, by_fault, exhaustive, stalls } = self.explorer.allowed(test, variant)?;
+        let Allowed { set, by_fault, exhaustive, stalls, repeats } =
+            self.explorer.allowed(test, variant)?;
         let changed = |Outcome(mut values): Outcome| {
             let before = values.clone();
             (self.change)(&mut values);
             assert_ne!(values, before, "the change has no effect");
             Outcome(values)
         };
-        Ok(Allowed { set: set.into_iter().map(changed).collect(), by_fault, exhaustive, stalls })
+        Ok(Allowed {
+            set: set.into_iter().map(changed).collect(),
+            by_fault,
+            exhaustive,
+            stalls,
+            repeats,
+        })
     }
 
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {
@@ -116,7 +123,8 @@ fn compared(texts: &[&str], oracle: impl Oracle + 'static) -> Option<Vec<TestRes
         Ok(machine) => machine,
         Err(failure) => return say_not_run(&failure.to_string()),
     };
-    let options = RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS };
+    let options =
+        RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: false };
     let (oracle, cache): (Arc<dyn Oracle>, _) =
         (Arc::new(oracle), Arc::new(AllowedCache::default()));
     let results =

@@ -459,14 +459,47 @@ fn a_section_cannot_use_a_name_of_a_later_section() {
 }
 
 #[test]
-fn one_thread_drives_each_ring() {
+fn one_thread_takes_the_completions_of_a_ring() {
     refused_shared(
-        "thread a\n A: wait\nthread b\n »A: flush ifq",
-        "ring `A` is already driven by thread `a`",
-        "only `exit` it",
+        "thread a\n A: wait\nthread b\n »A: wait",
+        "thread `a` already waits for completions of ring `A`",
+        "one thread",
     );
-    let free = format!("{HEAD}expect holds\n{SHARED}thread a\n A: wait\nthread b\n A: exit\n");
-    format::parse("t.ifq", &free).expect("exit, setup and finally are free");
+    let free = format!("{HEAD}expect holds\n{SHARED}thread a\n A: wait\nthread b\n A: flush ifq\n");
+    format::parse("t.ifq", &free).expect("other steps, setup and finally are free");
+}
+
+#[test]
+fn after_an_exec_its_rings_can_only_be_closed() {
+    let last = ("is not the last step of a thread", "`exec` as the last step");
+    refused_shared("thread a\n »exec\n A: flush ifq", last.0, last.1);
+    refused_shared("finally\n »exec", last.0, last.1);
+    refused_shared(
+        "thread a\n A: flush ifq\n exec\nfinally\n »A: flush ifq",
+        "the task of ring `A` has executed another program",
+        "`exit`",
+    );
+    let closed =
+        format!("{HEAD}expect holds\n{SHARED}thread a\n A: flush ifq\n exec\nfinally\n A: exit\n");
+    format::parse("t.ifq", &closed).expect("a ring can be closed");
+}
+
+#[test]
+fn a_process_dies_last() {
+    let last = ("`die` is not the last step of `finally`", "`die` as the last step");
+    refused_shared("thread a\n »die", last.0, last.1);
+    refused_shared("finally\n »die\n A: exit", last.0, last.1);
+}
+
+#[test]
+fn a_ring_cancels_its_own_requests() {
+    let use_of = |steps: &str| format!("thread a\n x = A: flush ifq\n{steps}");
+    refused_shared(
+        &use_of(" A: cancel »x"),
+        "`x` is no request of ring `A`",
+        "a result of `A: recv`",
+    );
+    refused_shared(&use_of(" A: cancel »ifq"), "`ifq` is no request", "a result of `A: recv`");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A ring's life and death (`io_uring/io_uring.c`).
 
 use crate::fs::ReleaseFn;
-use crate::io_uring::cq::Cq;
-use crate::io_uring::poll::io_poll_remove_all;
+use crate::io_uring::cancel::io_uring_try_cancel_requests;
+use crate::io_uring::cq::{Cq, CqeCache};
+use crate::io_uring::submitter::Submitter;
+use crate::io_uring::tctx::{io_tctx_exit, io_uring_add_tctx_node};
 use crate::io_uring::tw::{WorkList, io_cancel_local_task_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
@@ -28,8 +30,12 @@ pub struct RingFlags {
     pub defer_taskrun: bool,
     /// `IORING_SETUP_CQE32`.
     pub cqe32: bool,
+    /// `IORING_SETUP_CQE_MIXED`.
+    pub cqe_mixed: bool,
     /// `IORING_SETUP_CLAMP`.
     pub clamp: bool,
+    /// `IORING_SETUP_R_DISABLED`.
+    pub disabled: bool,
 }
 
 impl Default for RingFlags {
@@ -37,7 +43,13 @@ impl Default for RingFlags {
     ///
     /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
     fn default() -> Self {
-        RingFlags { defer_taskrun: true, cqe32: true, clamp: false }
+        RingFlags {
+            defer_taskrun: true,
+            cqe32: true,
+            cqe_mixed: false,
+            clamp: false,
+            disabled: false,
+        }
     }
 }
 
@@ -53,8 +65,8 @@ pub struct IoRingCtx<P: Platform> {
     pub setup: RingFlags,
     /// The kernel.
     pub kernel: Ptr<P, Kernel<P>>,
-    /// The only task that may register and enter.
-    pub submitter_task: Task,
+    /// The only task that may register and enter, and its wake-up.
+    pub submitter: Submitter<P>,
     /// Serialises submission, task work, registration.
     pub uring_lock: P::Lock,
     /// Serialises changes of `zcrx_ctxs` and mmap.
@@ -112,11 +124,11 @@ pub fn io_uring_setup<P: Platform>(
 ) -> Ptr<P, IoRingCtx<P>> {
     let capacity = kernel.capacities.ring(number);
     let words = |label: Label| (0..capacity.requests).map(|_| P::plain(label, 0)).collect();
-    Ptr::alloc(Kind::Ctx, number, || IoRingCtx {
+    let ctx = Ptr::alloc(Kind::Ctx, number, || IoRingCtx {
         number,
         setup,
         kernel: kernel.clone(),
-        submitter_task,
+        submitter: Submitter::new(submitter_task, setup.disabled),
         uring_lock: P::lock("uring_lock"),
         mmap_lock: P::lock("mmap_lock"),
         refs: PercpuRef::new("refs"),
@@ -129,8 +141,13 @@ pub fn io_uring_setup<P: Platform>(
         nr_req_allocated: P::plain("nr_req_allocated", 0),
         exit_comp: (kernel.variant.revision.release_waits())
             .then(|| P::atomic(Label::pointer("exit_comp", 0), 0)),
-        cq: Cq::new(capacity.requests + capacity.events),
-    })
+        cq: Cq::new(
+            capacity.requests + capacity.events,
+            setup.cqe_mixed.then(|| CqeCache::new(kernel.fixed(Defect::MixedCqeCache))),
+        ),
+    });
+    io_uring_add_tctx_node(kernel, submitter_task, &ctx);
+    ctx
 }
 
 /// `percpu_ref_put(&ctx->refs)`; the last one runs `io_ring_ctx_ref_free`.
@@ -209,7 +226,7 @@ async fn io_ring_ctx_wait_and_kill<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 ///   when there is some. In the proposal the loop itself tears ifqs down, so its timeout is an
 ///   event. It happens when nothing else can run. A second timeout in a row would find the same, so
 ///   the worker then waits without a timeout.
-/// - Left out: task contexts (`tctx_list`), io-wq, SQPOLL, iopoll.
+/// - Left out: io-wq, SQPOLL, iopoll.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
@@ -238,7 +255,7 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
             let _scope = P::scope();
             loop {
                 io_cancel_local_task_work(ctx).await;
-                if !io_uring_try_cancel_requests(ctx).await {
+                if !io_uring_try_cancel_requests(ctx, None).await {
                     break;
                 }
             }
@@ -271,16 +288,8 @@ pub async fn io_ring_exit_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     {
         complete::<P>(&exit_comp).await;
     }
+    io_tctx_exit(ctx).await;
     io_ring_ctx_free(ctx).await;
-}
-
-/// `io_uring_try_cancel_requests`: whether it found a request.
-///
-/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
-async fn io_uring_try_cancel_requests<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> bool {
-    let _func = P::func("io_uring_try_cancel_requests");
-    let _guard = ctx.uring_lock.lock().await;
-    io_poll_remove_all(ctx).await
 }
 
 /// `io_ring_ctx_free`.

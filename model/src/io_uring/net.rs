@@ -25,6 +25,9 @@ pub enum IssueResult {
 /// # Errors
 /// -EINVAL if the ring has no ifq with this id, or for fields that must be zero.
 ///
+/// # Divergence from Linux
+/// - Left out: `IORING_RECVSEND_POLL_FIRST`, which polls before the first receive.
+///
 /// Linux: `io_uring/net.c`, 6.18 to 7.3.
 pub async fn io_recvzc_prep<P: Platform>(
     ctx: &IoRingCtx<P>,

@@ -6,6 +6,7 @@ use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::net::{IssueResult, io_recvzc};
 use crate::io_uring::submit::{Req, io_req_complete_defer, io_req_defer_failed};
 use crate::io_uring::tw::{TaskWork, io_req_local_work_add};
+use crate::kernel::Task;
 use crate::net::tcp::{POLLRDHUP, tcp_poll};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, Rmw};
 
@@ -43,6 +44,9 @@ pub async fn io_poll_wake<P: Platform>(req: &Ptr<P, Req<P>>, mask: u64) {
 }
 
 /// `io_arm_poll_handler` for a multishot receive. Under `uring_lock`.
+///
+/// # Divergence from Linux
+/// - Left out: the allocation of `struct async_poll` fails, and the request goes to io-wq.
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
 pub async fn io_arm_poll_handler<P: Platform>(req: &Ptr<P, Req<P>>) {
@@ -168,20 +172,48 @@ pub fn observe_idle_requests<P: Platform>(
     armed.filter(|req| req.poll_refs.load_in_step() == 0)
 }
 
-/// `io_poll_remove_all`: whether it found a request. Under `uring_lock`.
+/// `io_poll_remove_all`: whether it found a request. `task`: only requests of this task. Under
+/// `uring_lock`.
 ///
 /// Linux: `io_uring/poll.c`, 6.18 to 7.3.
-pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>) -> bool {
+pub async fn io_poll_remove_all<P: Platform>(ctx: &IoRingCtx<P>, task: Option<Task>) -> bool {
     let _func = P::func("io_poll_remove_all");
     let mut found = false;
     for slot in &ctx.cancel_table {
-        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get()) {
+        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get())
+            && task.is_none_or(|task| req.task == task)
+        {
             slot.set(0);
             io_poll_cancel_req(&req).await;
             found = true;
         }
     }
     found
+}
+
+/// `io_poll_cancel`, for all armed requests that match, or the first: their number. A request stays armed
+/// until its task work has run. Under `uring_lock`.
+///
+/// Linux: `io_uring/poll.c`, 6.18 to 7.3.
+pub async fn io_poll_cancel<P: Platform>(
+    ctx: &IoRingCtx<P>,
+    matches: impl Fn(&Req<P>) -> bool,
+    all: bool,
+) -> i64 {
+    let _func = P::func("io_poll_cancel");
+    let mut nr = 0;
+    for slot in &ctx.cancel_table {
+        if let Some(req) = Ptr::<P, Req<P>>::from_word(slot.get())
+            && matches(&req)
+        {
+            io_poll_cancel_req(&req).await;
+            nr += 1;
+            if !all {
+                break;
+            }
+        }
+    }
+    nr
 }
 
 /// `io_poll_cancel_req`.

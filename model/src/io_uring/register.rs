@@ -1,6 +1,7 @@
 //! `io_uring_register(2)` (`io_uring/register.c`) and `IORING_REGISTER_ZCRX_CTRL` (`io_uring/zcrx.c`).
 
-use crate::errno::{EEXIST, EFAULT, EINVAL, ENXIO, EOPNOTSUPP};
+use crate::errno::{EBADFD, EEXIST, EFAULT, EINVAL, ENXIO, EOPNOTSUPP};
+use crate::io_uring::cancel::{CancelBy, io_sync_cancel};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::submit::io_uring_ctx_get_file;
 use crate::io_uring::uapi::{IoUringZcrxIfqReg, ZcrxCtrl, ZcrxCtrlOp};
@@ -10,7 +11,7 @@ use crate::io_uring::zcrx::notif::zcrx_arm_notif;
 use crate::io_uring::zcrx::proxy_v1::{UringGuard, io_register_zcrx_ifq};
 use crate::io_uring::zcrx::refill::zcrx_flush_rq;
 use crate::io_uring::zcrx::register::io_register_zcrx;
-use crate::kernel::{Current, Kernel};
+use crate::kernel::{Current, Kernel, Task};
 use crate::platform::{Platform, Ptr, RawLock};
 use crate::uaccess::{UserPtr, copy_from_user};
 
@@ -29,13 +30,17 @@ pub enum Register<'a, P: Platform> {
         /// `nr_args`; must be zero.
         nr_args: u32,
     },
+    /// `IORING_REGISTER_ENABLE_RINGS`.
+    EnableRings,
+    /// `IORING_REGISTER_SYNC_CANCEL`.
+    SyncCancel(CancelBy<P>),
 }
 
 /// `io_uring_register`.
 ///
 /// # Errors
 /// -EINVAL for an opcode that the revision does not know, -EBADF if `fd` is no ring, -EEXIST if the
-/// task is not the ring's submitter, and the errors of the operation.
+/// ring has a submitter and the task is not it, and the errors of the operation.
 ///
 /// Linux: `io_uring/register.c`, 6.18 to 7.3.
 pub async fn io_uring_register<P: Platform>(
@@ -67,7 +72,7 @@ async fn __io_uring_register<'a, P: Platform>(
     opcode: &Register<'_, P>,
     guard: &mut UringGuard<'a, P>,
 ) -> Result<i64, i64> {
-    if ctx.submitter_task != current.task {
+    if ctx.submitter.task_locked().is_some_and(|task| task != current.task) {
         return Err(-EEXIST);
     }
     match opcode {
@@ -76,7 +81,26 @@ async fn __io_uring_register<'a, P: Platform>(
         }
         Register::ZcrxIfq { arg } => io_register_zcrx(ctx, current, arg).await.map(i64::from),
         Register::ZcrxCtrl { arg, nr_args } => io_zcrx_ctrl(ctx, arg, *nr_args).await,
+        Register::SyncCancel(by) => io_sync_cancel(ctx, by).await,
+        Register::EnableRings => io_register_enable_rings(ctx, current.task).await,
     }
+}
+
+/// `io_register_enable_rings`: the ring belongs to the caller from now on. Under `uring_lock`.
+///
+/// # Errors
+/// -EBADFD if the ring is not disabled.
+///
+/// # Divergence from Linux
+/// - Left out: restrictions, which can be registered only before this; `poll_wq`, SQPOLL.
+///
+/// Linux: `io_uring/register.c`, 6.18 to 7.3.
+async fn io_register_enable_rings<P: Platform>(
+    ctx: &IoRingCtx<P>,
+    current: Task,
+) -> Result<i64, i64> {
+    let _func = P::func("io_register_enable_rings");
+    if ctx.submitter.enable(current).await { Ok(0) } else { Err(-EBADFD) }
 }
 
 /// `io_zcrx_ctrl` (6.19).

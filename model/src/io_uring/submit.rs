@@ -1,12 +1,13 @@
 //! Requests: submission, waiting, completion (`io_uring/io_uring.c`, `io_uring/wait.c`).
 
 use crate::capacity::exceeded;
-use crate::errno::{EBADF, EEXIST, ETIME};
+use crate::errno::{EBADF, EBADFD, EEXIST, ETIME};
 use crate::fs::File;
 use crate::io_uring::cq::Cqe;
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx, ctx_refs_put};
 use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
 use crate::io_uring::poll::io_arm_poll_handler;
+use crate::io_uring::tctx::{io_get_task_ref, io_put_task, io_uring_add_tctx_node};
 use crate::io_uring::tw::{IO_LOCAL_TW_DEFAULT_MAX, io_run_local_work};
 use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
@@ -37,6 +38,8 @@ pub struct Sqe<P: Platform> {
 pub struct Req<P: Platform> {
     /// The ring.
     pub ctx: Ptr<P, IoRingCtx<P>>,
+    /// `tctx->task`: the task that submitted it.
+    pub task: Task,
     /// The socket; a reference to its file is held.
     pub sock: Ptr<P, Sock<P>>,
     /// The ifq that prep found. The request holds no reference.
@@ -75,7 +78,8 @@ pub async fn io_uring_ctx_get_file<P: Platform>(
 /// `io_uring_enter(fd, 1, 0, 0)`: submits one request.
 ///
 /// # Errors
-/// -EBADF if `fd` is no ring, -EEXIST if the task is not the ring's submitter.
+/// -EBADF if `fd` is no ring, -EBADFD if the ring is disabled, -EEXIST if the task is not the ring's
+/// submitter.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_enter_submit<P: Platform>(
@@ -86,28 +90,46 @@ pub async fn io_uring_enter_submit<P: Platform>(
 ) -> Result<(), i64> {
     let _func = P::func("io_uring_enter");
     let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
-    let ret = if ctx.submitter_task == task {
+    let ret = io_uring_enter_allowed(&ctx, task).await;
+    if ret.is_ok() {
+        io_uring_add_tctx_node(kernel, task, &ctx);
         let _guard = ctx.uring_lock.lock().await;
-        io_submit_sqe(&ctx, sqe).await;
+        io_submit_sqe(&ctx, task, sqe).await;
         io_submit_flush_completions(&ctx).await;
-        Ok(())
-    } else {
-        Err(-EEXIST)
-    };
+    }
     kernel.files.fput(&file).await;
     ret
+}
+
+/// The checks of `io_uring_enter` before it submits or waits.
+///
+/// # Errors
+/// -EBADFD if the ring is disabled, -EEXIST if the task is not the ring's submitter.
+///
+/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
+async fn io_uring_enter_allowed<P: Platform>(ctx: &IoRingCtx<P>, task: Task) -> Result<(), i64> {
+    if ctx.submitter.is_disabled().await {
+        return Err(-EBADFD);
+    }
+    // __io_uring_add_tctx_node_from_submit(), io_allowed_run_tw()
+    if ctx.submitter.task().await != Some(task) {
+        return Err(-EEXIST);
+    }
+    Ok(())
 }
 
 /// `io_submit_sqe` and `io_queue_sqe`.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
-async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, sqe: &Sqe<P>) {
+async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, task: Task, sqe: &Sqe<P>) {
     let _func = P::func("io_submit_sqe");
     ctx.nr_req_allocated.set(ctx.nr_req_allocated.get() + 1);
     ctx.refs.get().await;
+    io_get_task_ref(&ctx.kernel, task);
     let prep = io_recvzc_prep(ctx, sqe).await;
     let req = Ptr::alloc(Kind::Req, ctx.number, || Req {
         ctx: ctx.clone(),
+        task,
         sock: sqe.sock.clone(),
         ifq: prep.as_ref().ok().cloned(),
         user_data: sqe.user_data,
@@ -178,6 +200,7 @@ async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
     sock_fput(&req.sock).await;
     let ctx = req.ctx.clone();
     ctx.nr_req_allocated.set(ctx.nr_req_allocated.get() - 1);
+    io_put_task(&ctx.kernel, req.task);
     req.free();
     ctx_refs_put(&ctx).await;
 }
@@ -186,7 +209,7 @@ async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
 /// from the mapped queue. User space does not enter the kernel if a completion is there already.
 ///
 /// # Errors
-/// -EBADF, -EEXIST as for submission; -ETIME if nothing else can run and no completion came.
+/// -EBADF, -EBADFD, -EEXIST as for submission; -ETIME if nothing else can run and no completion came.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 pub async fn io_uring_wait_cqe<P: Platform>(
@@ -196,7 +219,11 @@ pub async fn io_uring_wait_cqe<P: Platform>(
 ) -> Result<Cqe, i64> {
     let _func = P::func("io_uring_enter");
     let (file, ctx) = io_uring_ctx_get_file(kernel, fd).await?;
-    let ret = if ctx.submitter_task == task { io_cqring_wait(&ctx).await } else { Err(-EEXIST) };
+    let ret = match io_uring_enter_allowed(&ctx, task).await {
+        Ok(()) => io_cqring_wait(&ctx).await,
+        // User space has looked into the queue before it enters the kernel.
+        Err(errno) => ctx.cq.take().await.ok_or(errno),
+    };
     kernel.files.fput(&file).await;
     ret
 }
@@ -221,7 +248,10 @@ async fn io_cqring_wait<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) -> Result<Cqe, 
         if ctx.cq.events().await > 0 {
             continue;
         }
-        if ctx.events.wait_event_timeout(EVENT_WORK).await.is_none() {
+        ctx.submitter.ask_for_wake_up().await;
+        let woken = ctx.events.wait_event_timeout(EVENT_WORK).await.is_some();
+        ctx.submitter.end_wait().await;
+        if !woken {
             ctx.kernel.trace(&Tracepoint::CqWaitTimeout(&**ctx));
             return Err(-ETIME);
         }

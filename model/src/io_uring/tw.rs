@@ -4,6 +4,7 @@ use crate::capacity::{exceeded, slot};
 use crate::io_uring::ctx::{EVENT_WORK, IoRingCtx};
 use crate::io_uring::poll::io_poll_task_func;
 use crate::io_uring::submit::{Req, io_submit_flush_completions};
+use crate::io_uring::tctx::local_work_added;
 use crate::io_uring::zcrx::notif::zcrx_notif_tw;
 use crate::platform::{Label, PlainWord, Platform, Ptr, RawLock, Rmw, WaitWord};
 use crate::revision::Defect;
@@ -105,6 +106,9 @@ impl<P: Platform> TaskWork<'_, P> {
 pub async fn io_req_local_work_add<P: Platform>(ctx: &IoRingCtx<P>, work: TaskWork<'_, P>) {
     let _func = P::func("io_req_local_work_add");
     ctx.work_list.push(&ctx.events, work.to_word()).await;
+    local_work_added(ctx);
+    // Poll handlers pass IOU_F_TWQ_LAZY_WAKE.
+    ctx.submitter.wake_after_add(matches!(work, TaskWork::Poll(_))).await;
 }
 
 /// `io_task_work.func` of one entry, as `__io_run_local_work_loop` calls it.
@@ -127,6 +131,14 @@ async fn io_task_work_func<P: Platform>(ctx: &IoRingCtx<P>, entry: u64, cancel: 
 pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_events: u64) {
     let _func = P::func("io_run_local_work");
     let _scope = P::scope();
+    __io_run_local_work(ctx, max_events).await;
+}
+
+/// As [`io_run_local_work`]. Returns how many entries it ran.
+///
+/// Linux: `io_uring/tw.c`, 6.18 to 7.3.
+#[allow(non_snake_case, reason = "the kernel's name")]
+pub async fn __io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_events: u64) -> u64 {
     let _guard = ctx.uring_lock.lock().await;
     // io_should_terminate_tw(); constant while the lock is held.
     let cancel = ctx.refs.is_dying().await;
@@ -135,11 +147,14 @@ pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_even
     } else {
         max_events.min(ctx.work_list.len().await)
     };
-    for _ in 0..budget {
+    let mut ran = 0;
+    while ran < budget {
         let Some(entry) = ctx.work_list.pop(&ctx.events).await else { break };
         io_task_work_func(ctx, entry, cancel).await;
+        ran += 1;
     }
     io_submit_flush_completions(ctx).await;
+    ran
 }
 
 /// `io_cancel_local_task_work`: the ring is dying, so its work runs in cancel mode.

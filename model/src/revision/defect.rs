@@ -46,6 +46,10 @@ named_enum! {
             "page_pool_release does not wait for producers: the pool is freed while one is inside its ring";
         RefillRun "refill-run"
             "zcrx_put_refill_niov puts a run of entries of one buffer as a whole or not at all: a double return loses the rightful one";
+        DisabledRingWake "disabled-ring-wake"
+            "exec asks for a wake-up by a ring of another task or of none: an event then wakes task NULL";
+        MixedCqeCache "mixed-cqe-cache"
+            "io_cqe_cache_refill fails behind a filler and keeps the filler's entry: an old completion comes again";
     }
 }
 

@@ -116,7 +116,7 @@ impl<P: Platform> ModelRun<P> {
         run
     }
 
-    /// The task that drives a ring.
+    /// The task that sets up a ring.
     #[must_use]
     pub fn task(test: &Test, ring: RingId) -> Task {
         test.driver(ring).map_or(Task::MAIN, |thread| Task(thread as u32))
@@ -178,7 +178,10 @@ impl<P: Platform> ModelRun<P> {
 fn ring_flags(test: &Test, ring: RingId) -> RingFlags {
     RingFlags {
         defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
-        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
+        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32)
+            && !test.is_set_up(ring, RingSetup::CqeMixed),
+        cqe_mixed: test.is_set_up(ring, RingSetup::CqeMixed),
         clamp: test.is_set_up(ring, RingSetup::Clamp),
+        disabled: test.is_set_up(ring, RingSetup::Disabled),
     }
 }

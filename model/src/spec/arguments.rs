@@ -39,7 +39,11 @@ impl Spec {
         first_error(&[
             (!self.ring_open(ring), EBADF),
             (modifiers.has(NoCap), EPERM),
-            (setup(RingSetup::NoDefer) || setup(RingSetup::NoCqe32), EINVAL),
+            (
+                setup(RingSetup::NoDefer)
+                    || setup(RingSetup::NoCqe32) && !setup(RingSetup::CqeMixed),
+                EINVAL,
+            ),
             (modifiers.has(ArgFault), EFAULT),
         ])
     }

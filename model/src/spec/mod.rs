@@ -21,7 +21,7 @@ mod rq;
 mod share;
 mod sock;
 
-use crate::errno::{EBADF, ENODATA, ETIME};
+use crate::errno::{EBADF, ENODATA, ENOENT, ETIME};
 use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
 use crate::test::{Op, RingId, RingSetup, Test, VarId};
@@ -69,6 +69,8 @@ struct StepResult {
     origin: Option<IfqIndex>,
     /// The buffer of a completion.
     buffer: Option<DeliveredBuffer>,
+    /// The number of a request in its ring.
+    request: Option<u64>,
 }
 
 /// The state of the system between two operations.
@@ -77,6 +79,8 @@ pub struct Spec {
     revision: Revision,
     setups: Vec<(RingId, RingSetup)>,
     rings: Vec<RingState>,
+    /// By ring: whether the test's only thread set it up.
+    of_thread: Vec<bool>,
     ifqs: Vec<IfqState>,
     /// Exported files, in the order of their export; `None`: closed.
     boxes: Vec<Option<IfqIndex>>,
@@ -146,7 +150,10 @@ impl Spec {
         Spec {
             revision,
             setups: test.setups.clone(),
-            rings: vec![RingState::new(); test.rings.len()],
+            rings: (0..test.rings.len()).map(|ring| RingState::of(test, ring as RingId)).collect(),
+            of_thread: (0..test.rings.len())
+                .map(|ring| test.driver(ring as RingId) == Some(0))
+                .collect(),
             ifqs: Vec::new(),
             boxes: Vec::new(),
             socks: test.sockets.iter().map(|s| SocketState::new(s.queue)).collect(),
@@ -224,9 +231,29 @@ impl Spec {
                 Ok(0)
             }
             Op::Exit { ring } => self.exit(ring),
+            Op::Enable { ring } => self.enable(ring),
+            Op::Cancel { ring, request } => {
+                let wanted = self.var(request).request;
+                match self.cancel(ring, |number, _| Some(number) == wanted)? {
+                    0 => Err(-ENOENT),
+                    _ => Ok(0),
+                }
+            }
+            Op::CancelSocket { ring, socket } => self.cancel(ring, |_, on| on == socket),
+            Op::CancelAll { ring } => self.cancel(ring, |_, _| true),
+            Op::Exec => {
+                self.exec();
+                Ok(0)
+            }
+            Op::Die => {
+                self.close_all();
+                Ok(0)
+            }
             Op::Close { fd } => self.close(self.var(fd).result),
             Op::Recv { ring, ifq, socket, len, modifiers } => {
-                self.recv(ring, self.var(ifq).result, socket, len, modifiers)
+                let submitted = self.recv(ring, self.var(ifq).result, socket, len, modifiers)?;
+                bound.request = Some(self.rings[usize::from(ring)].submitted);
+                Ok(submitted)
             }
             Op::Wait { ring } => {
                 let cqe = self.wait(ring)?.ok_or(-ETIME)?;

@@ -10,6 +10,12 @@ impl Spec {
         self.rings[usize::from(ring)].open
     }
 
+    /// Whether a ring is disabled.
+    #[must_use]
+    pub fn ring_disabled(&self, ring: RingId) -> bool {
+        self.rings[usize::from(ring)].disabled
+    }
+
     /// Whether a ring has a completion, or pending task work that may post one.
     #[must_use]
     pub fn ready(&self, ring: RingId) -> bool {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
 use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use crate::errno::{EAGAIN, EBADFD, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::ArgModifiers;
-use crate::test::{Event, RingId, SocketId};
+use crate::test::{Event, RingId, RingSetup, SocketId, Test};
 
 /// Fragments that one call of a receive takes, `IO_SKBS_PER_CALL_LIMIT`. The receive stops at the
 /// second fragment beyond this limit.
@@ -19,6 +19,8 @@ const TASK_WORK_BATCH: usize = 20;
 pub(super) struct Completion {
     pub(super) res: i64,
     pub(super) buffer: Option<DeliveredBuffer>,
+    /// Entries of the queue that are free when the application has taken it.
+    entries: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ struct Request {
     socket: SocketId,
     /// Bytes that the request may still receive; 0: no limit.
     len: u32,
+    /// The request ends when its task work runs.
+    cancelled: bool,
 }
 
 /// An item of the ring's task work, which runs when the application waits.
@@ -43,9 +47,19 @@ enum TaskWork {
 #[derive(Clone, Debug)]
 pub(super) struct RingState {
     pub(super) open: bool,
+    /// `IORING_SETUP_R_DISABLED`.
+    pub(super) disabled: bool,
+    /// `IORING_SETUP_CQE_MIXED`: a completion with a buffer takes two entries of the queue, which lie side by
+    /// side; if only the last entry of the queue is left, a filler takes it.
+    mixed: bool,
+    /// Entries that the kernel has filled, and that the application has taken.
+    filled: usize,
+    taken: usize,
+    /// Fillers since the last completion.
+    fillers: usize,
     pub(super) ids: Vec<Option<IfqIndex>>,
     requests: Vec<Request>,
-    submitted: u64,
+    pub(super) submitted: u64,
     work: VecDeque<TaskWork>,
     completions: VecDeque<Completion>,
     overflow: VecDeque<Completion>,
@@ -55,12 +69,26 @@ impl RingState {
     pub(super) fn new() -> Self {
         RingState {
             open: true,
+            disabled: false,
+            mixed: false,
+            filled: 0,
+            taken: 0,
+            fillers: 0,
             ids: Vec::new(),
             requests: Vec::new(),
             submitted: 0,
             work: VecDeque::new(),
             completions: VecDeque::new(),
             overflow: VecDeque::new(),
+        }
+    }
+
+    /// As a test sets the ring up.
+    pub(super) fn of(test: &Test, ring: RingId) -> Self {
+        RingState {
+            disabled: test.is_set_up(ring, RingSetup::Disabled),
+            mixed: test.is_set_up(ring, RingSetup::CqeMixed),
+            ..RingState::new()
         }
     }
 
@@ -99,25 +127,65 @@ impl RingState {
 
     /// Whether the queue has room for one more completion. Completions keep their order, so there
     /// is no room while older ones wait in the overflow list.
-    fn room(&self) -> bool {
-        self.overflow.is_empty() && self.completions.len() < COMPLETIONS
+    fn room(&mut self, buffer: bool) -> bool {
+        self.overflow.is_empty() && self.entries(buffer)
+    }
+
+    /// Whether the queue has the entries that a completion needs.
+    fn entries(&mut self, buffer: bool) -> bool {
+        let needed = self.needed(buffer);
+        let used = self.filled - self.taken;
+        if needed == 2 && self.filled % COMPLETIONS == COMPLETIONS - 1 {
+            if used == COMPLETIONS {
+                return false;
+            }
+            self.filled += 1;
+            self.fillers += 1;
+        }
+        self.filled - self.taken + needed <= COMPLETIONS
+    }
+
+    fn needed(&self, buffer: bool) -> usize {
+        if self.mixed && buffer { 2 } else { 1 }
+    }
+
+    /// Puts a completion into the queue, which has room for it.
+    fn post(&mut self, mut completion: Completion) {
+        let needed = self.needed(completion.buffer.is_some());
+        completion.entries = needed + std::mem::take(&mut self.fillers);
+        self.filled += needed;
+        self.completions.push_back(completion);
+    }
+
+    /// The application looks for a completion, and skips fillers.
+    fn reap(&mut self) -> Option<Completion> {
+        match self.completions.pop_front() {
+            Some(completion) => {
+                self.taken += completion.entries;
+                Some(completion)
+            }
+            None => {
+                self.taken += std::mem::take(&mut self.fillers);
+                None
+            }
+        }
     }
 
     /// Posts a completion without a buffer, in the overflow list if the queue is full.
     fn post_or_overflow(&mut self, res: i64) {
-        let completion = Completion { res, buffer: None };
-        if self.room() {
-            self.completions.push_back(completion);
+        let completion = Completion { res, buffer: None, entries: 0 };
+        if self.room(false) {
+            self.post(completion);
         } else {
             self.overflow.push_back(completion);
         }
     }
 
     fn flush_overflow(&mut self) {
-        while self.completions.len() < COMPLETIONS
-            && let Some(oldest) = self.overflow.pop_front()
-        {
-            self.completions.push_back(oldest);
+        while !self.overflow.is_empty() && self.entries(false) {
+            if let Some(oldest) = self.overflow.pop_front() {
+                self.post(oldest);
+            }
         }
     }
 }
@@ -141,6 +209,60 @@ struct RecvProgress {
 }
 
 impl Spec {
+    /// The ring, if a task may submit to it and wait for it.
+    fn enabled(&mut self, ring: RingId) -> Result<&mut RingState, i64> {
+        let ring = self.open(ring)?;
+        if ring.disabled { Err(-EBADFD) } else { Ok(ring) }
+    }
+
+    /// The task enables a ring.
+    pub(super) fn enable(&mut self, ring: RingId) -> Result<i64, i64> {
+        let ring = self.open(ring)?;
+        if !ring.disabled {
+            return Err(-EBADFD);
+        }
+        ring.disabled = false;
+        Ok(0)
+    }
+
+    /// Cancels the requests that wait and for which the function holds, by number and socket. Returns how
+    /// many.
+    pub(super) fn cancel(
+        &mut self,
+        ring: RingId,
+        matches: impl Fn(u64, SocketId) -> bool,
+    ) -> Result<i64, i64> {
+        let ring = self.open(ring)?;
+        let mut found = Vec::new();
+        for request in ring.requests.iter_mut().filter(|q| matches(q.number, q.socket)) {
+            request.cancelled = true;
+            found.push(request.number);
+        }
+        for number in &found {
+            ring.queue_request(*number);
+        }
+        Ok(found.len() as i64)
+    }
+
+    /// The task of the thread executes another program: the task work of its rings runs, and the requests
+    /// that are left then end. Nothing happens if it has no requests.
+    pub(super) fn exec(&mut self) {
+        let own: Vec<usize> = (0..self.rings.len())
+            .filter(|ring| self.of_thread[*ring] && self.rings[*ring].open)
+            .collect();
+        if own.iter().all(|ring| self.rings[*ring].requests.is_empty()) {
+            return;
+        }
+        for ring in own {
+            let id = ring as RingId;
+            self.run_work(id, usize::MAX);
+            self.rings[ring].requests.clear();
+            for sock in &mut self.socks {
+                sock.waiters.retain(|(of, _)| *of != id);
+            }
+        }
+    }
+
     /// Submits a request, which first receives the bytes that are in the socket.
     pub(super) fn recv(
         &mut self,
@@ -150,14 +272,14 @@ impl Spec {
         len: u32,
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
-        let table = self.open(ring)?;
+        let table = self.enabled(ring)?;
         table.submitted += 1;
         let number = table.submitted;
         let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
             table.post_or_overflow(-EINVAL);
             return Ok(0);
         };
-        let mut request = Request { number, ifq, socket, len };
+        let mut request = Request { number, ifq, socket, len, cancelled: false };
         match self.receive(ring, &mut request, false) {
             RequestAction::Complete(res) => self.open(ring)?.post_or_overflow(res),
             RequestAction::WaitForSocket | RequestAction::Requeue => {
@@ -175,8 +297,12 @@ impl Spec {
     /// Reaps the next completion. If the queue is empty, this first runs task work, which receives
     /// bytes for waiting requests, and then moves completions from the overflow list to the queue.
     pub(super) fn wait(&mut self, ring: RingId) -> Result<Option<Completion>, i64> {
+        self.enabled(ring)?;
         let mut batch = TASK_WORK_BATCH;
-        while self.open(ring)?.completions.is_empty() {
+        loop {
+            if let Some(completion) = self.open(ring)?.reap() {
+                return Ok(Some(completion));
+            }
             let idle = self.open(ring)?.work.is_empty();
             self.run_work(ring, batch);
             self.open(ring)?.flush_overflow();
@@ -186,7 +312,7 @@ impl Spec {
                 break;
             }
         }
-        Ok(self.open(ring)?.completions.pop_front())
+        Ok(self.open(ring)?.reap())
     }
 
     /// Runs up to `batch` items of task work. The final completions of requests are posted together,
@@ -215,7 +341,11 @@ impl Spec {
         let r = usize::from(ring);
         let at = self.rings[r].requests.iter().position(|q| q.number == number)?;
         let mut request = self.rings[r].requests[at].clone();
-        match self.receive(ring, &mut request, true) {
+        let action = match request.cancelled {
+            true => RequestAction::Complete(-ECANCELED),
+            false => self.receive(ring, &mut request, true),
+        };
+        match action {
             RequestAction::Complete(res) => {
                 self.rings[r].requests.remove(at);
                 let sock = &mut self.socks[usize::from(request.socket)];
@@ -301,7 +431,7 @@ impl Spec {
         if owner != ifq {
             return Err(-EFAULT);
         }
-        if !self.rings[usize::from(ring)].room() {
+        if !self.rings[usize::from(ring)].room(true) {
             return Err(-ENOSPC);
         }
         self.deliver(ring, ifq, at, want);
@@ -314,7 +444,7 @@ impl Spec {
             let Some(at) = self.ifqs[ifq].take_free() else {
                 return if copied == 0 { Err(-ENOMEM) } else { Ok(copied) };
             };
-            if !self.rings[usize::from(ring)].room() {
+            if !self.rings[usize::from(ring)].room(true) {
                 self.ifqs[ifq].give_free(at);
                 return if copied == 0 { Err(-ENOSPC) } else { Ok(copied) };
             }
@@ -329,7 +459,7 @@ impl Spec {
         self.deliveries += 1;
         let buffer = DeliveredBuffer { ifq, at, delivery: self.deliveries };
         self.ifqs[ifq].deliver(buffer);
-        let completion = Completion { res: i64::from(len), buffer: Some(buffer) };
-        self.rings[usize::from(ring)].completions.push_back(completion);
+        let completion = Completion { res: i64::from(len), buffer: Some(buffer), entries: 0 };
+        self.rings[usize::from(ring)].post(completion);
     }
 }

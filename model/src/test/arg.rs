@@ -117,6 +117,8 @@ pub enum UsedResult {
     Fd,
     /// A completion.
     Cqe,
+    /// A request: the result of `recv`.
+    Request,
 }
 
 impl UsedResult {
@@ -127,6 +129,7 @@ impl UsedResult {
             UsedResult::OwnIfq | UsedResult::AnyIfq => VarKind::Ifq,
             UsedResult::Fd => VarKind::Fd,
             UsedResult::Cqe => VarKind::Cqe,
+            UsedResult::Request => VarKind::Status,
         }
     }
 }

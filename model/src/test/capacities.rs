@@ -19,7 +19,7 @@
 use super::arg::Event;
 use super::arg_modifier::ArgModifier;
 use super::index::TestIndex;
-use super::{Op, Test};
+use super::{Op, Test, Thread};
 use crate::capacity::{Capacities, IfqCapacity, RingCapacity, SockCapacity};
 use crate::io_uring::uapi::ZCRX_EVENT_TYPE_LAST;
 
@@ -35,6 +35,9 @@ pub fn capacities(test: &Test, index: &TestIndex) -> Capacities {
         socks: vec![SockCapacity::default(); test.sockets.len()],
         ..Capacities::default()
     };
+    let execs = |thread: &Thread| thread.steps.iter().any(|step| step.op == Op::Exec);
+    bounds.tctxs =
+        (0..).zip(&test.threads).filter(|(_, thread)| execs(thread)).map(|(i, _)| i).collect();
     for (position, step) in test.steps().enumerate() {
         match step.op {
             Op::Register { ring, buffers, modifiers, .. } => {

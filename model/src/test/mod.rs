@@ -87,6 +87,8 @@ named_enum! {
         NoDefer "no-defer" "Without `IORING_SETUP_DEFER_TASKRUN`.";
         NoCqe32 "no-cqe32" "Without `IORING_SETUP_CQE32`.";
         Clamp "clamp" "With `IORING_SETUP_CLAMP`.";
+        CqeMixed "cqe-mixed" "With `IORING_SETUP_CQE_MIXED` instead of `IORING_SETUP_CQE32`.";
+        Disabled "disabled" "With `IORING_SETUP_R_DISABLED`, until `enable`.";
     }
 }
 
@@ -120,8 +122,9 @@ pub struct Step {
 }
 
 impl Test {
-    /// The thread that drives a ring: the first one with a step on it, apart from `exit`. `None`: only
-    /// the setup and final steps drive it.
+    /// The thread that sets up a ring: the first one with a step on it, apart from `exit`. Its task is the
+    /// ring's only issuer, unless the ring is disabled and another one enables it. `None`: only the setup
+    /// and final steps use the ring.
     #[must_use]
     pub fn driver(&self, ring: RingId) -> Option<usize> {
         self.threads.iter().position(|t| {

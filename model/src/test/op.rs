@@ -235,6 +235,37 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
     }
+    /// `IORING_REGISTER_SYNC_CANCEL` of one request of the ring. Result: 0, or -ENOENT if the request is not
+    /// armed.
+    Cancel "cancel" Status "`RING: cancel REQUEST`" {
+        /// The ring.
+        ring: RingId => Arg::Driver(ring);
+        /// The result of the `recv` step.
+        request: VarId => Arg::Result(request, UsedResult::Request);
+    }
+    /// `IORING_REGISTER_SYNC_CANCEL` of all requests of the ring on a connection. Result: their number, or
+    /// -errno.
+    CancelSocket "cancel-socket" Status "`RING: cancel-socket SOCKET`" {
+        /// The ring.
+        ring: RingId => Arg::Driver(ring);
+        /// The connection.
+        socket: SocketId => Arg::Socket(socket);
+    }
+    /// `IORING_REGISTER_SYNC_CANCEL` of all requests of the ring. Result: their number, or -errno.
+    CancelAll "cancel-all" Status "`RING: cancel-all`" {
+        /// The ring.
+        ring: RingId => Arg::Driver(ring);
+    }
+    /// `IORING_REGISTER_ENABLE_RINGS`: the ring belongs to the calling task from now on. Result: 0 or -errno.
+    Enable "enable" Status "`RING: enable`" {
+        /// The ring.
+        ring: RingId => Arg::Driver(ring);
+    }
+    /// The thread's task executes another program, which uses no ring. Only as the last step of a thread.
+    /// Result: 0.
+    Exec "exec" Status "`exec`"
+    /// The process of all tasks exits with everything open. Only as the last step of `finally`. Result: 0.
+    Die "die" Status "`die`"
     /// Closes an exported descriptor. Result: 0 or -EBADF.
     Close "close" Status "`close FD`" {
         /// A [`VarKind::Fd`].

@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::errno::ENODEV;
+use crate::io_uring::cancel::begin_new_exec;
 use crate::io_uring::register::io_uring_register;
 use crate::io_uring::submit::{io_uring_enter_submit, io_uring_wait_cqe};
 use crate::io_uring::zcrx::mmap::io_uring_mmap;
@@ -106,13 +107,28 @@ async fn run_op<P: Platform>(
             }
             Ok(0)
         }
+        Op::Exec => {
+            if let Some(thread) = thread {
+                begin_new_exec(kernel, Task(thread as u32)).await;
+            }
+            Ok(0)
+        }
+        // io_uring_files_cancel() cancels only tracked requests, and there are none here.
+        Op::Die => {
+            kernel.files.exit_files().await;
+            Ok(0)
+        }
         Op::Register { ring, .. }
         | Op::Clone { ring, .. }
         | Op::Import { ring, .. }
         | Op::Export { ring, .. }
         | Op::Flush { ring, .. }
         | Op::AddArea { ring, .. }
-        | Op::Arm { ring, .. } => {
+        | Op::Arm { ring, .. }
+        | Op::Enable { ring }
+        | Op::Cancel { ring, .. }
+        | Op::CancelSocket { ring, .. }
+        | Op::CancelAll { ring } => {
             let arg = register_arg(run, index, step, used[0])?;
             if let Op::Arm { ifq, .. } = step.op {
                 count_arming(run, ifq, &step.op);

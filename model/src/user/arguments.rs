@@ -1,6 +1,7 @@
 //! The arguments of system calls: translates a step and its modifiers into the kernel's structures.
 
 use crate::errno::{EBADF, EOPNOTSUPP};
+use crate::io_uring::cancel::CancelBy;
 use crate::io_uring::register::Register;
 use crate::io_uring::submit::Sqe;
 use crate::io_uring::uapi::{
@@ -95,6 +96,16 @@ pub fn register_arg<'r, P: Platform>(
         }
         Op::Arm { event, .. } => Ok(ctrl(used, ZcrxCtrlOp::ArmEvent(event_type(event)), modifiers)),
         Op::Flush { .. } => Ok(ctrl(used, ZcrxCtrlOp::FlushRq, modifiers)),
+        Op::Enable { .. } => Ok(Register::EnableRings),
+        Op::Cancel { request, .. } => {
+            let user_data = run.index.binder(request).ok_or(-EBADF)? as u64;
+            Ok(Register::SyncCancel(CancelBy::UserData(user_data)))
+        }
+        Op::CancelSocket { socket, .. } => {
+            let sock = run.socks[usize::from(socket)].clone();
+            Ok(Register::SyncCancel(CancelBy::Fd(sock)))
+        }
+        Op::CancelAll { .. } => Ok(Register::SyncCancel(CancelBy::Any)),
         _ => Err(-EOPNOTSUPP),
     }
 }

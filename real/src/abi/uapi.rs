@@ -181,6 +181,68 @@ pub const IO_URING_QUERY_ZCRX: u32 = 1;
 /// `IO_URING_QUERY_ZCRX_EVENT`.
 pub const IO_URING_QUERY_ZCRX_EVENT: u32 = 3;
 
+/// `IORING_SETUP_CQSIZE`.
+pub const IORING_SETUP_CQSIZE: u32 = 1 << 3;
+/// `IORING_SETUP_CLAMP`.
+pub const IORING_SETUP_CLAMP: u32 = 1 << 4;
+/// `IORING_SETUP_R_DISABLED`.
+pub const IORING_SETUP_R_DISABLED: u32 = 1 << 6;
+/// `IORING_SETUP_SUBMIT_ALL`.
+pub const IORING_SETUP_SUBMIT_ALL: u32 = 1 << 7;
+/// `IORING_SETUP_SINGLE_ISSUER`.
+pub const IORING_SETUP_SINGLE_ISSUER: u32 = 1 << 12;
+/// `IORING_SETUP_DEFER_TASKRUN`.
+pub const IORING_SETUP_DEFER_TASKRUN: u32 = 1 << 13;
+/// `IORING_SETUP_CQE_MIXED`.
+pub const IORING_SETUP_CQE_MIXED: u32 = 1 << 18;
+/// `IORING_CQE_F_SKIP`: an entry to skip.
+pub const IORING_CQE_F_SKIP: u32 = 1 << 5;
+/// `IORING_CQE_F_32`: a completion of 32 bytes.
+pub const IORING_CQE_F_32: u32 = 1 << 15;
+
+/// `IORING_REGISTER_SYNC_CANCEL`.
+pub const IORING_REGISTER_SYNC_CANCEL: u32 = 24;
+/// `IORING_ASYNC_CANCEL_ALL`.
+pub const IORING_ASYNC_CANCEL_ALL: u32 = 1 << 0;
+/// `IORING_ASYNC_CANCEL_FD`.
+pub const IORING_ASYNC_CANCEL_FD: u32 = 1 << 1;
+/// `IORING_ASYNC_CANCEL_ANY`.
+pub const IORING_ASYNC_CANCEL_ANY: u32 = 1 << 2;
+
+/// `struct io_uring_sync_cancel_reg`.
+#[repr(C)]
+#[derive(Clone, Debug)]
+pub struct SyncCancelReg {
+    /// `user_data` of the request.
+    pub addr: u64,
+    /// The file of the requests, with `IORING_ASYNC_CANCEL_FD`.
+    pub fd: i32,
+    /// `IORING_ASYNC_CANCEL_*`.
+    pub flags: u32,
+    /// `timeout`; -1, -1: none.
+    pub timeout: [i64; 2],
+    /// `opcode`.
+    pub opcode: u8,
+    /// Zero.
+    pub pad: [u8; 7],
+    /// Zero.
+    pub pad2: [u64; 3],
+}
+
+impl Default for SyncCancelReg {
+    fn default() -> Self {
+        SyncCancelReg {
+            addr: 0,
+            fd: -1,
+            flags: 0,
+            timeout: [-1; 2],
+            opcode: 0,
+            pad: [0; 7],
+            pad2: [0; 3],
+        }
+    }
+}
+
 /// `struct io_uring_query_hdr`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

@@ -46,6 +46,7 @@ impl Live {
             times: self.times.unwrap_or(times),
             seed: self.seed.unwrap_or_else(clock_seed),
             idle_timeout_ms: self.idle_timeout_ms.unwrap_or(idle_timeout_ms),
+            crashes: false,
         }
     }
 
@@ -62,7 +63,7 @@ impl Live {
     /// The arguments that repeat a run.
     #[must_use]
     pub fn again(&self, options: &RunOptions) -> String {
-        let RunOptions { times, seed, idle_timeout_ms } = options;
+        let RunOptions { times, seed, idle_timeout_ms, .. } = options;
         let mut text = format!("--times {times} --seed {seed}");
         if self.cpus != 1 {
             text.push_str(&format!(" --cpus {}", self.cpus));

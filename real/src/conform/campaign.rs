@@ -212,7 +212,7 @@ impl Campaign<'_> {
             test.expect = vec![Expect::default()];
             test.conditions.clear();
         }
-        let RunOptions { times, seed, idle_timeout_ms } = options;
+        let RunOptions { times, seed, idle_timeout_ms, .. } = options;
         let shown = self.shown(machine, &test, &result, None, "");
         let path = store(&self.out, &test, &shown, &notes);
         let path = match path {

@@ -7,7 +7,7 @@ use ifq_model::test::Test;
 use serde::Serialize;
 
 use crate::job::start_skew::StartSkew;
-use crate::job::{Report, Stalls};
+use crate::job::{REPEATED_COMPLETION, Report, Stalls};
 
 /// The outcomes that the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Allowed {
     pub exhaustive: bool,
     /// Whether a delayed page fault may block other threads, because it does so in the model.
     pub stalls: bool,
+    /// Whether a completion may come again, because the test is expected to break I10.
+    pub repeats: bool,
 }
 
 /// The result of a comparison.
@@ -133,6 +135,9 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
     if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
         problems.push(format!("a delayed page fault must not block another thread, but {example}"));
     }
+    if let Ok(Allowed { repeats: true, .. }) = allowed {
+        problems.retain(|problem| problem != REPEATED_COMPLETION);
+    }
     let rows = rows(test, histogram, allowed.as_ref().ok());
     let outside: Vec<&str> = rows
         .iter()
@@ -219,7 +224,7 @@ mod tests {
 
     fn allowed(numbers: &[i64], exhaustive: bool) -> Result<Allowed, String> {
         let set = numbers.iter().map(|&n| outcome(n)).collect();
-        Ok(Allowed { set, by_fault: BTreeSet::new(), exhaustive, stalls: false })
+        Ok(Allowed { set, by_fault: BTreeSet::new(), exhaustive, stalls: false, repeats: false })
     }
 
     #[test]
@@ -269,6 +274,17 @@ mod tests {
         assert_eq!((comparison.verdict, comparison.stalls), (Verdict::Agrees, stalls));
         let comparison = compare(&test(), &seen(&[0], &[]), &model);
         assert_eq!(comparison.verdict, Verdict::Agrees, "allowed, not required");
+    }
+
+    #[test]
+    fn a_completion_that_comes_again_differs_unless_the_test_is_expected_to_break_i10() {
+        let report = seen(&[0], &[REPEATED_COMPLETION]);
+        let mut model = allowed(&[0], true);
+        assert_eq!(compare(&test(), &report, &model).verdict, Verdict::Differs);
+        model.as_mut().unwrap().repeats = true;
+        assert_eq!(compare(&test(), &report, &model).verdict, Verdict::Agrees);
+        let other = seen(&[0], &[REPEATED_COMPLETION, "a leak"]);
+        assert_eq!(compare(&test(), &other, &model).verdict, Verdict::Differs);
     }
 
     #[test]

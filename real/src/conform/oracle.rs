@@ -15,7 +15,7 @@ use ifq_sim::search::explore::{Limits, explore};
 
 use crate::conform::compare::Allowed;
 use crate::kernels::series::variant_for;
-use crate::kernels::supported::delays_page_faults;
+use crate::kernels::supported::{delays_page_faults, expected_violation};
 
 /// The oracle: says which outcomes are allowed.
 pub trait Oracle: Sync + Send {
@@ -140,6 +140,7 @@ impl Oracle for Explorer {
                 set: found.outcomes,
                 exhaustive: found.exhaustive,
                 stalls,
+                repeats: expected_violation(test, variant) == Some(Invariant::I10),
             }),
         }
     }

@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// A wait ends without a result after so many milliseconds without progress of the test.
     pub idle_timeout_ms: u64,
+    /// Whether tests run that crash the kernel according to the model.
+    pub crashes: bool,
 }
 
 /// The user interrupted the run.
@@ -160,9 +162,9 @@ fn run(
     progress: &Progress,
     ready: &mut dyn FnMut(&str),
 ) -> Result<RunStats, Interrupted> {
-    let RunOptions { times, seed, idle_timeout_ms } = *options;
+    let RunOptions { times, seed, idle_timeout_ms, crashes } = *options;
     let chosen = able.iter().map(|at| tests[*at].clone()).collect();
-    let job = Job { times, seed, idle_timeout_ms, ..Job::new(chosen) };
+    let job = Job { times, seed, idle_timeout_ms, crashes, ..Job::new(chosen) };
     let all = job.tests.len();
     if all == 0 {
         let (kernel, failure, how) = Default::default();

@@ -46,7 +46,8 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = AnswerWriter::open(answer)?;
     let probe = probe();
-    let obstacles: Vec<_> = job.tests.iter().map(|test| probe.obstacle_to(test)).collect();
+    let obstacles: Vec<_> =
+        job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;
     // First the memlock probe: threads started from here on are charged for locked memory.
     let memlock = MemlockProbe::start();

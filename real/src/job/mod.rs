@@ -10,6 +10,9 @@ use crate::kernels::probe::Probe;
 
 pub use report::{Reply, Report, RunInfo, Stalls};
 
+/// The problem that a completion came after the last one of its request.
+pub const REPEATED_COMPLETION: &str = "a completion after the last one of its request";
+
 /// Tests to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -23,6 +26,8 @@ pub struct Job {
     pub idle_timeout_ms: u64,
     /// A test counts as stuck after a repetition of so many milliseconds, idle timeouts not included.
     pub stuck_timeout_ms: u64,
+    /// Whether tests run that crash the kernel according to the model.
+    pub crashes: bool,
     /// A failure to inject into the first test, to test that it is detected.
     pub injected: Option<InjectedFailure>,
 }
@@ -61,6 +66,7 @@ impl Job {
             seed: 0,
             idle_timeout_ms: 300,
             stuck_timeout_ms: 30_000,
+            crashes: false,
             injected: None,
         }
     }

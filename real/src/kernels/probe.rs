@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::abi::uapi;
 use crate::kernels::series::{KernelSeries, note, variant_for};
-use crate::kernels::supported::delays_page_faults;
+use crate::kernels::supported::{delays_page_faults, may_crash};
 
 /// The result of a probe. `None`: not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,11 +86,20 @@ impl Probe {
 
     /// Why a test cannot run or cannot be compared on this kernel. `None`: it can.
     #[must_use]
-    pub fn obstacle_to(&self, test: &Test) -> Option<String> {
+    ///
+    /// `crashes`: whether a test may run that crashes the kernel according to the model.
+    pub fn obstacle_to(&self, test: &Test, crashes: bool) -> Option<String> {
         let userfaultfd = || self.userfaultfd.filter(|ret| *ret < 0 && delays_page_faults(test));
         self.obstacle().or_else(|| variant_for(test, &self.kernel).err()).or_else(|| {
             let error = std::io::Error::from_raw_os_error(userfaultfd()?.unsigned_abs() as i32);
             Some(format!("kernel {} cannot delay a page fault: userfaultfd: {error}", self.kernel))
+        }).or_else(|| {
+            let variant = variant_for(test, &self.kernel).ok().filter(|_| !crashes)?;
+            let broken = may_crash(test, &variant)?;
+            Some(format!(
+                "kernel {} may crash: the model breaks {broken} in this test; `ifq run` runs it in a guest",
+                self.kernel
+            ))
         })
     }
 }
@@ -203,10 +212,10 @@ mod tests {
         let text = "test t\nrevision import-7.3\nring A\nexpect holds\nsetup\n x = A: exit\n";
         let parse = |text: &str| ifq_sim::format::parse("t.ifq", text).expect("a test");
         let (plain, delayed) = (parse(text), parse(&format!("{text}fault page-fault-waits\n")));
-        assert_eq!(able.obstacle_to(&delayed), None);
+        assert_eq!(able.obstacle_to(&delayed, false), None);
         let without = Probe { userfaultfd: Some(-38), ..able };
-        assert_eq!(without.obstacle_to(&plain), None);
-        let why = without.obstacle_to(&delayed).unwrap();
+        assert_eq!(without.obstacle_to(&plain, false), None);
+        let why = without.obstacle_to(&delayed, false).unwrap();
         assert!(
             why.contains("userfaultfd: ") && why.contains("38") && why.contains("7.3.4"),
             "{why}"
@@ -228,9 +237,10 @@ mod tests {
             );
             ifq_sim::format::parse("t.ifq", &text).expect("a test")
         };
-        assert_eq!(old.obstacle_to(&test("import-6.19 import-7.1")), None);
+        assert_eq!(old.obstacle_to(&test("import-6.19 import-7.1"), false), None);
         assert!(
-            old.obstacle_to(&test("import-7.1")).is_some_and(|why| why.contains("import-6.19"))
+            old.obstacle_to(&test("import-7.1"), false)
+                .is_some_and(|why| why.contains("import-6.19"))
         );
     }
 }

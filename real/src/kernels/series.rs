@@ -32,6 +32,11 @@ const STALL: KnownDefect = (Defect::M7, "receive/a-receive-is-retried-after-a-la
 const UREF: KnownDefect = (Defect::UrefRace, "teardown/scrub-races-with-refill");
 const UNINSTALL: KnownDefect =
     (Defect::UninstallRace, "device/the-device-is-unregistered-while-a-ring-exits");
+const MIXED: KnownDefect = (Defect::MixedCqeCache, "receive/an-entry-of-a-mixed-ring-is-used-once");
+const MIXED_QUEUE: KnownDefect =
+    (Defect::MixedCqeCache, "receive/an-entry-of-a-mixed-ring-is-used-once-with-a-device");
+const DISABLED: KnownDefect =
+    (Defect::DisabledRingWake, "events/an-event-for-a-disabled-ring-after-an-exec");
 const ADD_AREA: KnownDefect =
     (Defect::AddAreaLock, "faults/a-page-fault-while-adding-an-area-blocks-another-ring");
 const RESTART: KnownDefect =
@@ -47,37 +52,37 @@ pub const SERIES: &[KernelSeries] = &[
         version: (6, 18),
         revision: Revision::ProxyV1,
         fixed: &[],
-        known: &[EARLY_FREE, TWO_READS, STALE, STALL, UREF, UNINSTALL],
+        known: &[EARLY_FREE, TWO_READS, STALE, STALL, UREF, UNINSTALL, MIXED_QUEUE],
     },
     KernelSeries {
         version: (6, 19),
         revision: Revision::Import619,
         fixed: &[(Defect::M1, 11), (Defect::M4, 11)],
-        known: &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL],
+        known: &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL, MIXED_QUEUE],
     },
     KernelSeries {
         version: (7, 0),
         revision: Revision::Import70,
         fixed: &[],
-        known: &[ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL],
+        known: &[ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL, MIXED_QUEUE],
     },
     KernelSeries {
         version: (7, 1),
         revision: Revision::Import71,
         fixed: &[],
-        known: &[EXPORT, STALL, UNINSTALL],
+        known: &[EXPORT, STALL, UNINSTALL, MIXED],
     },
     KernelSeries {
         version: (7, 2),
         revision: Revision::Import72,
         fixed: &[(Defect::M7, 10)],
-        known: &[STALL, UNINSTALL],
+        known: &[STALL, UNINSTALL, DISABLED, MIXED],
     },
     KernelSeries {
         version: (7, 3),
         revision: Revision::Import73,
         fixed: &[],
-        known: &[ADD_AREA, RESTART, REFILL_RUN],
+        known: &[ADD_AREA, DISABLED, RESTART, REFILL_RUN],
     },
 ];
 

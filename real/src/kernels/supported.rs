@@ -1,8 +1,10 @@
 //! Which tests can run on a live kernel.
 
 use ifq_model::fault::FaultPoint;
+use ifq_model::invariant::Invariant;
+use ifq_model::revision::Variant;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Op, RingSetup, Source, Test};
+use ifq_model::test::{Expect, Op, RingSetup, Source, Test};
 
 use crate::kernels::series::is_released;
 
@@ -24,7 +26,11 @@ pub fn unsupported(test: &Test) -> Option<String> {
 #[must_use]
 pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
     match setup {
-        RingSetup::NoDefer | RingSetup::NoCqe32 | RingSetup::Clamp => None,
+        RingSetup::NoDefer
+        | RingSetup::NoCqe32
+        | RingSetup::Clamp
+        | RingSetup::CqeMixed
+        | RingSetup::Disabled => None,
     }
 }
 
@@ -39,8 +45,32 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
             Some("it needs a network device, and there is none here".into())
         }
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
+        Op::Die => {
+            Some("`die` would end the process that runs the test and reports its results".into())
+        }
         _ => None,
     }
+}
+
+/// The invariant that a variant is expected to violate in a test. Of several expectations that apply, the one
+/// for the variant with the most fixes counts.
+#[must_use]
+pub fn expected_violation(test: &Test, variant: &Variant) -> Option<Invariant> {
+    let fits = |e: &&Expect| {
+        let named = e.revisions.is_empty() || e.revisions.contains(&variant.revision);
+        named && e.defects.is_empty() && e.without.iter().all(|d| variant.without.contains(d))
+    };
+    let expected = test.expect.iter().filter(fits);
+    let closest = expected.max_by_key(|e| (e.without.len(), !e.revisions.is_empty()))?;
+    closest.violates
+}
+
+/// The invariant of memory safety that a variant is expected to violate in a test, so that a kernel with the
+/// same code may crash.
+#[must_use]
+pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
+    expected_violation(test, variant)
+        .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
 }
 
 /// Whether a test allows delayed page faults.
@@ -63,6 +93,23 @@ mod tests {
             "test t\n{header}\nexpect holds\nsetup\n ifq = A: register nodev buffers=1 entries=1\n{steps}"
         );
         unsupported(&ifq_sim::format::parse("t.ifq", &text).expect("a test"))
+    }
+
+    #[test]
+    fn a_test_may_crash_a_kernel_whose_variant_breaks_memory_safety() {
+        use ifq_model::revision::{Defect, Revision};
+        let text = "test t\nrevision import-7.2 import-7.3\nring A\nsetup\n A: exit\n\
+                    expect violates I1\nexpect holds without disabled-ring-wake\n\
+                    expect violates I4 on import-7.2\n";
+        let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
+        let newest = Variant::of(Revision::Import73);
+        assert_eq!(may_crash(&test, &newest), Some(Invariant::I1));
+        assert_eq!(
+            may_crash(&test, &newest.clone().without(&[Defect::AddAreaLock])),
+            Some(Invariant::I1)
+        );
+        assert_eq!(may_crash(&test, &newest.without(&[Defect::DisabledRingWake])), None);
+        assert_eq!(may_crash(&test, &Variant::of(Revision::Import72)), None, "it only hangs");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::run::{LiveRun, SharedRing, ThreadStep};
 use super::values::{Exported, Ifq, Resource, StepResult};
 use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
-use crate::abi::uapi;
+use crate::abi::uapi::{self, SyncCancelReg};
 
 /// A number that no open descriptor has.
 const CLOSED_FD: RawFd = -1;
@@ -71,7 +71,8 @@ impl LiveRun<'_> {
                     msg_flags: u32::from(modifiers.has(ArgModifier::MsgFlags)),
                     addr: if modifiers.has(ArgModifier::Addr) { NOWHERE } else { 0 },
                 };
-                StepResult::status(self.with_ring(ring, |ring| ring.recv_zc(&recv)))
+                let raw = self.with_ring(ring, |ring| ring.recv_zc(&recv));
+                StepResult { raw, resource: Resource::Request(user_data) }
             }
             Op::Wait { ring } => self.wait(thread, ring),
             Op::Return { cqe, ifq, locked } => {
@@ -90,7 +91,32 @@ impl LiveRun<'_> {
                 self.scribble(ifq, word, written)?;
                 StepResult::status(0)
             }
-            Op::Clone { .. }
+            Op::Cancel { ring, request } => {
+                // A step that was not submitted has no number that a request has.
+                let user_data = match value(request)?.resource {
+                    Resource::Request(user_data) => user_data,
+                    _ => u64::MAX,
+                };
+                let cancel = SyncCancelReg { addr: user_data, ..SyncCancelReg::default() };
+                StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
+            }
+            Op::CancelSocket { ring, socket } => {
+                let cancel = SyncCancelReg {
+                    fd: self.sockets[usize::from(socket)].receiver_fd(),
+                    flags: uapi::IORING_ASYNC_CANCEL_FD | uapi::IORING_ASYNC_CANCEL_ALL,
+                    ..SyncCancelReg::default()
+                };
+                StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
+            }
+            Op::CancelAll { ring } => {
+                let flags = uapi::IORING_ASYNC_CANCEL_ANY;
+                let cancel = SyncCancelReg { flags, ..SyncCancelReg::default() };
+                StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
+            }
+            Op::Enable { ring } => StepResult::status(self.with_ring(ring, |ring| ring.enable())),
+            Op::Exec
+            | Op::Die
+            | Op::Clone { .. }
             | Op::UnregisterNetdev
             | Op::NetdevDown
             | Op::NetdevUp

@@ -9,6 +9,7 @@ use super::arg::event_type;
 use super::memory::IfqMem;
 use crate::abi::syscall::ring::Cqe;
 use crate::abi::uapi;
+use crate::job::REPEATED_COMPLETION;
 
 /// This bit is set in `user_data` of events and clear in that of requests.
 const EVENT: u64 = 1 << 63;
@@ -109,7 +110,7 @@ impl PendingRequests {
         let request = state.requests.get_mut(index);
         let request = request.ok_or("a completion without a request")?;
         if request.done {
-            return Err("a completion after the last one of its request".into());
+            return Err(REPEATED_COMPLETION.into());
         }
         request.done = !cqe.more;
         Ok(CompletionKind::Request { socket: request.socket, mem: request.mem.clone() })

@@ -16,6 +16,7 @@ use super::rng::Rng;
 use super::start::StartBarrier;
 use super::tasks::Tasks;
 use super::values::{StepResult, Values};
+use crate::abi::syscall::exec::execute_in_new_task;
 use crate::abi::syscall::ring::{Ring, Setup};
 use crate::job::Stalls;
 use crate::job::start_skew::SkewSample;
@@ -105,6 +106,36 @@ impl<'t> LiveRun<'t> {
 
     /// Runs one thread. The last thread, the executor, runs the steps that belong to no thread of the test.
     pub(super) fn thread(&self, me: usize, mut rng: Rng) {
+        match self.exec_step(me) {
+            Some(exec) => self.execute_program(me, exec, &mut rng),
+            None => self.until_end_of_threads(me, &mut rng),
+        }
+        self.wait_for_all(me);
+        self.run_sequential(me, self.test.setup.len(), &self.test.finally);
+        self.wait_for_all(me);
+    }
+
+    /// The last step of a thread, if it is `exec`.
+    fn exec_step(&self, me: usize) -> Option<&'t Step> {
+        self.test.threads.get(me)?.steps.last().filter(|step| step.op == Op::Exec)
+    }
+
+    /// Runs a thread that ends with `exec` in a task of its own: a thread of this process would end all
+    /// others.
+    fn execute_program(&self, me: usize, exec: &Step, rng: &mut Rng) {
+        match execute_in_new_task(&mut || self.until_end_of_threads(me, rng)) {
+            Ok(()) => {
+                if let Some(var) = exec.bind {
+                    self.values.bind(var, StepResult::status(0), &self.idle);
+                }
+            }
+            Err(error) => self.values.fail(format!("executing a program: {error}")),
+        }
+        self.idle.progress();
+    }
+
+    /// Rings, set-up and the steps of one thread.
+    fn until_end_of_threads(&self, me: usize, rng: &mut Rng) {
         self.tasks.enter(me);
         self.make_rings(me);
         self.wait_for_all(me);
@@ -113,18 +144,15 @@ impl<'t> LiveRun<'t> {
         if let Some(thread) = self.test.threads.get(me) {
             self.idle.progress();
             self.start.release(me);
-            self.wait_for_fault(&thread.steps, &mut rng);
+            self.wait_for_fault(&thread.steps, rng);
             for (at, step) in thread.steps.iter().enumerate() {
-                self.delays.step(&mut rng);
+                self.delays.step(rng);
                 if at == 0 {
                     self.start.step(me);
                 }
                 self.step(me, step);
             }
         }
-        self.wait_for_all(me);
-        self.run_sequential(me, self.test.setup.len(), &self.test.finally);
-        self.wait_for_all(me);
     }
 
     fn wait_for_all(&self, me: usize) {
@@ -180,6 +208,9 @@ impl<'t> LiveRun<'t> {
             .chain(step.op.uses())
             .all(|var| self.value(me, var).is_some())
         {
+            return;
+        }
+        if step.op == Op::Exec {
             return;
         }
         let Some(bound) = self.execute(me, step) else {
@@ -244,7 +275,10 @@ impl<'t> LiveRun<'t> {
 fn setup_of(test: &Test, ring: RingId) -> Setup {
     Setup {
         defer_taskrun: !test.is_set_up(ring, RingSetup::NoDefer),
-        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32),
+        cqe32: !test.is_set_up(ring, RingSetup::NoCqe32)
+            && !test.is_set_up(ring, RingSetup::CqeMixed),
+        cqe_mixed: test.is_set_up(ring, RingSetup::CqeMixed),
         clamp: test.is_set_up(ring, RingSetup::Clamp),
+        disabled: test.is_set_up(ring, RingSetup::Disabled),
     }
 }

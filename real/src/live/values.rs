@@ -19,6 +19,8 @@ pub(super) enum Resource {
     Fd(Arc<Exported>),
     /// The buffer of a completion.
     Buffer(Arc<HeldBuffer>),
+    /// A request, by its `user_data`.
+    Request(u64),
 }
 
 /// An ifq as one ring sees it.

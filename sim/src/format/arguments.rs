@@ -145,5 +145,6 @@ fn result_name(used: UsedResult) -> &'static str {
         UsedResult::OwnIfq | UsedResult::AnyIfq => "an ifq",
         UsedResult::Fd => "a file descriptor",
         UsedResult::Cqe => "a completion",
+        UsedResult::Request => "a request",
     }
 }

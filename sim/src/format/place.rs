@@ -202,6 +202,7 @@ impl fmt::Display for StepPart {
             StepPart::Result(UsedResult::OwnIfq | UsedResult::AnyIfq) => "ifq",
             StepPart::Result(UsedResult::Fd) => "fd",
             StepPart::Result(UsedResult::Cqe) => "cqe",
+            StepPart::Result(UsedResult::Request) => "request",
             StepPart::Socket => "socket",
             StepPart::Number(key) => key,
             StepPart::RqWord => "word",

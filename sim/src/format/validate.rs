@@ -11,7 +11,7 @@ use super::words::{NAME_FORM, is_name, is_reserved};
 
 /// Checks the rules that the type of a test does not enforce: names are well-formed and unique,
 /// indices exist, results have the right kind and are numbered in the order of [`Test::steps`],
-/// numbers are within [`limits`], one thread drives each ring, no step waits for itself, and each
+/// numbers are within [`limits`], one thread takes a ring's completions, no step waits for itself, and each
 /// expectation names an existing variant.
 ///
 /// # Errors

@@ -47,7 +47,8 @@ impl Checker<'_> {
                 self.totals(&|part| Place::Step(section, i, part), step.op, &mut all)?;
             }
         }
-        self.single_issuer()
+        self.execs()?;
+        self.one_consumer()
     }
 
     /// Adds a step to the totals of the test, and checks that they are within the limits.
@@ -180,6 +181,9 @@ impl Checker<'_> {
                 let place = at(StepPart::Result(UsedResult::OwnIfq));
                 self.ifq_of(place, *ifq, *last_ring, owners)
             }
+            Arg::Result(request, UsedResult::Request) => {
+                self.request(at(StepPart::Result(UsedResult::Request)), *request, *last_ring)
+            }
             Arg::Result(var, used) => self.kind(at(StepPart::Result(used)), *var, used.kind()),
             Arg::Source(Source::Queue(queue)) => self.queue(at(StepPart::Number("queue")), *queue),
             Arg::Number(value, spec) => {
@@ -235,6 +239,18 @@ impl Checker<'_> {
         self.fail(place, message, kind_name(kind))
     }
 
+    /// A request of the ring.
+    fn request(&self, place: Place, var: VarId, ring: RingId) -> Result<(), Invalid> {
+        self.var(place, var)?;
+        let binds = self.test.binding(var).map(|step| step.op);
+        if matches!(binds, Some(Op::Recv { ring: of, .. }) if of == ring) {
+            return Ok(());
+        }
+        let name = self.test.rings.get(usize::from(ring)).map_or("?", String::as_str);
+        let message = format!("`{}` is no request of ring `{name}`", self.name(var));
+        self.fail(place, message, format!("a result of `{name}: recv`"))
+    }
+
     /// The id of an ifq is valid only in the ring that registered, cloned or imported it.
     fn ifq_of(
         &self,
@@ -257,24 +273,52 @@ impl Checker<'_> {
         self.fail(place, message, expected)
     }
 
-    /// `IORING_SETUP_SINGLE_ISSUER` ties a ring to one thread. Steps of `setup` and `finally` are exempt,
-    /// because no thread runs meanwhile, and so is `exit`.
-    fn single_issuer(&self) -> Result<(), Invalid> {
-        let mut driver: BTreeMap<RingId, usize> = BTreeMap::new();
+    /// `die` ends `finally`. `exec` ends a thread, and nothing can be done with the rings of its task afterwards except to close
+    /// them.
+    fn execs(&self) -> Result<(), Invalid> {
+        for (section, steps) in sections(self.test) {
+            for (i, step) in steps.iter().enumerate() {
+                let place = |part| Place::Step(section, i, part);
+                let last = matches!(section, Section::Thread(_)) && i + 1 == steps.len();
+                if step.op == Op::Exec && !last {
+                    let message = "`exec` is not the last step of a thread";
+                    return self.fail(place(StepPart::Verb), message, "`exec` as the last step");
+                }
+                let ends = section == Section::Finally && i + 1 == steps.len();
+                if step.op == Op::Die && !ends {
+                    let message = "`die` is not the last step of `finally`";
+                    return self.fail(place(StepPart::Verb), message, "`die` as the last step");
+                }
+                let Some(ring) = step.op.ring().filter(|_| section == Section::Finally) else {
+                    continue;
+                };
+                let thread = self.test.driver(ring).map(|thread| &self.test.threads[thread]);
+                let gone = thread.is_some_and(|t| t.steps.iter().any(|s| s.op == Op::Exec));
+                if gone && !matches!(step.op, Op::Exit { .. }) {
+                    let name = &self.test.rings[usize::from(ring)];
+                    let message = format!("the task of ring `{name}` has executed another program");
+                    return self.fail(place(StepPart::Ring), message, "`exit`, or another ring");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The completion queue of a ring has one consumer. Steps of `setup` and `finally` are exempt, because
+    /// no thread runs meanwhile.
+    fn one_consumer(&self) -> Result<(), Invalid> {
+        let mut consumer: BTreeMap<RingId, usize> = BTreeMap::new();
         for (t, thread) in self.test.threads.iter().enumerate() {
             for (i, step) in thread.steps.iter().enumerate() {
-                let Some(ring) = step.op.ring() else { continue };
-                if matches!(step.op, Op::Exit { .. }) {
-                    continue;
-                }
-                let first = *driver.entry(ring).or_insert(t);
+                let Op::Wait { ring } = step.op else { continue };
+                let first = *consumer.entry(ring).or_insert(t);
                 if first != t {
                     let name = &self.test.rings[usize::from(ring)];
                     let first = &self.test.threads[first].name;
                     return self.fail(
                         Place::Step(Section::Thread(t), i, StepPart::Ring),
-                        format!("ring `{name}` is already driven by thread `{first}`"),
-                        "one thread for each ring; other threads may only `exit` it",
+                        format!("thread `{first}` already waits for completions of ring `{name}`"),
+                        "one thread that waits for the completions of a ring",
                     );
                 }
             }

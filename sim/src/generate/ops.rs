@@ -1,6 +1,6 @@
 //! Decodes a word into an operation.
 
-use ifq_model::test::{Event, Op, RingId, RqWord, SocketId, Source, VarId, VarKind};
+use ifq_model::test::{Event, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind};
 
 use super::{Draw, TestBuilder};
 
@@ -27,6 +27,10 @@ pub(super) enum DrawnOp {
     NetdevDown,
     NetdevUp,
     RestartQueue,
+    Enable,
+    Cancel,
+    CancelSocket,
+    CancelAll,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -47,6 +51,7 @@ impl TestBuilder<'_> {
         let rings = || 0..self.test.rings.len() as RingId;
         let ready = rings().any(|r| self.spec.ready(r));
         let open = rings().filter(|r| self.spec.ring_open(*r)).count();
+        let disabled = self.test.setups.iter().any(|(_, setup)| *setup == RingSetup::Disabled);
         let memory = self.registered < MAX_REGISTERED;
         // Operations that close something come late, so that others can run before.
         let late = self.test.vars.len() >= 30;
@@ -75,6 +80,10 @@ impl TestBuilder<'_> {
             (DrawnOp::NetdevDown, u8::from(late && self.test.queues > 0)),
             (DrawnOp::NetdevUp, u8::from(late && self.test.queues > 0)),
             (DrawnOp::RestartQueue, u8::from(late && self.test.queues > 0)),
+            (DrawnOp::Enable, if disabled { 3 } else { 0 }),
+            (DrawnOp::Cancel, u8::from(!self.requests().is_empty())),
+            (DrawnOp::CancelSocket, u8::from(good_ifq)),
+            (DrawnOp::CancelAll, u8::from(good_ifq)),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
@@ -87,6 +96,18 @@ impl TestBuilder<'_> {
             DrawnOp::NetdevDown => Op::NetdevDown,
             DrawnOp::NetdevUp => Op::NetdevUp,
             DrawnOp::RestartQueue => Op::RestartQueue { queue: draw.below(self.test.queues) },
+            DrawnOp::Cancel => {
+                let request = draw.one_of(&self.requests())?;
+                Op::Cancel { ring: self.owners[usize::from(request)]?, request }
+            }
+            DrawnOp::CancelSocket => Op::CancelSocket {
+                ring: self.ring(draw, |r| self.spec.ring_open(r)),
+                socket: self.socket(draw),
+            },
+            DrawnOp::CancelAll => {
+                Op::CancelAll { ring: self.ring(draw, |r| self.spec.ring_open(r)) }
+            }
+            DrawnOp::Enable => Op::Enable { ring: self.ring(draw, |r| self.spec.ring_disabled(r)) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
             DrawnOp::Close => Op::Close { fd: self.fd(draw)? },
@@ -221,6 +242,14 @@ impl TestBuilder<'_> {
 
     fn fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
         draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
+    }
+
+    /// The results of `recv` steps.
+    fn requests(&self) -> Vec<VarId> {
+        let mut requests = self.vars(VarKind::Status);
+        let receives = |var: &VarId| matches!(self.test.binding(*var), Some(step) if matches!(step.op, Op::Recv { .. }));
+        requests.retain(receives);
+        requests
     }
 
     fn good_ifq(&self, ifq: VarId) -> bool {

@@ -227,9 +227,10 @@ fn is_symmetric(test: &Test, permutation: &Permutation) -> bool {
             let setups = test.setups.iter().filter(move |(ring, _)| *ring == of);
             setups.map(|(_, setup)| *setup)
         };
-        exits(ring)
-            && setups(number).eq(setups(new as u8))
-            && driver(u32::from(number)).map(|t| permutation.threads[t as usize]) == driver(new)
+        exits(ring) && setups(number).eq(setups(new as u8))
+    });
+    let drivers = (0..).zip(&permutation.rings).all(|(ring, new)| {
+        driver(ring).map(|thread| permutation.threads[thread as usize]) == driver(*new)
     });
     let sockets = moved(&permutation.sockets).into_iter().all(|s| test.sockets[s].queue.is_none());
     let vars = moved(&permutation.vars).into_iter().all(|var| {
@@ -237,7 +238,7 @@ fn is_symmetric(test: &Test, permutation: &Permutation) -> bool {
         test.vars[var].kind == test.vars[usize::from(new)].kind
             && (!test.observe.contains(&(var as u16)) || test.observe.contains(&new))
     });
-    ops_symmetric && rings && sockets && vars
+    ops_symmetric && rings && drivers && sockets && vars
 }
 
 /// Whether an operation does the same for each ring, except for the ring's number.

@@ -148,6 +148,10 @@ impl TestGenerator<'_> {
         if op.acts_on_netdev() && self.test.queues == 0 {
             return None;
         }
+        // They must be the last step of their section.
+        if matches!(op, Op::Exec | Op::Die) {
+            return None;
+        }
         let (verb, exits) = (op.verb(), matches!(op, Op::Exit { .. }));
         // Any section may close any ring.
         let to = if exits { Target::Finally } else { to };
@@ -177,6 +181,16 @@ impl TestGenerator<'_> {
                 *last_ring = Some(*ring);
             }
             Arg::Peer(socket) | Arg::Socket(socket) => *socket = self.bytes.pick(&sockets)?,
+            Arg::Result(var, UsedResult::Request) => {
+                let wanted = *last_ring;
+                let of_ring = |request: &VarId| {
+                    let step = self.test.binding(*request).map(|step| step.op);
+                    matches!(step, Some(Op::Recv { ring, .. }) if Some(ring) == wanted)
+                };
+                let mut requests = self.vars(VarKind::Status, None);
+                requests.retain(of_ring);
+                *var = self.bytes.pick(&requests)?;
+            }
             Arg::Result(var, used) => {
                 let ring = last_ring.filter(|_| used == UsedResult::OwnIfq);
                 *var = self.bytes.pick(&self.vars(used.kind(), ring))?;

@@ -39,6 +39,10 @@ pub async fn zcrx_box_release<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// -EINVAL for reserved fields; -ENFILE, -EMFILE, -EFAULT at the fault points; -EMFILE when the table
 /// is full.
 ///
+/// # Divergence from Linux
+/// - Left out: further references to the file, among the registered files of a ring or in a message of a
+///   Unix socket.
+///
 /// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 pub async fn zcrx_export<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,

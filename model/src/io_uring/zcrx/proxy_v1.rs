@@ -256,7 +256,7 @@ pub async fn io_register_zcrx_ifq<'a, P: Platform>(
     if !current.cap_net_admin {
         return Err(-EPERM);
     }
-    if !ctx.setup.defer_taskrun || !ctx.setup.cqe32 {
+    if !ctx.setup.defer_taskrun || !ctx.setup.cqe32 && !ctx.setup.cqe_mixed {
         return Err(-EINVAL);
     }
     let reg = copy_from_user::<P, _>(arg)?;

@@ -51,7 +51,7 @@ pub async fn io_register_zcrx<P: Platform>(
     if !ctx.setup.defer_taskrun {
         return Err(-EINVAL);
     }
-    if !ctx.setup.cqe32 {
+    if !ctx.setup.cqe32 && !ctx.setup.cqe_mixed {
         return Err(-EINVAL);
     }
     let reg = copy_from_user::<P, _>(arg)?;

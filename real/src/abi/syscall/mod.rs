@@ -1,6 +1,7 @@
 //! Safe functions around system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
+pub mod exec;
 pub mod ring;
 mod shared_mem;
 pub mod userfault;
@@ -25,6 +26,8 @@ unsafe impl KernelArg for crate::abi::uapi::IfqReg {}
 unsafe impl KernelArg for crate::abi::uapi::ZcrxCtrl {}
 // SAFETY: as above.
 unsafe impl KernelArg for crate::abi::uapi::QueryHdr {}
+// SAFETY: as above.
+unsafe impl KernelArg for crate::abi::uapi::SyncCancelReg {}
 
 /// `io_uring_register(2)` with an argument that the kernel may write. `fd` is -1 for operations
 /// that need no ring. Returns the result or -errno.

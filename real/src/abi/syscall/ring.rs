@@ -10,7 +10,7 @@ use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::abi::syscall::{self, SharedMem};
-use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc, ZcrxCtrl};
+use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc, SyncCancelReg, ZcrxCtrl};
 
 /// Entries of the submission queue.
 const SQ_ENTRIES: u32 = 4;
@@ -24,20 +24,27 @@ pub struct Setup {
     pub defer_taskrun: bool,
     /// `IORING_SETUP_CQE32`.
     pub cqe32: bool,
+    /// `IORING_SETUP_CQE_MIXED`.
+    pub cqe_mixed: bool,
     /// `IORING_SETUP_CLAMP`.
     pub clamp: bool,
+    /// `IORING_SETUP_R_DISABLED`.
+    pub disabled: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { defer_taskrun: true, cqe32: true, clamp: false }
+        Setup { defer_taskrun: true, cqe32: true, cqe_mixed: false, clamp: false, disabled: false }
     }
 }
 
-/// A ring. It belongs to the thread that made it: the kernel answers `-EEXIST` to any other.
+/// A ring. It belongs to the thread that made it, or that enabled it: the kernel answers `-EEXIST` to any
+/// other.
 /// Dropping it unmaps it and closes its descriptor.
 pub struct Ring {
     uring: Uring,
+    /// The thread that made it, unless another one may have enabled it.
+    owner: Option<i32>,
 }
 
 /// By the size of its completions.
@@ -140,10 +147,13 @@ impl Ring {
     pub fn new(setup: Setup) -> io::Result<Self> {
         let uring = if setup.cqe32 {
             Uring::Cqe32(build(IoUring::builder(), setup)?)
+        } else if setup.cqe_mixed {
+            Uring::Cqe16(build_mixed(setup)?)
         } else {
             Uring::Cqe16(build(IoUring::builder(), setup)?)
         };
-        Ok(Ring { uring })
+        let owner = (!setup.disabled).then(syscall::thread_id);
+        Ok(Ring { uring, owner })
     }
 
     /// The descriptor.
@@ -247,10 +257,38 @@ impl Ring {
     }
 
     /// Submits a receive: 0 or -errno of the submission.
+    ///
+    /// What the kernel refuses to submit would stay in the submission queue. So a thread that may not
+    /// submit asks with an empty queue first, and gets the same answer.
     pub fn recv_zc(&mut self, recv: &RecvZc) -> i64 {
+        let asks = self.owner != Some(syscall::thread_id());
         match &mut self.uring {
-            Uring::Cqe32(uring) => submit(uring, &recv.entry()),
-            Uring::Cqe16(uring) => submit(uring, &recv.entry()),
+            Uring::Cqe32(uring) => submit(uring, &recv.entry(), asks),
+            Uring::Cqe16(uring) => submit(uring, &recv.entry(), asks),
+        }
+    }
+
+    /// `IORING_REGISTER_SYNC_CANCEL`: its result, or -errno.
+    #[must_use]
+    pub fn cancel(&self, cancel: &SyncCancelReg) -> i64 {
+        syscall::io_uring_register(
+            self.fd(),
+            uapi::IORING_REGISTER_SYNC_CANCEL,
+            &mut cancel.clone(),
+            1,
+        )
+    }
+
+    /// `IORING_REGISTER_ENABLE_RINGS`: 0 or -errno.
+    #[must_use]
+    pub fn enable(&self) -> i64 {
+        let enabled = match &self.uring {
+            Uring::Cqe32(uring) => uring.submitter().register_enable_rings(),
+            Uring::Cqe16(uring) => uring.submitter().register_enable_rings(),
+        };
+        match enabled {
+            Ok(()) => 0,
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         }
     }
 
@@ -283,8 +321,12 @@ impl Ring {
                 (entry.user_data(), entry.result(), entry.flags(), entry.big_cqe()[0])
             }
             Uring::Cqe16(uring) => {
-                let entry = uring.completion().next()?;
-                (entry.user_data(), entry.result(), entry.flags(), 0)
+                let mut queue = uring.completion();
+                let entry = queue.by_ref().find(|e| e.flags() & uapi::IORING_CQE_F_SKIP == 0)?;
+                // The second half of a completion of 32 bytes has the offset in the place of `user_data`.
+                let large = entry.flags() & uapi::IORING_CQE_F_32 != 0;
+                let off = if large { queue.next()?.user_data() } else { 0 };
+                (entry.user_data(), entry.result(), entry.flags(), off)
             }
         };
         Some(Cqe { user_data, res, more: cqueue::more(flags), off })
@@ -302,18 +344,66 @@ fn build<C: cqueue::EntryMarker>(
     if setup.clamp {
         builder.setup_clamp();
     }
+    if setup.disabled {
+        builder.setup_r_disabled();
+    }
     builder.build(SQ_ENTRIES)
 }
 
-/// Only submits: the crate's own `submit` would also run what is due once completions overflow.
+/// A ring with `IORING_SETUP_CQE_MIXED`, which the crate does not know. Its completions are read as entries of
+/// 16 bytes.
+fn build_mixed(setup: Setup) -> io::Result<IoUring<squeue::Entry, cqueue::Entry>> {
+    let mut flags = uapi::IORING_SETUP_CQE_MIXED
+        | uapi::IORING_SETUP_SINGLE_ISSUER
+        | uapi::IORING_SETUP_SUBMIT_ALL
+        | uapi::IORING_SETUP_CQSIZE;
+    for (wanted, flag) in [
+        (setup.defer_taskrun, uapi::IORING_SETUP_DEFER_TASKRUN),
+        (setup.clamp, uapi::IORING_SETUP_CLAMP),
+        (setup.disabled, uapi::IORING_SETUP_R_DISABLED),
+    ] {
+        flags |= if wanted { flag } else { 0 };
+    }
+    // `struct io_uring_params`: `cq_entries` is its second word, `flags` its third.
+    let mut params = [0u32; 30];
+    (params[1], params[2]) = (CQ_ENTRIES, flags);
+    const { assert!(size_of::<io_uring::Parameters>() == 30 * size_of::<u32>()) }
+    // SAFETY: the kernel reads and writes `params` only.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, SQ_ENTRIES, params.as_mut_ptr()) };
+    let fd = RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `Parameters` is a transparent wrapper of `struct io_uring_params`, integers only, and the kernel
+    // has filled it for this descriptor, which has no other owner.
+    unsafe {
+        let params = std::mem::transmute_copy::<[u32; 30], io_uring::Parameters>(&params);
+        IoUring::from_fd(fd, params)
+    }
+}
+
+/// Only submits: the crate's own `submit` would also run what is due once completions overflow. `asks`:
+/// submits an empty queue first.
 fn submit<C: cqueue::EntryMarker>(
     uring: &mut IoUring<squeue::Entry, C>,
     entry: &squeue::Entry,
+    asks: bool,
 ) -> i64 {
+    if asks {
+        let refused = enter(uring);
+        if refused < 0 {
+            return refused;
+        }
+    }
     // SAFETY: the request refers to no memory of ours; the area outlives the ring's run.
     if unsafe { uring.submission().push(entry) }.is_err() {
         return -i64::from(libc::EBUSY);
     }
+    enter(uring)
+}
+
+/// `io_uring_enter(2)` for one entry: 0 or -errno.
+fn enter<C: cqueue::EntryMarker>(uring: &IoUring<squeue::Entry, C>) -> i64 {
     // SAFETY: no argument is passed.
     match unsafe { uring.submitter().enter::<libc::sigset_t>(1, 0, 0, None) } {
         Ok(_) => 0,
