@@ -9,8 +9,9 @@ impl Defect {
     #[must_use]
     pub fn has_code_in(self, revision: Revision) -> bool {
         use Defect::{
-            AddAreaLock, DyingTwRuns, EarlyPut, M1, M2, M3, M4, M5, M6, M7, M8, P1, P2, P3, P4, P5,
-            P7, P8, P9, P10, P12, P15, P18, P19, S1, S2, S3, UninstallRace, UrefRace,
+            AddAreaLock, AddAreaPin, DyingTwRuns, EarlyPut, M1, M2, M3, M4, M5, M6, M7, M8, P1, P2,
+            P3, P4, P5, P7, P8, P9, P10, P12, P15, P18, P19, RegisterPin, S1, S2, S3,
+            UninstallRace, UrefRace,
         };
         match self {
             P1 | P2 | P3 | P4 | P5 | P7 | P8 | P9 | P10 | P12 | P15 | P18 | P19 => {
@@ -20,8 +21,9 @@ impl Defect {
             M1 | M2 | M6 => !revision.has_proxies(),
             // io_terminate_zcrx(), which a revision in one step does not call.
             EarlyPut => !revision.has_proxies() && !revision.defects().contains(&M2),
-            AddAreaLock => revision.has_add_area(),
-            S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | DyingTwRuns | UrefRace | UninstallRace => true,
+            AddAreaLock | AddAreaPin => revision.has_add_area(),
+            S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | DyingTwRuns | UrefRace | UninstallRace
+            | RegisterPin => true,
         }
     }
 

@@ -36,6 +36,10 @@ named_enum! {
             "io_pp_uninstall drops the device before its last access to the ifq, which may be freed by then";
         AddAreaLock "add-area-lock"
             "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault blocks all who need that lock";
+        AddAreaPin "add-area-pin"
+            "zcrx_ctrl_add_area holds pp_lock while it pins the area: a page fault blocks all who need that lock";
+        RegisterPin "register-pin"
+            "a registration holds the netdev lock while it pins the area: a page fault blocks the device";
     }
 }
 
