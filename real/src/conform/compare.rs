@@ -130,8 +130,10 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         }
     };
     let mut problems = problems.clone();
-    if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
-        problems.push(format!("a delayed page fault must not block another thread, but {example}"));
+    if let Ok(Allowed { stalls: false, .. }) = allowed {
+        let blocked =
+            |example| format!("a delayed page fault must not block another thread, but {example}");
+        problems.extend(stalls.examples.values().map(blocked));
     }
     let rows = rows(test, histogram, allowed.as_ref().ok());
     let outside: Vec<&str> = rows
@@ -252,7 +254,11 @@ mod tests {
 
     #[test]
     fn a_blocked_thread_differs_unless_the_model_allows_it() {
-        let stalls = Stalls { late: 2, stalled: 1, example: Some("thread b was blocked".into()) };
+        let stalls = Stalls {
+            late: 2,
+            stalled: 1,
+            examples: [("the argument".into(), "thread b was blocked".into())].into(),
+        };
         let report = Report::Completed {
             histogram: vec![(outcome(0), 2)],
             problems: Vec::new(),

@@ -156,13 +156,13 @@ pub fn histogram(result: &TestResult) -> String {
         };
         text.push_str(&format!("  {:>8}  {allowed:<8} {}\n", row.count, row.outcome));
     }
-    let Stalls { late, stalled, example } = &comparison.stalls;
+    let Stalls { late, stalled, examples } = &comparison.stalls;
     if *late > 0 {
         text.push_str(&format!(
             "  a page fault was delayed in {late} repetitions, and blocked another thread in {stalled}\n"
         ));
     }
-    if let Some(example) = example {
+    for example in examples.values() {
         text.push_str(&format!("  {example}\n"));
     }
     if let Some(share) = comparison.share() {

@@ -12,6 +12,7 @@ use super::arg::{self, Pointed};
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::pending::CompletionKind;
 use super::run::{LiveRun, SharedRing, ThreadStep};
+use super::userfault_stall::LatePage;
 use super::values::{Exported, Ifq, Resource, StepResult};
 use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
@@ -159,7 +160,8 @@ impl LiveRun<'_> {
         let result = if modifiers.has(ArgModifier::ArgFault) {
             lock(&shared).register(None)
         } else {
-            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+            let pinned = [(LatePage::Area, area.reg().addr), (LatePage::Region, mem.region.addr())];
+            self.with_pinned(at, &pinned, &mut reg, |reg| lock(&shared).register(Some(reg)))?
         };
         Some(match result {
             Ok(reg) => {
@@ -276,7 +278,10 @@ impl LiveRun<'_> {
         let call = || self.ctrl(ring, bound, uapi::ZCRX_CTRL_ADD_AREA, &words, modifiers);
         let ret = match modifiers.has(ArgModifier::AreaFault) {
             true => call(),
-            false => self.with_protected_page(at, address, call)?,
+            false => {
+                let written = || self.with_protected_page(at, LatePage::Argument, address, call);
+                self.with_protected_page(at, LatePage::Area, area.reg().addr, written)??
+            }
         };
         if ret < 0 {
             mem.drop_area(&area);

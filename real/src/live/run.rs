@@ -15,6 +15,7 @@ use super::pending::PendingRequests;
 use super::rng::Rng;
 use super::start::StartBarrier;
 use super::tasks::Tasks;
+use super::userfault_stall::DelayedFault;
 use super::values::{StepResult, Values};
 use crate::abi::syscall::ring::{Ring, Setup};
 use crate::job::Stalls;
@@ -55,8 +56,8 @@ pub(super) struct LiveRun<'t> {
     phase: Barrier,
     start: StartBarrier,
     delays: DelayProfile,
-    /// The step whose page fault is delayed, if any.
-    pub(super) delayed_step: Option<&'t Step>,
+    /// The page fault that is delayed, if any.
+    pub(super) delayed_fault: Option<DelayedFault<'t>>,
     /// Whether that step has reached the page fault, or its call has returned.
     pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
@@ -77,7 +78,7 @@ impl<'t> LiveRun<'t> {
         options: &Options,
         sockets: Vec<Connection>,
         delays: DelayProfile,
-        delayed_step: Option<&'t Step>,
+        delayed_fault: Option<DelayedFault<'t>>,
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
@@ -94,7 +95,7 @@ impl<'t> LiveRun<'t> {
             phase: Barrier::new(threads),
             start: StartBarrier::new(test.threads.len(), spins),
             delays,
-            delayed_step,
+            delayed_fault,
             fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),

@@ -92,8 +92,9 @@ impl<'t> Session<'t> {
             self.options.seed,
             u64::from(repetition) << 8 | 255,
         ));
-        let delayed_step = userfault_stall::choose(self.test, self.options.seed, repetition);
-        let run = LiveRun::new(self.test, &self.options, sockets, delays, delayed_step, self.spins);
+        let delayed_fault = userfault_stall::choose(self.test, self.options.seed, repetition);
+        let run =
+            LiveRun::new(self.test, &self.options, sockets, delays, delayed_fault, self.spins);
         let run = Arc::new(run);
         self.publish(Some((repetition, Arc::clone(&run))));
         self.run_one(self.test.threads.len());

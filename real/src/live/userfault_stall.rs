@@ -1,7 +1,7 @@
 //! Delays a page fault of one call and detects threads that are blocked meanwhile.
 //!
-//! The kernel cannot write the argument of the call until the page is unprotected. That happens once no
-//! other thread makes progress. A thread that is then blocked in the kernel is a stall.
+//! The kernel cannot write the argument of the call, or pin its memory, until the page is
+//! unprotected. That happens once no other thread makes progress. A thread that is then blocked in the kernel is a stall.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,22 +28,54 @@ const POLL_INTERVAL: Duration = Duration::from_micros(200);
 /// Longest time that threads wait for the delayed call to reach its page fault.
 const FAULT_WAIT: Duration = Duration::from_millis(100);
 
-/// The step whose page fault is delayed in a repetition. The repetitions cycle through all steps that
-/// write to their caller, and no step.
-pub(super) fn choose(test: &Test, seed: u64, repetition: u32) -> Option<&Step> {
+/// What the kernel does with a page that is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LatePage {
+    /// It writes the result of the call (`copy_to_user`).
+    Argument,
+    /// It pins the memory of the area (`io_pin_pages`).
+    Area,
+    /// It pins the memory of the refill ring (`io_pin_pages`).
+    Region,
+}
+
+impl LatePage {
+    fn name(self) -> &'static str {
+        match self {
+            LatePage::Argument => "the argument",
+            LatePage::Area => "the area",
+            LatePage::Region => "the refill ring",
+        }
+    }
+}
+
+/// A page fault that is delayed in a repetition: the step whose call has it, and the page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DelayedFault<'t> {
+    step: &'t Step,
+    page: LatePage,
+}
+
+/// The page fault that is delayed in a repetition. The repetitions cycle through the pages of all steps
+/// that write to their caller or pin memory, and no page.
+pub(super) fn choose(test: &Test, seed: u64, repetition: u32) -> Option<DelayedFault<'_>> {
     if !delays_page_faults(test) {
         return None;
     }
     let steps = test.threads.iter().flat_map(|thread| &thread.steps);
-    let mut choices: Vec<Option<&Step>> =
-        steps.filter(|step| writes_to_caller(&step.op)).map(Some).collect();
+    let mut choices: Vec<Option<DelayedFault<'_>>> = steps
+        .flat_map(|step| {
+            let pages = late_pages(&step.op).iter();
+            pages.map(move |&page| Some(DelayedFault { step, page }))
+        })
+        .collect();
     choices.push(None);
     let first = Rng::new(seed, u64::MAX).below(choices.len() as u64) as usize;
     choices[(first + repetition as usize) % choices.len()]
 }
 
-/// Whether the kernel writes to memory of the caller when the operation succeeds.
-fn writes_to_caller(op: &Op) -> bool {
+/// The pages that the kernel writes to or pins when the operation succeeds.
+fn late_pages(op: &Op) -> &'static [LatePage] {
     let readable = |modifiers: ArgModifiers| {
         !modifiers.has(ArgModifier::ArgFault) && !modifiers.has(ArgModifier::AreaFault)
     };
@@ -51,8 +83,18 @@ fn writes_to_caller(op: &Op) -> bool {
         Op::Register { modifiers, .. }
         | Op::Import { modifiers, .. }
         | Op::Export { modifiers, .. }
-        | Op::AddArea { modifiers, .. } => readable(*modifiers),
-        _ => false,
+        | Op::AddArea { modifiers, .. }
+            if !readable(*modifiers) =>
+        {
+            &[]
+        }
+        Op::Register { modifiers, .. } if modifiers.has(ArgModifier::KernelRegion) => {
+            &[LatePage::Argument, LatePage::Area]
+        }
+        Op::Register { .. } => &[LatePage::Argument, LatePage::Area, LatePage::Region],
+        Op::AddArea { .. } => &[LatePage::Argument, LatePage::Area],
+        Op::Import { .. } | Op::Export { .. } => &[LatePage::Argument],
+        _ => &[],
     }
 }
 
@@ -80,8 +122,8 @@ impl LiveRun<'_> {
     /// Waits until the delayed call has reached its page fault, if another thread makes that call. Without
     /// this the calls of the other threads would end before the page is protected.
     pub(super) fn wait_for_fault(&self, steps: &[Step], rng: &mut Rng) {
-        let is_own = steps.iter().any(|step| self.is_delayed(step));
-        if self.delayed_step.is_none() || is_own || rng.below(4) == 0 {
+        let is_own = steps.iter().any(|step| self.delayed_page(step).is_some());
+        if self.delayed_fault.is_none() || is_own || rng.below(4) == 0 {
             return;
         }
         let start = Instant::now();
@@ -90,19 +132,38 @@ impl LiveRun<'_> {
         }
     }
 
-    fn is_delayed(&self, step: &Step) -> bool {
-        self.delayed_step.is_some_and(|delayed| std::ptr::eq(delayed, step))
+    /// The page of a step that is late.
+    fn delayed_page(&self, step: &Step) -> Option<LatePage> {
+        let fault = self.delayed_fault.filter(|fault| std::ptr::eq(fault.step, step))?;
+        Some(fault.page)
     }
 
-    /// Makes a call with this argument; its page is protected if this is the delayed step. `None`: the
-    /// run failed.
+    /// Makes a call that pins this memory, with this argument; the page that is late is protected. `None`:
+    /// the run failed.
+    pub(super) fn with_pinned<T: KernelArg + Copy, R>(
+        &self,
+        at: ThreadStep<'_>,
+        pinned: &[(LatePage, u64)],
+        argument: &mut T,
+        call: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        let late = self.delayed_page(at.1);
+        match pinned.iter().find(|(page, _)| Some(*page) == late) {
+            Some(&(page, address)) => {
+                self.with_protected_page(at, page, address, || call(argument))
+            }
+            None => self.with_argument(at, argument, call),
+        }
+    }
+
+    /// Makes a call with this argument; its page is protected if it is late. `None`: the run failed.
     pub(super) fn with_argument<T: KernelArg + Copy, R>(
         &self,
         at: ThreadStep<'_>,
         argument: &mut T,
         call: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        if !self.is_delayed(at.1) {
+        if self.delayed_page(at.1) != Some(LatePage::Argument) {
             return Some(call(argument));
         }
         let mut page = SharedMem::new(PAGE)
@@ -110,20 +171,22 @@ impl LiveRun<'_> {
             .ok()?;
         let placed = page.place(*argument);
         let address = syscall::address(placed);
-        let result = self.with_protected_page(at, address, || call(placed))?;
+        let page = LatePage::Argument;
+        let result = self.with_protected_page(at, page, address, || call(placed))?;
         *argument = *placed;
         Some(result)
     }
 
-    /// Makes a call while the page of this address is protected, if this is the delayed step. `None`: the
-    /// run failed.
+    /// Makes a call while the page of this address is protected, if it is the late page. `None`: the run
+    /// failed.
     pub(super) fn with_protected_page<R>(
         &self,
         (thread, step): ThreadStep<'_>,
+        page: LatePage,
         address: u64,
         call: impl FnOnce() -> R,
     ) -> Option<R> {
-        if !self.is_delayed(step) {
+        if self.delayed_page(step) != Some(page) {
             return Some(call());
         }
         let fail = |error| self.values.fail(format!("userfaultfd: {error}"));
@@ -167,14 +230,15 @@ impl LiveRun<'_> {
             if self.idle.timed_out(thread, &mut wait) {
                 let stalled: Vec<usize> =
                     busy.into_iter().filter(|&other| samples.is_stalled(other)).collect();
-                let waits =
-                    format!("{}, whose thread was in: {}", step.op.verb(), self.stack(thread));
+                let kind = self.delayed_page(step).unwrap_or(LatePage::Argument);
+                let kind = format!("{} of {}", kind.name(), step.op.verb());
+                let waits = format!("{kind}, whose thread was in: {}", self.stack(thread));
                 let stacks: Vec<String> = stalled.iter().map(|&by| self.stack(by)).collect();
                 let waited = start.elapsed();
                 // If this fails, dropping the page removes the protection.
                 let _ = page.unprotect();
                 drop(page);
-                self.record_stalls(&waits, waited, &stalled, &stacks);
+                self.record_stalls(kind, &waits, waited, &stalled, &stacks);
                 return;
             }
         }
@@ -187,7 +251,14 @@ impl LiveRun<'_> {
         }
     }
 
-    fn record_stalls(&self, waits: &str, waited: Duration, threads: &[usize], stacks: &[String]) {
+    fn record_stalls(
+        &self,
+        page: String,
+        waits: &str,
+        waited: Duration,
+        threads: &[usize],
+        stacks: &[String],
+    ) {
         let start = Instant::now();
         let blocked = || threads.iter().any(|&thread| self.tasks.is_blocked(thread));
         while blocked() && start.elapsed() < RESUME_TIME {
@@ -206,7 +277,8 @@ impl LiveRun<'_> {
         });
         let stalls: Vec<String> = stalls.collect();
         let stalled = u64::from(!stalls.is_empty());
-        self.stalls(Stalls { late: 1, stalled, example: stalls.into_iter().next() });
+        let examples = stalls.into_iter().next().map(|example| (page, example));
+        self.stalls(Stalls { late: 1, stalled, examples: examples.into_iter().collect() });
     }
 }
 
@@ -225,20 +297,24 @@ mod tests {
     }
 
     #[test]
-    fn the_repetitions_cycle_through_the_calls_that_write_to_their_caller_and_none() {
+    fn the_repetitions_cycle_through_the_pages_that_calls_write_to_or_pin_and_none() {
         let delayed = test("fault page-fault-waits");
         for seed in 0..5 {
-            let verbs = |from: u32| {
-                let drawn = (from..from + 3).map(|repetition| choose(&delayed, seed, repetition));
-                let mut verbs: Vec<_> = drawn.map(|step| step.map(|s| s.op.verb())).collect();
-                verbs.sort_unstable();
-                verbs
+            let faults = |from: u32| {
+                let drawn = (from..from + 4).map(|repetition| choose(&delayed, seed, repetition));
+                let name =
+                    |fault: DelayedFault<'_>| format!("{} {:?}", fault.step.op.verb(), fault.page);
+                let mut faults: Vec<_> =
+                    drawn.map(|fault| fault.map_or("none".into(), name)).collect();
+                faults.sort_unstable();
+                faults
             };
-            assert_eq!(verbs(0), [None, Some("add-area"), Some("import")]);
-            assert_eq!(verbs(0), verbs(7));
+            let all = ["add-area Area", "add-area Argument", "import Argument", "none"];
+            assert_eq!(faults(0), all);
+            assert_eq!(faults(0), faults(7));
         }
-        assert_eq!(choose(&test(""), 1, 0), None);
-        assert_eq!(choose(&test("fault copy-to-user"), 1, 0), None);
+        assert!(choose(&test(""), 1, 0).is_none());
+        assert!(choose(&test("fault copy-to-user"), 1, 0).is_none());
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl<P: Platform> Area<P> {
 
 /// `zcrx_area_id_to_token`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.3.
 #[must_use]
 pub fn zcrx_area_id_to_token(area_id: u32) -> u64 {
     u64::from(area_id) << IORING_ZCRX_AREA_SHIFT
@@ -151,13 +151,13 @@ pub async fn zcrx_ctrl_add_area<P: Platform>(
     __zcrx_create_area(ifq, area_reg, 1 << NIOV_SHIFT, imported).await
 }
 
-/// `__zcrx_create_area`. Under `pp_lock`.
+/// `__zcrx_create_area`. Under `pp_lock`. Before 7.3 it is a part of `io_zcrx_create_area`.
 ///
 /// # Divergence from Linux
 /// - Left out: an `rx_buf_len` of more than a page never fits, because no two pages of user memory are
 ///   contiguous here.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
@@ -273,9 +273,12 @@ fn alloc_area<P: Platform>(
     })
 }
 
-/// `io_zcrx_append_area` (7.3). Before, the ifq has one area. Under `pp_lock`.
+/// `io_zcrx_append_area`. Before 7.3 the ifq has one area. Under `pp_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.3.
+/// # Divergence from Linux
+/// - Left out: `kern_readable`, because there are no dma-buf areas.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
     if nr + 1 > ZCRX_MAX_AREAS {
@@ -309,7 +312,9 @@ pub(super) async fn io_zcrx_map_area<P: Platform>(ifq: &Ifq<P>) {
 
 /// `__io_zcrx_unmap_area`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Before 7.3 it is a part of `io_zcrx_unmap_area`.
+///
+/// Linux: `io_uring/zcrx.c`, 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
     area.ifq.pp_lock.assert_held();
@@ -318,7 +323,7 @@ fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
 
 /// `io_zcrx_unmap_areas`, before 7.3 `io_zcrx_unmap_area`. Under `pp_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.3.
 pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
     ifq.pp_lock.assert_held();
     for area in ifq.areas() {

@@ -94,7 +94,8 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
 /// `io_zcrx_recv_skb`.
 ///
 /// # Divergence from Linux
-/// - Left out: frag lists, the linear part, several fragments.
+/// - Left out: frag lists, the linear part, several fragments. Outcomes: how many completions a segment
+///   of several fragments needs; no byte and no buffer is counted differently.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, offset: u32) -> i64 {
