@@ -20,10 +20,11 @@
 //! - `io_free_rbuf_ring`, `io_free_region`: Part of `io_zcrx_ifq_free`.
 //! - `io_zcrx_tcp_recvmsg`, `lock_sock`, `release_sock`, `sock_flag`, `sock_error`: Part of `io_zcrx_recv`.
 //! - `sock_rps_record_flow`: Left out: steering of flows to processors. No outcome depends on it.
-//! - `io_import_dmabuf`, `io_unmap_dmabuf`, `io_release_dmabuf`, `dma_buf_get`, `dma_buf_put`,
+//! - `io_unmap_dmabuf`, `io_release_dmabuf`, `dma_buf_put`,
 //!   `dma_buf_attach`, `dma_buf_detach`, `dma_buf_map_attachment_unlocked`,
 //!   `dma_buf_unmap_attachment_unlocked`: Left out: dma-buf areas, which need a driver that exports one.
-//!   Outcomes: an area with `IORING_ZCRX_AREA_DMABUF` is not in the test language.
+//!   Outcomes: an area of a dma-buf is not in the test language; only the errors of a wrong descriptor are.
+//! - `dma_buf_get`: Part of `io_import_dmabuf`.
 //! - `io_populate_area_dma`, `io_area_max_shift`, `dma_map_sgtable`, `dma_unmap_sgtable`,
 //!   `for_each_sgtable_dma_sg`, `sg_dma_address`, `sg_dma_len`, `net_mp_niov_set_dma_addr`,
 //!   `netdev_queue_get_dma_dev`, `get_device`, `put_device`: Simplified: the memory of an area is mapped for

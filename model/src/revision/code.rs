@@ -10,7 +10,7 @@ impl Defect {
     pub fn has_code_in(self, revision: Revision) -> bool {
         use Defect::{
             AddAreaLock, AddAreaPin, DyingTwRuns, EarlyPut, M1, M2, M3, M4, M5, M6, M7, M8, P1, P2,
-            P3, P4, P5, P7, P8, P9, P10, P12, P15, P18, P19, RegisterPin, S1, S2, S3,
+            P3, P4, P5, P7, P8, P9, P10, P12, P15, P18, P19, RegisterPin, ResetStall, S1, S2, S3,
             UninstallRace, UrefRace,
         };
         match self {
@@ -23,7 +23,7 @@ impl Defect {
             EarlyPut => !revision.has_proxies() && !revision.defects().contains(&M2),
             AddAreaLock | AddAreaPin => revision.has_add_area(),
             S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | DyingTwRuns | UrefRace | UninstallRace
-            | RegisterPin => true,
+            | RegisterPin | ResetStall => true,
         }
     }
 

@@ -38,6 +38,8 @@ named_enum! {
             "zcrx_ctrl_add_area holds pp_lock over copy_to_user: a page fault blocks all who need that lock";
         AddAreaPin "add-area-pin"
             "zcrx_ctrl_add_area holds pp_lock while it pins the area: a page fault blocks all who need that lock";
+        ResetStall "reset-stall"
+            "io_zcrx_tcp_recvmsg: a receive that reads the last bytes before a reset is not always woken for the reset";
         RegisterPin "register-pin"
             "a registration holds the netdev lock while it pins the area: a page fault blocks the device";
     }

@@ -125,25 +125,25 @@ revisions! {
     /// holds the source's `refs` and the source ring's percpu ref. Base read from 6.18.15.
     ProxyV1 "proxy-v1" PROXY [
         P1 P2 P3 P4 P5 P7 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace
-        RegisterPin
+        RegisterPin ResetStall
     ];
     /// The proposal with the smallest repair that satisfies every invariant, on a base whose own
     /// defects are fixed.
     ProxyFixed "proxy-fixed" PROXY [];
     /// Linux 6.19: export to a descriptor, import from it; unregistration in one step. Read from
     /// 6.19.10, with the fixes that came after the release taken back.
-    Import619 "import-6.19" IMPORT_6_19 [M1 M2 M4 M5 M6 M7 UninstallRace RegisterPin];
+    Import619 "import-6.19" IMPORT_6_19 [M1 M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall];
     /// Linux 7.0: `rx_buf_len` exists, and an import's flags are checked. Observed from outside on 7.0.13;
     /// where that shows nothing, as in 6.19.
-    Import70 "import-7.0" IMPORT_7_0 [M2 M4 M5 M6 M7 UninstallRace RegisterPin];
+    Import70 "import-7.0" IMPORT_7_0 [M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall];
     /// Linux 7.1: unregistration in two steps, `ZCRX_REG_NODEV`. Read from 7.1.13.
-    Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace RegisterPin];
+    Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace RegisterPin ResetStall];
     /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with the
     /// fixes that came after 7.2.9 taken back.
-    Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace RegisterPin];
+    Import72 "import-7.2" IMPORT_7_2 [M7 UninstallRace RegisterPin ResetStall];
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.
-    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock AddAreaPin RegisterPin];
+    Import73 "import-7.3" IMPORT_7_3 [AddAreaLock AddAreaPin RegisterPin ResetStall];
 }
 
 impl fmt::Display for Revision {

@@ -86,6 +86,9 @@ pub struct Comparison {
     pub exhaustive: bool,
     /// The kind of the difference, for `Differs`.
     pub difference: Option<Difference>,
+    /// Of a difference: what the model simplifies or leaves out in the kernel functions that the test
+    /// reaches.
+    pub divergences: Vec<String>,
     /// Threads that were blocked by a delayed page fault.
     pub stalls: Stalls,
     /// How far apart the threads of a race started.
@@ -158,7 +161,8 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         true => Difference::Outcome,
         false => Difference::Problem,
     });
-    Comparison { verdict, reason, rows, exhaustive, difference, stalls, start_skew }
+    let divergences = Vec::new();
+    Comparison { verdict, reason, rows, exhaustive, difference, divergences, stalls, start_skew }
 }
 
 fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
@@ -168,6 +172,7 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
         rows: Vec::new(),
         exhaustive: false,
         difference,
+        divergences: Vec::new(),
         stalls: Stalls::default(),
         start_skew: None,
     }

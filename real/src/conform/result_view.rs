@@ -55,6 +55,7 @@ struct Line<'a> {
     seen: usize,
     share: Option<f64>,
     exhaustive: bool,
+    divergences: &'a [String],
     stalls: &'a Stalls,
     spread: Option<StartSkew>,
     stored: Option<&'a str>,
@@ -99,6 +100,7 @@ impl ResultView<'_> {
             seen: comparison.seen(),
             share: comparison.share(),
             exhaustive: comparison.exhaustive,
+            divergences: &comparison.divergences,
             stalls: &comparison.stalls,
             spread: comparison.start_skew,
             stored: self.stored,
@@ -123,6 +125,12 @@ impl ResultView<'_> {
         }
         if !comparison.rows.is_empty() {
             out!("{}", histogram(self.result));
+        }
+        if !comparison.divergences.is_empty() {
+            outln!("  the difference may come from what the model simplifies or leaves out here:");
+        }
+        for divergence in &comparison.divergences {
+            outln!("    {divergence}");
         }
         if let Some(stored) = self.stored {
             outln!("  stored: {stored}");

@@ -86,6 +86,7 @@ impl LiveRun<'_> {
             Op::Shutdown { socket } => {
                 StepResult::status(self.sockets[usize::from(socket)].shutdown())
             }
+            Op::Reset { socket } => StepResult::status(self.sockets[usize::from(socket)].reset()),
             Op::Scribble { ifq, word, value: written } => {
                 value(ifq)?;
                 self.scribble(ifq, word, written)?;

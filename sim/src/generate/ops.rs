@@ -24,6 +24,7 @@ pub(super) enum DrawnOp {
     Exit,
     Shutdown,
     UnregisterNetdev,
+    Reset,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -69,6 +70,7 @@ impl TestBuilder<'_> {
             (DrawnOp::Exit, u8::from(ifq && (late || open > 1))),
             (DrawnOp::Shutdown, u8::from(ifq && shutdown)),
             (DrawnOp::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
+            (DrawnOp::Reset, u8::from(ifq && late)),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
@@ -78,6 +80,7 @@ impl TestBuilder<'_> {
             DrawnOp::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
             DrawnOp::Shutdown => Op::Shutdown { socket: self.socket(draw) },
             DrawnOp::UnregisterNetdev => Op::UnregisterNetdev,
+            DrawnOp::Reset => Op::Reset { socket: self.socket(draw) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
             DrawnOp::Close => Op::Close { fd: self.fd(draw)? },

@@ -1,9 +1,11 @@
 //! Areas: memory for packets, cut into buffers (`io_uring/zcrx.c`).
 
 use crate::capacity::exceeded;
-use crate::errno::{EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
+use crate::errno::{EBADF, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
 use crate::fault::FaultPoint;
-use crate::io_uring::uapi::{IORING_ZCRX_AREA_SHIFT, IoUringZcrxAreaReg, NIOV_SHIFT};
+use crate::io_uring::uapi::{
+    IORING_ZCRX_AREA_DMABUF, IORING_ZCRX_AREA_SHIFT, IoUringZcrxAreaReg, NIOV_SHIFT,
+};
 use crate::io_uring::zcrx::niov::Niov;
 use crate::io_uring::zcrx::{Ifq, ZCRX_MAX_AREAS};
 use crate::kernel::Kernel;
@@ -127,7 +129,7 @@ pub async fn zcrx_ctrl_add_area<P: Platform>(
     }
     let mut imported = None;
     if kernel.fixed(Defect::AddAreaPin) {
-        imported = Some(io_import_area(kernel, area_reg).await);
+        imported = Some(io_import_area(kernel, area_reg, ifq.dev.get() != 0).await);
     }
     if kernel.fixed(Defect::AddAreaLock) {
         fault_in_writeable(kernel).await;
@@ -191,7 +193,7 @@ async fn __zcrx_create_area<P: Platform>(
     }
     match imported {
         Some(imported) => imported?,
-        None => io_import_area(&ifq.kernel, area_reg).await?,
+        None => io_import_area(&ifq.kernel, area_reg, has_dev).await?,
     }
     // From 7.1 on the area is mapped here, before by the first page pool.
     let is_mapped = has_dev && ifq.kernel.variant.revision.has_nodev();
@@ -217,15 +219,26 @@ async fn __zcrx_create_area<P: Platform>(
 pub(super) async fn io_import_area<P: Platform>(
     kernel: &Kernel<P>,
     area_reg: &IoUringZcrxAreaReg<P>,
+    has_dev: bool,
 ) -> Result<(), i64> {
-    if area_reg.flags != 0 || area_reg.rq_area_token != 0 || area_reg.resv != 0 {
+    let dmabuf = area_reg.flags & IORING_ZCRX_AREA_DMABUF != 0;
+    if area_reg.flags & !IORING_ZCRX_AREA_DMABUF != 0
+        || area_reg.rq_area_token != 0
+        || area_reg.resv != 0
+    {
         return Err(-EINVAL);
     }
     // io_validate_user_buf_range()
     if area_reg.mem.buffers() == 0 {
         return Err(-EFAULT);
     }
-    if area_reg.addr.is_some_and(|offset| offset != 0) || area_reg.dmabuf_fd != 0 {
+    if area_reg.addr.is_some_and(|offset| offset != 0) {
+        return Err(-EINVAL);
+    }
+    if dmabuf {
+        return Err(io_import_dmabuf(area_reg, has_dev));
+    }
+    if area_reg.dmabuf_fd != 0 {
         return Err(-EINVAL);
     }
     if area_reg.addr.is_none() {
@@ -237,6 +250,21 @@ pub(super) async fn io_import_area<P: Platform>(
     }
     io_pin_pages(kernel, &area_reg.mem.pins).await;
     Ok(())
+}
+
+/// `io_import_dmabuf` of a descriptor that is no dma-buf.
+///
+/// # Divergence from Linux
+/// - Left out: dma-bufs. Outcomes: the errors of a dma-buf that cannot be attached or has another size, and
+///   areas whose bytes the kernel cannot read.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+fn io_import_dmabuf<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>, has_dev: bool) -> i64 {
+    if !has_dev || area_reg.addr.is_some() {
+        return -EINVAL;
+    }
+    // dma_buf_get()
+    -EBADF
 }
 
 /// `io_release_area_mem`, of memory that no area has yet.

@@ -223,7 +223,7 @@ pub(super) async fn zcrx_register_netdev<P: Platform>(
     let (kernel, if_rxq) = (&ifq.kernel, reg.if_rxq);
     let mut imported = None;
     if kernel.fixed(Defect::RegisterPin) {
-        imported = Some(io_import_area(kernel, area).await);
+        imported = Some(io_import_area(kernel, area, true).await);
     }
     let Some((netdev, guard)) = netdev_get_by_index_lock(kernel, reg.if_idx).await else {
         io_release_area_mem(area, imported);
