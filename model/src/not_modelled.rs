@@ -18,7 +18,7 @@
 //! - `io_fill_zcrx_offsets`, `io_region_get_ptr`, `io_region_size`, `io_create_region`: Part of
 //!   `io_allocate_rbuf_ring`.
 //! - `io_free_rbuf_ring`, `io_free_region`: Part of `io_zcrx_ifq_free`.
-//! - `io_zcrx_tcp_recvmsg`, `lock_sock`, `release_sock`, `sock_flag`, `sock_error`: Part of `io_zcrx_recv`.
+//! - `io_zcrx_tcp_recvmsg`, `lock_sock`, `release_sock`: Part of `io_zcrx_recv`.
 //! - `sock_rps_record_flow`: Left out: steering of flows to processors. No outcome depends on it.
 //! - `io_unmap_dmabuf`, `io_release_dmabuf`, `dma_buf_put`,
 //!   `dma_buf_attach`, `dma_buf_detach`, `dma_buf_map_attachment_unlocked`,

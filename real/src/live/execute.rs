@@ -9,10 +9,10 @@ use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::refill_push;
 
 use super::arg::{self, Pointed};
+use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::pending::CompletionKind;
 use super::run::{LiveRun, SharedRing, ThreadStep};
-use super::userfault_stall::LatePage;
 use super::values::{Exported, Ifq, Resource, StepResult};
 use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
