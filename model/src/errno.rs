@@ -42,6 +42,7 @@ errno! {
     EBADFD = 77, "File descriptor in bad state.";
     EBADMSG = 74, "Not the bytes that were sent.";
     EOPNOTSUPP = 95, "Operation not supported.";
+    ECONNRESET = 104, "Connection reset by peer.";
     ENOTCONN = 107, "Not connected.";
     ECANCELED = 125, "Canceled.";
 }

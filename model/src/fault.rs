@@ -16,7 +16,7 @@ named_enum! {
         CopyFromUser "copy-from-user" "`copy_from_user` of a register or control argument.";
         CopyToUser "copy-to-user" "`copy_to_user` of a register or control argument.";
         PageFaultWaits "page-fault-waits"
-            "`copy_to_user` faults on a page that user space supplies later (userfaultfd).";
+            "`copy_to_user` or `io_pin_pages` faults on a page that user space supplies later (userfaultfd).";
         AnonInode "anon-inode" "`anon_inode_create_getfile` in `zcrx_export`.";
         GetUnusedFd "get-unused-fd" "`get_unused_fd_flags` in `zcrx_export`.";
         MpOpenRxq "mp-open-rxq" "`netif_mp_open_rxq`.";

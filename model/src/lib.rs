@@ -29,6 +29,7 @@ pub mod kernel;
 pub mod mm;
 mod named_enum;
 pub mod net;
+pub mod not_modelled;
 pub mod outcome;
 pub mod platform;
 pub mod prim;

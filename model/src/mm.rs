@@ -1,8 +1,10 @@
-//! User memory that the kernel pins (`mm/gup.c`): areas and refill rings.
+//! User memory that the kernel pins (`io_uring/memmap.c`, `mm/gup.c`): areas and refill rings.
 
 use crate::invariant::Invariant;
 use crate::io_uring::uapi::{IO_RQ_MAX_ENTRIES, area_offset};
+use crate::kernel::Kernel;
 use crate::platform::{AtomicWord, Kind, Label, PlainWord, Platform, Ptr};
+use crate::uaccess::fault_in_writeable;
 
 /// The number of pins of a piece of memory.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ impl<P: Platform> Pins<P> {
         Pins(P::atomic("pins", 0))
     }
 
-    /// `pin_user_pages`. One ifq at a time pins the memory of a test.
+    /// Counts a pin. One ifq at a time pins the memory of a test.
     pub fn pin(&self) {
         self.0.store_in_step(self.0.load_in_step() + 1);
     }
@@ -33,9 +35,21 @@ impl<P: Platform> Pins<P> {
     }
 }
 
+/// `io_pin_pages`: `pin_user_pages_fast` faults the pages in, so user space decides how long it takes.
+///
+/// # Divergence from Linux
+/// - Left out: its errors, which are those of the fault points of its callers.
+///
+/// Linux: `io_uring/memmap.c`, 6.18 to 7.3.
+pub async fn io_pin_pages<P: Platform>(kernel: &Kernel<P>, pins: &Pins<P>) {
+    let _func = P::func("io_pin_pages");
+    fault_in_writeable(kernel).await;
+    pins.pin();
+}
+
 /// The memory of an area. Of a buffer's bytes only their place in a stream is kept.
 pub struct AreaMem<P: Platform> {
-    /// `io_pin_pages`.
+    /// Counted by [`io_pin_pages`].
     pub pins: Pins<P>,
     /// `rq_area_token` plus one, as the kernel wrote it into the caller's structure; 0: not written.
     token: P::Atomic,

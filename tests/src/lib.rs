@@ -14,6 +14,7 @@
 
 pub mod block_on;
 mod blocking;
+pub mod c_source;
 pub mod engine;
 pub mod fixture;
 pub mod generate;

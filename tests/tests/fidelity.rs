@@ -5,12 +5,18 @@
 //! "Linux: `FILE`, VERSIONS."; any other function says that it is not in Linux. A list under
 //! "Divergence from Linux" says what is simplified or left out. `docs/FIDELITY.md` must be exactly what
 //! is collected. `IFQ_UPDATE_DOCS=1 cargo test -p ifq-tests --test fidelity` writes it.
+//!
+//! `tests/kernel` has a list for each version of the kernel that can be read: the functions of
+//! `io_uring/zcrx.c` and what they call. Each of them must be in the model, or in the list of
+//! `model/src/not_modelled.rs`. For a new version add its list with the example `kernel_functions`; the test
+//! then names what is new.
 
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use ifq_tests::c_source::{Functions, parse};
 use source::{SourceFile, doc_lines, is_test_only, read_crate, root};
 use syn::{Attribute, ImplItem, Item, Visibility};
 
@@ -120,6 +126,7 @@ impl Collected {
              The code was read from 6.18.15, 6.19.10, 7.1.13, 7.2.12 and 7.3.4. 7.0 was observed from outside, on \
              7.0.13. Paths are below `model/src/`.\n",
         );
+        text.push_str(&self.zcrx(&kernels(), &not_modelled()));
         for (linux_file, entries) in &self.entries {
             if linux_file.is_empty() {
                 text.push_str("\n## Types and tables\n\n| type | here | simplified, left out |\n");
@@ -148,6 +155,193 @@ impl Collected {
     }
 }
 
+/// The file of Linux of which each function must be known.
+const ZCRX: &str = "io_uring/zcrx.c";
+
+/// By version of the kernel: the functions of [`ZCRX`]. The series of a version is its first two numbers.
+fn kernels() -> BTreeMap<String, Functions> {
+    let files = std::fs::read_dir(root().join("tests/kernel")).unwrap();
+    let read = |path: std::path::PathBuf| {
+        let version = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (version, parse(&std::fs::read_to_string(path).unwrap()))
+    };
+    files.map(|file| read(file.unwrap().path())).collect()
+}
+
+/// A function that the model does not have, from `model/src/not_modelled.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Declared {
+    /// A function of the model does what it does.
+    PartOf(String),
+    /// Simplified, left out, or a construct of C: the sentence that says so.
+    Otherwise(String),
+}
+
+/// The kinds of a [`Declared::Otherwise`], and how the table names them.
+const KINDS: [(&str, &str); 3] =
+    [("Simplified: ", "simplified"), ("Left out: ", "left out"), ("Calculation: ", "modelled")];
+
+/// Reads the list of `not_modelled.rs`: items of quoted names, a colon, and what becomes of them.
+fn declared(lines: &[String]) -> BTreeMap<String, Declared> {
+    let mut items: Vec<String> = Vec::new();
+    for line in lines.iter().skip_while(|line| *line != "# Functions").skip(1) {
+        if let Some(item) = line.strip_prefix("- ") {
+            items.push(item.to_owned());
+        } else if let (Some(last), false) = (items.last_mut(), line.trim().is_empty()) {
+            last.push(' ');
+            last.push_str(line.trim());
+        }
+    }
+    let mut found = BTreeMap::new();
+    for item in items {
+        let (names, says) = item.split_once("`: ").unwrap_or_else(|| panic!("no colon: {item}"));
+        let says = match says.strip_prefix("Part of `") {
+            Some(function) => Declared::PartOf(function.trim_end_matches("`.").to_owned()),
+            None => {
+                assert!(KINDS.iter().any(|(kind, _)| says.starts_with(kind)), "which kind: {item}");
+                Declared::Otherwise(says.to_owned())
+            }
+        };
+        for name in names.split(',').map(|name| name.trim().trim_matches('`')) {
+            assert!(
+                found.insert(name.to_owned(), says.clone()).is_none(),
+                "{name} is listed twice"
+            );
+        }
+    }
+    found
+}
+
+fn not_modelled() -> BTreeMap<String, Declared> {
+    let files = read_crate("model");
+    let file = files.iter().find(|file| file.path == "model/src/not_modelled.rs").unwrap();
+    declared(&doc_lines(&file.ast.attrs))
+}
+
+/// The name of a function in the documentation: without its arguments.
+fn bare(name: &str) -> &str {
+    name.split('(').next().unwrap_or(name)
+}
+
+/// Whether "6.18 to 7.3" or "7.3" contains the series of a version such as 7.3.4.
+fn contains(versions: &str, version: &str) -> bool {
+    let numbers = |text: &str| -> (u32, u32) {
+        let mut parts = text.split('.').map(|part| part.parse().unwrap());
+        (parts.next().unwrap(), parts.next().unwrap())
+    };
+    let (first, last) = versions.split_once(" to ").unwrap_or((versions, versions));
+    if last.contains(' ') {
+        return false;
+    }
+    (numbers(first)..=numbers(last)).contains(&numbers(version))
+}
+
+/// What the kernels' lists and the model say differently, one sentence each.
+fn problems(
+    collected: &Collected,
+    kernels: &BTreeMap<String, Functions>,
+    declared: &BTreeMap<String, Declared>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    let entries = || collected.entries.values().flatten();
+    let is_function = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    for (version, functions) in kernels {
+        let own = |name: &str| functions.contains_key(name);
+        let called: BTreeSet<&String> = functions.values().flatten().collect();
+        for name in functions.keys().chain(called.iter().copied().filter(|name| !own(name))) {
+            let mut modelled = entries().filter(|entry| bare(&entry.name) == name);
+            let exists = modelled.clone().next().is_some();
+            if exists && declared.contains_key(name) {
+                problems.push(format!("{name} is modelled and listed in not_modelled.rs"));
+            } else if !exists && !declared.contains_key(name) {
+                problems.push(format!("{name} of {version} is neither modelled nor listed"));
+            } else if exists && !modelled.any(|entry| contains(&entry.versions, version)) {
+                problems
+                    .push(format!("{name} is in {version}, but its documentation does not say so"));
+            }
+        }
+        for entry in collected.entries.get(ZCRX).into_iter().flatten() {
+            let name = bare(&entry.name);
+            if is_function(name) && contains(&entry.versions, version) && !own(name) {
+                problems.push(format!("{name} is not in {version}, but its documentation says so"));
+            }
+        }
+    }
+    for (name, says) in declared {
+        let known = |functions: &Functions| {
+            functions.contains_key(name) || functions.values().any(|calls| calls.contains(name))
+        };
+        if !kernels.values().any(known) {
+            problems.push(format!("{name} is listed in not_modelled.rs and is in no kernel"));
+        }
+        if let Declared::PartOf(whole) = says
+            && !entries().any(|entry| bare(&entry.name) == whole)
+        {
+            problems.push(format!("{name} is part of {whole}, which is not modelled"));
+        }
+    }
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+impl Collected {
+    /// The tables of every function of [`ZCRX`] and of what it calls.
+    fn zcrx(
+        &self,
+        kernels: &BTreeMap<String, Functions>,
+        declared: &BTreeMap<String, Declared>,
+    ) -> String {
+        let own: BTreeSet<&String> = kernels.values().flat_map(BTreeMap::keys).collect();
+        let calls = kernels.values().flat_map(BTreeMap::values).flatten();
+        let called: BTreeSet<&String> = calls.filter(|name| !own.contains(name)).collect();
+        let mut text = String::new();
+        for (title, names) in [
+            (format!("Every function of `{ZCRX}`"), own),
+            (format!("What `{ZCRX}` calls elsewhere"), called),
+        ] {
+            let versions: String = kernels.keys().map(|version| format!(" {version} |")).collect();
+            let rules = "---|".repeat(kernels.len());
+            let _ =
+                write!(text, "\n## {title}\n\n| function |{versions} how |\n|---|{rules}---|\n");
+            for name in names {
+                let (kind, how) = self.how(name, declared);
+                let cell = |functions: &Functions| {
+                    let has = functions.contains_key(name)
+                        || functions.values().any(|calls| calls.contains(name));
+                    if has { format!(" {kind} |") } else { " - |".to_owned() }
+                };
+                let cells: String = kernels.values().map(cell).collect();
+                let _ = writeln!(text, "| `{name}` |{cells} {how} |");
+            }
+        }
+        text
+    }
+
+    /// Whether a function is modelled, simplified or left out, and how.
+    fn how(&self, name: &str, declared: &BTreeMap<String, Declared>) -> (&'static str, String) {
+        match declared.get(name) {
+            Some(Declared::PartOf(whole)) => ("modelled", format!("part of `{whole}`")),
+            Some(Declared::Otherwise(says)) => {
+                let kind = KINDS.iter().find(|(kind, _)| says.starts_with(kind)).unwrap();
+                (kind.1, says.strip_prefix("Calculation: ").unwrap_or(says).to_owned())
+            }
+            None => {
+                let entries = self.entries.values().flatten();
+                let found: Vec<&Entry> =
+                    entries.filter(|entry| bare(&entry.name) == name).collect();
+                let simple = found.iter().any(|entry| !entry.divergences.is_empty());
+                let how = |entry: &&Entry| match entry.divergences.is_empty() {
+                    true => entry.place.clone(),
+                    false => format!("{}. {}", entry.place, entry.divergences.join(" ")),
+                };
+                let how: Vec<String> = found.iter().map(how).collect();
+                (if simple { "simplified" } else { "modelled" }, how.join("; "))
+            }
+        }
+    }
+}
+
 fn collect() -> Collected {
     let mut collected = Collected::default();
     for file in read_crate("model").iter().filter(|file| is_kernel(&file.path)) {
@@ -161,6 +355,39 @@ fn each_function_of_the_kernel_code_names_its_linux_file_and_versions_or_says_th
  {
     let undeclared = collect().undeclared;
     assert!(undeclared.is_empty(), "these say neither:\n{}", undeclared.join("\n"));
+}
+
+#[test]
+fn each_function_of_zcrx_in_each_kernel_and_what_it_calls_is_modelled_or_said_not_to_be() {
+    let problems = problems(&collect(), &kernels(), &not_modelled());
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn a_new_function_a_removed_one_and_a_wrong_version_are_named() {
+    let list = |text: &str| BTreeMap::from([("9.1.2".to_owned(), parse(text))]);
+    let entry = |name: &str, versions: &str| Entry {
+        name: name.to_owned(),
+        place: String::new(),
+        versions: versions.to_owned(),
+        divergences: Vec::new(),
+    };
+    let entries = vec![entry("f", "9.0 to 9.2"), entry("gone", "9.1"), entry("old", "9.0")];
+    let collected =
+        Collected { entries: BTreeMap::from([(ZCRX.to_owned(), entries)]), undeclared: Vec::new() };
+    let lines = ["# Functions", "- `h`, `stale`:", "  Part of `f`.", "- `k`: Part of `no`."];
+    let lines: Vec<String> = lines.map(str::to_owned).into();
+    let found = problems(&collected, &list("f: h k new\nold:\n"), &declared(&lines));
+    assert_eq!(
+        found,
+        [
+            "gone is not in 9.1.2, but its documentation says so",
+            "k is part of no, which is not modelled",
+            "new of 9.1.2 is neither modelled nor listed",
+            "old is in 9.1.2, but its documentation does not say so",
+            "stale is listed in not_modelled.rs and is in no kernel",
+        ]
+    );
 }
 
 #[test]

@@ -21,6 +21,12 @@ impl<P: Platform> Check<P> for Requests {
     fn event(&self, _: &Deferred<P>, event: &Tracepoint<'_, P>) {
         let Tracepoint::CqWaitTimeout(ctx) = event else { return };
         for req in observe_idle_requests(ctx) {
+            if req.sock.observe_error() {
+                violation::<P>(format_args!(
+                    "ring {}: an error waits in sock{} and no thread will report it",
+                    ctx.number, req.sock.number
+                ));
+            }
             if req.sock.observe_data() {
                 violation::<P>(format_args!(
                     "ring {}: bytes wait in sock{} and no thread will read them",

@@ -1,7 +1,7 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
 use crate::capacity::{SockCapacity, exceeded, slot};
-use crate::errno::EPIPE;
+use crate::errno::{ECONNRESET, EPIPE};
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
 use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov, niov_label};
@@ -13,12 +13,23 @@ use crate::prim::refcount::Refcount;
 
 /// `POLLIN`.
 pub const POLLIN: u64 = 1;
+/// `POLLERR`.
+pub const POLLERR: u64 = 8;
 /// `POLLRDHUP`.
 pub const POLLRDHUP: u64 = 2;
 /// Bytes in a page, and in a niov.
 pub const PAGE_SIZE: u32 = 4096;
 
+/// `sk_shutdown & RCV_SHUTDOWN`.
 const SHUTDOWN: u64 = 1 << 40;
+/// `SOCK_DONE`: a FIN came.
+const DONE: u64 = 1 << 41;
+/// `sk_err`: ECONNRESET.
+const SK_ERR: u64 = 1 << 42;
+/// `TCP_CLOSE`: a reset came.
+const CLOSED: u64 = 1 << 43;
+/// The bits that are no number of bytes.
+const FLAGS: u64 = SHUTDOWN | DONE | SK_ERR | CLOSED;
 const FRAGMENT: &str = "a fragment in a receive queue";
 
 /// One fragment in the receive queue.
@@ -56,7 +67,7 @@ pub struct Sock<P: Platform> {
     /// Bytes of the first fragment that have been read.
     offset: P::Plain,
     /// Bytes that can be read, and whether the peer has ended: `rcv_nxt`, `copied_seq`,
-    /// `sk_shutdown` in one word.
+    /// `sk_shutdown`, `sk_flags`, `sk_err`, `sk_state` in one word.
     readable: P::Atomic,
     /// `sk_wq`.
     pub wq_lock: P::Lock,
@@ -177,10 +188,41 @@ impl<P: Platform> Sock<P> {
         self.readable.load_in_step() & SHUTDOWN != 0
     }
 
+    /// `sock_flag(sk, SOCK_DONE)`. Under `sk_lock`.
+    ///
+    /// Linux: `include/net/sock.h`, 6.18 to 7.3.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.readable.load_in_step() & DONE != 0
+    }
+
+    /// `sk->sk_err`. Under `sk_lock`.
+    ///
+    /// Linux: `include/net/sock.h`, 6.18 to 7.3.
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        self.readable.load_in_step() & SK_ERR != 0
+    }
+
+    /// `sock_error`: the error as -errno, once. Under `sk_lock`.
+    ///
+    /// Linux: `include/net/sock.h`, 6.18 to 7.3.
+    pub fn sock_error(&self) -> i64 {
+        let readable = self.readable.load_in_step();
+        self.readable.store_in_step(readable & !SK_ERR);
+        if readable & SK_ERR == 0 { 0 } else { -ECONNRESET }
+    }
+
     /// For checks: whether bytes wait.
     #[must_use]
     pub fn observe_data(&self) -> bool {
-        self.readable.load_in_step() & !SHUTDOWN != 0
+        self.readable.load_in_step() & !FLAGS != 0
+    }
+
+    /// For checks: whether an error waits.
+    #[must_use]
+    pub fn observe_error(&self) -> bool {
+        self.readable.load_in_step() & SK_ERR != 0
     }
 
     /// `sk_data_ready`: wakes the requests on the wait queue, the newest first.
@@ -233,7 +275,7 @@ impl<P: Platform> Sock<P> {
 pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
     let readable = sock.readable.load(Order::Acquire).await;
     let shutdown = if readable & SHUTDOWN == 0 { 0 } else { POLLIN | POLLRDHUP };
-    let data = if readable & !SHUTDOWN == 0 { 0 } else { POLLIN };
+    let data = if readable & !FLAGS == 0 { 0 } else { POLLIN };
     shutdown | data
 }
 
@@ -241,7 +283,7 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 /// pages, or through the device queue in niovs.
 ///
 /// # Errors
-/// -EPIPE after a shutdown, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is
+/// -EPIPE after a shutdown or a reset, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is
 /// gone.
 ///
 /// # Divergence from Linux
@@ -287,16 +329,46 @@ pub async fn tcp_rcv_established<P: Platform>(
 /// `tcp_fin`: the peer's FIN arrives, over loopback or through the device queue.
 ///
 /// # Errors
-/// -ENODEV if the device is gone.
+/// -EPIPE after a reset, -ENODEV if the device is gone.
 ///
 /// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 pub async fn tcp_fin<P: Platform>(kernel: &Kernel<P>, sock: &Ptr<P, Sock<P>>) -> Result<(), i64> {
     let _func = P::func("tcp_fin");
+    // The peer has closed its socket: nothing reaches the device.
+    if sock.readable.load_in_step() & CLOSED != 0 {
+        return Err(-EPIPE);
+    }
     if let (Some(queue), Some(netdev)) = (sock.queue, &kernel.netdev) {
         napi_receive_empty(netdev, queue).await?;
     }
     let _guard = sock.sk_lock.lock().await;
-    sock.readable.store_in_step(sock.readable.load_in_step() | SHUTDOWN);
+    sock.readable.store_in_step(sock.readable.load_in_step() | SHUTDOWN | DONE);
     sock.data_ready(POLLIN | POLLRDHUP).await;
+    Ok(())
+}
+
+/// `tcp_reset`: the peer's reset arrives, over loopback or through the device queue. The receive queue
+/// stays. After a FIN the error is EPIPE, which no receiver sees, because `SOCK_DONE` is set.
+///
+/// # Errors
+/// -EPIPE after an earlier reset, -ENODEV if the device is gone.
+///
+/// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
+pub async fn tcp_reset<P: Platform>(kernel: &Kernel<P>, sock: &Ptr<P, Sock<P>>) -> Result<(), i64> {
+    let _func = P::func("tcp_reset");
+    // The peer has closed its socket: nothing reaches the device.
+    if sock.readable.load_in_step() & CLOSED != 0 {
+        return Err(-EPIPE);
+    }
+    if let (Some(queue), Some(netdev)) = (sock.queue, &kernel.netdev) {
+        napi_receive_empty(netdev, queue).await?;
+    }
+    let _guard = sock.sk_lock.lock().await;
+    let error = if sock.done() { 0 } else { SK_ERR };
+    sock.readable.store_in_step(sock.readable.load_in_step() | SHUTDOWN | CLOSED | error);
+    // tcp_done(): sk_state_change()
+    sock.data_ready(0).await;
+    // sk_error_report()
+    sock.data_ready(POLLERR).await;
     Ok(())
 }

@@ -9,10 +9,10 @@ impl Defect {
     #[must_use]
     pub fn has_code_in(self, revision: Revision) -> bool {
         use Defect::{
-            AddAreaLock, DisabledRingWake, DyingTwRuns, EarlyPut, EarlyUnmap, M1, M2, M3, M4, M5,
-            M6, M7, M8, MixedCqeCache, P1, P2, P3, P4, P5, P7, P8, P9, P10, P12, P15, P18, P19,
-            P20, P21, PoolRingRace, RefillRun, S1, S2, S3, UninstallRace, UnmapAfterFailedRestart,
-            UrefRace,
+            AddAreaLock, AddAreaPin, DisabledRingWake, DyingTwRuns, EarlyPut, EarlyUnmap, M1, M2,
+            M3, M4, M5, M6, M7, M8, MixedCqeCache, P1, P2, P3, P4, P5, P7, P8, P9, P10, P12, P15,
+            P18, P19, P20, P21, PoolRingRace, RefillRun, RegisterPin, ResetStall, S1, S2, S3,
+            UninstallRace, UnmapAfterFailedRestart, UrefRace,
         };
         match self {
             P1 | P3 | P4 | P18 | P19 => revision.has_clone(),
@@ -26,13 +26,13 @@ impl Defect {
             M2 => !revision.has_shutdown(),
             // io_terminate_zcrx(), which a revision in one step does not call.
             EarlyPut => revision.has_ctrl() && !revision.defects().contains(&M2),
-            AddAreaLock => revision.has_add_area(),
+            AddAreaLock | AddAreaPin => revision.has_add_area(),
             EarlyUnmap | UnmapAfterFailedRestart => revision.unmaps_at_close(),
             RefillRun => revision.has_refill_iter(),
             // Without events nothing is queued on a disabled ring.
             DisabledRingWake => revision.has_events(),
             S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | MixedCqeCache | DyingTwRuns | UrefRace
-            | UninstallRace | PoolRingRace => true,
+            | UninstallRace | PoolRingRace | RegisterPin | ResetStall => true,
         }
     }
 

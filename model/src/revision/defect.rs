@@ -50,6 +50,12 @@ named_enum! {
             "exec asks for a wake-up by a ring of another task or of none: an event then wakes task NULL";
         MixedCqeCache "mixed-cqe-cache"
             "io_cqe_cache_refill fails behind a filler and keeps the filler's entry: an old completion comes again";
+        AddAreaPin "add-area-pin"
+            "zcrx_ctrl_add_area holds pp_lock while it pins the area: a page fault blocks all who need that lock";
+        ResetStall "reset-stall"
+            "io_zcrx_tcp_recvmsg: a receive that reads the last bytes before a reset is not always woken for the reset";
+        RegisterPin "register-pin"
+            "a registration holds the netdev lock while it pins the area: a page fault blocks the device";
     }
 }
 

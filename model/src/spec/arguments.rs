@@ -4,10 +4,10 @@ use super::Spec;
 use crate::errno::{EBADF, EFAULT, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, EPERM, ERANGE};
 use crate::revision::Revision;
 use crate::test::arg_modifier::ArgModifier::{
-    AreaDmabufFd, AreaFault, AreaFlags, AreaNull, AreaPtr, AreaResv, AreaToken, AreaUnaligned,
-    ArgFault, EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType, Events, Flags,
-    NoCap, NoDevice, NodevIdx, NrArgs, OpResv, RegionFault, RegionPtr, Resv, RqEntries, RxBufBig,
-    RxBufLen, Rxq, RxqMinusOne, ZcrxId,
+    AreaDmabuf, AreaDmabufFd, AreaFault, AreaFlags, AreaNull, AreaPtr, AreaResv, AreaToken,
+    AreaUnaligned, ArgFault, EventDesc, EventFault, EventFlags, EventResv, EventStats, EventType,
+    Events, Flags, NoCap, NoDevice, NodevIdx, NrArgs, OpResv, RegionFault, RegionPtr, Resv,
+    RqEntries, RxBufBig, RxBufLen, Rxq, RxqMinusOne, ZcrxId,
 };
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{RingId, RingSetup, Source};
@@ -95,7 +95,7 @@ impl Spec {
             (modifiers.has(RxBufLen), EINVAL),
             (modifiers.has(RxBufBig) && nodev, EOPNOTSUPP),
         ])?;
-        check_area(modifiers)?;
+        check_area(modifiers, !nodev)?;
         // No two pages of an area are neighbours.
         first_error(&[(modifiers.has(RxBufBig), ERANGE)])
     }
@@ -142,11 +142,11 @@ impl Spec {
         first_error(&[(modifiers.has(OpResv), EINVAL)])
     }
 
-    /// The checks of `zcrx_ctrl_add_area` up to the limit on areas. `device_gone`: the ifq's device is
-    /// unregistered.
+    /// The checks of `zcrx_ctrl_add_area` up to the limit on areas. `device`: the ifq has a device;
+    /// `device_gone`: it is unregistered.
     pub(super) fn check_add_area(
         &self,
-        device_gone: bool,
+        (device, device_gone): (bool, bool),
         modifiers: ArgModifiers,
     ) -> Result<(), i64> {
         first_error(&[
@@ -155,16 +155,20 @@ impl Spec {
             (has_any(modifiers, &[OpResv, AreaToken]), EINVAL),
             (device_gone, EFAULT),
         ])?;
-        check_area(modifiers)
+        check_area(modifiers, device)
     }
 }
 
 /// The checks of `io_import_area` and `io_import_umem`.
-fn check_area(modifiers: ArgModifiers) -> Result<(), i64> {
-    let fields = [AreaFlags, AreaToken, AreaResv, AreaDmabufFd];
+fn check_area(modifiers: ArgModifiers, device: bool) -> Result<(), i64> {
+    let fields = [AreaFlags, AreaToken, AreaResv];
     let null = modifiers.has(AreaNull);
+    let dmabuf = modifiers.has(AreaDmabuf);
     first_error(&[
         (has_any(modifiers, &fields), EINVAL),
+        // io_import_dmabuf()
+        (dmabuf && null && device, EBADF),
+        (dmabuf || modifiers.has(AreaDmabufFd), EINVAL),
         (null, EFAULT),
         (modifiers.has(AreaUnaligned), EINVAL),
     ])

@@ -267,6 +267,7 @@ impl Spec {
             }
             Op::Send { socket, len } => self.send(socket, len).map(|()| 0),
             Op::Shutdown { socket } => self.shutdown(socket).map(|()| 0),
+            Op::Reset { socket } => self.reset(socket).map(|()| 0),
         }
     }
 

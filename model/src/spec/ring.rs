@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
 use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, EBADFD, ECANCELED, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use crate::errno::{EAGAIN, EBADFD, ECANCELED, ECONNRESET, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::ArgModifiers;
 use crate::test::{Event, RingId, RingSetup, SocketId, Test};
 
@@ -363,7 +363,8 @@ impl Spec {
     fn receive(&mut self, ring: RingId, request: &mut Request, woken: bool) -> RequestAction {
         let mut progress = RecvProgress::default();
         let stopped = self.receive_fragments(ring, request, &mut progress).err();
-        let ended = self.socks[usize::from(request.socket)].shutdown;
+        let sock = &mut self.socks[usize::from(request.socket)];
+        let ended = sock.shutdown;
         if request.len > 0 && progress.bytes > 0 {
             request.len -= progress.bytes;
             if request.len == 0 {
@@ -373,6 +374,8 @@ impl Spec {
         if progress.bytes == 0 {
             return match stopped {
                 Some(errno) => RequestAction::Complete(errno),
+                // One request reports a reset, the others the end of the stream.
+                None if std::mem::take(&mut sock.error) => RequestAction::Complete(-ECONNRESET),
                 None if ended => RequestAction::Complete(0),
                 _ => RequestAction::WaitForSocket,
             };

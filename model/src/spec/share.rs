@@ -123,7 +123,7 @@ impl Spec {
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
         let device_gone = self.ifqs[ifq].device && self.device_gone;
-        self.check_add_area(device_gone, modifiers)?;
+        self.check_add_area((self.ifqs[ifq].device, device_gone), modifiers)?;
         if self.ifqs[ifq].areas() == AREAS {
             return Err(-EINVAL);
         }

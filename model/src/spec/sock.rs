@@ -25,13 +25,24 @@ pub(super) struct SocketState {
     pub(super) segments: VecDeque<Segment>,
     /// The peer has ended the stream.
     pub(super) shutdown: bool,
+    /// The peer has closed its socket with a reset.
+    pub(super) closed: bool,
+    /// A reset came before the end of the stream, and no request has reported it.
+    pub(super) error: bool,
     /// Requests in the socket's wait queue, the newest first (`add_wait_queue`).
     pub(super) waiters: VecDeque<(RingId, u64)>,
 }
 
 impl SocketState {
     pub(super) fn new(queue: Option<u32>) -> Self {
-        SocketState { queue, segments: VecDeque::new(), shutdown: false, waiters: VecDeque::new() }
+        SocketState {
+            queue,
+            segments: VecDeque::new(),
+            shutdown: false,
+            closed: false,
+            error: false,
+            waiters: VecDeque::new(),
+        }
     }
 }
 
@@ -62,10 +73,28 @@ impl Spec {
 
     /// The peer ends the stream.
     pub(super) fn shutdown(&mut self, socket: SocketId) -> Result<(), i64> {
+        if self.socks[usize::from(socket)].closed {
+            return Err(-EPIPE);
+        }
         if self.device_is_gone(socket) {
             return Err(-ENODEV);
         }
         self.socks[usize::from(socket)].shutdown = true;
+        self.wake(socket);
+        Ok(())
+    }
+
+    /// The peer closes its socket with a reset. Bytes that arrived before can still be received.
+    pub(super) fn reset(&mut self, socket: SocketId) -> Result<(), i64> {
+        if self.socks[usize::from(socket)].closed {
+            return Err(-EPIPE);
+        }
+        if self.device_is_gone(socket) {
+            return Err(-ENODEV);
+        }
+        let sock = &mut self.socks[usize::from(socket)];
+        sock.error = !sock.shutdown;
+        (sock.closed, sock.shutdown) = (true, true);
         self.wake(socket);
         Ok(())
     }

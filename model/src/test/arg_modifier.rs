@@ -70,6 +70,8 @@ modifiers! {
     Oneshot "oneshot" "recv" "`IORING_RECV_MULTISHOT` is missing.";
     MsgFlags "msg-flags" "recv" "`msg_flags` is set.";
     Addr "addr" "recv" "`addr` is set.";
+    AreaDmabuf "area-dmabuf" "register add-area"
+        "`IORING_ZCRX_AREA_DMABUF` is set, and `dmabuf_fd` is -1.";
 }
 
 /// A set of modifiers.

@@ -314,6 +314,12 @@ operations! {
         /// The connection.
         socket: SocketId => Arg::Peer(socket);
     }
+    /// The peer closes its socket with `SO_LINGER` 0, which sends a reset. Result: 0, or -EPIPE if it is
+    /// closed already.
+    Reset "reset" Status "`SOCKET: reset`" {
+        /// The connection.
+        socket: SocketId => Arg::Peer(socket);
+    }
 }
 
 impl Op {

@@ -9,7 +9,7 @@ use crate::io_uring::zcrx::mmap::io_uring_mmap;
 use crate::kernel::{Current, Task};
 use crate::mm::RqMem;
 use crate::net::netdev::{netdev_rx_queue_restart, netif_close, netif_open, unregister_netdevice};
-use crate::net::tcp::{tcp_fin, tcp_rcv_established};
+use crate::net::tcp::{tcp_fin, tcp_rcv_established, tcp_reset};
 use crate::platform::{AtomicWord, Order, Platform};
 use crate::run_state::ModelRun;
 use crate::test::{Op, RingId, RqWord, Step};
@@ -85,6 +85,9 @@ async fn run_op<P: Platform>(
         }
         Op::Shutdown { socket } => {
             tcp_fin(kernel, &run.socks[usize::from(socket)]).await.map(|()| 0)
+        }
+        Op::Reset { socket } => {
+            tcp_reset(kernel, &run.socks[usize::from(socket)]).await.map(|()| 0)
         }
         Op::UnregisterNetdev => {
             if let Some(netdev) = &kernel.netdev {

@@ -5,9 +5,10 @@ use crate::io_uring::cancel::CancelBy;
 use crate::io_uring::register::Register;
 use crate::io_uring::submit::Sqe;
 use crate::io_uring::uapi::{
-    IORING_MEM_REGION_TYPE_USER, IORING_RECV_MULTISHOT, IORING_ZCRX_IFQ_REG_CLONE,
-    IoUringRegionDesc, IoUringZcrxAreaReg, IoUringZcrxIfqReg, ZCRX_EVENT_TYPE_LAST,
-    ZCRX_EVENT_TYPE_MASK, ZCRX_REG_IMPORT, ZCRX_REG_NODEV, ZcrxCtrl, ZcrxCtrlOp, ZcrxEventDesc,
+    IORING_MEM_REGION_TYPE_USER, IORING_RECV_MULTISHOT, IORING_ZCRX_AREA_DMABUF,
+    IORING_ZCRX_IFQ_REG_CLONE, IoUringRegionDesc, IoUringZcrxAreaReg, IoUringZcrxIfqReg,
+    ZCRX_EVENT_TYPE_LAST, ZCRX_EVENT_TYPE_MASK, ZCRX_REG_IMPORT, ZCRX_REG_NODEV, ZcrxCtrl,
+    ZcrxCtrlOp, ZcrxEventDesc,
 };
 use crate::io_uring::zcrx::notif::notif_data;
 use crate::mm::{AreaMem, RqMem};
@@ -233,6 +234,10 @@ fn area_reg<P: Platform>(
     }
     area.dmabuf_fd = field(modifiers, ArgModifier::AreaDmabufFd);
     area.resv = field(modifiers, ArgModifier::AreaResv).into();
+    if modifiers.has(ArgModifier::AreaDmabuf) {
+        area.flags |= IORING_ZCRX_AREA_DMABUF;
+        area.dmabuf_fd = u32::MAX;
+    }
     area
 }
 

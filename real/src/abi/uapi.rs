@@ -323,6 +323,10 @@ pub struct QueryZcrxEvent {
 pub const TCP_INFO_STATE: usize = 0;
 /// Offset of `tcpi_bytes_received`, a `u64`: every byte that reached the receive queue.
 pub const TCP_INFO_BYTES_RECEIVED: usize = 128;
+/// `IORING_ZCRX_AREA_DMABUF`: the area is a dma-buf.
+pub const IORING_ZCRX_AREA_DMABUF: u32 = 1;
+/// `TCP_CLOSE`: the connection was reset.
+pub const TCP_CLOSE: u8 = 7;
 /// `TCP_CLOSE_WAIT`: the peer has ended its stream.
 pub const TCP_CLOSE_WAIT: u8 = 8;
 

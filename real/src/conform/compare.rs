@@ -88,6 +88,9 @@ pub struct Comparison {
     pub exhaustive: bool,
     /// The kind of the difference, for `Differs`.
     pub difference: Option<Difference>,
+    /// Of a difference: what the model simplifies or leaves out in the kernel functions that the test
+    /// reaches.
+    pub divergences: Vec<String>,
     /// Threads that were blocked by a delayed page fault.
     pub stalls: Stalls,
     /// How far apart the threads of a race started.
@@ -132,8 +135,10 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         }
     };
     let mut problems = problems.clone();
-    if let (Some(example), Ok(Allowed { stalls: false, .. })) = (&stalls.example, allowed) {
-        problems.push(format!("a delayed page fault must not block another thread, but {example}"));
+    if let Ok(Allowed { stalls: false, .. }) = allowed {
+        let blocked =
+            |example| format!("a delayed page fault must not block another thread, but {example}");
+        problems.extend(stalls.examples.values().map(blocked));
     }
     if let Ok(Allowed { repeats: true, .. }) = allowed {
         problems.retain(|problem| problem != REPEATED_COMPLETION);
@@ -161,7 +166,8 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         true => Difference::Outcome,
         false => Difference::Problem,
     });
-    Comparison { verdict, reason, rows, exhaustive, difference, stalls, start_skew }
+    let divergences = Vec::new();
+    Comparison { verdict, reason, rows, exhaustive, difference, divergences, stalls, start_skew }
 }
 
 fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
@@ -171,6 +177,7 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
         rows: Vec::new(),
         exhaustive: false,
         difference,
+        divergences: Vec::new(),
         stalls: Stalls::default(),
         start_skew: None,
     }
@@ -257,7 +264,11 @@ mod tests {
 
     #[test]
     fn a_blocked_thread_differs_unless_the_model_allows_it() {
-        let stalls = Stalls { late: 2, stalled: 1, example: Some("thread b was blocked".into()) };
+        let stalls = Stalls {
+            late: 2,
+            stalled: 1,
+            examples: [("the argument".into(), "thread b was blocked".into())].into(),
+        };
         let report = Report::Completed {
             histogram: vec![(outcome(0), 2)],
             problems: Vec::new(),

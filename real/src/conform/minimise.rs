@@ -155,6 +155,7 @@ mod tests {
             rows: counts.iter().map(row).collect(),
             exhaustive: true,
             difference: None,
+            divergences: Vec::new(),
             stalls: Stalls::default(),
             start_skew: None,
         }

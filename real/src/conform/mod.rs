@@ -1,6 +1,7 @@
 //! Conformance campaigns: many tests on many kernels, compared with the model.
 //!
 //! * [`oracle`]: the outcomes that the model allows; [`compare`]: observed outcomes against them.
+//! * [`divergences`]: what the model simplifies in the functions that a test reaches.
 //! * [`run`]: runs tests on one machine while the model is searched; [`progress`]: the progress line.
 //! * [`result_view`]: prints one result; [`table`]: prints all results.
 //! * [`minimise`]: finds a smaller test that still differs on the kernel; [`store`]: writes a
@@ -10,6 +11,7 @@
 
 pub mod campaign;
 pub mod compare;
+pub mod divergences;
 pub mod enumerated;
 pub mod generated;
 pub mod minimise;

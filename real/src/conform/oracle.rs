@@ -222,7 +222,8 @@ mod tests {
             let variant = explorer.variant(&observed, "7.3.4").unwrap();
             explorer.allowed(&observed, &variant).unwrap()
         };
-        let (has, fixed) = (allowed(&[]), allowed(&[Defect::AddAreaLock]));
+        let fixed = allowed(&[Defect::AddAreaLock, Defect::AddAreaPin]);
+        let has = allowed(&[]);
         assert!(has.stalls && has.exhaustive && !fixed.stalls);
         assert_eq!(has.set, fixed.set, "a blocked thread continues in the end");
         let both = "x=0; y=0;";

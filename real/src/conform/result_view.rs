@@ -55,6 +55,7 @@ struct Line<'a> {
     seen: usize,
     share: Option<f64>,
     exhaustive: bool,
+    divergences: &'a [String],
     stalls: &'a Stalls,
     spread: Option<StartSkew>,
     stored: Option<&'a str>,
@@ -99,6 +100,7 @@ impl ResultView<'_> {
             seen: comparison.seen(),
             share: comparison.share(),
             exhaustive: comparison.exhaustive,
+            divergences: &comparison.divergences,
             stalls: &comparison.stalls,
             spread: comparison.start_skew,
             stored: self.stored,
@@ -123,6 +125,12 @@ impl ResultView<'_> {
         }
         if !comparison.rows.is_empty() {
             out!("{}", histogram(self.result));
+        }
+        if !comparison.divergences.is_empty() {
+            outln!("  the difference may come from what the model simplifies or leaves out here:");
+        }
+        for divergence in &comparison.divergences {
+            outln!("    {divergence}");
         }
         if let Some(stored) = self.stored {
             outln!("  stored: {stored}");
@@ -156,13 +164,13 @@ pub fn histogram(result: &TestResult) -> String {
         };
         text.push_str(&format!("  {:>8}  {allowed:<8} {}\n", row.count, row.outcome));
     }
-    let Stalls { late, stalled, example } = &comparison.stalls;
+    let Stalls { late, stalled, examples } = &comparison.stalls;
     if *late > 0 {
         text.push_str(&format!(
             "  a page fault was delayed in {late} repetitions, and blocked another thread in {stalled}\n"
         ));
     }
-    if let Some(example) = example {
+    for example in examples.values() {
         text.push_str(&format!("  {example}\n"));
     }
     if let Some(share) = comparison.share() {

@@ -10,7 +10,8 @@ use ifq_model::test::Test;
 
 use super::oracle::Oracle;
 use super::progress::Progress;
-use crate::conform::compare::{Allowed, Comparison, compare};
+use crate::conform::compare::{Allowed, Comparison, Verdict, compare};
+use crate::conform::divergences;
 use crate::job::{Job, JobLine, Report, RunInfo};
 use crate::kernels::supported::unsupported;
 use crate::machine::{Failure, Machine, interrupted};
@@ -120,7 +121,11 @@ pub fn run_tests(
             }
             allowed
         });
-        TestResult { variant, comparison: compare(&tests[at], &report, &allowed) }
+        let mut comparison = compare(&tests[at], &report, &allowed);
+        if let (Verdict::Differs, Some(variant)) = (comparison.verdict, &variant) {
+            comparison.divergences = divergences::of(&tests[at], variant);
+        }
+        TestResult { variant, comparison }
     });
     let RunStats { kernel, failure, how, .. } = ran;
     Ok(MachineResults { result: result.collect(), kernel, failure, how })

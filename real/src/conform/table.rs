@@ -189,6 +189,7 @@ mod tests {
             rows,
             exhaustive: true,
             difference: None,
+            divergences: Vec::new(),
             stalls: Stalls::default(),
             start_skew: None,
         };

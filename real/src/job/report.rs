@@ -1,5 +1,6 @@
 //! What a machine reports.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ifq_model::outcome::Outcome;
@@ -42,8 +43,8 @@ pub struct Stalls {
     pub late: u64,
     /// Those of them in which that blocked another thread.
     pub stalled: u64,
-    /// The first case, described for the user.
-    pub example: Option<String>,
+    /// By the page that was late: the first case, described for the user.
+    pub examples: BTreeMap<String, String>,
 }
 
 impl Stalls {
@@ -51,7 +52,9 @@ impl Stalls {
     pub fn add(&mut self, other: Stalls) {
         self.late += other.late;
         self.stalled += other.stalled;
-        self.example = self.example.take().or(other.example);
+        for (page, example) in other.examples {
+            self.examples.entry(page).or_insert(example);
+        }
     }
 }
 

@@ -43,6 +43,13 @@ const RESTART: KnownDefect =
     (Defect::UnmapAfterFailedRestart, "faults/a-queue-whose-restart-fails-keeps-its-memory");
 const REFILL_RUN: KnownDefect =
     (Defect::RefillRun, "refill/a-double-return-in-a-row-loses-no-buffer");
+const ADD_AREA_PIN: KnownDefect =
+    (Defect::AddAreaPin, "faults/a-page-fault-while-pinning-an-area-blocks-another-ring");
+const RESET_STALL: KnownDefect = (Defect::ResetStall, "receive/a-reset-after-bytes-is-reported");
+const RESET_STALL_DEV: KnownDefect =
+    (Defect::ResetStall, "receive/a-reset-after-bytes-is-reported-with-a-device");
+const REGISTER_PIN: KnownDefect =
+    (Defect::RegisterPin, "faults/a-page-fault-while-registering-blocks-the-device");
 
 /// All series whose zcrx is modelled, oldest first.
 ///
@@ -52,37 +59,68 @@ pub const SERIES: &[KernelSeries] = &[
         version: (6, 18),
         revision: Revision::ProxyV1,
         fixed: &[],
-        known: &[EARLY_FREE, TWO_READS, STALE, STALL, UREF, UNINSTALL, MIXED_QUEUE],
+        known: &[
+            EARLY_FREE,
+            TWO_READS,
+            STALE,
+            STALL,
+            UREF,
+            UNINSTALL,
+            REGISTER_PIN,
+            RESET_STALL_DEV,
+            MIXED_QUEUE,
+        ],
     },
     KernelSeries {
         version: (6, 19),
         revision: Revision::Import619,
         fixed: &[(Defect::M1, 11), (Defect::M4, 11)],
-        known: &[FLAGS, ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL, MIXED_QUEUE],
+        known: &[
+            FLAGS,
+            ONE_STEP,
+            TWO_READS,
+            STALE,
+            EXPORT,
+            STALL,
+            UNINSTALL,
+            REGISTER_PIN,
+            RESET_STALL_DEV,
+            MIXED_QUEUE,
+        ],
     },
     KernelSeries {
         version: (7, 0),
         revision: Revision::Import70,
         fixed: &[],
-        known: &[ONE_STEP, TWO_READS, STALE, EXPORT, STALL, UNINSTALL, MIXED_QUEUE],
+        known: &[
+            ONE_STEP,
+            TWO_READS,
+            STALE,
+            EXPORT,
+            STALL,
+            UNINSTALL,
+            REGISTER_PIN,
+            RESET_STALL_DEV,
+            MIXED_QUEUE,
+        ],
     },
     KernelSeries {
         version: (7, 1),
         revision: Revision::Import71,
         fixed: &[],
-        known: &[EXPORT, STALL, UNINSTALL, MIXED],
+        known: &[EXPORT, STALL, UNINSTALL, REGISTER_PIN, RESET_STALL, MIXED],
     },
     KernelSeries {
         version: (7, 2),
         revision: Revision::Import72,
         fixed: &[(Defect::M7, 10)],
-        known: &[STALL, UNINSTALL, DISABLED, MIXED],
+        known: &[STALL, UNINSTALL, REGISTER_PIN, RESET_STALL, DISABLED, MIXED],
     },
     KernelSeries {
         version: (7, 3),
         revision: Revision::Import73,
         fixed: &[],
-        known: &[ADD_AREA, DISABLED, RESTART, REFILL_RUN],
+        known: &[ADD_AREA, ADD_AREA_PIN, REGISTER_PIN, RESET_STALL, DISABLED, RESTART, REFILL_RUN],
     },
 ];
 

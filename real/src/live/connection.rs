@@ -28,7 +28,8 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 struct PeerSocket {
-    stream: Arc<TcpStream>,
+    /// `None`: the peer has closed its socket.
+    stream: Option<Arc<TcpStream>>,
     sender: Arc<Sender>,
     sent: u64,
     ended: bool,
@@ -86,7 +87,7 @@ impl Connection {
             // Closing sends a reset, so that thousands of repetitions leave no port in TIME_WAIT.
             SockRef::from(end).set_linger(Some(Duration::ZERO))?;
         }
-        let (stream, sender) = (Arc::new(peer), Arc::clone(sender));
+        let (stream, sender) = (Some(Arc::new(peer)), Arc::clone(sender));
         Ok(Connection {
             number,
             receiver,
@@ -137,7 +138,8 @@ impl Connection {
     pub(super) fn send(&self, len: u32) -> i64 {
         let mut peer = lock(&self.peer);
         let bytes = payload::bytes(self.number, peer.sent, len as usize);
-        match peer.sender.send(&peer.stream, bytes) {
+        let Some(stream) = &peer.stream else { return -i64::from(libc::EPIPE) };
+        match peer.sender.send(stream, bytes) {
             Ok(()) => peer.sent += u64::from(len),
             Err(error) => return negative(&error),
         }
@@ -149,10 +151,23 @@ impl Connection {
     pub(super) fn shutdown(&self) -> i64 {
         let mut peer = lock(&self.peer);
         peer.ended = true;
-        match peer.stream.shutdown(Shutdown::Write) {
+        let Some(stream) = &peer.stream else { return -i64::from(libc::EPIPE) };
+        match stream.shutdown(Shutdown::Write) {
             Ok(()) => self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE_WAIT),
             Err(error) => negative(&error),
         }
+    }
+
+    /// Closes the peer's socket, which sends a reset, and waits until the receiver has seen it: 0 or
+    /// -errno.
+    pub(super) fn reset(&self) -> i64 {
+        let mut peer = lock(&self.peer);
+        peer.ended = true;
+        match peer.stream.take() {
+            Some(stream) => drop(stream),
+            None => return -i64::from(libc::EPIPE),
+        }
+        self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE)
     }
 
     fn arrived(&self, is_there: impl Fn(&[u8; 256]) -> bool) -> i64 {

@@ -9,6 +9,7 @@ use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::refill_push;
 
 use super::arg::{self, Pointed};
+use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::pending::CompletionKind;
 use super::run::{LiveRun, SharedRing, ThreadStep};
@@ -86,6 +87,7 @@ impl LiveRun<'_> {
             Op::Shutdown { socket } => {
                 StepResult::status(self.sockets[usize::from(socket)].shutdown())
             }
+            Op::Reset { socket } => StepResult::status(self.sockets[usize::from(socket)].reset()),
             Op::Scribble { ifq, word, value: written } => {
                 value(ifq)?;
                 self.scribble(ifq, word, written)?;
@@ -189,7 +191,8 @@ impl LiveRun<'_> {
         let result = if modifiers.has(ArgModifier::ArgFault) {
             lock(&shared).register(None)
         } else {
-            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+            let pinned = [(LatePage::Area, area.reg().addr), (LatePage::Region, mem.region.addr())];
+            self.with_pinned(at, &pinned, &mut reg, |reg| lock(&shared).register(Some(reg)))?
         };
         Some(match result {
             Ok(reg) => {
@@ -306,7 +309,10 @@ impl LiveRun<'_> {
         let call = || self.ctrl(ring, bound, uapi::ZCRX_CTRL_ADD_AREA, &words, modifiers);
         let ret = match modifiers.has(ArgModifier::AreaFault) {
             true => call(),
-            false => self.with_protected_page(at, address, call)?,
+            false => {
+                let written = || self.with_protected_page(at, LatePage::Argument, address, call);
+                self.with_protected_page(at, LatePage::Area, area.reg().addr, written)??
+            }
         };
         if ret < 0 {
             mem.drop_area(&area);

@@ -6,6 +6,7 @@ mod delays;
 mod execute;
 mod idle;
 pub mod kernel_log;
+mod late_page;
 pub mod leak_check;
 mod memory;
 mod options;

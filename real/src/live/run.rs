@@ -9,6 +9,7 @@ use ifq_model::test::{Op, RingId, RingSetup, Step, Test, VarId};
 use super::connection::Connection;
 use super::delays::DelayProfile;
 use super::idle::IdleTracker;
+use super::late_page::DelayedFault;
 use super::memory::IfqMem;
 use super::options::Options;
 use super::pending::PendingRequests;
@@ -56,8 +57,8 @@ pub(super) struct LiveRun<'t> {
     phase: Barrier,
     start: StartBarrier,
     delays: DelayProfile,
-    /// The step whose page fault is delayed, if any.
-    pub(super) delayed_step: Option<&'t Step>,
+    /// The page fault that is delayed, if any.
+    pub(super) delayed_fault: Option<DelayedFault<'t>>,
     /// Whether that step has reached the page fault, or its call has returned.
     pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
@@ -78,7 +79,7 @@ impl<'t> LiveRun<'t> {
         options: &Options,
         sockets: Vec<Connection>,
         delays: DelayProfile,
-        delayed_step: Option<&'t Step>,
+        delayed_fault: Option<DelayedFault<'t>>,
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
@@ -95,7 +96,7 @@ impl<'t> LiveRun<'t> {
             phase: Barrier::new(threads),
             start: StartBarrier::new(test.threads.len(), spins),
             delays,
-            delayed_step,
+            delayed_fault,
             fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),

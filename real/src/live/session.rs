@@ -7,11 +7,11 @@ use ifq_model::test::{Op, RingId, SocketId, Test};
 
 use super::connection::{Connection, listen};
 use super::delays::DelayProfile;
+use super::late_page;
 use super::options::Options;
 use super::rng::Rng;
 use super::run::{LiveRun, RunResult};
 use super::sender::Sender;
-use super::userfault_stall;
 use crate::abi::syscall;
 
 /// The threads of a test, which execute one run after the other.
@@ -92,8 +92,9 @@ impl<'t> Session<'t> {
             self.options.seed,
             u64::from(repetition) << 8 | 255,
         ));
-        let delayed_step = userfault_stall::choose(self.test, self.options.seed, repetition);
-        let run = LiveRun::new(self.test, &self.options, sockets, delays, delayed_step, self.spins);
+        let delayed_fault = late_page::choose(self.test, self.options.seed, repetition);
+        let run =
+            LiveRun::new(self.test, &self.options, sockets, delays, delayed_fault, self.spins);
         let run = Arc::new(run);
         self.publish(Some((repetition, Arc::clone(&run))));
         self.run_one(self.test.threads.len());

@@ -1,22 +1,21 @@
 //! Delays a page fault of one call and detects threads that are blocked meanwhile.
 //!
-//! The kernel cannot write the argument of the call until the page is unprotected. That happens once no
-//! other thread makes progress. A thread that is then blocked in the kernel is a stall.
+//! The kernel cannot write the argument of the call, or pin its memory, until the page is
+//! unprotected. That happens once no other thread makes progress. A thread that is then blocked in the kernel is a stall.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Op, Step, Test};
+use ifq_model::test::Step;
 
 use super::idle::TICKS;
+use super::late_page::LatePage;
 use super::rng::Rng;
 use super::run::{LiveRun, ThreadStep};
 use super::tasks::Tasks;
 use crate::abi::syscall::userfault::WriteProtectedPage;
 use crate::abi::syscall::{self, KernelArg, PAGE, SharedMem};
 use crate::job::Stalls;
-use crate::kernels::supported::delays_page_faults;
 
 /// Number of consecutive samples after which a blocked thread counts as stalled: half of the ticks of
 /// the idle timeout, because it may have blocked after the first ticks.
@@ -27,34 +26,6 @@ const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Longest time that threads wait for the delayed call to reach its page fault.
 const FAULT_WAIT: Duration = Duration::from_millis(100);
-
-/// The step whose page fault is delayed in a repetition. The repetitions cycle through all steps that
-/// write to their caller, and no step.
-pub(super) fn choose(test: &Test, seed: u64, repetition: u32) -> Option<&Step> {
-    if !delays_page_faults(test) {
-        return None;
-    }
-    let steps = test.threads.iter().flat_map(|thread| &thread.steps);
-    let mut choices: Vec<Option<&Step>> =
-        steps.filter(|step| writes_to_caller(&step.op)).map(Some).collect();
-    choices.push(None);
-    let first = Rng::new(seed, u64::MAX).below(choices.len() as u64) as usize;
-    choices[(first + repetition as usize) % choices.len()]
-}
-
-/// Whether the kernel writes to memory of the caller when the operation succeeds.
-fn writes_to_caller(op: &Op) -> bool {
-    let readable = |modifiers: ArgModifiers| {
-        !modifiers.has(ArgModifier::ArgFault) && !modifiers.has(ArgModifier::AreaFault)
-    };
-    match op {
-        Op::Register { modifiers, .. }
-        | Op::Import { modifiers, .. }
-        | Op::Export { modifiers, .. }
-        | Op::AddArea { modifiers, .. } => readable(*modifiers),
-        _ => false,
-    }
-}
 
 /// For each thread the number of consecutive samples in which it was blocked.
 struct BlockedSamples(Vec<u32>);
@@ -80,8 +51,8 @@ impl LiveRun<'_> {
     /// Waits until the delayed call has reached its page fault, if another thread makes that call. Without
     /// this the calls of the other threads would end before the page is protected.
     pub(super) fn wait_for_fault(&self, steps: &[Step], rng: &mut Rng) {
-        let is_own = steps.iter().any(|step| self.is_delayed(step));
-        if self.delayed_step.is_none() || is_own || rng.below(4) == 0 {
+        let is_own = steps.iter().any(|step| self.delayed_page(step).is_some());
+        if self.delayed_fault.is_none() || is_own || rng.below(4) == 0 {
             return;
         }
         let start = Instant::now();
@@ -90,19 +61,38 @@ impl LiveRun<'_> {
         }
     }
 
-    fn is_delayed(&self, step: &Step) -> bool {
-        self.delayed_step.is_some_and(|delayed| std::ptr::eq(delayed, step))
+    /// The page of a step that is late.
+    fn delayed_page(&self, step: &Step) -> Option<LatePage> {
+        let fault = self.delayed_fault?;
+        fault.page_of(step)
     }
 
-    /// Makes a call with this argument; its page is protected if this is the delayed step. `None`: the
-    /// run failed.
+    /// Makes a call that pins this memory, with this argument; the page that is late is protected. `None`:
+    /// the run failed.
+    pub(super) fn with_pinned<T: KernelArg + Copy, R>(
+        &self,
+        at: ThreadStep<'_>,
+        pinned: &[(LatePage, u64)],
+        argument: &mut T,
+        call: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        let late = self.delayed_page(at.1);
+        match pinned.iter().find(|(page, _)| Some(*page) == late) {
+            Some(&(page, address)) => {
+                self.with_protected_page(at, page, address, || call(argument))
+            }
+            None => self.with_argument(at, argument, call),
+        }
+    }
+
+    /// Makes a call with this argument; its page is protected if it is late. `None`: the run failed.
     pub(super) fn with_argument<T: KernelArg + Copy, R>(
         &self,
         at: ThreadStep<'_>,
         argument: &mut T,
         call: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        if !self.is_delayed(at.1) {
+        if self.delayed_page(at.1) != Some(LatePage::Argument) {
             return Some(call(argument));
         }
         let mut page = SharedMem::new(PAGE)
@@ -110,20 +100,22 @@ impl LiveRun<'_> {
             .ok()?;
         let placed = page.place(*argument);
         let address = syscall::address(placed);
-        let result = self.with_protected_page(at, address, || call(placed))?;
+        let page = LatePage::Argument;
+        let result = self.with_protected_page(at, page, address, || call(placed))?;
         *argument = *placed;
         Some(result)
     }
 
-    /// Makes a call while the page of this address is protected, if this is the delayed step. `None`: the
-    /// run failed.
+    /// Makes a call while the page of this address is protected, if it is the late page. `None`: the run
+    /// failed.
     pub(super) fn with_protected_page<R>(
         &self,
         (thread, step): ThreadStep<'_>,
+        page: LatePage,
         address: u64,
         call: impl FnOnce() -> R,
     ) -> Option<R> {
-        if !self.is_delayed(step) {
+        if self.delayed_page(step) != Some(page) {
             return Some(call());
         }
         let fail = |error| self.values.fail(format!("userfaultfd: {error}"));
@@ -167,14 +159,15 @@ impl LiveRun<'_> {
             if self.idle.timed_out(thread, &mut wait) {
                 let stalled: Vec<usize> =
                     busy.into_iter().filter(|&other| samples.is_stalled(other)).collect();
-                let waits =
-                    format!("{}, whose thread was in: {}", step.op.verb(), self.stack(thread));
+                let kind = self.delayed_page(step).unwrap_or(LatePage::Argument);
+                let kind = format!("{} of {}", kind.name(), step.op.verb());
+                let waits = format!("{kind}, whose thread was in: {}", self.stack(thread));
                 let stacks: Vec<String> = stalled.iter().map(|&by| self.stack(by)).collect();
                 let waited = start.elapsed();
                 // If this fails, dropping the page removes the protection.
                 let _ = page.unprotect();
                 drop(page);
-                self.record_stalls(&waits, waited, &stalled, &stacks);
+                self.record_stalls(kind, &waits, waited, &stalled, &stacks);
                 return;
             }
         }
@@ -187,7 +180,14 @@ impl LiveRun<'_> {
         }
     }
 
-    fn record_stalls(&self, waits: &str, waited: Duration, threads: &[usize], stacks: &[String]) {
+    fn record_stalls(
+        &self,
+        page: String,
+        waits: &str,
+        waited: Duration,
+        threads: &[usize],
+        stacks: &[String],
+    ) {
         let start = Instant::now();
         let blocked = || threads.iter().any(|&thread| self.tasks.is_blocked(thread));
         while blocked() && start.elapsed() < RESUME_TIME {
@@ -206,40 +206,14 @@ impl LiveRun<'_> {
         });
         let stalls: Vec<String> = stalls.collect();
         let stalled = u64::from(!stalls.is_empty());
-        self.stalls(Stalls { late: 1, stalled, example: stalls.into_iter().next() });
+        let examples = stalls.into_iter().next().map(|example| (page, example));
+        self.stalls(Stalls { late: 1, stalled, examples: examples.into_iter().collect() });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn test(fault: &str) -> Test {
-        let text = format!(
-            "test t\nrevision import-7.3\nring A B\nsetup\n ifq = A: register nodev buffers=1 \
-             entries=1\n box = A: export ifq\nthread a\n x = A: add-area ifq buffers=1\n \
-             y = A: flush ifq\n z = A: export ifq with arg-fault\nthread b\n imp = B: import box\n\
-             {fault}\nexpect holds"
-        );
-        ifq_sim::format::parse("t.ifq", &text).expect("a test")
-    }
-
-    #[test]
-    fn the_repetitions_cycle_through_the_calls_that_write_to_their_caller_and_none() {
-        let delayed = test("fault page-fault-waits");
-        for seed in 0..5 {
-            let verbs = |from: u32| {
-                let drawn = (from..from + 3).map(|repetition| choose(&delayed, seed, repetition));
-                let mut verbs: Vec<_> = drawn.map(|step| step.map(|s| s.op.verb())).collect();
-                verbs.sort_unstable();
-                verbs
-            };
-            assert_eq!(verbs(0), [None, Some("add-area"), Some("import")]);
-            assert_eq!(verbs(0), verbs(7));
-        }
-        assert_eq!(choose(&test(""), 1, 0), None);
-        assert_eq!(choose(&test("fault copy-to-user"), 1, 0), None);
-    }
 
     #[test]
     fn a_thread_blocked_for_half_of_the_idle_timeout_is_stalled() {

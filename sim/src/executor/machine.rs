@@ -197,6 +197,9 @@ impl Machine {
         }
         let current = self.current;
         self.threads[current].functions.push(function);
+        if let Some(trace) = &mut self.trace {
+            trace.functions.insert(function);
+        }
         true
     }
 

@@ -1,6 +1,7 @@
 //! One run of a test on the deterministic machine.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -17,7 +18,7 @@ use crate::executor::lasso::{LASSO_FROM, LassoDetector};
 use crate::executor::machine::{Machine, with};
 use crate::executor::platform::Det;
 use crate::executor::recorder::Recorder;
-use crate::executor::scheduler::{Scheduler, SchedulingPoint};
+use crate::executor::scheduler::{Random, Scheduler, SchedulingPoint};
 use crate::executor::trace::Trace;
 
 /// The result of a run.
@@ -78,6 +79,15 @@ pub(crate) struct Program<'a> {
 /// Runs a test once. The scheduler takes every decision.
 pub fn run_once(test: &Rc<Test>, variant: &Variant, scheduler: Box<dyn Scheduler>) -> RunResult {
     with_program(test, variant, |program| run(program, scheduler, false))
+}
+
+/// The kernel functions that random runs of a test enter. A function that only rare schedules enter may be
+/// missing.
+#[must_use]
+pub fn functions_reached(test: &Rc<Test>, variant: &Variant, runs: u64) -> BTreeSet<&'static str> {
+    let traces =
+        (0..runs).filter_map(|seed| run_traced(test, variant, Box::new(Random::new(seed))).trace);
+    traces.flat_map(|trace| trace.functions).collect()
 }
 
 /// As [`run_once`], and records a trace.

@@ -1,5 +1,7 @@
 //! Traces: what happened in one run, step by step. Recorded on demand.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 /// A word that a step changed.
@@ -35,6 +37,9 @@ pub struct Trace {
     pub threads: Vec<String>,
     /// The steps; of a lasso's cycle, the first iteration only.
     pub events: Vec<TraceEvent>,
+    /// The kernel functions that were entered.
+    #[serde(skip)]
+    pub functions: BTreeSet<&'static str>,
     /// Of a lasso: index of the first step of the cycle, which extends to the last event.
     pub repeats_from: Option<usize>,
 }

@@ -218,7 +218,7 @@ expect holds
         }
         let all = [
             "add-area", "arm", "close", "exit", "export", "flush", "import", "mmap", "recv",
-            "register", "return", "scribble", "send", "shutdown", "wait",
+            "register", "reset", "return", "scribble", "send", "shutdown", "wait",
         ];
         assert!(all.iter().all(|verb| verbs.contains(verb)), "{verbs:?}");
         assert!(kinds.iter().all(|count| *count > 100), "{kinds:?}");

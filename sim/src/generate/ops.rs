@@ -31,6 +31,7 @@ pub(super) enum DrawnOp {
     Cancel,
     CancelSocket,
     CancelAll,
+    Reset,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -84,6 +85,7 @@ impl TestBuilder<'_> {
             (DrawnOp::Cancel, u8::from(!self.requests().is_empty())),
             (DrawnOp::CancelSocket, u8::from(good_ifq)),
             (DrawnOp::CancelAll, u8::from(good_ifq)),
+            (DrawnOp::Reset, u8::from(ifq && late)),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
@@ -108,6 +110,7 @@ impl TestBuilder<'_> {
                 Op::CancelAll { ring: self.ring(draw, |r| self.spec.ring_open(r)) }
             }
             DrawnOp::Enable => Op::Enable { ring: self.ring(draw, |r| self.spec.ring_disabled(r)) },
+            DrawnOp::Reset => Op::Reset { socket: self.socket(draw) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
             DrawnOp::Close => Op::Close { fd: self.fd(draw)? },

@@ -3,7 +3,7 @@
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Revision;
 use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::{Event, Op, RingId, SocketId, Test, Thread, VarId, VarKind};
+use ifq_model::test::{Event, Op, RingId, SocketId, Source, Test, Thread, VarId, VarKind};
 
 use super::ops::DrawnOp;
 use super::{BufferRules, Draw, Shape, TestBuilder, Word};
@@ -51,9 +51,12 @@ pub(super) fn concurrent_from(mut builder: TestBuilder<'_>, from: &Threads) -> T
     }
     let mut test = state.builder.finish();
     test.threads.retain(|thread| !thread.steps.is_empty());
-    // `zcrx_ctrl_add_area` holds `pp_lock` over `copy_to_user`. With a page fault that waits for user
-    // space, every user of the lock blocks, such as the unregistration of the device.
-    let holds_lock = test.steps().any(|step| matches!(step.op, Op::AddArea { .. }));
+    // `zcrx_ctrl_add_area` holds `pp_lock`, and the registration of a queue the netdev lock, over a page
+    // fault. If it waits for user space, every user of the lock blocks, such as the unregistration of the
+    // device.
+    let holds =
+        |op: &Op| matches!(op, Op::AddArea { .. } | Op::Register { source: Source::Queue(_), .. });
+    let holds_lock = test.steps().any(|step| holds(&step.op));
     let points = FaultPoint::ALL.iter().enumerate();
     let points = points.filter(|(_, point)| !holds_lock || **point != FaultPoint::PageFaultWaits);
     test.faults = points.filter(|(i, _)| from.faults >> i & 1 == 1).map(|(_, p)| *p).collect();

@@ -260,6 +260,7 @@ fn is_symmetric_op(op: &Op) -> bool {
             | Op::Return { .. }
             | Op::Send { .. }
             | Op::Shutdown { .. }
+            | Op::Reset { .. }
     )
 }
 

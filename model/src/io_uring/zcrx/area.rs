@@ -1,12 +1,15 @@
 //! Areas: memory for packets, cut into buffers (`io_uring/zcrx.c`).
 
 use crate::capacity::exceeded;
-use crate::errno::{EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
+use crate::errno::{EBADF, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, ERANGE};
 use crate::fault::FaultPoint;
-use crate::io_uring::uapi::{IORING_ZCRX_AREA_SHIFT, IoUringZcrxAreaReg, NIOV_SHIFT};
+use crate::io_uring::uapi::{
+    IORING_ZCRX_AREA_DMABUF, IORING_ZCRX_AREA_SHIFT, IoUringZcrxAreaReg, NIOV_SHIFT,
+};
 use crate::io_uring::zcrx::niov::Niov;
 use crate::io_uring::zcrx::{Ifq, ZCRX_MAX_AREAS};
-use crate::mm::AreaMem;
+use crate::kernel::Kernel;
+use crate::mm::{AreaMem, io_pin_pages};
 use crate::platform::label::BufferIndex;
 use crate::platform::{AtomicWord, Kind, Label, PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
@@ -77,11 +80,16 @@ impl<P: Platform> Area<P> {
 
 /// `zcrx_area_id_to_token`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.3.
 #[must_use]
 pub fn zcrx_area_id_to_token(area_id: u32) -> u64 {
     u64::from(area_id) << IORING_ZCRX_AREA_SHIFT
 }
+
+/// The result of [`io_import_area`], if it was called already: the fixes of `add-area-pin` and
+/// `register-pin` call it before they take a lock that others need. As published, it is `None`, and
+/// [`__zcrx_create_area`] calls it.
+pub type Imported = Option<Result<(), i64>>;
 
 /// `io_zcrx_create_area`.
 ///
@@ -97,9 +105,10 @@ pub async fn io_zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     area_reg: &IoUringZcrxAreaReg<P>,
     rx_buf_len: u32,
+    imported: Imported,
 ) -> Result<(), i64> {
     let _guard = ifq.pp_lock.lock().await;
-    __zcrx_create_area(ifq, area_reg, rx_buf_len).await
+    __zcrx_create_area(ifq, area_reg, rx_buf_len, imported).await
 }
 
 /// `zcrx_ctrl_add_area`: `ZCRX_CTRL_ADD_AREA` (7.3).
@@ -123,54 +132,74 @@ pub async fn zcrx_ctrl_add_area<P: Platform>(
     if area_reg.rq_area_token != 0 {
         return Err(-EINVAL);
     }
+    let mut imported = None;
+    if kernel.fixed(Defect::AddAreaPin) {
+        imported = Some(io_import_area(kernel, area_reg, ifq.dev.get() != 0).await);
+    }
     if kernel.fixed(Defect::AddAreaLock) {
         fault_in_writeable(kernel).await;
     }
     let _guard = ifq.pp_lock.lock().await;
     if ifq.dev.get() != 0 && ifq.netdev.get() == 0 {
+        io_release_area_mem(area_reg, imported);
         return Err(-EFAULT);
     }
     // The append cannot be rolled back safely, so the kernel writes the token first.
-    if kernel.fixed(Defect::AddAreaLock) {
-        copy_to_user_nofault::<P>()?;
+    let copied = if kernel.fixed(Defect::AddAreaLock) {
+        copy_to_user_nofault::<P>()
     } else {
-        copy_to_user(kernel).await?;
+        copy_to_user(kernel).await
+    };
+    if let Err(errno) = copied {
+        io_release_area_mem(area_reg, imported);
+        return Err(errno);
     }
     area_reg.mem.set_token(zcrx_area_id_to_token(ifq.nr_areas() as u32));
-    __zcrx_create_area(ifq, area_reg, 1 << NIOV_SHIFT).await
+    __zcrx_create_area(ifq, area_reg, 1 << NIOV_SHIFT, imported).await
 }
 
-/// `__zcrx_create_area`. Under `pp_lock`.
+/// `__zcrx_create_area`. Under `pp_lock`. Before 7.3 it is a part of `io_zcrx_create_area`.
 ///
 /// # Divergence from Linux
 /// - Left out: an `rx_buf_len` of more than a page never fits, because no two pages of user memory are
 ///   contiguous here.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 async fn __zcrx_create_area<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     area_reg: &IoUringZcrxAreaReg<P>,
     rx_buf_len: u32,
+    imported: Imported,
 ) -> Result<(), i64> {
     let _func = P::func("__zcrx_create_area");
     ifq.pp_lock.assert_held();
     let has_dev = ifq.dev.get() != 0;
     let mut buf_size_shift = NIOV_SHIFT;
-    if rx_buf_len != 0 {
-        if !rx_buf_len.is_power_of_two() || rx_buf_len < 1 << NIOV_SHIFT {
-            return Err(-EINVAL);
+    let checked = 'checked: {
+        if rx_buf_len != 0 {
+            if !rx_buf_len.is_power_of_two() || rx_buf_len < 1 << NIOV_SHIFT {
+                break 'checked Err(-EINVAL);
+            }
+            buf_size_shift = rx_buf_len.ilog2();
         }
-        buf_size_shift = rx_buf_len.ilog2();
+        if !has_dev && buf_size_shift != NIOV_SHIFT {
+            break 'checked Err(-EOPNOTSUPP);
+        }
+        // kzalloc_obj(*area)
+        if P::fault(FaultPoint::AreaAlloc) {
+            break 'checked Err(-ENOMEM);
+        }
+        Ok(())
+    };
+    if let Err(errno) = checked {
+        io_release_area_mem(area_reg, imported);
+        return Err(errno);
     }
-    if !has_dev && buf_size_shift != NIOV_SHIFT {
-        return Err(-EOPNOTSUPP);
+    match imported {
+        Some(imported) => imported?,
+        None => io_import_area(&ifq.kernel, area_reg, has_dev).await?,
     }
-    // kzalloc_obj(*area)
-    if P::fault(FaultPoint::AreaAlloc) {
-        return Err(-ENOMEM);
-    }
-    io_import_area(area_reg)?;
     // From 7.1 on the area is mapped here, before by the first page pool.
     let is_mapped = has_dev && ifq.kernel.variant.revision.has_nodev();
     let area = alloc_area(ifq, &area_reg.mem, is_mapped);
@@ -192,15 +221,29 @@ async fn __zcrx_create_area<P: Platform>(
 /// `io_import_area` and `io_import_umem`: pins the memory.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
-fn io_import_area<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>) -> Result<(), i64> {
-    if area_reg.flags != 0 || area_reg.rq_area_token != 0 || area_reg.resv != 0 {
+pub(super) async fn io_import_area<P: Platform>(
+    kernel: &Kernel<P>,
+    area_reg: &IoUringZcrxAreaReg<P>,
+    has_dev: bool,
+) -> Result<(), i64> {
+    let dmabuf = area_reg.flags & IORING_ZCRX_AREA_DMABUF != 0;
+    if area_reg.flags & !IORING_ZCRX_AREA_DMABUF != 0
+        || area_reg.rq_area_token != 0
+        || area_reg.resv != 0
+    {
         return Err(-EINVAL);
     }
     // io_validate_user_buf_range()
     if area_reg.mem.buffers() == 0 {
         return Err(-EFAULT);
     }
-    if area_reg.addr.is_some_and(|offset| offset != 0) || area_reg.dmabuf_fd != 0 {
+    if area_reg.addr.is_some_and(|offset| offset != 0) {
+        return Err(-EINVAL);
+    }
+    if dmabuf {
+        return Err(io_import_dmabuf(area_reg, has_dev));
+    }
+    if area_reg.dmabuf_fd != 0 {
         return Err(-EINVAL);
     }
     if area_reg.addr.is_none() {
@@ -210,8 +253,35 @@ fn io_import_area<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>) -> Result<(), i
     if P::fault(FaultPoint::AreaImport) {
         return Err(-ENOMEM);
     }
-    area_reg.mem.pins.pin();
+    io_pin_pages(kernel, &area_reg.mem.pins).await;
     Ok(())
+}
+
+/// `io_import_dmabuf` of a descriptor that is no dma-buf.
+///
+/// # Divergence from Linux
+/// - Left out: dma-bufs. Outcomes: the errors of a dma-buf that cannot be attached or has another size, and
+///   areas whose bytes the kernel cannot read.
+///
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+fn io_import_dmabuf<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>, has_dev: bool) -> i64 {
+    if !has_dev || area_reg.addr.is_some() {
+        return -EINVAL;
+    }
+    // dma_buf_get()
+    -EBADF
+}
+
+/// `io_release_area_mem`, of memory that no area has yet.
+///
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
+pub(super) fn io_release_area_mem<P: Platform>(
+    area_reg: &IoUringZcrxAreaReg<P>,
+    imported: Imported,
+) {
+    if imported == Some(Ok(())) {
+        area_reg.mem.pins.unpin();
+    }
 }
 
 /// Not in Linux as a function: the allocations of `__zcrx_create_area`, an area whose buffers are
@@ -236,9 +306,12 @@ fn alloc_area<P: Platform>(
     })
 }
 
-/// `io_zcrx_append_area` (7.3). Before, the ifq has one area. Under `pp_lock`.
+/// `io_zcrx_append_area`. Before 7.3 the ifq has one area. Under `pp_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.3.
+/// # Divergence from Linux
+/// - Left out: `kern_readable`, because there are no dma-buf areas.
+///
+/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
     if nr + 1 > ZCRX_MAX_AREAS {
@@ -272,7 +345,9 @@ pub(super) async fn io_zcrx_map_area<P: Platform>(ifq: &Ifq<P>) {
 
 /// `__io_zcrx_unmap_area`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Before 7.3 it is a part of `io_zcrx_unmap_area`.
+///
+/// Linux: `io_uring/zcrx.c`, 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]
 fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
     area.ifq.pp_lock.assert_held();
@@ -281,7 +356,7 @@ fn __io_zcrx_unmap_area<P: Platform>(area: &Area<P>) {
 
 /// `io_zcrx_unmap_areas`, before 7.3 `io_zcrx_unmap_area`. Under `pp_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.3.
 pub fn io_zcrx_unmap_areas<P: Platform>(ifq: &Ifq<P>) {
     ifq.pp_lock.assert_held();
     for area in ifq.areas() {

@@ -85,7 +85,7 @@ impl<P: Platform> std::fmt::Debug for Ifq<P> {
 }
 
 impl<P: Platform> Ifq<P> {
-    /// `nr_areas`.
+    /// `ifq->nr_areas`.
     ///
     /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
     #[must_use]

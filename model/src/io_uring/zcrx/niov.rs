@@ -35,7 +35,7 @@ pub(super) struct Niov<P: Platform> {
 impl<P: Platform> Niov<P> {
     /// `net_iov_init`.
     ///
-    /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+    /// Linux: `include/net/netmem.h`, 6.18 to 7.3.
     pub(super) fn new() -> Self {
         Niov {
             pp: P::plain(Label::pointer("desc.pp", 0).per_buffer(), 0),

@@ -42,7 +42,7 @@ impl<P: Platform> Notif<P> {
         self.allowed_notif_mask.set(u64::from(type_mask));
     }
 
-    /// `master_ctx` as a word. Under `ctx_lock`, or when no other thread can use the ifq.
+    /// `ifq->master_ctx` as a word. Under `ctx_lock`, or when no other thread can use the ifq.
     ///
     /// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
     pub(super) fn master_ctx(&self) -> u64 {
@@ -55,7 +55,7 @@ impl<P: Platform> Notif<P> {
     }
 }
 
-/// `user_data` of the events of the ifq with this number; no step of a test has it.
+/// `notif->user_data` of the events of the ifq with this number; no step of a test has it.
 ///
 /// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
 #[must_use]

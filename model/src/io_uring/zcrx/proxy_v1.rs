@@ -304,7 +304,7 @@ pub async fn io_register_zcrx_ifq<'a, P: Platform>(
             }
         };
         let errno = 'err: {
-            if let Err(errno) = io_allocate_rbuf_ring(&ifq, rq_entries, rd) {
+            if let Err(errno) = io_allocate_rbuf_ring(&ifq, rq_entries, rd).await {
                 break 'err errno;
             }
             if let Err(errno) = zcrx_register_netdev(&ifq, reg, area).await {

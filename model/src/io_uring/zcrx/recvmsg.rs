@@ -55,12 +55,17 @@ pub async fn io_zcrx_recv<P: Platform>(
     if len != 0 && ret > 0 {
         req.len.set(len - ret.cast_unsigned());
     }
-    // After a FIN both SOCK_DONE and RCV_SHUTDOWN are set.
-    let done = sock.shut_down();
-    if ret < 0 {
+    let done = sock.done() || sock.has_error() && ifq.kernel.fixed(Defect::ResetStall);
+    if ret < 0 || ret == 0 && sock.done() {
         RecvResult::Bytes(ret)
     } else if ret == 0 {
-        RecvResult::Bytes(if done { 0 } else { -EAGAIN })
+        RecvResult::Bytes(if sock.has_error() {
+            sock.sock_error()
+        } else if sock.shut_down() {
+            0
+        } else {
+            -EAGAIN
+        })
     } else if multishot && (args.nr_skbs > IO_SKBS_PER_CALL_LIMIT || args.stopped_early || done) {
         RecvResult::Requeue
     } else if done {
@@ -94,7 +99,8 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
 /// `io_zcrx_recv_skb`.
 ///
 /// # Divergence from Linux
-/// - Left out: frag lists, the linear part, several fragments.
+/// - Left out: frag lists, the linear part, several fragments. Outcomes: how many completions a segment
+///   of several fragments needs; no byte and no buffer is counted differently.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, offset: u32) -> i64 {

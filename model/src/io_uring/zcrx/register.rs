@@ -9,13 +9,14 @@ use crate::io_uring::uapi::{
     IoUringZcrxIfqReg, ZCRX_EVENT_DESC_FLAG_STATS, ZCRX_EVENT_TYPE_MASK, ZCRX_REG_IMPORT,
     ZCRX_REG_NODEV, ZCRX_SUPPORTED_REG_FLAGS, ZcrxEventDesc,
 };
-use crate::io_uring::zcrx::area::io_zcrx_create_area;
+use crate::io_uring::zcrx::area::{io_import_area, io_release_area_mem, io_zcrx_create_area};
 use crate::io_uring::zcrx::export::import_zcrx;
 use crate::io_uring::zcrx::notif::zcrx_set_ring_ctx;
 use crate::io_uring::zcrx::refill::ZcrxRq;
 use crate::io_uring::zcrx::unregister::{io_close_queue, io_zcrx_ifq_free, zcrx_unregister};
 use crate::io_uring::zcrx::{Ifq, io_zcrx_ifq_alloc};
 use crate::kernel::Current;
+use crate::mm::io_pin_pages;
 use crate::net::netdev::{netdev_get_by_index_lock, netif_mp_open_rxq};
 use crate::platform::{PlainWord, Platform, Ptr, RawLock};
 use crate::revision::Defect;
@@ -136,11 +137,11 @@ pub async fn io_register_zcrx<P: Platform>(
             }
         };
         let errno = 'err: {
-            if let Err(errno) = io_allocate_rbuf_ring(&ifq, rq_entries, rd) {
+            if let Err(errno) = io_allocate_rbuf_ring(&ifq, rq_entries, rd).await {
                 break 'err errno;
             }
             let ret = if nodev {
-                io_zcrx_create_area(&ifq, area, reg.rx_buf_len).await
+                io_zcrx_create_area(&ifq, area, reg.rx_buf_len, None).await
             } else {
                 zcrx_register_netdev(&ifq, reg, area).await
             };
@@ -184,7 +185,7 @@ pub async fn io_register_zcrx<P: Platform>(
 /// is fixed (7.1).
 ///
 /// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
-pub(super) fn io_allocate_rbuf_ring<P: Platform>(
+pub(super) async fn io_allocate_rbuf_ring<P: Platform>(
     ifq: &Ifq<P>,
     rq_entries: u32,
     rd: &IoUringRegionDesc<P>,
@@ -196,8 +197,12 @@ pub(super) fn io_allocate_rbuf_ring<P: Platform>(
     if P::fault(FaultPoint::RegionCreate) {
         return Err(-ENOMEM);
     }
-    rd.mem.pins.pin();
     let user = rd.flags & IORING_MEM_REGION_TYPE_USER != 0;
+    if user {
+        io_pin_pages(&ifq.kernel, &rd.mem.pins).await;
+    } else {
+        rd.mem.pins.pin();
+    }
     ifq.region.set(if user { REGION_USER } else { REGION_KERNEL });
     if !user || ifq.kernel.fixed(Defect::M5) {
         rd.mem.clear();
@@ -216,12 +221,19 @@ pub(super) async fn zcrx_register_netdev<P: Platform>(
 ) -> Result<(), i64> {
     let _func = P::func("zcrx_register_netdev");
     let (kernel, if_rxq) = (&ifq.kernel, reg.if_rxq);
-    let (netdev, guard) = netdev_get_by_index_lock(kernel, reg.if_idx).await.ok_or(-ENODEV)?;
+    let mut imported = None;
+    if kernel.fixed(Defect::RegisterPin) {
+        imported = Some(io_import_area(kernel, area, true).await);
+    }
+    let Some((netdev, guard)) = netdev_get_by_index_lock(kernel, reg.if_idx).await else {
+        io_release_area_mem(area, imported);
+        return Err(-ENODEV);
+    };
     netdev.hold();
     ifq.netdev.set(1);
     // netdev_queue_get_dma_dev()
     ifq.dev.set(1);
-    io_zcrx_create_area(ifq, area, reg.rx_buf_len).await?;
+    io_zcrx_create_area(ifq, area, reg.rx_buf_len, imported).await?;
     netif_mp_open_rxq(netdev, if_rxq, ifq).await?;
     if !kernel.variant.revision.has_nodev() {
         drop(guard);

@@ -23,7 +23,9 @@ pub async fn io_zcrx_scrub<P: Platform>(ifq: &Ifq<P>) {
 
 /// `io_zcrx_scrub_area`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
+/// Before 7.3 it is a part of `io_zcrx_scrub`.
+///
+/// Linux: `io_uring/zcrx.c`, 7.3.
 async fn io_zcrx_scrub_area<P: Platform>(area: &Ptr<P, Area<P>>) {
     for idx in 0..area.num_niovs() {
         let _scope = P::scope();
