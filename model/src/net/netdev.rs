@@ -196,7 +196,6 @@ impl<P: Platform> Rxq<P> {
 /// references are gone. Does nothing the second time.
 ///
 /// # Divergence from Linux
-/// - Left out: a device without a DMA parent, on which a registration is -EOPNOTSUPP.
 /// - Simplified: the device's memory stays; sockets lose their route, not their data.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.

@@ -213,6 +213,9 @@ pub(super) async fn io_allocate_rbuf_ring<P: Platform>(
 /// `zcrx_register_netdev` (7.1). Before 7.1 it is a part of the registration, which releases the netdev
 /// lock before it sets `if_rxq`.
 ///
+/// # Divergence from Linux
+/// - Left out: a device without a DMA parent, on which a registration is -EOPNOTSUPP.
+///
 /// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub(super) async fn zcrx_register_netdev<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
