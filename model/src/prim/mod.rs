@@ -2,5 +2,6 @@
 
 pub mod percpu_ref;
 pub mod refcount;
+pub mod sched;
 pub mod slab;
 pub mod xarray;
