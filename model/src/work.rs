@@ -65,11 +65,9 @@ impl<P: Platform> Work<P> {
     /// The counter that counts the item while it is queued or runs.
     pub(crate) fn counter<'k>(&self, kernel: &'k Kernel<P>) -> &'k WorkCounter<P> {
         match self {
-            Work::RingExit(_)
-            | Work::PercpuRefSwitch(_)
-            | Work::IfqRefSwitch(_)
-            | Work::IfqRelease(_) => &kernel.work,
-            Work::PagePoolRelease(_) => &kernel.page_pools,
+            Work::RingExit(_) | Work::PercpuRefSwitch(_) | Work::IfqRefSwitch(_) => &kernel.work,
+            // The last reference on an ifq can be a page pool's.
+            Work::IfqRelease(_) | Work::PagePoolRelease(_) => &kernel.page_pools,
         }
     }
 

@@ -101,12 +101,10 @@ pub async fn io_uring_enter_submit<P: Platform>(
     ret
 }
 
-/// The checks of `io_uring_enter` before it submits or waits.
+/// Not in Linux: a function for the checks of `io_uring_enter` before it submits or waits.
 ///
 /// # Errors
 /// -EBADFD if the ring is disabled, -EEXIST if the task is not the ring's submitter.
-///
-/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_uring_enter_allowed<P: Platform>(ctx: &IoRingCtx<P>, task: Task) -> Result<(), i64> {
     if ctx.submitter.is_disabled().await {
         return Err(-EBADFD);

@@ -1,8 +1,8 @@
 //! The task that may use a ring, and its wake-up (`io_uring/io_uring.c`, `io_uring/wait.h`).
 
-use crate::invariant::Invariant;
 use crate::kernel::Task;
 use crate::platform::{AtomicWord, Order, Platform, Rmw};
+use crate::prim::sched::wake_up_state;
 
 /// `IO_CQ_WAKE_INIT`, -1: nobody waits.
 const IO_CQ_WAKE_INIT: u64 = u32::MAX as u64;
@@ -112,20 +112,6 @@ impl<P: Platform> Submitter<P> {
         } else if !asked(ring.cq_wait_nr.rmw(Rmw::Xchg(IO_CQ_WAKE_INIT), Order::Full).await) {
             return;
         }
-        wake_up_state::<P>(self.task().await);
-    }
-}
-
-/// `wake_up_state` of `ctx->submitter_task`.
-///
-/// # Divergence from Linux
-/// - Simplified: waking a task does nothing here, except that the pointer is dereferenced. See
-///   [`Submitter`].
-///
-/// Linux: `kernel/sched/core.c`, 6.18 to 7.3.
-fn wake_up_state<P: Platform>(task: Option<Task>) {
-    if task.is_none() {
-        let what = format_args!("null pointer dereference: wake_up_state(ctx->submitter_task)");
-        P::violation(Invariant::I1, what);
+        wake_up_state::<P, _>(self.task().await.as_ref(), "wake_up_state(ctx->submitter_task)");
     }
 }

@@ -113,13 +113,9 @@ pub fn local_work_added<P: Platform>(ctx: &IoRingCtx<P>) {
     ctx.kernel.tctxs.iter().for_each(Tctx::wake_up);
 }
 
-/// The end of `io_ring_exit_work`: asks the tasks that used the ring to forget it (`io_tctx_exit_cb`), and
-/// waits until they have.
-///
-/// # Divergence from Linux
-/// - Simplified: a task that does not cancel does it at once. A task that cancels does it at the end.
-///
-/// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
+/// Not in Linux: a function for the end of `io_ring_exit_work`, which asks the tasks that used the ring to forget
+/// it (`io_tctx_exit_cb`), and waits until they have. A task that does not cancel does it at once here, and a
+/// task that cancels does it at the end.
 pub async fn io_tctx_exit<P: Platform>(ctx: &IoRingCtx<P>) {
     for tctx in &ctx.kernel.tctxs {
         let _guard = tctx.cancelling.lock().await;

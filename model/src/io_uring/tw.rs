@@ -134,7 +134,7 @@ pub async fn io_run_local_work<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, max_even
     __io_run_local_work(ctx, max_events).await;
 }
 
-/// As [`io_run_local_work`]. Returns how many entries it ran.
+/// `__io_run_local_work`: as [`io_run_local_work`], and returns how many entries it ran.
 ///
 /// Linux: `io_uring/tw.c`, 6.18 to 7.3.
 #[allow(non_snake_case, reason = "the kernel's name")]

@@ -3,5 +3,6 @@
 pub mod completion;
 pub mod percpu_ref;
 pub mod refcount;
+pub mod sched;
 pub mod slab;
 pub mod xarray;

@@ -34,7 +34,7 @@ pub async fn run_step<P: Platform>(
     for (value, var) in used.iter_mut().zip(step.op.uses()) {
         *value = run.value(var, thread).await;
     }
-    let counted = run.counts_syscalls && is_syscall(&step.op);
+    let counted = run.counts_syscalls && is_syscall(&step.op) && !is_foreign(run, thread, &step.op);
     if counted {
         run.kernel.begin_syscall();
     }
@@ -51,6 +51,12 @@ pub async fn run_step<P: Platform>(
 /// need not.
 fn is_syscall(op: &Op) -> bool {
     !matches!(op, Op::Wait { .. } | Op::Return { .. } | Op::Scribble { .. })
+}
+
+/// Whether a task uses the ring of another task. It waits for that task by its own choice.
+fn is_foreign<P: Platform>(run: &ModelRun<P>, thread: Option<usize>, op: &Op) -> bool {
+    let foreign = |ring| task_of(run, thread, ring) != ModelRun::<P>::task(&run.test, ring);
+    !matches!(op, Op::Exit { .. }) && op.ring().is_some_and(foreign)
 }
 
 async fn run_op<P: Platform>(
