@@ -1,9 +1,9 @@
 //! What the model simplifies or leaves out in the kernel functions that a test reaches.
 //!
 //! A difference between a kernel and the model can come from there. The functions are those that random runs
-//! of the test enter in the model, and what they call in the kernel. What is simplified in them is read from
-//! `docs/FIDELITY.md`, which a test keeps equal to the documentation of the model. A function that only rare
-//! schedules enter may be missing.
+//! of the test enter in the model, and all that they can call in `io_uring/zcrx.c`. What is simplified in
+//! them is read from `docs/FIDELITY.md`, which a test keeps equal to the documentation of the model. A
+//! function that only rare schedules enter may be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -39,10 +39,14 @@ fn simplified() -> BTreeMap<&'static str, &'static str> {
 /// One sentence for each simplification in these functions and in what they call, with the functions.
 fn of_functions(reached: &BTreeSet<&str>) -> Vec<String> {
     let simplified = simplified();
-    let called = CALLS.lines().filter_map(|line| line.split_once(':'));
-    let called = called.filter(|(caller, _)| reached.contains(caller));
-    let called = called.flat_map(|(_, calls)| calls.split_whitespace());
-    let names: BTreeSet<&str> = reached.iter().copied().chain(called).collect();
+    let calls: BTreeMap<&str, &str> =
+        CALLS.lines().filter_map(|line| line.split_once(':')).collect();
+    let (mut names, mut left) = (BTreeSet::new(), Vec::from_iter(reached.iter().copied()));
+    while let Some(name) = left.pop() {
+        if names.insert(name) {
+            left.extend(calls.get(name).into_iter().flat_map(|called| called.split_whitespace()));
+        }
+    }
     let mut by_text: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for name in names {
         if let Some(text) = simplified.get(name) {

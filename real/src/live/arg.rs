@@ -139,8 +139,8 @@ pub(super) fn area_reg(area: &Area, modifiers: ArgModifiers) -> AreaReg {
             false => plain.addr + u64::from(one(ArgModifier::AreaUnaligned)) * 64,
         },
         rq_area_token: u64::from(one(ArgModifier::AreaToken)) << uapi::IORING_ZCRX_AREA_SHIFT,
-        flags: one(ArgModifier::AreaFlags) * UNKNOWN_FLAG
-            | one(ArgModifier::AreaDmabuf) * uapi::IORING_ZCRX_AREA_DMABUF,
+        flags: (one(ArgModifier::AreaFlags) * UNKNOWN_FLAG)
+            | (one(ArgModifier::AreaDmabuf) * uapi::IORING_ZCRX_AREA_DMABUF),
         dmabuf_fd: match modifiers.has(ArgModifier::AreaDmabuf) {
             true => u32::MAX,
             false => one(ArgModifier::AreaDmabufFd),
