@@ -128,7 +128,7 @@ setup
     box1 = R1: export ifq0 with arg-fault nr-args
     box2 = R1: export ifq0
     x3 = R1: recv ifq0 s0 len=4096
-    x4 = R1: add-area ifq0 buffers=8 with area-flags
+    x4 = R1: add-area ifq0 buffers=8 with area-token
     x5 = s0: send 1
     ifq6 = R0: import box2
     box7 = R1: export ifq0
@@ -218,7 +218,7 @@ expect holds
         }
         let all = [
             "add-area", "arm", "close", "exit", "export", "flush", "import", "mmap", "recv",
-            "register", "reset", "return", "scribble", "send", "shutdown", "wait",
+            "register", "return", "scribble", "send", "shutdown", "wait",
         ];
         assert!(all.iter().all(|verb| verbs.contains(verb)), "{verbs:?}");
         assert!(kinds.iter().all(|count| *count > 100), "{kinds:?}");
