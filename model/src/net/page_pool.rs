@@ -175,7 +175,7 @@ async fn page_pool_refill_alloc_cache<P: Platform>(pp: &PagePool<P>) {
             break;
         }
         pp.ring.discard_one();
-        pp.counts.add_in_step(Rmw::Sub(1));
+        pp.counts.rmw_in_step(Rmw::Sub(1));
         slot.set(word);
         pp.count.set(pp.count.get() + 1);
     }
@@ -243,7 +243,7 @@ async fn page_pool_recycle_in_ring<P: Platform>(pp: &PagePool<P>, niov: &NiovRef
     let _guard = pp.ring.producer_lock.lock().await;
     let ret = pp.ring.produce(niov.to_word()).await;
     if ret {
-        pp.counts.add_in_step(Rmw::Add(1));
+        pp.counts.rmw_in_step(Rmw::Add(1));
         // recycle_stat_inc()
         pp.recycle_stats.load(Order::Relaxed).await;
     }
@@ -270,7 +270,7 @@ async fn page_pool_empty_ring<P: Platform>(pp: &PagePool<P>) {
             let word = pp.ring.next().load_in_step();
             if word != 0 {
                 pp.ring.discard_one();
-                pp.counts.add_in_step(Rmw::Sub(1));
+                pp.counts.rmw_in_step(Rmw::Sub(1));
             }
             word
         };

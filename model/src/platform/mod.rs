@@ -143,6 +143,7 @@ pub trait WaitWord {
     fn rmw_in_step(&self, op: Rmw) -> u64;
     /// Adds or subtracts as part of the running step and returns nothing, so that such changes of several
     /// threads commute.
+    /// For words that no thread waits for while they fall again: sleep sets lose states otherwise.
     fn add_in_step(&self, op: Rmw) {
         self.rmw_in_step(op);
     }
