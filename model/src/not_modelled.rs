@@ -43,7 +43,7 @@
 //!   `io_zcrx_recv_skb`.
 //! - `skb_walk_frags`: Left out: packets in a frag list. No device of the test language makes one. Outcomes:
 //!   how the bytes of a stream are divided into completions, on a device that does.
-//! - `io_zcrx_iov_to_area`, `io_pp_to_ifq`, `net_iov_owner`, `net_iov_idx`, `net_iov_to_netmem`,
+//! - `io_zcrx_iov_to_area`, `net_iov_owner`, `net_iov_idx`, `net_iov_to_netmem`,
 //!   `netmem_to_net_iov`, `netmem_is_net_iov`: Calculation: from a buffer to its area, ifq and index.
 //! - `net_mp_niov_set_page_pool`, `net_mp_niov_clear_page_pool`: Part of `io_zcrx_refill_slow`.
 //! - `page_pool_fragment_netmem`: Part of `io_alloc_fallback_niov`.

@@ -68,7 +68,7 @@ fn an_interrupted_and_a_killed_check_continue_from_the_checkpoint() {
     let output = stop_after(&folder, 1, child, Signal::INT);
     let (error, done) = (text(&output.stderr), verdicts(&folder));
     assert_eq!(output.status.code(), Some(130), "{error}");
-    assert!(error.contains(&format!("ifq: interrupted: {done} of 5 verdicts are done")), "{error}");
+    assert!(error.contains(&format!("ifq: interrupted: {done} of 7 verdicts are done")), "{error}");
     assert!(error.contains("not finished: three-rings-exit-at-once on import-7."), "{error}");
     assert!(error.contains(&format!("the same command continues from {name}")), "{error}");
     assert_eq!(rows(&output), rows(&whole)[..done], "the finished verdicts are printed");

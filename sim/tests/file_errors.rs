@@ -56,7 +56,7 @@ fn an_unknown_word_is_reported_with_the_most_similar_word() {
     refused(&format!("{HEAD}»obsrve x\n"), "did you mean `observe`?", "`schedule`");
     refused_steps("»finaly\n", "did you mean `finally`?", "`setup`");
     refused_steps("setup\n »exepct holds\n", "did you mean `expect`?", "a step, or");
-    refused_steps("setup\n A: »regster nodev", "did you mean `register`?", "`shutdown`");
+    refused_steps("setup\n A: »regster nodev", "did you mean `register`?", "`cancel-all`");
     refused_steps("setup\n x = »qqq", "unknown verb `qqq`", "`register`, `clone`, `export`");
     refused(
         "test t\nrevision »import-7.33\n",

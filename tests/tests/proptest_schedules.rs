@@ -160,7 +160,7 @@ fn most_generated_tests_have_threads_that_share_an_ifq() {
         let result = TestRunner::new(config).run(&cases(), |(threads, _)| {
             let test = concurrent(revision, &threads);
             let (all, several, shared) = counted.get();
-            let sharing = if revision.has_proxies() {
+            let sharing = if revision.has_clone() {
                 test.steps().any(|s| matches!(s.op, Op::Clone { ring, from, .. } if ring != from))
             } else {
                 test.steps().any(|s| matches!(s.op, Op::Import { .. }))

@@ -214,9 +214,11 @@ fn exports_and_imports_in_any_order_leak_nothing() {
 
 #[test]
 fn faults_in_any_order_leak_nothing() {
-    // A delayed page fault needs an engine that detects when no other thread can run.
+    // A delayed page fault needs an engine that detects when no other thread can run. A failed restart keeps
+    // the ifq until the device is down, and only a test that names the fault takes it down.
+    let left_out = [FaultPoint::PageFaultWaits, FaultPoint::RxqRestart];
     let points: Vec<FaultPoint> =
-        FaultPoint::ALL.iter().copied().filter(|p| *p != FaultPoint::PageFaultWaits).collect();
+        FaultPoint::ALL.iter().copied().filter(|p| !left_out.contains(p)).collect();
     holds(&concurrent_sharing(), &points, 2, ITERATIONS);
     holds(&owner_exits(Source::Queue(0), 1), &points, 2, ITERATIONS);
 }

@@ -20,7 +20,7 @@ fn leak<P: Platform>(what: std::fmt::Arguments<'_>) {
 /// two. A ring that waits although no proxy and no page pool is left waits for ever. Where rings share the ifq
 /// itself, each other ring may hold the ring that registered it.
 fn has_leaked_reference<P: Platform>(ctx: &IoRingCtx<P>) -> bool {
-    if !ctx.kernel.variant.revision.has_proxies() && P::live(Kind::Ctx) > 1 {
+    if ctx.observe_shares_ifqs() && P::live(Kind::Ctx) > 1 {
         return false;
     }
     let (proxies, pools) = (P::live(Kind::Proxy) as u64, P::live(Kind::PagePool) as u64);

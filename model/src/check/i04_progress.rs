@@ -19,8 +19,7 @@ fn forgotten_queue<P: Platform>(ctx: &IoRingCtx<P>) -> Option<u64> {
         id = found + 1;
         let queue = ifq.if_rxq.observe();
         // Where rings share the ifq itself, a ring that has put its reference marks the id.
-        let shared = !ctx.kernel.variant.revision.has_proxies();
-        let own = u64::from(!(shared && ctx.zcrx_ctxs.get_mark(found)));
+        let own = u64::from(!(ctx.observe_shares_ifqs() && ctx.zcrx_ctxs.get_mark(found)));
         if ifq.proxy.is_none() && queue != NO_RXQ && ifq.refs.observe() <= own {
             return Some(queue);
         }

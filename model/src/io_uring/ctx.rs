@@ -100,6 +100,14 @@ impl<P: Platform> std::fmt::Debug for IoRingCtx<P> {
     }
 }
 
+impl<P: Platform> IoRingCtx<P> {
+    /// For checks: whether rings share the ifq itself and not a proxy of it.
+    #[must_use]
+    pub fn observe_shares_ifqs(&self) -> bool {
+        !self.kernel.variant.revision.has_proxies()
+    }
+}
+
 /// `io_uring_setup` with the usual flags.
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.

@@ -29,10 +29,10 @@ impl Defect {
             AddAreaLock | AddAreaPin => revision.has_add_area(),
             EarlyUnmap | UnmapAfterFailedRestart => revision.unmaps_at_close(),
             RefillRun => revision.has_refill_iter(),
-            // Without events nothing is queued on a disabled ring.
-            DisabledRingWake => revision.has_events(),
-            S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | MixedCqeCache | DyingTwRuns | UrefRace
-            | UninstallRace | PoolRingRace | RegisterPin | ResetStall => true,
+            DisabledRingWake | S1 | S2 | S3 | M3 | M4 | M5 | M7 | M8 | MixedCqeCache
+            | DyingTwRuns | UrefRace | UninstallRace | PoolRingRace | RegisterPin | ResetStall => {
+                true
+            }
         }
     }
 

@@ -143,26 +143,26 @@ revisions! {
     /// The proposal of 2025-10-23 on a 6.18 base: `IORING_ZCRX_IFQ_REG_CLONE` makes a proxy that
     /// holds the source's `refs` and the source ring's percpu ref. Base read from 6.18.15.
     ProxyV1 "proxy-v1" PROXY [
-        P1 P2 P3 P4 P5 P7 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace MixedCqeCache
-        RegisterPin ResetStall
+        P1 P2 P3 P4 P5 P7 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace RegisterPin
+        ResetStall MixedCqeCache
     ];
     /// The proposal of 2025-10-25: a proxy cannot be cloned, and an unknown id keeps no reference. Read from
     /// the posting; the base is assumed to be that of v1.
     ProxyV2 "proxy-v2" PROXY_V2 [
-        P1 P3 P4 P5 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace MixedCqeCache
-        RegisterPin ResetStall
+        P1 P3 P4 P5 P8 P9 P10 P12 P15 P18 P19 M3 M4 M5 M7 UrefRace UninstallRace RegisterPin
+        ResetStall MixedCqeCache
     ];
     /// The proposal of 2025-10-26: the rings share one ifq, and the last one closes the queue. Read from the
     /// posting; the base is assumed to be that of v1.
     ProxyV3 "proxy-v3" PROXY_V3 [
-        P1 P3 P4 P7 P8 P9 P18 P19 P20 M3 M4 M5 M7 UrefRace UninstallRace MixedCqeCache
-        RegisterPin ResetStall
+        P1 P3 P4 P7 P8 P9 P18 P19 P20 M3 M4 M5 M7 UrefRace UninstallRace RegisterPin
+        ResetStall MixedCqeCache
     ];
     /// The proposal of 2025-10-28: an ifq is freed by the last ring, and page pools hold nothing. Read from
     /// the posting; the base is assumed to be that of v1.
     ProxyV4 "proxy-v4" PROXY_V4 [
-        P1 P3 P4 P18 P19 P21 M2 M3 M4 M5 M7 UrefRace UninstallRace MixedCqeCache
-        RegisterPin ResetStall
+        P1 P3 P4 P18 P19 P21 M2 M3 M4 M5 M7 UrefRace UninstallRace RegisterPin
+        ResetStall MixedCqeCache
     ];
     /// The proposal with the smallest repair that satisfies every invariant, on a base whose own
     /// defects are fixed.
@@ -170,19 +170,19 @@ revisions! {
     /// Linux 6.19: export to a descriptor, import from it; unregistration in one step. Read from
     /// 6.19.10, with the fixes that came after the release taken back.
     Import619 "import-6.19" IMPORT_6_19 [
-        M1 M2 M4 M5 M6 M7 UninstallRace MixedCqeCache RegisterPin ResetStall
+        M1 M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache
     ];
     /// Linux 7.0: `rx_buf_len` exists, and an import's flags are checked. Observed from outside on 7.0.13;
     /// where that shows nothing, as in 6.19.
     Import70 "import-7.0" IMPORT_7_0 [
-        M2 M4 M5 M6 M7 UninstallRace MixedCqeCache RegisterPin ResetStall
+        M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache
     ];
     /// Linux 7.1: unregistration in two steps, `ZCRX_REG_NODEV`. Read from 7.1.13.
-    Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace MixedCqeCache RegisterPin ResetStall];
+    Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache];
     /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with the
     /// fixes that came after 7.2.9 taken back.
     Import72 "import-7.2" IMPORT_7_2 [
-        M7 UninstallRace DisabledRingWake MixedCqeCache RegisterPin ResetStall
+        M7 UninstallRace RegisterPin ResetStall DisabledRingWake MixedCqeCache
     ];
     /// Linux 7.3: several areas, the refill iterator, areas unmapped with the queue. Read from
     /// `io_uring/zcrx.c` of 7.3.4.

@@ -120,7 +120,7 @@ pub const SERIES: &[KernelSeries] = &[
         version: (7, 3),
         revision: Revision::Import73,
         fixed: &[],
-        known: &[ADD_AREA, ADD_AREA_PIN, REGISTER_PIN, RESET_STALL, DISABLED, RESTART, REFILL_RUN],
+        known: &[ADD_AREA, ADD_AREA_PIN, RESTART, REFILL_RUN, DISABLED, REGISTER_PIN, RESET_STALL],
     },
 ];
 

@@ -125,20 +125,19 @@ ring R1 R2
 socket s0
 setup
     ifq0 = R1: register nodev buffers=12 entries=2
-    box1 = R1: export ifq0 with arg-fault nr-args
-    box2 = R1: export ifq0
-    x3 = R1: recv ifq0 s0 len=4096
-    x4 = R1: add-area ifq0 buffers=8 with area-token
+    x1 = R1: recv ifq0 s0 with oneshot addr
+    x2 = scribble ifq0 off=6 71
+    x3 = s0: send 5000
+    x4 = s0: send 4096
     x5 = s0: send 1
-    ifq6 = R0: import box2
-    box7 = R1: export ifq0
-    ifq8 = R1: register nodev buffers=6 entries=2 with events
-    x9 = s0: send 8192
-    x10 = R1: recv ifq8 s0
-    x11 = scribble ifq6 head 2
-    x12 = R1: recv ifq0 s0 len=100 with addr
-    x13 = R0: flush ifq6
-    x14 = R1: arm ifq8 copy
+    x6 = R1: flush ifq0
+    x7 = scribble ifq0 off=15 103
+    ifq8 = R2: clone R1 ifq0
+    c9 = R1: wait
+    box10 = R1: export ifq0
+    ifq11 = R0: clone R1 ifq0 with zcrx-id
+    ifq12 = R1: import box10
+    box13 = R1: export ifq0 with arg-fault
 expect holds
 ";
 

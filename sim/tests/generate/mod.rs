@@ -159,6 +159,9 @@ impl TestGenerator<'_> {
         op.for_each_arg(|arg| {
             complete = complete && self.argument(arg, verb, to, &mut last_ring).is_some();
         });
+        if let Op::RestartQueue { queue } = &mut op {
+            *queue %= self.test.queues;
+        }
         complete.then_some(op)
     }
 
