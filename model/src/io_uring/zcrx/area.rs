@@ -86,9 +86,9 @@ pub fn zcrx_area_id_to_token(area_id: u32) -> u64 {
     u64::from(area_id) << IORING_ZCRX_AREA_SHIFT
 }
 
-/// The result of [`io_import_area`], if it was called already: the fixes of `add-area-pin` and
+/// The result of `io_import_area`, if it was called already: the fixes of `add-area-pin` and
 /// `register-pin` call it before they take a lock that others need. As published, it is `None`, and
-/// [`__zcrx_create_area`] calls it.
+/// `__zcrx_create_area` calls it.
 pub type Imported = Option<Result<(), i64>>;
 
 /// `io_zcrx_create_area`.
