@@ -70,7 +70,10 @@ pub async fn io_share_zcrx_ifq<'a, P: Platform>(
         if !kernel.fixed(Defect::P8) {
             // P7: the ring that the descriptor names need not be the one that registered the ifq.
             let pinned = if kernel.fixed(Defect::P7) { &src_ifq.ctx } else { &src_ctx };
-            pinned.refs.get().await;
+            // The exit puts the reference of another ring only.
+            if pinned.to_word() != ctx.to_word() {
+                pinned.refs.get().await;
+            }
         }
         src_ifq.refs.inc().await;
         if kernel.fixed(Defect::P8) {
@@ -94,7 +97,7 @@ pub async fn io_share_zcrx_ifq<'a, P: Platform>(
                 Ok(id) => id,
                 Err(errno) => {
                     if kernel.fixed(Defect::P3) {
-                        io_zcrx_put_shared(&src_ifq).await;
+                        io_zcrx_put_shared(ctx, &src_ifq).await;
                     }
                     break 'err_unlock Err(errno);
                 }
@@ -109,7 +112,7 @@ pub async fn io_share_zcrx_ifq<'a, P: Platform>(
             ctx.zcrx_ctxs.erase(id).await;
         }
         if kernel.fixed(Defect::P4) {
-            io_zcrx_put_shared(&src_ifq).await;
+            io_zcrx_put_shared(ctx, &src_ifq).await;
         }
         Err(-EFAULT)
     };
@@ -121,7 +124,7 @@ pub async fn io_share_zcrx_ifq<'a, P: Platform>(
 }
 
 /// Not in the proposal. Part of the fixes of P3 and P4: takes back what a share has taken.
-async fn io_zcrx_put_shared<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
+async fn io_zcrx_put_shared<P: Platform>(ctx: &IoRingCtx<P>, ifq: &Ptr<P, Ifq<P>>) {
     if ifq.kernel.fixed(Defect::P8) {
         zcrx_unregister(ifq, None).await;
         return;
@@ -131,7 +134,9 @@ async fn io_zcrx_put_shared<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
         io_zcrx_scrub(ifq).await;
         io_close_queue(ifq).await;
     }
-    ctx_refs_put(&owner).await;
+    if owner.number != ctx.number {
+        ctx_refs_put(&owner).await;
+    }
 }
 
 /// `io_shutdown_zcrx_ifqs`: `io_ring_exit_work` calls it on every turn of its loop. A mark says that the ring
