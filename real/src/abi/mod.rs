@@ -1,5 +1,7 @@
 //! The kernel interface: the structures of the UAPI, and the system calls that take them.
 
 #[cfg(target_os = "linux")]
+pub mod netlink;
+#[cfg(target_os = "linux")]
 pub mod syscall;
 pub mod uapi;

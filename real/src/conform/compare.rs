@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use ifq_model::outcome::Outcome;
-use ifq_model::test::Test;
+use ifq_model::test::{Op, Source, Test};
 use serde::Serialize;
 
 use crate::job::start_skew::StartSkew;
-use crate::job::{REPEATED_COMPLETION, Report, Stalls};
+use crate::job::{DevicePackets, REPEATED_COMPLETION, Report, Stalls};
 
 /// The outcomes that the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub struct Comparison {
     pub stalls: Stalls,
     /// How far apart the threads of a race started.
     pub start_skew: Option<StartSkew>,
+    /// Where the packets of device sockets went. `None`: the machine has no NIC.
+    pub packets: Option<DevicePackets>,
 }
 
 impl Comparison {
@@ -125,13 +127,13 @@ impl Comparison {
 /// known.
 #[must_use]
 pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) -> Comparison {
-    let (histogram, problems, stalls, start_skew) = match report {
+    let (histogram, problems, stalls, start_skew, packets) = match report {
         Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
         Report::Broken { reason } => {
             return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
         }
-        Report::Completed { histogram, problems, stalls, start_skew } => {
-            (histogram, problems, stalls.clone(), *start_skew)
+        Report::Completed { histogram, problems, stalls, start_skew, packets } => {
+            (histogram, problems, stalls.clone(), *start_skew, *packets)
         }
     };
     let mut problems = problems.clone();
@@ -152,6 +154,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
     let (verdict, reason) = match allowed {
         _ if !problems.is_empty() => (Verdict::Differs, problems.join("\n")),
         Err(why) => (Verdict::NotRun, format!("the allowed outcomes are not known: {why}")),
+        Ok(_) if is_served_by_copying(test, packets) => (Verdict::NotRun, COPIED.to_owned()),
         Ok(_) if outside.is_empty() => (Verdict::Agrees, String::new()),
         Ok(allowed) if allowed.exhaustive => {
             (Verdict::Differs, format!("not allowed: {}", outside.join(" | ")))
@@ -167,7 +170,17 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         false => Difference::Problem,
     });
     let divergences = Vec::new();
-    Comparison { verdict, reason, rows, exhaustive, difference, divergences, stalls, start_skew }
+    Comparison {
+        verdict,
+        reason,
+        rows,
+        exhaustive,
+        difference,
+        divergences,
+        stalls,
+        start_skew,
+        packets,
+    }
 }
 
 fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) -> Comparison {
@@ -180,7 +193,22 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
         divergences: Vec::new(),
         stalls: Stalls::default(),
         start_skew: None,
+        packets: None,
     }
+}
+
+/// Why a test is not run that should have received into the memory of a provider.
+const COPIED: &str =
+    "the NIC wrote no packet to the memory of a provider: every payload was copied";
+
+/// Whether a test binds a queue of its sockets, and the NIC wrote all packets to ordinary pages.
+fn is_served_by_copying(test: &Test, packets: Option<DevicePackets>) -> bool {
+    let Some(DevicePackets { placed: 0, ordinary: 1.. }) = packets else { return false };
+    let binds = |queue| {
+        let source = Source::Queue(queue);
+        test.steps().any(|step| matches!(step.op, Op::Register { source: of, .. } if of == source))
+    };
+    test.sockets.iter().filter_map(|socket| socket.queue).any(binds)
 }
 
 fn rows(test: &Test, histogram: &[(Outcome, u64)], allowed: Option<&Allowed>) -> Vec<HistogramRow> {
@@ -226,6 +254,7 @@ mod tests {
             problems: problems.iter().map(ToString::to_string).collect(),
             stalls: Stalls::default(),
             start_skew: None,
+            packets: None,
         }
     }
 
@@ -241,6 +270,28 @@ mod tests {
         assert_eq!(comparison.reason, "");
         let rows: Vec<_> = comparison.rows.iter().map(|r| (r.outcome.as_str(), r.count)).collect();
         assert_eq!(rows, [("x=-EBADF;", 0), ("x=0;", 5)]);
+    }
+
+    #[test]
+    fn a_test_of_a_bound_queue_whose_packets_were_all_copied_is_not_run() {
+        let text = "test t\nrevision import-7.3\nring A\nsocket s@0\nqueues 1\nsetup\n \
+                    x = A: register queue=0 buffers=1 entries=1\n s: send 1\nobserve x\nexpect holds\n";
+        let bound = ifq_sim::format::parse("t.ifq", text).expect("a test");
+        let unbound = text.replace("queue=0", "nodev");
+        let unbound = ifq_sim::format::parse("t.ifq", &unbound).expect("a test");
+        let verdict = |test: &Test, placed, ordinary| {
+            let Report::Completed { histogram, problems, stalls, start_skew, .. } = seen(&[0], &[])
+            else {
+                unreachable!("it ran")
+            };
+            let packets = Some(DevicePackets { placed, ordinary });
+            let report = Report::Completed { histogram, problems, stalls, start_skew, packets };
+            compare(test, &report, &allowed(&[0], true)).verdict
+        };
+        assert_eq!(verdict(&bound, 0, 3), Verdict::NotRun);
+        assert_eq!(verdict(&bound, 1, 2), Verdict::Agrees);
+        assert_eq!(verdict(&bound, 0, 0), Verdict::Agrees, "no packet reached the NIC");
+        assert_eq!(verdict(&unbound, 0, 3), Verdict::Agrees, "ordinary pages are what it asks for");
     }
 
     #[test]
@@ -274,6 +325,7 @@ mod tests {
             problems: Vec::new(),
             stalls: stalls.clone(),
             start_skew: None,
+            packets: None,
         };
         let mut model = allowed(&[0], true);
         let comparison = compare(&test(), &report, &model);

@@ -30,7 +30,7 @@ pub fn name(path: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::supported::unsupported;
+    use crate::kernels::supported::{Equipment, unsupported};
 
     #[test]
     fn a_sample_depends_only_on_its_seed_and_can_be_run() {
@@ -43,7 +43,7 @@ mod tests {
         let inputs = draw(2, 2, 60, 1);
         assert_eq!(inputs.len(), 60);
         for input in &inputs {
-            assert_eq!(unsupported(&input.test), None, "{}", input.test.name);
+            assert_eq!(unsupported(&input.test, Equipment::default()), None, "{}", input.test.name);
             assert_eq!(name(&input.path), Some(input.test.name.as_str()));
         }
     }

@@ -6,7 +6,7 @@ use ifq_model::revision::Revision;
 use ifq_sim::format::Input;
 use ifq_sim::generate::drawn::{DrawLimits, race, sequential};
 
-use crate::kernels::supported::{unsupported_op, unsupported_setup};
+use crate::kernels::supported::{Equipment, unsupported_op, unsupported_setup};
 
 /// The kind of tests to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn draw(kind: DrawKind, seed: u64, numbers: Range<u64>) -> Vec<Input> {
         Revision::ALL.into_iter().filter(|revision| revision.has_nodev()).collect();
     let limits = DrawLimits {
         revisions: &revisions,
-        can: &|op| unsupported_op(op).is_none(),
+        can: &|op| unsupported_op(op, Equipment::default()).is_none(),
         can_set_up: &|setup| unsupported_setup(setup).is_none(),
     };
     numbers
@@ -61,7 +61,12 @@ mod tests {
                 assert_eq!(one.test, other.test);
             }
             for (at, input) in all.iter().enumerate() {
-                assert_eq!(unsupported(&input.test), None, "{}", input.test.name);
+                assert_eq!(
+                    unsupported(&input.test, Equipment::default()),
+                    None,
+                    "{}",
+                    input.test.name
+                );
                 assert_eq!(number(&input.path), Some(at as u64));
             }
         }

@@ -158,6 +158,7 @@ mod tests {
             divergences: Vec::new(),
             stalls: Stalls::default(),
             start_skew: None,
+            packets: None,
         }
     }
 

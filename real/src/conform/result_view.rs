@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::run::{RunOptions, TestResult};
 use crate::conform::compare::{HistogramRow, Verdict};
+use crate::job::DevicePackets;
 use crate::job::start_skew::StartSkew;
 use crate::job::{RunInfo, Stalls};
 use crate::kernels::series::{is_newer, note};
@@ -58,6 +59,7 @@ struct Line<'a> {
     divergences: &'a [String],
     stalls: &'a Stalls,
     spread: Option<StartSkew>,
+    packets: Option<DevicePackets>,
     stored: Option<&'a str>,
     again: &'a str,
 }
@@ -103,6 +105,7 @@ impl ResultView<'_> {
             divergences: &comparison.divergences,
             stalls: &comparison.stalls,
             spread: comparison.start_skew,
+            packets: comparison.packets,
             stored: self.stored,
             again: self.again,
         };
@@ -125,6 +128,11 @@ impl ResultView<'_> {
         }
         if !comparison.rows.is_empty() {
             out!("{}", histogram(self.result));
+        }
+        if let Some(DevicePackets { placed, ordinary }) = comparison.packets {
+            outln!(
+                "  packets of the NIC: {placed} in provider memory, {ordinary} in ordinary pages"
+            );
         }
         if !comparison.divergences.is_empty() {
             outln!("  the difference may come from what the model simplifies or leaves out here:");

@@ -96,7 +96,8 @@ pub fn run_tests(
     cache: &Arc<AllowedCache>,
     progress: &Arc<Progress>,
 ) -> Result<MachineResults, Interrupted> {
-    let obstacles: Vec<Option<String>> = tests.iter().map(unsupported).collect();
+    let obstacles: Vec<Option<String>> =
+        tests.iter().map(|test| unsupported(test, machine.equipment())).collect();
     let able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
     let mut query = ModelQuery::new(tests, oracle, cache, progress);
     let ran =

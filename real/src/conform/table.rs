@@ -192,6 +192,7 @@ mod tests {
             divergences: Vec::new(),
             stalls: Stalls::default(),
             start_skew: None,
+            packets: None,
         };
         Cell { result: TestResult { variant: None, comparison }, stored: None }
     }

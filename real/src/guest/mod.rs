@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::job::{Job, JobLine, Report};
+use crate::live::device::Nic;
 use crate::live::kernel_log::KernelLogWatch;
 use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
 use crate::live::probe::probe;
@@ -45,7 +46,9 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = AnswerWriter::open(answer)?;
-    let probe = probe();
+    let mut probe = probe();
+    let nic = Nic::open()?.map(Arc::new);
+    probe.nic_queues = nic.as_ref().map(|nic| nic.queues());
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;
@@ -59,7 +62,7 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     for (at, obstacle) in obstacles.into_iter().enumerate() {
         let report = match obstacle {
             Some(reason) => Report::NotRun { reason },
-            None => run_test(&job, at, &answer, &mut checks),
+            None => run_test(&job, at, &answer, nic.as_ref(), &mut checks),
         };
         answer.write(&JobLine::Test { test: at, report })?;
     }
@@ -75,7 +78,13 @@ struct Checks {
     memlock: Option<MemlockProbe>,
 }
 
-fn run_test(job: &Job, at: usize, answer: &AnswerWriter, checks: &mut Checks) -> Report {
+fn run_test(
+    job: &Job,
+    at: usize,
+    answer: &AnswerWriter,
+    nic: Option<&Arc<Nic>>,
+    checks: &mut Checks,
+) -> Report {
     let test = &job.tests[at];
     let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
     let options = Options { times: job.times, seed: job.seed, idle_timeout };
@@ -87,7 +96,7 @@ fn run_test(job: &Job, at: usize, answer: &AnswerWriter, checks: &mut Checks) ->
     if let Some(failure) = job.injected.filter(|_| at == 0 && std::process::id() == 1) {
         inject(failure);
     }
-    let result = live::run(test, &options, &|| {
+    let result = live::run(test, &options, nic, &|| {
         done.fetch_add(1, Ordering::Relaxed);
     });
     watchdog.stop();
@@ -106,8 +115,8 @@ fn run_test(job: &Job, at: usize, answer: &AnswerWriter, checks: &mut Checks) ->
             problems.extend(checks.allocations.leaks(last, &beat));
             problems.extend(checks.kernel_log.new_warnings());
             let histogram = observed.histogram.into_iter().collect();
-            let (stalls, start_skew) = (observed.stalls, observed.start_skew);
-            Report::Completed { histogram, problems, stalls, start_skew }
+            let live::Observations { stalls, start_skew, packets, .. } = observed;
+            Report::Completed { histogram, problems, stalls, start_skew, packets }
         }
         Err(reason) => Report::NotRun { reason },
     }

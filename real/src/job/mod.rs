@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::probe::Probe;
 
-pub use report::{Reply, Report, RunInfo, Stalls};
+pub use report::{DevicePackets, Reply, Report, RunInfo, Stalls};
 
 /// The problem that a completion came after the last one of its request.
 pub const REPEATED_COMPLETION: &str = "a completion after the last one of its request";

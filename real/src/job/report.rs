@@ -23,6 +23,8 @@ pub enum Report {
         stalls: Stalls,
         /// How far apart the threads of a race started.
         start_skew: Option<StartSkew>,
+        /// Where the packets of device sockets went. `None`: the machine has no NIC.
+        packets: Option<DevicePackets>,
     },
     /// The test could not be run.
     NotRun {
@@ -34,6 +36,15 @@ pub enum Report {
         /// What is known about it.
         reason: String,
     },
+}
+
+/// Packets with payload that arrived at the receive queues of a NIC, by the memory that the NIC wrote them to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicePackets {
+    /// Into buffers of a memory provider: zero copy.
+    pub placed: u64,
+    /// Into ordinary pages, because the queue was not bound.
+    pub ordinary: u64,
 }
 
 /// Threads that were blocked in a system call while another call waited for a page fault.

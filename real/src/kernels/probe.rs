@@ -37,6 +37,9 @@ pub struct Probe {
     pub share: Option<i64>,
     /// The largest refill ring that registration accepts, in entries.
     pub max_rq_entries: Option<u32>,
+    /// Receive queues of the NIC that tests use. `None`: there is no NIC.
+    #[serde(default)]
+    pub nic_queues: Option<u32>,
     /// Write protection of a page with `userfaultfd(2)`: 0 or -errno.
     pub userfaultfd: Option<i64>,
 }
@@ -160,6 +163,8 @@ impl fmt::Display for Probe {
         row("export and import", status(self.share))?;
         row("largest refill ring", number(self.max_rq_entries))?;
         row("userfaultfd", status(self.userfaultfd))?;
+        let nic = self.nic_queues.map(|queues| format!("soft NIC with {queues} receive queues"));
+        row("network device", nic.unwrap_or_else(|| "none".into()))?;
         let obstacle = self.obstacle();
         let refuses = self.nodev.is_some_and(|nodev| nodev < 0);
         let able = if refuses { "only tests in which no registration succeeds" } else { "yes" };

@@ -8,18 +8,30 @@ use ifq_model::test::{Expect, Op, RingSetup, Source, Test};
 
 use crate::kernels::series::is_released;
 
-/// Why a test cannot run on any live kernel without a network device. `None`: it can.
+/// What a machine has beside its kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Equipment {
+    /// Receive queues of a NIC with memory providers; 0: there is none.
+    pub queues: u32,
+}
+
+/// Why a test cannot run on any live kernel of a machine. `None`: it can.
 ///
 /// Faults do not matter: a fault *may* happen, and only a delayed page fault is injected.
 #[must_use]
-pub fn unsupported(test: &Test) -> Option<String> {
+pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
         return Some("none of its revisions is a released kernel".into());
     }
-    if test.sockets.iter().any(|socket| socket.queue.is_some()) {
+    let queues = equipment.queues;
+    if queues == 0 && test.sockets.iter().any(|socket| socket.queue.is_some()) {
         return Some("it needs a network device for its packets, and there is none here".into());
     }
-    test.steps().find_map(|step| unsupported_op(&step.op))
+    if queues > 0 && test.queues > queues {
+        let wanted = test.queues;
+        return Some(format!("it needs {wanted} receive queues, and the NIC here has {queues}"));
+    }
+    test.steps().find_map(|step| unsupported_op(&step.op, equipment))
 }
 
 /// Why a ring cannot be set up in this way. `None`: it can.
@@ -36,12 +48,15 @@ pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
 
 /// Why an operation cannot be executed. `None`: it can.
 #[must_use]
-pub fn unsupported_op(op: &Op) -> Option<String> {
+pub fn unsupported_op(op: &Op, equipment: Equipment) -> Option<String> {
+    let no_device = equipment.queues == 0;
     match op {
-        Op::Register { source: Source::Queue(_), modifiers, .. } if !without_device(*modifiers) => {
+        Op::Register { source: Source::Queue(_), modifiers, .. }
+            if no_device && !without_device(*modifiers) =>
+        {
             Some("it needs a network device's receive queue, and there is none here".into())
         }
-        op if op.acts_on_netdev() => {
+        op if no_device && op.acts_on_netdev() => {
             Some("it needs a network device, and there is none here".into())
         }
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
@@ -92,7 +107,18 @@ mod tests {
         let text = format!(
             "test t\n{header}\nexpect holds\nsetup\n ifq = A: register nodev buffers=1 entries=1\n{steps}"
         );
-        unsupported(&ifq_sim::format::parse("t.ifq", &text).expect("a test"))
+        let test = ifq_sim::format::parse("t.ifq", &text).expect("a test");
+        unsupported(&test, Equipment::default())
+    }
+
+    #[test]
+    fn a_test_of_a_device_runs_where_a_nic_has_as_many_queues() {
+        let text = "test t\nrevision import-7.3\nring A\nsocket s@1\nqueues 2\nexpect holds\nsetup\n                     ifq = A: register queue=1 buffers=1 entries=1\n unregister-netdev\n";
+        let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
+        let why = |queues| unsupported(&test, Equipment { queues });
+        assert!(why(0).is_some_and(|why| why.contains("network device")));
+        assert!(why(1).is_some_and(|why| why.contains("needs 2 receive queues")));
+        assert_eq!(why(2), None);
     }
 
     #[test]

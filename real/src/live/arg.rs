@@ -1,16 +1,25 @@
 //! Builds the argument of a system call from the modifiers of a step.
 
+use ifq_model::test::Event;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Event, Source};
 
 use super::memory::{Area, IfqMem};
 use crate::abi::syscall::{self, NOWHERE};
 use crate::abi::uapi::{self, AreaReg, EventDesc, IfqReg, RegionDesc, ZcrxCtrl};
 
 /// An index that no network device has.
-const NO_DEVICE: u32 = 0x7fff_fff0;
+pub(super) const NO_DEVICE: u32 = 0x7fff_fff0;
 /// A flag bit that no kernel defines.
 const UNKNOWN_FLAG: u32 = 1 << 30;
+
+/// A receive queue of a network device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Device {
+    /// The index of the device.
+    pub(super) index: u32,
+    /// The number of the queue.
+    pub(super) queue: u32,
+}
 
 /// The structures that [`IfqReg`] points to. The kernel also writes into the region descriptor.
 #[derive(Debug, Default)]
@@ -19,9 +28,10 @@ pub(super) struct Pointed {
     event: EventDesc,
 }
 
-/// The argument of a registration. The caller handles an unreadable argument.
+/// The argument of a registration. `device`: `None` for `ZCRX_REG_NODEV`. The caller handles an unreadable
+/// argument.
 pub(super) fn registration(
-    source: Source,
+    device: Option<Device>,
     entries: u32,
     modifiers: ArgModifiers,
     (mem, area): (&IfqMem, &Area),
@@ -30,10 +40,10 @@ pub(super) fn registration(
 ) -> IfqReg {
     let has = |modifier| modifiers.has(modifier);
     let one = |modifier| u32::from(has(modifier));
-    let nodev = source == Source::Nodev || has(ArgModifier::NodevIdx);
-    let queue = if let Source::Queue(queue) = source { queue } else { 0 };
-    let devices = [ArgModifier::NoDevice, ArgModifier::NodevIdx];
-    let names_device = source != Source::Nodev || devices.iter().any(|modifier| has(*modifier));
+    let nodev = device.is_none() || has(ArgModifier::NodevIdx);
+    let (index, queue) = device.map_or((0, 0), |device| (device.index, device.queue));
+    let unknown = [ArgModifier::NoDevice, ArgModifier::NodevIdx];
+    let unknown = unknown.iter().any(|modifier| has(*modifier));
     pointed.region = region(mem, modifiers);
     pointed.event = event_desc(modifiers, user_data);
     let area = area.describe(&area_reg(area, modifiers));
@@ -45,7 +55,7 @@ pub(super) fn registration(
     ];
     let asks = has(ArgModifier::EventResv) || events.iter().any(|modifier| has(*modifier));
     IfqReg {
-        if_idx: if names_device { NO_DEVICE } else { 0 },
+        if_idx: if unknown { NO_DEVICE } else { index },
         if_rxq: if has(ArgModifier::RxqMinusOne) {
             u32::MAX
         } else {
@@ -184,7 +194,7 @@ mod tests {
         let text = |modifiers: ArgModifiers, verb: &str, pointed: &mut Pointed| match verb {
             "register" => {
                 let args = (&mem, &*area);
-                let reg = registration(Source::Nodev, 1, modifiers, args, 1, pointed);
+                let reg = registration(None, 1, modifiers, args, 1, pointed);
                 format!("{reg:?} {:?}", (area_reg(&area, modifiers), &pointed))
             }
             "import" => format!("{:?}", import(3, modifiers, pointed)),

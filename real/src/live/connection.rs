@@ -1,4 +1,4 @@
-//! A TCP connection over loopback: one socket receives through zcrx, its peer sends.
+//! A TCP connection over loopback or over the device: one socket receives through zcrx, its peer sends.
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::device::DevicePeer;
 use super::payload;
 use super::sender::Sender;
 use crate::abi::{syscall, uapi};
 
-/// Longest time that bytes may need to arrive over loopback.
+/// Longest time that bytes may need to arrive.
 const ARRIVAL: Duration = Duration::from_secs(2);
 /// Size of the receive buffer in bytes; more than any test leaves unread.
-const RECEIVE_BUFFER: usize = 4 << 20;
+pub(super) const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// One connection.
 #[derive(Debug)]
@@ -28,11 +29,20 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 struct PeerSocket {
-    /// `None`: the peer has closed its socket.
-    stream: Option<Arc<TcpStream>>,
-    sender: Arc<Sender>,
+    end: FarEnd,
     sent: u64,
+    /// Whether its stream has ended, by a FIN or a reset.
     ended: bool,
+    reset: bool,
+}
+
+/// What sends.
+#[derive(Debug)]
+enum FarEnd {
+    /// A socket of the kernel, over loopback. `None`: it is closed.
+    Loopback { stream: Option<Arc<TcpStream>>, sender: Arc<Sender> },
+    /// This program, frame by frame.
+    Device(DevicePeer),
 }
 
 /// The parts of the stream that were received.
@@ -87,13 +97,33 @@ impl Connection {
             // Closing sends a reset, so that thousands of repetitions leave no port in TIME_WAIT.
             SockRef::from(end).set_linger(Some(Duration::ZERO))?;
         }
-        let (stream, sender) = (Some(Arc::new(peer)), Arc::clone(sender));
-        Ok(Connection {
+        let end = FarEnd::Loopback { stream: Some(Arc::new(peer)), sender: Arc::clone(sender) };
+        Ok(Connection::of(number, in_order, receiver, end))
+    }
+
+    /// A connection over the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt(2)`.
+    pub(super) fn over_device(
+        number: u8,
+        in_order: bool,
+        peer: DevicePeer,
+        receiver: TcpStream,
+    ) -> io::Result<Self> {
+        // Closing leaves no connection that tries to end in order.
+        SockRef::from(&receiver).set_linger(Some(Duration::ZERO))?;
+        Ok(Connection::of(number, in_order, receiver, FarEnd::Device(peer)))
+    }
+
+    fn of(number: u8, in_order: bool, receiver: TcpStream, end: FarEnd) -> Self {
+        Connection {
             number,
             receiver,
-            peer: Mutex::new(PeerSocket { stream, sender, sent: 0, ended: false }),
+            peer: Mutex::new(PeerSocket { end, sent: 0, ended: false, reset: false }),
             received: Mutex::new(Received { in_order, begin: 0, parts: Vec::new() }),
-        })
+        }
     }
 
     /// The number of the socket in the test.
@@ -102,10 +132,14 @@ impl Connection {
     }
 
     /// The connection for another run; unread bytes are discarded. `None`: its stream has ended or is
-    /// inconsistent. No ring may have a request on it.
+    /// inconsistent, or it is one over the device, which a run may have taken down. No ring may have a request
+    /// on it.
     pub(super) fn recycled(self) -> Option<Self> {
         let (ended, sent) = {
             let peer = lock(&self.peer);
+            if matches!(peer.end, FarEnd::Device(_)) {
+                return None;
+            }
             (peer.ended, peer.sent)
         };
         let mut received = lock(&self.received);
@@ -133,40 +167,76 @@ impl Connection {
         self.receiver.as_raw_fd()
     }
 
-    /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or
-    /// -errno.
+    /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or -errno. Over the
+    /// device each packet has at most one page of payload.
     pub(super) fn send(&self, len: u32) -> i64 {
         let mut peer = lock(&self.peer);
-        let bytes = payload::bytes(self.number, peer.sent, len as usize);
-        let Some(stream) = &peer.stream else { return -i64::from(libc::EPIPE) };
-        match peer.sender.send(stream, bytes) {
-            Ok(()) => peer.sent += u64::from(len),
-            Err(error) => return negative(&error),
+        let PeerSocket { end, sent, ended, .. } = &mut *peer;
+        match end {
+            FarEnd::Loopback { stream: None, .. } => return -i64::from(libc::EPIPE),
+            FarEnd::Loopback { stream: Some(stream), sender } => {
+                let bytes = payload::bytes(self.number, *sent, len as usize);
+                match sender.send(stream, bytes) {
+                    Ok(()) => *sent += u64::from(len),
+                    Err(error) => return negative(&error),
+                }
+            }
+            FarEnd::Device(_) if *ended => return -i64::from(libc::EPIPE),
+            FarEnd::Device(peer) => {
+                let mut left = len as usize;
+                while left > 0 {
+                    let chunk = left.min(syscall::PAGE);
+                    if let Err(errno) = peer.send(&payload::bytes(self.number, *sent, chunk)) {
+                        return errno;
+                    }
+                    (*sent, left) = (*sent + chunk as u64, left - chunk);
+                }
+            }
         }
-        let sent = peer.sent;
+        let sent = *sent;
         self.arrived(|info| bytes_received(info) >= sent)
     }
 
     /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn shutdown(&self) -> i64 {
         let mut peer = lock(&self.peer);
-        peer.ended = true;
-        let Some(stream) = &peer.stream else { return -i64::from(libc::EPIPE) };
-        match stream.shutdown(Shutdown::Write) {
-            Ok(()) => self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE_WAIT),
-            Err(error) => negative(&error),
+        let PeerSocket { end, reset, ended, .. } = &mut *peer;
+        if *reset {
+            return -i64::from(libc::EPIPE);
         }
+        let closed = match end {
+            FarEnd::Loopback { stream: None, .. } => return -i64::from(libc::EPIPE),
+            FarEnd::Loopback { stream: Some(stream), .. } => {
+                stream.shutdown(Shutdown::Write).map_err(|error| negative(&error))
+            }
+            // A second FIN would be out of the window.
+            FarEnd::Device(_) if *ended => Ok(()),
+            FarEnd::Device(peer) => peer.finish(),
+        };
+        if let Err(errno) = closed {
+            return errno;
+        }
+        *ended = true;
+        self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE_WAIT)
     }
 
     /// Closes the peer's socket, which sends a reset, and waits until the receiver has seen it: 0 or
     /// -errno.
     pub(super) fn reset(&self) -> i64 {
         let mut peer = lock(&self.peer);
-        peer.ended = true;
-        match peer.stream.take() {
-            Some(stream) => drop(stream),
-            None => return -i64::from(libc::EPIPE),
+        let PeerSocket { end, reset, ended, .. } = &mut *peer;
+        if *reset {
+            return -i64::from(libc::EPIPE);
         }
+        match end {
+            FarEnd::Loopback { stream, .. } => drop(stream.take()),
+            FarEnd::Device(peer) => {
+                if let Err(errno) = peer.reset() {
+                    return errno;
+                }
+            }
+        }
+        (*reset, *ended) = (true, true);
         self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE)
     }
 

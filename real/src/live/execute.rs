@@ -8,7 +8,8 @@ use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::refill_push;
 
-use super::arg::{self, Pointed};
+use super::arg::{self, Device, Pointed};
+use super::device::Nic;
 use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::pending::CompletionKind;
@@ -116,18 +117,27 @@ impl LiveRun<'_> {
                 StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
             }
             Op::Enable { ring } => StepResult::status(self.with_ring(ring, |ring| ring.enable())),
-            Op::Exec
-            | Op::Die
-            | Op::Clone { .. }
-            | Op::UnregisterNetdev
-            | Op::NetdevDown
-            | Op::NetdevUp
-            | Op::RestartQueue { .. } => {
+            Op::UnregisterNetdev => StepResult::status(self.nic()?.unregister()),
+            Op::NetdevDown => StepResult::status(self.nic()?.set_running(false)),
+            Op::NetdevUp => StepResult::status(self.nic()?.set_running(true)),
+            Op::RestartQueue { queue } => {
+                let nic = self.nic()?;
+                StepResult::status(nic.restart(nic.queue_of(self.test, queue)))
+            }
+            Op::Exec | Op::Die | Op::Clone { .. } => {
                 self.values.fail("an operation that live kernels do not support".to_owned());
                 return None;
             }
         };
         Some(bound)
+    }
+
+    /// The NIC. `None`: there is none, and the run failed.
+    fn nic(&self) -> Option<&Nic> {
+        if self.nic.is_none() {
+            self.values.fail("the machine has no NIC".to_owned());
+        }
+        self.nic.as_deref()
     }
 
     fn ring(&self, ring: RingId) -> Option<SharedRing> {
@@ -186,8 +196,14 @@ impl LiveRun<'_> {
         let user_data =
             self.pending.add_registration(modifiers.has(ArgModifier::Events), at.1.bind, ring);
         let mut pointed = Pointed::default();
-        let mut reg =
-            arg::registration(source, entries, modifiers, (mem, area), user_data, &mut pointed);
+        let mut reg = arg::registration(
+            self.device(source),
+            entries,
+            modifiers,
+            (mem, area),
+            user_data,
+            &mut pointed,
+        );
         let result = if modifiers.has(ArgModifier::ArgFault) {
             lock(&shared).register(None)
         } else {
@@ -203,6 +219,16 @@ impl LiveRun<'_> {
                 StepResult { raw: i64::from(reg.id), resource: Resource::Ifq(ifq) }
             }
             Err(errno) => StepResult::status(errno),
+        })
+    }
+
+    /// The queue that a registration names.
+    fn device(&self, source: Source) -> Option<Device> {
+        let Source::Queue(queue) = source else { return None };
+        Some(match &self.nic {
+            Some(nic) => Device { index: nic.index(), queue: nic.queue_of(self.test, queue) },
+            // Such a registration fails before it needs the device.
+            None => Device { index: arg::NO_DEVICE, queue },
         })
     }
 

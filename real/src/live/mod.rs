@@ -3,6 +3,7 @@
 mod arg;
 mod connection;
 mod delays;
+pub mod device;
 mod execute;
 mod idle;
 pub mod kernel_log;
@@ -23,15 +24,17 @@ mod userfault_stall;
 mod values;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::test::Test;
 
-use crate::job::Stalls;
 use crate::job::start_skew::StartSkew;
-use crate::kernels::supported::unsupported;
+use crate::job::{DevicePackets, Stalls};
+use crate::kernels::supported::{Equipment, unsupported};
 use crate::live::leak_check::ProcessSnapshot;
 
+use device::Nic;
 use session::{ConnectionPool, Session};
 
 pub use idle::IDLE_TIMEOUT;
@@ -48,6 +51,8 @@ pub struct Observations {
     pub stalls: Stalls,
     /// How far apart the threads of a race started.
     pub start_skew: Option<StartSkew>,
+    /// Where the packets of device sockets went. `None`: there is no NIC.
+    pub packets: Option<DevicePackets>,
 }
 
 /// Maximum number of problems kept for one test; one is enough to fail it.
@@ -56,23 +61,38 @@ const PROBLEMS: usize = 8;
 /// every repetition should wait for one.
 const BATCH: u32 = 32;
 
-/// Runs a test `options.times` times; `beat` is called after each repetition.
+/// Runs a test `options.times` times; `beat` is called after each repetition. `nic`: the device of tests that
+/// have one.
 ///
 /// # Errors
 ///
 /// A message for the user: what the machine cannot do (create rings, connect sockets). It says nothing
 /// about the zcrx code of the kernel.
-pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Observations, String> {
-    if let Some(reason) = unsupported(test) {
+pub fn run(
+    test: &Test,
+    options: &Options,
+    nic: Option<&Arc<Nic>>,
+    beat: &dyn Fn(),
+) -> Result<Observations, String> {
+    let equipment = Equipment { queues: nic.map_or(0, |nic| nic.queues()) };
+    if let Some(reason) = unsupported(test, equipment) {
         return Err(reason);
     }
     let mut resources = ProcessSnapshot::take();
-    let (mut seen, mut pool) = (Observations::default(), ConnectionPool::new(test));
+    // A test without a device must leave the NIC alone, and costs nothing.
+    let nic = nic.filter(|_| test.queues > 0);
+    let (mut seen, mut pool) = (Observations::default(), ConnectionPool::new(test, nic));
+    nic.map(|nic| nic.take_packets());
     let mut samples = Vec::new();
-    Session::with(test, options, |session| {
+    Session::with(test, options, nic, |session| {
         for repetition in 0..options.times {
+            nic.map_or(Ok(()), |nic| nic.prepare(test))?;
             let (result, sockets) = session.run(repetition, pool.take()?)?;
             pool.give_back(sockets);
+            if let Some(bound) = nic.and_then(|nic| nic.wait_until_unbound(test.queues).err()) {
+                seen.problems.push(bound);
+                break;
+            }
             *seen.histogram.entry(result.outcome).or_default() += 1;
             seen.problems.extend(result.problems);
             seen.stalls.add(result.stalls);
@@ -86,6 +106,7 @@ pub fn run(test: &Test, options: &Options, beat: &dyn Fn()) -> Result<Observatio
         }
         Ok::<(), String>(())
     })?;
+    seen.packets = nic.map(|nic| nic.take_packets());
     drop(pool);
     seen.problems.extend(resources.leaks());
     seen.start_skew = StartSkew::of(&samples);

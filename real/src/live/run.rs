@@ -8,6 +8,7 @@ use ifq_model::test::{Op, RingId, RingSetup, Step, Test, VarId};
 
 use super::connection::Connection;
 use super::delays::DelayProfile;
+use super::device::Nic;
 use super::idle::IdleTracker;
 use super::late_page::DelayedFault;
 use super::memory::IfqMem;
@@ -47,6 +48,8 @@ pub(super) struct LiveRun<'t> {
     /// Open rings.
     pub(super) rings: Vec<Mutex<Option<SharedRing>>>,
     pub(super) sockets: Vec<Connection>,
+    /// The device of the test, if the machine has a NIC.
+    pub(super) nic: Option<Arc<Nic>>,
     /// Pending requests and event registrations.
     pub(super) pending: PendingRequests,
     /// The memory of each `register` step with the variable that it binds. It is kept until the run ends.
@@ -77,6 +80,7 @@ impl<'t> LiveRun<'t> {
     pub(super) fn new(
         test: &'t Test,
         options: &Options,
+        nic: Option<Arc<Nic>>,
         sockets: Vec<Connection>,
         delays: DelayProfile,
         delayed_fault: Option<DelayedFault<'t>>,
@@ -88,6 +92,7 @@ impl<'t> LiveRun<'t> {
             values: Values::new(test.vars.len()),
             rings: test.rings.iter().map(|_| Mutex::new(None)).collect(),
             sockets,
+            nic,
             pending: PendingRequests::default(),
             memory: Mutex::new(Vec::new()),
             idle: IdleTracker::new(options.idle_timeout, threads),

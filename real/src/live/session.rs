@@ -5,8 +5,9 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
 use ifq_model::test::{Op, RingId, SocketId, Test};
 
-use super::connection::{Connection, listen};
+use super::connection::{Connection, RECEIVE_BUFFER, listen};
 use super::delays::DelayProfile;
+use super::device::{DevicePeer, Nic};
 use super::late_page;
 use super::options::Options;
 use super::rng::Rng;
@@ -19,6 +20,7 @@ use crate::abi::syscall;
 pub(super) struct Session<'t> {
     test: &'t Test,
     options: Options,
+    nic: Option<&'t Arc<Nic>>,
     /// The current run with its number. `None`: the session has ended.
     current: Mutex<Option<(u32, Arc<LiveRun<'t>>)>>,
     start: Barrier,
@@ -31,12 +33,14 @@ impl<'t> Session<'t> {
     pub(super) fn with<T>(
         test: &'t Test,
         options: &Options,
+        nic: Option<&'t Arc<Nic>>,
         f: impl FnOnce(&Session<'t>) -> T,
     ) -> T {
         let threads = test.threads.len();
         let session = Session {
             test,
             options: *options,
+            nic,
             current: Mutex::new(None),
             start: Barrier::new(threads + 1),
             end: Barrier::new(threads + 1),
@@ -93,8 +97,15 @@ impl<'t> Session<'t> {
             u64::from(repetition) << 8 | 255,
         ));
         let delayed_fault = late_page::choose(self.test, self.options.seed, repetition);
-        let run =
-            LiveRun::new(self.test, &self.options, sockets, delays, delayed_fault, self.spins);
+        let run = LiveRun::new(
+            self.test,
+            &self.options,
+            self.nic.cloned(),
+            sockets,
+            delays,
+            delayed_fault,
+            self.spins,
+        );
         let run = Arc::new(run);
         self.publish(Some((repetition, Arc::clone(&run))));
         self.run_one(self.test.threads.len());
@@ -116,6 +127,7 @@ pub(super) struct ConnectionPool<'t> {
     test: &'t Test,
     listener: Option<TcpListener>,
     sender: Arc<Sender>,
+    nic: Option<&'t Arc<Nic>>,
     /// The connections that are ready, by socket of the test.
     ready: Vec<Vec<Connection>>,
     /// Connections that requests may still refer to.
@@ -123,9 +135,16 @@ pub(super) struct ConnectionPool<'t> {
 }
 
 impl<'t> ConnectionPool<'t> {
-    pub(super) fn new(test: &'t Test) -> Self {
+    pub(super) fn new(test: &'t Test, nic: Option<&'t Arc<Nic>>) -> Self {
         let ready = test.sockets.iter().map(|_| Vec::new()).collect();
-        ConnectionPool { test, listener: None, sender: Arc::default(), ready, used: Vec::new() }
+        ConnectionPool {
+            test,
+            listener: None,
+            sender: Arc::default(),
+            nic,
+            ready,
+            used: Vec::new(),
+        }
     }
 
     /// Takes the connections for one run.
@@ -141,6 +160,9 @@ impl<'t> ConnectionPool<'t> {
         if let Some(ready) = self.ready[number].pop() {
             return Ok(ready);
         }
+        if let (Some(queue), Some(nic)) = (self.test.sockets[number].queue, self.nic) {
+            return self.over_device(number, queue, nic);
+        }
         let context = |error| format!("a TCP connection over 127.0.0.1: {error}");
         let listener = match self.listener.take() {
             Some(listener) => listener,
@@ -152,6 +174,13 @@ impl<'t> ConnectionPool<'t> {
             Connection::new(number, in_order, &listener, &self.sender).map_err(context);
         self.listener = Some(listener);
         connection
+    }
+
+    fn over_device(&self, number: usize, queue: u32, nic: &Arc<Nic>) -> Result<Connection, String> {
+        let (peer, receiver) = DevicePeer::connect(nic, number, queue, RECEIVE_BUFFER)?;
+        let in_order = receivers(self.test, number as SocketId) <= 1;
+        Connection::over_device(number as SocketId, in_order, peer, receiver)
+            .map_err(|error| format!("a TCP connection over the device: {error}"))
     }
 
     /// Returns the connections of a run that has ended.

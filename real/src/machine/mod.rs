@@ -10,6 +10,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::job::{Job, JobLine, Reply};
+use crate::kernels::supported::Equipment;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
@@ -47,6 +48,11 @@ pub enum Failure {
 pub trait Machine: fmt::Debug {
     /// The name that the command line uses.
     fn name(&self) -> String;
+
+    /// What it has beside its kernel, as far as its name promises.
+    fn equipment(&self) -> Equipment {
+        Equipment::default()
+    }
 
     /// Runs a job. `progress` is called for each line of the answer.
     ///

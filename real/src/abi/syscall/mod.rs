@@ -1,9 +1,12 @@
 //! Safe functions around system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
+pub mod ethtool;
 pub mod exec;
+pub mod packet;
 pub mod ring;
 mod shared_mem;
+pub mod tcp_repair;
 pub mod userfault;
 
 use std::io;

@@ -92,6 +92,7 @@ mod tests {
             problems: Vec::new(),
             stalls: Stalls::default(),
             start_skew: None,
+            packets: None,
         }
     }
 

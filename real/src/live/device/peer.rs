@@ -1,0 +1,119 @@
+//! The far end of a connection over the device: it writes the frames itself.
+
+use std::net::{SocketAddrV4, TcpStream};
+use std::sync::Arc;
+
+use super::frame::{Kind, Route, segment};
+use super::nic::{Arrival, Nic, PEER, RECEIVER, port_of};
+use super::soft_nic::{PEER_NAME, RECEIVER_NAME};
+use crate::abi::syscall::tcp_repair::{Sequence, connected};
+
+/// The first sequence numbers of both directions. Any would do.
+const SEQUENCE: Sequence = Sequence { receive: 1_000, send: 2_000_000 };
+
+/// The far end.
+#[derive(Debug)]
+pub(in crate::live) struct DevicePeer {
+    nic: Arc<Nic>,
+    queue: u32,
+    route: Route,
+    next: u32,
+}
+
+impl DevicePeer {
+    /// Makes a connection whose packets arrive on a queue. `socket`: its number in the test.
+    ///
+    /// # Errors
+    ///
+    /// A message for the user: the connection cannot be made.
+    pub(in crate::live) fn connect(
+        nic: &Arc<Nic>,
+        socket: usize,
+        queue: u32,
+        receive_buffer: usize,
+    ) -> Result<(Self, TcpStream), String> {
+        let near = SocketAddrV4::new(RECEIVER, port_of(socket));
+        let far = SocketAddrV4::new(PEER, nic.next_port());
+        let stream = connected(near, far, SEQUENCE, receive_buffer)
+            .map_err(|error| format!("a TCP connection over {RECEIVER_NAME}: {error}"))?;
+        let route = Route {
+            from_mac: mac_of(PEER_NAME)?,
+            to_mac: mac_of(RECEIVER_NAME)?,
+            from: far,
+            to: near,
+        };
+        Ok((DevicePeer { nic: Arc::clone(nic), queue, route, next: SEQUENCE.receive }, stream))
+    }
+
+    /// Sends one packet: whether it went into the memory of a provider.
+    ///
+    /// # Errors
+    ///
+    /// -EAGAIN if the queue has no buffer, -ENODEV if the device is down or gone, -EIO if the NIC does not
+    /// answer. The packet is dropped then and is not sent again.
+    pub(in crate::live) fn send(&mut self, payload: &[u8]) -> Result<bool, i64> {
+        let arrival = self.deliver(Kind::Data, payload)?;
+        self.next = self.next.wrapping_add(payload.len() as u32);
+        Ok(arrival == Arrival::Placed)
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`DevicePeer::send`].
+    pub(in crate::live) fn finish(&mut self) -> Result<(), i64> {
+        self.deliver(Kind::Fin, &[])?;
+        self.next = self.next.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Resets the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`DevicePeer::send`].
+    pub(in crate::live) fn reset(&mut self) -> Result<(), i64> {
+        self.deliver(Kind::Reset, &[]).map(|_| ())
+    }
+
+    fn deliver(&self, kind: Kind, payload: &[u8]) -> Result<Arrival, i64> {
+        let frame = segment(&self.route, kind, self.next, SEQUENCE.send, payload);
+        let delivered = frame.and_then(|frame| self.nic.deliver(self.queue, &frame));
+        match delivered {
+            Ok(Arrival::NoBuffer) => Err(-i64::from(libc::EAGAIN)),
+            Ok(Arrival::NoDevice) => Err(-i64::from(libc::ENODEV)),
+            Ok(arrival) => Ok(arrival),
+            Err(why) => {
+                errln!("ifq: {why}");
+                Err(-i64::from(libc::EIO))
+            }
+        }
+    }
+}
+
+/// The hardware address of an interface.
+fn mac_of(interface: &str) -> Result<[u8; 6], String> {
+    let file = format!("/sys/class/net/{interface}/address");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    parse_mac(text.trim()).ok_or_else(|| format!("{file}: `{}` is no address", text.trim()))
+}
+
+fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    bytes?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hardware_address_has_six_bytes() {
+        assert_eq!(parse_mac("02:00:5e:10:00:ff"), Some([2, 0, 0x5e, 0x10, 0, 0xff]));
+        for text in ["", "02:00:5e:10:00", "02:00:5e:10:00:fff", "02-00-5e-10-00-ff"] {
+            assert_eq!(parse_mac(text), None, "{text}");
+        }
+    }
+}
