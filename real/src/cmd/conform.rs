@@ -18,6 +18,7 @@ use crate::conform::generated::{self, DrawKind};
 use crate::conform::progress::Progress;
 use crate::conform::run::{IDLE_TIMEOUT_MS, RunOptions};
 use crate::conform::table;
+use crate::kernels::supported::Equipment;
 use crate::machine::MachineSpec;
 
 /// Repetitions of each test.
@@ -156,10 +157,14 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
         }
         (None, Some(count)) => {
             let (kind, end) = (args.kind(), args.skip.saturating_add(count));
+            // Tests that all machines can run.
+            let queues = args.on.iter().map(|on| on.equipment().queues).min().unwrap_or(0);
+            let equipment = Equipment { queues };
             let mut next = args.skip;
             while next < end {
                 let batch = (end - next).min(BATCH as u64);
-                if !run(&generated::draw(kind, options.seed, next..next + batch)) {
+                let numbers = next..next + batch;
+                if !run(&generated::draw(kind, options.seed, numbers, equipment)) {
                     break;
                 }
                 next += batch;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::kernels::supported::Equipment;
+
 /// A series of kernels, such as 7.2: all releases `7.2` and `7.2.n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
@@ -113,6 +115,12 @@ impl fmt::Display for MachineSpec {
 }
 
 impl MachineSpec {
+    /// What the machine has beside its kernel.
+    #[must_use]
+    pub fn equipment(&self) -> Equipment {
+        Equipment::default()
+    }
+
     /// Parses an argument of the command line; a kernel image must be there.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub struct DrawLimits<'a> {
     pub can: &'a dyn Fn(&Op) -> bool,
     /// Whether the target kernel supports a setup option of a ring.
     pub can_set_up: &'a dyn Fn(RingSetup) -> bool,
+    /// Receive queues of the target's network device; 0: it has none, and no test has one.
+    pub queues: u32,
 }
 
 impl std::fmt::Debug for DrawLimits<'_> {
@@ -87,10 +89,18 @@ fn stream(seed: u64, number: u64, kind: u64) -> Rng {
 
 fn shape(rng: &mut Rng, limits: &DrawLimits<'_>) -> Shape {
     let rings = 1 + rng.below(3) as u8;
-    let sockets = vec![None; 1 + rng.below(2) as usize];
+    let sockets = 1 + rng.below(2) as usize;
+    let queues = if limits.queues == 0 { 0 } else { 1 + rng.below(2) as u32 };
+    let queues = queues.min(limits.queues);
+    // Most sockets of a test with a device receive through it.
+    let socket = |rng: &mut Rng| match queues {
+        0 => None,
+        queues => (rng.below(4) > 0).then(|| rng.below(u64::from(queues)) as u32),
+    };
+    let sockets = (0..sockets).map(|_| socket(rng)).collect();
     let (ring, setup) = (rng.below(u64::from(rings)) as RingId, rng.below(30) as usize);
     let setup = RingSetup::ALL.get(setup).copied().filter(|setup| (limits.can_set_up)(*setup));
-    Shape { rings, sockets, queues: 0, setup: setup.map(|setup| (ring, setup)) }
+    Shape { rings, sockets, queues, setup: setup.map(|setup| (ring, setup)) }
 }
 
 fn word(rng: &mut Rng) -> Word {
@@ -142,7 +152,7 @@ expect holds
 ";
 
     fn limits() -> DrawLimits<'static> {
-        DrawLimits { revisions: &REVISIONS, can: &|_| true, can_set_up: &|_| true }
+        DrawLimits { revisions: &REVISIONS, can: &|_| true, can_set_up: &|_| true, queues: 0 }
     }
 
     fn texts(kind: fn(u64, u64, &DrawLimits<'_>) -> Test, seed: u64) -> String {
@@ -185,6 +195,26 @@ expect holds
         }
         assert!(steps > 300 * 7, "{steps} steps in 300 tests");
         assert!(none < 30, "{none} tests have fewer than three steps");
+    }
+
+    #[test]
+    fn tests_for_a_target_with_a_device_use_its_queues() {
+        let limits = DrawLimits { queues: 2, ..limits() };
+        let (mut verbs, mut packets) = (BTreeSet::new(), 0);
+        for number in 0..500 {
+            let test = sequential(13, number, &limits);
+            format::validate(&test).unwrap_or_else(|e| panic!("{e}\n{}", format::print(&test)));
+            assert!((1..=2).contains(&test.queues), "{}", format::print(&test));
+            verbs.extend(test.steps().map(|step| step.op.verb()));
+            packets += usize::from(test.steps().any(|step| match step.op {
+                Op::Send { socket, .. } => test.sockets[usize::from(socket)].queue.is_some(),
+                _ => false,
+            }));
+        }
+        for verb in ["unregister-netdev", "netdev-down", "netdev-up", "restart-queue"] {
+            assert!(verbs.contains(verb), "{verb} is never drawn");
+        }
+        assert!(packets > 250, "packets of the device in {packets} of 500 tests");
     }
 
     #[test]

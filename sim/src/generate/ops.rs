@@ -54,6 +54,11 @@ impl TestBuilder<'_> {
         let open = rings().filter(|r| self.spec.ring_open(*r)).count();
         let disabled = self.test.setups.iter().any(|(_, setup)| *setup == RingSetup::Disabled);
         let memory = self.registered < MAX_REGISTERED;
+        // Tests for a live kernel are short.
+        let on_device = |at| {
+            let at = if self.live.is_some() { at } else { 30 };
+            u8::from(self.test.queues > 0 && self.test.vars.len() >= at)
+        };
         // Operations that close something come late, so that others can run before.
         let late = self.test.vars.len() >= 30;
         let streams = (0..self.test.sockets.len() as SocketId).filter(|s| !self.spec.shut_down(*s));
@@ -77,10 +82,10 @@ impl TestBuilder<'_> {
             (DrawnOp::Close, u8::from(fd)),
             (DrawnOp::Exit, u8::from(ifq && (late || open > 1))),
             (DrawnOp::Shutdown, u8::from(ifq && shutdown)),
-            (DrawnOp::UnregisterNetdev, u8::from(late && self.test.queues > 0)),
-            (DrawnOp::NetdevDown, u8::from(late && self.test.queues > 0)),
-            (DrawnOp::NetdevUp, u8::from(late && self.test.queues > 0)),
-            (DrawnOp::RestartQueue, u8::from(late && self.test.queues > 0)),
+            (DrawnOp::UnregisterNetdev, on_device(12)),
+            (DrawnOp::NetdevDown, on_device(2)),
+            (DrawnOp::NetdevUp, on_device(2)),
+            (DrawnOp::RestartQueue, on_device(2)),
             (DrawnOp::Enable, if disabled { 3 } else { 0 }),
             (DrawnOp::Cancel, u8::from(!self.requests().is_empty())),
             (DrawnOp::CancelSocket, u8::from(good_ifq)),
