@@ -198,12 +198,11 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
 }
 
 /// Why a test is not run that should have received into the memory of a provider.
-const COPIED: &str =
-    "the NIC wrote no packet to the memory of a provider: every payload was copied";
+const COPIED: &str = "no packet of the NIC was received without a copy";
 
-/// Whether a test binds a queue of its sockets, and the NIC wrote all packets to ordinary pages.
+/// Whether a test binds a queue of its sockets, and receives all bytes of it as copies.
 fn is_served_by_copying(test: &Test, packets: Option<DevicePackets>) -> bool {
-    let Some(DevicePackets { placed: 0, ordinary: 1.. }) = packets else { return false };
+    let Some(DevicePackets { zero_copy: 0, copied: 1.., .. }) = packets else { return false };
     let binds = |queue| {
         let source = Source::Queue(queue);
         test.steps().any(|step| matches!(step.op, Op::Register { source: of, .. } if of == source))
@@ -273,24 +272,24 @@ mod tests {
     }
 
     #[test]
-    fn a_test_of_a_bound_queue_whose_packets_were_all_copied_is_not_run() {
+    fn a_test_of_a_bound_queue_that_received_only_copies_is_not_run() {
         let text = "test t\nrevision import-7.3\nring A\nsocket s@0\nqueues 1\nsetup\n \
                     x = A: register queue=0 buffers=1 entries=1\n s: send 1\nobserve x\nexpect holds\n";
         let bound = ifq_sim::format::parse("t.ifq", text).expect("a test");
         let unbound = text.replace("queue=0", "nodev");
         let unbound = ifq_sim::format::parse("t.ifq", &unbound).expect("a test");
-        let verdict = |test: &Test, placed, ordinary| {
+        let verdict = |test: &Test, zero_copy, copied| {
             let Report::Completed { histogram, problems, stalls, start_skew, .. } = seen(&[0], &[])
             else {
                 unreachable!("it ran")
             };
-            let packets = Some(DevicePackets { placed, ordinary });
+            let packets = Some(DevicePackets { zero_copy, copied, ..DevicePackets::default() });
             let report = Report::Completed { histogram, problems, stalls, start_skew, packets };
             compare(test, &report, &allowed(&[0], true)).verdict
         };
         assert_eq!(verdict(&bound, 0, 3), Verdict::NotRun);
         assert_eq!(verdict(&bound, 1, 2), Verdict::Agrees);
-        assert_eq!(verdict(&bound, 0, 0), Verdict::Agrees, "no packet reached the NIC");
+        assert_eq!(verdict(&bound, 0, 0), Verdict::Agrees, "it received nothing");
         assert_eq!(verdict(&unbound, 0, 3), Verdict::Agrees, "ordinary pages are what it asks for");
     }
 

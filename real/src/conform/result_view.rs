@@ -129,9 +129,10 @@ impl ResultView<'_> {
         if !comparison.rows.is_empty() {
             out!("{}", histogram(self.result));
         }
-        if let Some(DevicePackets { placed, ordinary }) = comparison.packets {
+        if let Some(DevicePackets { placed, ordinary, zero_copy, copied }) = comparison.packets {
             outln!(
-                "  packets of the NIC: {placed} in provider memory, {ordinary} in ordinary pages"
+                "  packets of the NIC: {placed} in the memory of an ifq, {ordinary} in ordinary pages; \
+                 completions: {zero_copy} without a copy, {copied} with"
             );
         }
         if !comparison.divergences.is_empty() {

@@ -38,13 +38,17 @@ pub enum Report {
     },
 }
 
-/// Packets with payload that arrived at the receive queues of a NIC, by the memory that the NIC wrote them to.
+/// Packets with payload that arrived at the receive queues of a NIC, and the completions with their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePackets {
-    /// Into buffers of a memory provider: zero copy.
+    /// Packets that the NIC wrote into buffers of a memory provider.
     pub placed: u64,
-    /// Into ordinary pages, because the queue was not bound.
+    /// Packets that the NIC wrote into ordinary pages, because the queue was not bound.
     pub ordinary: u64,
+    /// Completions whose bytes are in the buffer that the NIC wrote them to.
+    pub zero_copy: u64,
+    /// Completions with bytes that the kernel copied out of ordinary pages.
+    pub copied: u64,
 }
 
 /// Threads that were blocked in a system call while another call waited for a page fault.

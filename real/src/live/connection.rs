@@ -255,10 +255,13 @@ impl Connection {
     /// Finds the position of received bytes in the stream and records them. `None`: they were not sent, or
     /// were received before.
     pub(super) fn accept(&self, bytes: &[u8]) -> Option<u64> {
-        let sent = lock(&self.peer).sent;
+        let peer = lock(&self.peer);
         let mut received = lock(&self.received);
-        let part = received.place(self.number, bytes, sent)?;
+        let part = received.place(self.number, bytes, peer.sent)?;
         let position = part.positions.first().copied();
+        if let (FarEnd::Device(peer), Some(position)) = (&peer.end, position) {
+            peer.received(position);
+        }
         received.parts.push(part);
         position
     }

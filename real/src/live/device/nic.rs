@@ -45,6 +45,8 @@ pub struct Nic {
     next_port: AtomicU16,
     placed: AtomicU64,
     ordinary: AtomicU64,
+    zero_copy: AtomicU64,
+    copied: AtomicU64,
 }
 
 /// Where a packet went.
@@ -89,6 +91,8 @@ impl Nic {
             next_port: AtomicU16::new(0),
             placed: AtomicU64::new(0),
             ordinary: AtomicU64::new(0),
+            zero_copy: AtomicU64::new(0),
+            copied: AtomicU64::new(0),
             soft,
         };
         nic.set_up()?;
@@ -202,7 +206,18 @@ impl Nic {
     /// The packets with payload since the last call.
     pub(in crate::live) fn take_packets(&self) -> DevicePackets {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
-        DevicePackets { placed: take(&self.placed), ordinary: take(&self.ordinary) }
+        DevicePackets {
+            placed: take(&self.placed),
+            ordinary: take(&self.ordinary),
+            zero_copy: take(&self.zero_copy),
+            copied: take(&self.copied),
+        }
+    }
+
+    /// Counts a completion with bytes of a packet.
+    pub(super) fn count_completion(&self, zero_copy: bool) {
+        let counter = if zero_copy { &self.zero_copy } else { &self.copied };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A port of the far end that no earlier connection had lately.

@@ -18,6 +18,8 @@ pub(in crate::live) struct DevicePeer {
     queue: u32,
     route: Route,
     next: u32,
+    /// Where each packet ends in the stream, and whether it went into the memory of a provider.
+    packets: Vec<(u64, bool)>,
 }
 
 impl DevicePeer {
@@ -42,19 +44,28 @@ impl DevicePeer {
             from: far,
             to: near,
         };
-        Ok((DevicePeer { nic: Arc::clone(nic), queue, route, next: SEQUENCE.receive }, stream))
+        let (nic, next, packets) = (Arc::clone(nic), SEQUENCE.receive, Vec::new());
+        Ok((DevicePeer { nic, queue, route, next, packets }, stream))
     }
 
-    /// Sends one packet: whether it went into the memory of a provider.
+    /// Sends one packet.
     ///
     /// # Errors
     ///
     /// -EAGAIN if the queue has no buffer, -ENODEV if the device is down or gone, -EIO if the NIC does not
     /// answer. The packet is dropped then and is not sent again.
-    pub(in crate::live) fn send(&mut self, payload: &[u8]) -> Result<bool, i64> {
+    pub(in crate::live) fn send(&mut self, payload: &[u8]) -> Result<(), i64> {
         let arrival = self.deliver(Kind::Data, payload)?;
         self.next = self.next.wrapping_add(payload.len() as u32);
-        Ok(arrival == Arrival::Placed)
+        let begin = self.packets.last().map_or(0, |(end, _)| *end);
+        self.packets.push((begin + payload.len() as u64, arrival == Arrival::Placed));
+        Ok(())
+    }
+
+    /// Counts a completion with the bytes from a position of the stream on.
+    pub(in crate::live) fn received(&self, position: u64) {
+        let packet = self.packets.iter().find(|(end, _)| position < *end);
+        self.nic.count_completion(packet.is_some_and(|(_, placed)| *placed));
     }
 
     /// Ends the stream.

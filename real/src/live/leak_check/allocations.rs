@@ -26,10 +26,17 @@ const IO_URING_PREFIXES: [&str; 10] = [
     "io_region",
     "io_create_region",
 ];
-/// Functions whose allocations do not belong to their caller: interrupt handlers, and `alloc_fd`, which
-/// grows the descriptor table of the process.
-const EXCLUDED_PREFIXES: [&str; 5] =
-    ["asm_sysvec", "asm_common_interrupt", "handle_softirqs", "do_softirq", "alloc_fd"];
+/// Functions whose allocations do not belong to their caller: interrupt handlers, `alloc_fd`, which grows the
+/// descriptor table of the process, and `netif_mp_close_rxq`, which gives a queue ordinary memory again.
+const EXCLUDED_PREFIXES: [&str; 7] = [
+    "asm_sysvec",
+    "asm_common_interrupt",
+    "handle_softirqs",
+    "do_softirq",
+    "alloc_fd",
+    "netif_mp_close_rxq",
+    "__netif_mp_close_rxq",
+];
 /// Functions of an allocation stack that are shown and that distinguish kinds of objects.
 const STACK_DEPTH: usize = 3;
 
@@ -161,6 +168,12 @@ mod tests {
         alloc_fd+0x1/0x2
         io_zcrx_ctrl+0x1/0x2
         __do_sys_io_uring_register+0x11/0x22
+
+      1 page_pool_create_percpu+0x1/0x2 age=10 pid=1
+        page_pool_create_percpu+0x1/0x2
+        __netif_mp_close_rxq+0x1/0x2
+        io_terminate_zcrx+0x1/0x2
+        io_ring_exit_work+0x1/0x2
 
 ";
 
