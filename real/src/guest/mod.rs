@@ -23,6 +23,9 @@ use init::{power_off, set_up};
 use injected_failure::inject;
 use watchdog::Watchdog;
 
+/// The module with a NIC, in a guest that has one.
+pub const MODULE: &str = "/softnic.ko";
+
 /// Runs the job in the file `job` and appends [`JobLine`]s to `answer`. Does not return as process 1.
 ///
 /// # Errors

@@ -10,12 +10,20 @@ use super::process::output;
 
 /// Where a Debian archive is and whose signature it must bear.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Archive {
-    uri: String,
-    signed_by: Option<String>,
+pub(super) struct Archive {
+    pub(super) uri: String,
+    pub(super) signed_by: Option<String>,
 }
 
 impl Archive {
+    /// The Debian archive that the system's apt uses.
+    pub(super) fn of_system() -> Result<Self, String> {
+        let archive = system_archive(Path::new("/etc/apt"));
+        archive.ok_or_else(|| {
+            "the system's apt knows no Debian archive to take packages from".to_owned()
+        })
+    }
+
     /// Of the suite only the list of packages.
     fn line(&self, suite: &str) -> String {
         let key = self.signed_by.iter().map(|keyring| format!(" signed-by={keyring}"));
@@ -58,8 +66,7 @@ impl Index {
     /// Fetches the package indices of `suites` into `dir`, which must be empty or absent. apt checks
     /// the archive's signature on the list of their sums, and their sums.
     pub(super) fn fetch(dir: &Path, suites: &[&str]) -> Result<Self, String> {
-        let archive = system_archive(Path::new("/etc/apt"))
-            .ok_or("the system's apt knows no Debian archive to take packages from")?;
+        let archive = Archive::of_system()?;
         Index::of(dir, &suites.iter().map(|suite| archive.line(suite)).collect::<String>())
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::cache::Cache;
 use super::debian_kernel::Image;
-use super::{debian_kernel, kvm, process, qemu_binary, uml};
+use super::{debian_kernel, kvm, process, qemu_binary, softnic, uml};
 use crate::machine::{Failure, MachineSpec, Series};
 
 /// The status of one machine.
@@ -98,6 +98,9 @@ pub fn fetch(on: &MachineSpec, again: bool) -> Result<(), Failure> {
     let fetched = match on {
         MachineSpec::Uml => uml::kernel(&cache, again).map(drop),
         MachineSpec::Qemu(series) => debian_kernel::get(&cache, *series, again).map(drop),
+        MachineSpec::QemuNic(series) => debian_kernel::get(&cache, *series, again)
+            .and_then(|image| softnic::get(&cache, &image, again))
+            .map(drop),
         MachineSpec::Host | MachineSpec::Kernel(_) => {
             Err(format!("there is nothing to fetch for {on}"))
         }
