@@ -141,6 +141,48 @@ static int sn_keep_last_set(void *data, u64 value)
 DEFINE_DEBUGFS_ATTRIBUTE(sn_keep_last_fops, sn_keep_last_get,
 			 sn_keep_last_set, "%llu\n");
 
+/* Whether a memory provider is bound to the queue. */
+static int sn_bound_get(void *data, u64 *value)
+{
+	struct sn_queue *q = data;
+	struct net_device *dev;
+
+	rcu_read_lock();
+	dev = rcu_dereference(q->port->dev);
+	*value = dev &&
+		 READ_ONCE(__netif_get_rx_queue(dev, q->idx)->mp_params.mp_ops);
+	rcu_read_unlock();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(sn_bound_fops, sn_bound_get, NULL, "%llu\n");
+
+/* Back to how it was when the module was loaded, but for the counters. */
+static int sn_reset_set(void *data, u64 value)
+{
+	struct sn_port *port = data;
+	unsigned int i;
+
+	WRITE_ONCE(port->prefill, 0);
+	WRITE_ONCE(port->frag_size, PAGE_SIZE);
+	sn_flow_clear(port);
+	for (i = 0; i < sn_queues; i++) {
+		struct sn_queue *q = &port->queue[i];
+
+		sn_wire_reset(q);
+		atomic_set(&q->drop_next, 0);
+		atomic_set(&q->corrupt_next, 0);
+		atomic_set(&q->frags_next, 0);
+		atomic_set(&q->share_next, 0);
+		atomic_set(&q->fail_alloc, 0);
+		atomic_set(&q->fail_start, 0);
+		atomic_set(&q->fail_stop, 0);
+		WRITE_ONCE(q->keep_last, false);
+		sn_wire_kick(q);
+	}
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(sn_reset_fops, NULL, sn_reset_set, "%llu\n");
+
 /* As ethtool or a memory provider would: under the lock of the interface. */
 static int sn_restart_set(void *data, u64 value)
 {
@@ -168,6 +210,7 @@ static void sn_debugfs_queue(struct sn_queue *q, struct dentry *dir)
 	for (i = 0; i < SN_COUNTERS; i++)
 		debugfs_create_u64(sn_counter_names[i], 0444, dir,
 				   &q->counters[i]);
+	debugfs_create_file("bound", 0444, dir, q, &sn_bound_fops);
 	debugfs_create_file("hold", 0644, dir, q, &sn_hold_fops);
 	debugfs_create_file("held", 0444, dir, q, &sn_held_fops);
 	debugfs_create_file("reverse_next", 0644, dir, q, &sn_reverse_fops);
@@ -194,6 +237,7 @@ static void sn_debugfs_port(struct sn_port *port)
 	debugfs_create_file("ifindex", 0444, dir, port, &sn_ifindex_fops);
 	debugfs_create_file("prefill", 0644, dir, port, &sn_prefill_fops);
 	debugfs_create_file("frag_size", 0644, dir, port, &sn_frag_size_fops);
+	debugfs_create_file("reset", 0200, dir, port, &sn_reset_fops);
 	queues = debugfs_create_dir("queues", dir);
 	for (i = 0; i < sn_queues; i++) {
 		snprintf(name, sizeof(name), "%u", i);

@@ -183,6 +183,13 @@ static int sn_flow_delete(struct sn_port *port, unsigned int at)
 	return err;
 }
 
+void sn_flow_clear(struct sn_port *port)
+{
+	spin_lock_bh(&port->rules_lock);
+	memset(port->rules, 0, sizeof(port->rules));
+	spin_unlock_bh(&port->rules_lock);
+}
+
 int sn_flow_set(struct net_device *dev, struct ethtool_rxnfc *info)
 {
 	switch (info->cmd) {

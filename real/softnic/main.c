@@ -173,7 +173,7 @@ static void sn_remove_all(void)
 	mutex_unlock(&sn_lock);
 	for (i = 0; i < SN_PORTS; i++)
 		for (j = 0; j < SN_MAX_QUEUES; j++)
-			sn_wire_purge(&sn_ports[i].queue[j]);
+			sn_wire_reset(&sn_ports[i].queue[j]);
 	platform_device_unregister(sn_pdev);
 }
 

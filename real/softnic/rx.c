@@ -9,13 +9,18 @@
 
 #include "softnic.h"
 
+static netmem_ref sn_rx_alloc(struct sn_qmem *mem)
+{
+	return page_pool_alloc_netmems(mem->pp, GFP_ATOMIC | __GFP_NOWARN);
+}
+
 /* Posts buffers, if the queue was started with prefill. */
 void sn_rx_fill(struct sn_rxq *rxq)
 {
 	struct sn_qmem *mem = &rxq->mem;
 
 	while (mem->nr < mem->size) {
-		netmem_ref buf = page_pool_dev_alloc_netmems(mem->pp);
+		netmem_ref buf = sn_rx_alloc(mem);
 
 		if (!buf)
 			break;
@@ -29,7 +34,7 @@ static netmem_ref sn_rx_take(struct sn_qmem *mem)
 	netmem_ref buf;
 
 	if (!mem->size)
-		return page_pool_dev_alloc_netmems(mem->pp);
+		return sn_rx_alloc(mem);
 	if (!mem->nr)
 		return 0;
 	buf = mem->posted[mem->head];

@@ -155,6 +155,7 @@ void sn_parse(struct sk_buff *skb);
 /* flow.c */
 unsigned int sn_flow_steer(struct sn_port *port, struct sk_buff *skb);
 int sn_flow_get(struct net_device *dev, struct ethtool_rxnfc *info, u32 *locs);
+void sn_flow_clear(struct sn_port *port);
 int sn_flow_set(struct net_device *dev, struct ethtool_rxnfc *info);
 
 /* wire.c */
@@ -164,7 +165,7 @@ void sn_wire_set_hold(struct sn_queue *q, bool hold);
 void sn_wire_set_reverse(struct sn_queue *q, unsigned int count);
 void sn_wire_start(struct sn_queue *q);
 void sn_wire_stop(struct sn_queue *q);
-void sn_wire_purge(struct sn_queue *q);
+void sn_wire_reset(struct sn_queue *q);
 
 /* rx.c */
 int sn_poll(struct napi_struct *napi, int budget);

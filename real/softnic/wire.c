@@ -154,10 +154,13 @@ void sn_wire_stop(struct sn_queue *q)
 	spin_unlock_bh(&q->lock);
 }
 
-/* Frees what is on the link. Nobody sends any more. */
-void sn_wire_purge(struct sn_queue *q)
+/* Frees what is kept on the link, and keeps nothing more. */
+void sn_wire_reset(struct sn_queue *q)
 {
-	skb_queue_purge(&q->held);
-	skb_queue_purge(&q->reversed);
-	skb_queue_purge(&q->in);
+	spin_lock_bh(&q->lock);
+	q->hold = false;
+	q->reverse_next = 0;
+	__skb_queue_purge(&q->held);
+	__skb_queue_purge(&q->reversed);
+	spin_unlock_bh(&q->lock);
 }

@@ -14,7 +14,8 @@ use super::process::output;
 
 /// The suite of the system.
 const SUITE: &str = "trixie";
-/// The compiler that Debian's kernels since 6.16 are built with, and what a build of a module uses.
+/// The compiler that Debian's kernels of this suite are built with, and what else a build uses. It also
+/// builds modules for kernels of newer suites.
 const PACKAGES: &str = "gcc-14,make,kmod,libelf1t64";
 /// What a build does not use.
 const UNUSED: [&str; 4] =
@@ -27,7 +28,8 @@ mount --bind "$2/usr/src" "$1/usr/src"
 mkdir -p "$1/usr/lib/$5" "$1/build"
 mount --bind "$2/usr/lib/$5" "$1/usr/lib/$5"
 mount --bind "$3" "$1/build"
-chroot "$1" make -s -C "/usr/src/linux-headers-$4" M=/build CONFIG_DEBUG_INFO_BTF_MODULES= modules
+chroot "$1" make -s -C "/usr/src/linux-headers-$4" M=/build CC=x86_64-linux-gnu-gcc-14 \
+    CONFIG_DEBUG_INFO_BTF_MODULES= modules
 exec chroot "$1" strip --strip-debug /build/softnic.ko
 "#;
 
