@@ -94,7 +94,7 @@ fn fetchable(text: &str) -> Result<MachineSpec, String> {
         Err(_) => text.parse().map_err(|error: ParseError| error.to_string())?,
     };
     match on {
-        MachineSpec::Uml | MachineSpec::Qemu(_) => Ok(on),
+        MachineSpec::Uml | MachineSpec::Qemu(_) | MachineSpec::QemuNic(_) => Ok(on),
         MachineSpec::Host | MachineSpec::Kernel(_) => {
             Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }

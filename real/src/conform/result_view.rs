@@ -129,7 +129,8 @@ impl ResultView<'_> {
         if !comparison.rows.is_empty() {
             out!("{}", histogram(self.result));
         }
-        if let Some(DevicePackets { placed, ordinary, zero_copy, copied }) = comparison.packets {
+        if let Some(DevicePackets { placed, ordinary, zero_copy, copied, .. }) = comparison.packets
+        {
             outln!(
                 "  packets of the NIC: {placed} in the memory of an ifq, {ordinary} in ordinary pages; \
                  completions: {zero_copy} without a copy, {copied} with"

@@ -1,7 +1,7 @@
 //! Set-up and power-off of a guest, for its init process.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -9,12 +9,15 @@ use rustix::mount::MountFlags;
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
-use crate::abi::syscall;
+use super::MODULE;
+use crate::abi::syscall::net;
+use crate::kernels::probe::NIC_INTERFACES;
 
 /// A task that sleeps uninterruptibly for so many seconds is reported as hung.
 const HUNG_TASK_SECONDS: &str = "20";
 
-/// Mounts the file systems that tests and checks read, and brings the loopback interface up.
+/// Mounts the file systems that tests and checks read, brings the loopback interface up, and loads
+/// the NIC if there is one.
 pub(super) fn set_up() -> Result<(), String> {
     rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None)
         .map_err(|error| format!("mounting /proc: {error}"))?;
@@ -27,7 +30,26 @@ pub(super) fn set_up() -> Result<(), String> {
     // The hung-task report must come before the watchdog ends the guest. A kernel without
     // CONFIG_DETECT_HUNG_TASK does not have the file.
     let _ = write_file("/proc/sys/kernel/hung_task_timeout_secs", HUNG_TASK_SECONDS);
-    syscall::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))
+    net::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))?;
+    load_nic()
+}
+
+/// Loads the module with the NIC, if the guest has it, and brings its interfaces up.
+fn load_nic() -> Result<(), String> {
+    let file = match File::open(MODULE) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("{MODULE}: {error}")),
+    };
+    // Only what a test sends arrives: no link-local addresses, which the kernel announces.
+    let _ = write_file("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1");
+    rustix::system::finit_module(&file, c"", 0)
+        .map_err(|error| format!("loading {MODULE}: {error}"))?;
+    for interface in NIC_INTERFACES {
+        net::interface_up(interface)
+            .map_err(|error| format!("the interface {interface}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Powers the guest off.

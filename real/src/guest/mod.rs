@@ -24,6 +24,9 @@ use init::{power_off, set_up};
 use injected_failure::inject;
 use watchdog::Watchdog;
 
+/// The module with a NIC, in a guest that has one.
+pub const MODULE: &str = "/softnic.ko";
+
 /// Runs the job in the file `job` and appends [`JobLine`]s to `answer`. Does not return as process 1.
 ///
 /// # Errors
@@ -46,9 +49,8 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = AnswerWriter::open(answer)?;
-    let mut probe = probe();
+    let probe = probe();
     let nic = Nic::open()?.map(Arc::new);
-    probe.nic_queues = nic.as_ref().map(|nic| nic.queues());
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;

@@ -45,6 +45,8 @@ pub struct DevicePackets {
     pub placed: u64,
     /// Packets that the NIC wrote into ordinary pages, because the queue was not bound.
     pub ordinary: u64,
+    /// Packets that the NIC wrote into ordinary pages although the queue was bound.
+    pub misplaced: u64,
     /// Completions whose bytes are in the buffer that the NIC wrote them to.
     pub zero_copy: u64,
     /// Completions with bytes that the kernel copied out of ordinary pages.

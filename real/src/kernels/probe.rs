@@ -37,11 +37,24 @@ pub struct Probe {
     pub share: Option<i64>,
     /// The largest refill ring that registration accepts, in entries.
     pub max_rq_entries: Option<u32>,
-    /// Receive queues of the NIC that tests use. `None`: there is no NIC.
-    #[serde(default)]
-    pub nic_queues: Option<u32>,
     /// Write protection of a page with `userfaultfd(2)`: 0 or -errno.
     pub userfaultfd: Option<i64>,
+    /// The NIC whose queues tests can use.
+    pub nic: Option<Nic>,
+}
+
+/// The interfaces of the module softnic: tests use the queues of the first, the second sends to it.
+pub const NIC_INTERFACES: [&str; 2] = ["sn0", "sn1"];
+
+/// A network interface with queues for tests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Its name.
+    pub interface: String,
+    /// The name of its driver.
+    pub driver: String,
+    /// Number of receive queues.
+    pub queues: usize,
 }
 
 /// The answer to `IO_URING_QUERY_ZCRX`.
@@ -134,6 +147,13 @@ fn number<T: fmt::Display>(value: Option<T>) -> String {
     value.map_or_else(|| "unknown".into(), |n| n.to_string())
 }
 
+impl fmt::Display for Nic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Nic { interface, driver, queues } = self;
+        write!(f, "{interface}, driver {driver}, {queues} receive queues")
+    }
+}
+
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<24}{value}");
@@ -163,8 +183,7 @@ impl fmt::Display for Probe {
         row("export and import", status(self.share))?;
         row("largest refill ring", number(self.max_rq_entries))?;
         row("userfaultfd", status(self.userfaultfd))?;
-        let nic = self.nic_queues.map(|queues| format!("soft NIC with {queues} receive queues"));
-        row("network device", nic.unwrap_or_else(|| "none".into()))?;
+        row("NIC", self.nic.as_ref().map_or("none".into(), ToString::to_string))?;
         let obstacle = self.obstacle();
         let refuses = self.nodev.is_some_and(|nodev| nodev < 0);
         let able = if refuses { "only tests in which no registration succeeds" } else { "yes" };

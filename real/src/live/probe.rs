@@ -1,10 +1,11 @@
 //! Probes the running kernel: queries what it reports, and tries the rest.
 
+use crate::abi::syscall::net;
 use crate::abi::syscall::ring::{Ring, Setup};
 use crate::abi::syscall::userfault;
 use crate::abi::syscall::{self, PAGE, SharedMem};
 use crate::abi::uapi::{self, QueryHdr, QueryOpcodes, QueryZcrx, QueryZcrxEvent};
-use crate::kernels::probe::{Probe, Zcrx};
+use crate::kernels::probe::{NIC_INTERFACES, Nic, Probe, Zcrx};
 
 /// `CAP_NET_ADMIN` in `include/uapi/linux/capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
@@ -23,6 +24,7 @@ pub fn probe() -> Probe {
             .and_then(|text| text.trim().parse().ok()),
         cap_net_admin: has_capability(CAP_NET_ADMIN),
         userfaultfd: Some(errno_of(userfault::check())),
+        nic: nic(),
         ..Probe::default()
     };
     let mut opcodes = QueryOpcodes::default();
@@ -47,6 +49,16 @@ pub fn probe() -> Probe {
     }
     try_rings(&mut probe);
     probe
+}
+
+/// The NIC of the module softnic, if it is loaded.
+fn nic() -> Option<Nic> {
+    let interface = NIC_INTERFACES[0];
+    let driver = net::driver_name(interface).ok()?;
+    let queues = std::fs::read_dir(format!("/sys/class/net/{interface}/queues")).ok()?.flatten();
+    let receive = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("rx-");
+    let queues = queues.filter(|entry| receive(&entry.file_name())).count();
+    Some(Nic { interface: interface.into(), driver, queues })
 }
 
 /// 0 or -errno.

@@ -28,6 +28,7 @@ impl MachineSpec {
             MachineSpec::Host => Box::new(Host::new(&ifq)),
             MachineSpec::Uml => Box::new(Uml::new(&ifq)?),
             MachineSpec::Qemu(series) => Box::new(Qemu::debian(&ifq, *series, cpus)?),
+            MachineSpec::QemuNic(series) => Box::new(Qemu::debian(&ifq, *series, cpus)?.with_nic()),
             MachineSpec::Kernel(path) => Box::new(Qemu::file(&ifq, path, cpus)),
         })
     }

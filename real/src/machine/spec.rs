@@ -55,6 +55,11 @@ impl FromStr for Series {
     }
 }
 
+/// Receive queues of the module softnic (`SN_MAX_QUEUES`).
+const NIC_QUEUES: u32 = 16;
+/// What a name ends with if the machine has a NIC.
+const NIC: &str = "+nic";
+
 /// A machine by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MachineSpec {
@@ -64,6 +69,8 @@ pub enum MachineSpec {
     Uml,
     /// Debian's newest kernel of a series in QEMU: `qemu:7.3`.
     Qemu(Series),
+    /// The same with the module softnic, a NIC: `qemu:7.3+nic`.
+    QemuNic(Series),
     /// A kernel image that the user has built, in QEMU: `kernel:PATH`.
     Kernel(PathBuf),
 }
@@ -73,10 +80,19 @@ pub enum MachineSpec {
 pub enum ParseError {
     /// The word is unknown.
     #[error(
-        "no machine is called `{0}`; expected host, uml, qemu:SERIES (such as qemu:7.3) or \
-         kernel:PATH (a bzImage or vmlinuz)"
+        "no machine is called `{0}`; expected host, uml, qemu:SERIES (such as qemu:7.3), \
+         qemu:SERIES+nic or kernel:PATH (a bzImage or vmlinuz)"
     )]
     Machine(String),
+    /// Something other than a NIC is added to a machine.
+    #[error("`+{0}` cannot be added to a machine; expected +nic, such as qemu:7.3+nic")]
+    Addition(String),
+    /// A NIC is added to a machine that cannot have one.
+    #[error(
+        "{0} cannot have a NIC: the module is built with the headers of Debian's kernels; \
+         expected qemu:SERIES+nic, such as qemu:7.3+nic"
+    )]
+    NoNic(String),
     /// What stands for a series is none.
     #[error("`{0}` is no series of kernels; expected MAJOR.MINOR, such as 7.3")]
     Series(String),
@@ -95,8 +111,18 @@ impl FromStr for MachineSpec {
         match text.split_once(':') {
             None if text == "host" => Ok(MachineSpec::Host),
             None if text == "uml" => Ok(MachineSpec::Uml),
-            Some(("qemu", series)) => Ok(MachineSpec::Qemu(series.parse()?)),
+            None if ["host+nic", "uml+nic"].contains(&text) => {
+                Err(ParseError::NoNic(text.trim_end_matches(NIC).to_owned()))
+            }
+            Some(("qemu", series)) => match series.split_once('+') {
+                None => Ok(MachineSpec::Qemu(series.parse()?)),
+                Some((series, "nic")) => Ok(MachineSpec::QemuNic(series.parse()?)),
+                Some((_, addition)) => Err(ParseError::Addition(addition.to_owned())),
+            },
             Some(("kernel", "")) => Err(ParseError::NoPath),
+            Some(("kernel", path)) if path.ends_with(NIC) => {
+                Err(ParseError::NoNic(text.trim_end_matches(NIC).to_owned()))
+            }
             Some(("kernel", path)) => Ok(MachineSpec::Kernel(path.into())),
             _ => Err(ParseError::Machine(text.to_owned())),
         }
@@ -109,6 +135,7 @@ impl fmt::Display for MachineSpec {
             MachineSpec::Host => f.write_str("host"),
             MachineSpec::Uml => f.write_str("uml"),
             MachineSpec::Qemu(series) => write!(f, "qemu:{series}"),
+            MachineSpec::QemuNic(series) => write!(f, "qemu:{series}{NIC}"),
             MachineSpec::Kernel(path) => write!(f, "kernel:{}", path.display()),
         }
     }
@@ -118,7 +145,8 @@ impl MachineSpec {
     /// What the machine has beside its kernel.
     #[must_use]
     pub fn equipment(&self) -> Equipment {
-        Equipment::default()
+        let queues = if matches!(self, MachineSpec::QemuNic(_)) { NIC_QUEUES } else { 0 };
+        Equipment { queues }
     }
 
     /// Parses an argument of the command line; a kernel image must be there.
@@ -141,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_machines_name_is_read_back_as_it_was_printed() {
-        for text in ["host", "uml", "qemu:6.18", "qemu:7.10", "kernel:/boot/vmlinuz-7.3:a"] {
+        for text in
+            ["host", "uml", "qemu:6.18", "qemu:7.10", "qemu:7.3+nic", "kernel:/boot/vmlinuz-7.3:a"]
+        {
             assert_eq!(text.parse::<MachineSpec>().unwrap().to_string(), text);
         }
         assert_eq!("qemu:7.3".parse(), Ok(MachineSpec::Qemu(Series::new(7, 3))));
@@ -159,6 +189,11 @@ mod tests {
             ("qemu:+7.3", "is no series"),
             ("qemu:7.99999999999", "is no series"),
             ("kernel:", "expected kernel:PATH"),
+            ("qemu:7.3+nick", "`+nick` cannot be added to a machine; expected +nic"),
+            ("qemu:+nic", "expected MAJOR.MINOR"),
+            ("uml+nic", "uml cannot have a NIC"),
+            ("host+nic", "expected qemu:SERIES+nic"),
+            ("kernel:/boot/vmlinuz+nic", "kernel:/boot/vmlinuz cannot have a NIC: the module"),
         ] {
             let error = text.parse::<MachineSpec>().unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
@@ -172,6 +207,16 @@ mod tests {
         let file = std::env::current_exe().unwrap();
         let text = format!("kernel:{}", file.display());
         assert_eq!(MachineSpec::argument(&text), Ok(MachineSpec::Kernel(file)));
+    }
+
+    #[test]
+    fn a_machine_with_a_nic_promises_the_queues_of_the_module() {
+        let header = include_str!("../../softnic/softnic.h");
+        let line = format!("SN_MAX_QUEUES\t{NIC_QUEUES}\n");
+        assert!(header.contains(&line), "{line}");
+        for (name, queues) in [("qemu:7.3+nic", NIC_QUEUES), ("qemu:7.3", 0), ("uml", 0)] {
+            assert_eq!(name.parse::<MachineSpec>().unwrap().equipment(), Equipment { queues });
+        }
     }
 
     #[test]

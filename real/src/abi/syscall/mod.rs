@@ -3,6 +3,7 @@
 
 pub mod ethtool;
 pub mod exec;
+pub mod net;
 pub mod packet;
 pub mod ring;
 mod shared_mem;
@@ -135,32 +136,6 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<[u8; 256]> {
         )
     };
     if ret == 0 { Ok(info) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Switches an interface on: `SIOCSIFFLAGS` with `IFF_UP`.
-///
-/// # Errors
-///
-/// Those of `socket(2)` and `ioctl(2)`.
-pub fn interface_up(name: &str) -> io::Result<()> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
-    // SAFETY: all zeroes are a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: the kernel reads and writes one `ifreq`.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `SIOCGIFFLAGS` has filled this member of the union.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
-    // SAFETY: the kernel reads one `ifreq`.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 /// What the kernel has logged so far, oldest first, without taking it out.

@@ -45,6 +45,7 @@ pub struct Nic {
     next_port: AtomicU16,
     placed: AtomicU64,
     ordinary: AtomicU64,
+    misplaced: AtomicU64,
     zero_copy: AtomicU64,
     copied: AtomicU64,
 }
@@ -91,6 +92,7 @@ impl Nic {
             next_port: AtomicU16::new(0),
             placed: AtomicU64::new(0),
             ordinary: AtomicU64::new(0),
+            misplaced: AtomicU64::new(0),
             zero_copy: AtomicU64::new(0),
             copied: AtomicU64::new(0),
             soft,
@@ -209,6 +211,7 @@ impl Nic {
         DevicePackets {
             placed: take(&self.placed),
             ordinary: take(&self.ordinary),
+            misplaced: take(&self.misplaced),
             zero_copy: take(&self.zero_copy),
             copied: take(&self.copied),
         }
@@ -234,6 +237,8 @@ impl Nic {
         let _alone = lock(&self.sending);
         let counters = || self.soft.counters(queue).map_err(|error| error.to_string());
         let before = counters()?;
+        let bound = || self.soft.bound(queue).map_err(|error| error.to_string());
+        let bound_before = bound()?;
         match self.peer.send(frame) {
             Ok(()) => {}
             Err(error) if is_down(&error) => return Ok(Arrival::NoDevice),
@@ -244,6 +249,10 @@ impl Nic {
             if let Some(arrival) = arrival(&before, &counters()?) {
                 match arrival {
                     Arrival::Placed => _ = self.placed.fetch_add(1, Ordering::Relaxed),
+                    // The queue may be bound or unbound meanwhile.
+                    Arrival::Ordinary if bound_before && bound()? => {
+                        self.misplaced.fetch_add(1, Ordering::Relaxed);
+                    }
                     Arrival::Ordinary => _ = self.ordinary.fetch_add(1, Ordering::Relaxed),
                     Arrival::Empty | Arrival::NoBuffer | Arrival::NoDevice => {}
                 }

@@ -4,14 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::kernels::probe::NIC_INTERFACES;
+
 /// The folder of the module.
 const FOLDER: &str = "/sys/kernel/debug/softnic";
 /// The interface that receives, and its peer.
 const RECEIVER: u32 = 0;
 const PEER: u32 = 1;
 /// Their names.
-pub(super) const RECEIVER_NAME: &str = "sn0";
-pub(super) const PEER_NAME: &str = "sn1";
+pub(super) const RECEIVER_NAME: &str = NIC_INTERFACES[0];
+pub(super) const PEER_NAME: &str = NIC_INTERFACES[1];
 
 /// The soft NIC of the running kernel.
 #[derive(Clone, Debug)]

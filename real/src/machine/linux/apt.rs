@@ -10,12 +10,20 @@ use super::process::output;
 
 /// Where a Debian archive is and whose signature it must bear.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Archive {
-    uri: String,
-    signed_by: Option<String>,
+pub(super) struct Archive {
+    pub(super) uri: String,
+    pub(super) signed_by: Option<String>,
 }
 
 impl Archive {
+    /// The Debian archive that the system's apt uses.
+    pub(super) fn of_system() -> Result<Self, String> {
+        let archive = system_archive(Path::new("/etc/apt"));
+        archive.ok_or_else(|| {
+            "the system's apt knows no Debian archive to take packages from".to_owned()
+        })
+    }
+
     /// Of the suite only the list of packages.
     fn line(&self, suite: &str) -> String {
         let key = self.signed_by.iter().map(|keyring| format!(" signed-by={keyring}"));
@@ -54,12 +62,23 @@ pub(super) struct Package {
     pub(super) sha256: String,
 }
 
+/// A package that no index has any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OldPackage<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) arch: &'a str,
+    pub(super) sha256: &'a str,
+}
+
+/// The program of apt that downloads single files.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+
 impl Index {
     /// Fetches the package indices of `suites` into `dir`, which must be empty or absent. apt checks
     /// the archive's signature on the list of their sums, and their sums.
     pub(super) fn fetch(dir: &Path, suites: &[&str]) -> Result<Self, String> {
-        let archive = system_archive(Path::new("/etc/apt"))
-            .ok_or("the system's apt knows no Debian archive to take packages from")?;
+        let archive = Archive::of_system()?;
         Index::of(dir, &suites.iter().map(|suite| archive.line(suite)).collect::<String>())
     }
 
@@ -91,6 +110,33 @@ impl Index {
     /// Fetches packages and unpacks each into the directory that is returned. apt compares size and
     /// sum of each with the index.
     pub(super) fn unpack(&self, packages: &[&str]) -> Result<PathBuf, String> {
+        let (debs, root) = self.empty_folders()?;
+        self.apt("apt-get", &[&["-q", "download"], packages].concat(), &debs)?;
+        Index::unpacked(&debs, root)
+    }
+
+    /// Like [`Index::unpack`], for packages of the source package `source` that no index has any more.
+    /// The archive keeps the files while kernels are there that were built with them. apt compares each
+    /// with the sum that is given.
+    pub(super) fn unpack_old(
+        &self,
+        source: &str,
+        packages: &[OldPackage<'_>],
+    ) -> Result<PathBuf, String> {
+        let Archive { uri, .. } = Archive::of_system()?;
+        let (debs, root) = self.empty_folders()?;
+        let first = source.get(..1).unwrap_or_default();
+        for package in packages {
+            let file = format!("{}_{}_{}.deb", package.name, package.version, package.arch);
+            let from = format!("{uri}/pool/main/{first}/{source}/{file}");
+            let sum = format!("SHA256:{}", package.sha256);
+            self.apt(APT_HELPER, &["download-file", &from, &file, &sum], &debs)?;
+        }
+        Index::unpacked(&debs, root)
+    }
+
+    /// Two empty folders: for packages, and to unpack them into.
+    fn empty_folders(&self) -> Result<(PathBuf, PathBuf), String> {
         let context = |dir: &Path, error: std::io::Error| format!("{}: {error}", dir.display());
         let (debs, root) = (self.dir.join("debs"), self.dir.join("root"));
         for dir in [&debs, &root] {
@@ -99,8 +145,13 @@ impl Index {
             }
             fs::create_dir(dir).map_err(|error| context(dir, error))?;
         }
-        self.apt("apt-get", &[&["-q", "download"], packages].concat(), &debs)?;
-        for deb in fs::read_dir(&debs).map_err(|error| context(&debs, error))?.flatten() {
+        Ok((debs, root))
+    }
+
+    /// Unpacks all packages of a folder into `root`.
+    fn unpacked(debs: &Path, root: PathBuf) -> Result<PathBuf, String> {
+        let context = |dir: &Path, error: std::io::Error| format!("{}: {error}", dir.display());
+        for deb in fs::read_dir(debs).map_err(|error| context(debs, error))?.flatten() {
             let mut command = Command::new("dpkg-deb");
             command.arg("-x").arg(deb.path()).arg(&root);
             output(command)?;

@@ -9,11 +9,11 @@ use super::provenance::Provenance;
 use crate::machine::Series;
 
 /// Suites to search. The first one wins among equal releases.
-const SUITES: [&str; 2] = ["trixie-backports", "sid"];
+pub(super) const SUITES: [&str; 2] = ["trixie-backports", "sid"];
 /// Prefixes of packages with an image: since 6.19, and before.
 const PREFIXES: [&str; 2] = ["linux-binary-", "linux-image-"];
 /// Flavours in order of preference. The cloud flavour is for virtual machines and needs no modules.
-const FLAVOURS: [&str; 2] = ["-cloud-amd64", "-amd64"];
+pub(super) const FLAVOURS: [&str; 2] = ["-cloud-amd64", "-amd64"];
 /// Prefix of the cache entries.
 const PLACE: &str = "kernel-";
 /// The image in the cache.
@@ -24,6 +24,15 @@ const IMAGE: &str = "vmlinuz";
 pub(super) struct Image {
     pub(super) path: PathBuf,
     pub(super) provenance: Provenance,
+}
+
+impl Image {
+    /// The release, as `uname -r` has it.
+    pub(super) fn release(&self) -> Result<&str, String> {
+        let package = &self.provenance.package;
+        let release = Release::of(package).map(|release| release.name);
+        release.ok_or_else(|| format!("the package {package} names no release"))
+    }
 }
 
 /// The image of a series that is in the cache.

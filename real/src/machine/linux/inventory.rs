@@ -4,8 +4,11 @@ use serde::Serialize;
 
 use super::cache::Cache;
 use super::debian_kernel::Image;
-use super::{debian_kernel, kvm, process, qemu_binary, uml};
+use super::{debian_kernel, kvm, process, qemu_binary, softnic, uml};
 use crate::machine::{Failure, MachineSpec, Series};
+
+/// The first series that the module softnic is built for.
+const FIRST_WITH_NIC: Series = Series::new(6, 16);
 
 /// The status of one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +50,11 @@ pub fn inventory() -> Result<Vec<MachineStatus>, Failure> {
     if process::interrupted() {
         return Err(Failure::Interrupted);
     }
+    let with_nic: Vec<MachineStatus> = images
+        .iter()
+        .filter(|(series, _)| *series >= FIRST_WITH_NIC)
+        .map(|(series, image)| nic(&cache, *series, image.as_ref()))
+        .collect();
     let guest = |(series, image): (Series, Option<Image>)| MachineStatus {
         machine: MachineSpec::Qemu(series).to_string(),
         cached: image.is_some(),
@@ -58,7 +66,21 @@ pub fn inventory() -> Result<Vec<MachineStatus>, Failure> {
         kernel: image.as_ref().map(|image| image.provenance.package.clone()),
         sha256: image.map(|image| image.provenance.sha256),
     };
-    Ok([host(), user_mode(&cache)].into_iter().chain(images.into_iter().map(guest)).collect())
+    let guests: Vec<MachineStatus> = images.into_iter().map(guest).collect();
+    Ok([host(), user_mode(&cache)].into_iter().chain(guests).chain(with_nic).collect())
+}
+
+/// The machine `qemu:SERIES+nic`; how it is accelerated, the machine without a NIC says.
+fn nic(cache: &Cache, series: Series, image: Option<&Image>) -> MachineStatus {
+    let built = image.filter(|image| softnic::is_cached(cache, image));
+    MachineStatus {
+        machine: MachineSpec::QemuNic(series).to_string(),
+        kernel: built.map(|image| image.provenance.package.clone()),
+        sha256: built.map(|image| image.provenance.sha256.clone()),
+        cached: built.is_some(),
+        accelerated: None,
+        reason: None,
+    }
 }
 
 fn host() -> MachineStatus {
@@ -98,6 +120,9 @@ pub fn fetch(on: &MachineSpec, again: bool) -> Result<(), Failure> {
     let fetched = match on {
         MachineSpec::Uml => uml::kernel(&cache, again).map(drop),
         MachineSpec::Qemu(series) => debian_kernel::get(&cache, *series, again).map(drop),
+        MachineSpec::QemuNic(series) => debian_kernel::get(&cache, *series, again)
+            .and_then(|image| softnic::get(&cache, &image, again))
+            .map(drop),
         MachineSpec::Host | MachineSpec::Kernel(_) => {
             Err(format!("there is nothing to fetch for {on}"))
         }

@@ -1,6 +1,7 @@
 //! How the machines are started on Linux, and the kernels and tools that they need.
 
 mod apt;
+mod build_root;
 mod busybox;
 mod cache;
 mod debian_kernel;
@@ -19,6 +20,7 @@ mod qemu_binary;
 mod retry;
 mod shell;
 mod shell_session;
+mod softnic;
 mod uml;
 
 pub use host::Host;

@@ -10,8 +10,10 @@ use super::guest_process::BootResult;
 use super::guest_root::{GuestRoot, INIT};
 use super::qemu_binary::{self, PROGRAM};
 use super::shell_session::ShellSession;
-use super::{debian_kernel, guest_process, initramfs, kvm, process, retry};
+use super::{debian_kernel, guest_process, initramfs, kvm, process, retry, softnic};
+use crate::guest::MODULE;
 use crate::job::{Job, JobLine, Reply, RunInfo};
+use crate::kernels::supported::Equipment;
 use crate::machine::{Failure, Machine, MachineSpec, Series};
 
 /// The guest's memory in MiB.
@@ -42,6 +44,7 @@ pub struct Qemu {
     ifq: PathBuf,
     kernel: Kernel,
     cpus: u32,
+    nic: bool,
 }
 
 #[derive(Debug)]
@@ -59,13 +62,40 @@ impl Qemu {
     /// [`Failure::NotRun`] if there is no directory for a cache.
     pub fn debian(ifq: &Path, series: Series, cpus: u32) -> Result<Self, Failure> {
         let cache = Cache::of_user().map_err(Failure::NotRun)?;
-        Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Debian(series, cache), cpus })
+        Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Debian(series, cache), cpus, nic: false })
     }
 
     /// A kernel image of the user.
     #[must_use]
     pub fn file(ifq: &Path, image: &Path, cpus: u32) -> Self {
-        Qemu { ifq: ifq.into(), kernel: Kernel::File(image.into()), cpus }
+        Qemu { ifq: ifq.into(), kernel: Kernel::File(image.into()), cpus, nic: false }
+    }
+
+    /// The same machine with a NIC, if its kernel is one of Debian's.
+    #[must_use]
+    pub fn with_nic(self) -> Self {
+        Qemu { nic: true, ..self }
+    }
+
+    /// Adds the files that the guest needs beside `ifq`, built if need be.
+    pub(super) fn add_files(&self, root: &mut GuestRoot) -> Result<(), Failure> {
+        let Kernel::Debian(series, cache) = &self.kernel else { return Ok(()) };
+        if !self.nic {
+            return Ok(());
+        }
+        let module = debian_kernel::get(cache, *series, false)
+            .and_then(|image| softnic::get(cache, &image, false))
+            .map_err(not_run)?;
+        root.add(MODULE, module);
+        Ok(())
+    }
+
+    fn spec(&self) -> MachineSpec {
+        match &self.kernel {
+            Kernel::Debian(series, _) if self.nic => MachineSpec::QemuNic(*series),
+            Kernel::Debian(series, _) => MachineSpec::Qemu(*series),
+            Kernel::File(path) => MachineSpec::Kernel(path.clone()),
+        }
     }
 
     /// The path of the kernel's image, fetched if need be.
@@ -77,22 +107,25 @@ impl Qemu {
         qemu_binary::check().map_err(Failure::NotRun)?;
         match &self.kernel {
             Kernel::File(path) => Ok(path.clone()),
-            Kernel::Debian(series, cache) => match debian_kernel::get(cache, *series, false) {
-                Ok(image) => Ok(image.path),
-                Err(_) if process::interrupted() => Err(Failure::Interrupted),
-                Err(reason) => Err(Failure::NotRun(reason)),
-            },
+            Kernel::Debian(series, cache) => {
+                debian_kernel::get(cache, *series, false).map(|image| image.path).map_err(not_run)
+            }
         }
     }
 }
 
+/// Why a kernel or a module could not be had.
+fn not_run(reason: String) -> Failure {
+    if process::interrupted() { Failure::Interrupted } else { Failure::NotRun(reason) }
+}
+
 impl Machine for Qemu {
     fn name(&self) -> String {
-        match &self.kernel {
-            Kernel::Debian(series, _) => MachineSpec::Qemu(*series),
-            Kernel::File(path) => MachineSpec::Kernel(path.clone()),
-        }
-        .to_string()
+        self.spec().to_string()
+    }
+
+    fn equipment(&self) -> Equipment {
+        self.spec().equipment()
     }
 
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
@@ -106,7 +139,8 @@ impl Machine for Qemu {
         let mut how = RunInfo { accelerated: Some(kvm.is_ok()), ..RunInfo::default() };
         how.cpus = Some(self.cpus);
         how.notes.extend(kvm.err().map(|reason| format!("emulated without KVM: {reason}")));
-        let root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
+        let mut root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
+        self.add_files(&mut root)?;
         retry::run(job, how, progress, &mut |part, how, progress| {
             boot_with_fallback(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
         })

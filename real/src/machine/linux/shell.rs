@@ -24,6 +24,7 @@ use crate::machine::{Failure, MachineSpec};
 /// [`Failure`]; a host has a shell of its own.
 pub fn shell(ifq: &Path, on: &MachineSpec, cpus: u32, script: Option<&str>) -> Result<u8, Failure> {
     interrupted();
+    let mut root = root(ifq, script).map_err(Failure::NotRun)?;
     let start: &dyn Fn(&ShellSession<'_>) -> Result<Command, Failure> = match on {
         MachineSpec::Host => {
             return Err(Failure::NotRun("this host has a shell of its own".into()));
@@ -36,12 +37,16 @@ pub fn shell(ifq: &Path, on: &MachineSpec, cpus: u32, script: Option<&str>) -> R
             let machine = Qemu::debian(ifq, *series, cpus)?;
             &move |session| machine.session(session)
         }
+        MachineSpec::QemuNic(series) => {
+            let machine = Qemu::debian(ifq, *series, cpus)?.with_nic();
+            machine.add_files(&mut root)?;
+            &move |session| machine.session(session)
+        }
         MachineSpec::Kernel(image) => {
             let machine = Qemu::file(ifq, image, cpus);
             &move |session| machine.session(session)
         }
     };
-    let root = root(ifq, script).map_err(Failure::NotRun)?;
     match script {
         Some(_) => batch(&root, start),
         None => interactive(&root, start),
