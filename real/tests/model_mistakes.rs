@@ -89,7 +89,7 @@ impl Oracle for Mistaken {
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
-        let Allowed { set, by_fault, exhaustive, stalls, repeats } =
+        let Allowed { set, by_fault, exhaustive, stalls, repeats, overwrites } =
             self.explorer.allowed(test, variant)?;
         let changed = |Outcome(mut values): Outcome| {
             let before = values.clone();
@@ -103,6 +103,7 @@ impl Oracle for Mistaken {
             exhaustive,
             stalls,
             repeats,
+            overwrites,
         })
     }
 

@@ -44,8 +44,13 @@ const TOLERATED: &[Invariant] = &[Invariant::I9, Invariant::I10];
 /// The same for a test in which a delayed page fault blocks other threads (I4): they continue once the
 /// page is supplied.
 const TOLERATED_WITH_STALLS: &[Invariant] = &[Invariant::I9, Invariant::I10, Invariant::I4];
-/// The same for a test that is expected to lose a buffer (I6) on the kernel: the run goes on without it.
-const TOLERATED_WITH_LOSS: &[Invariant] = &[Invariant::I9, Invariant::I10, Invariant::I6];
+/// The same for a test that is expected to violate one more invariant on the kernel, where the run goes on: a queue
+/// stays bound (I5), a buffer is lost (I6) or overwritten (I7).
+const TOLERATED_WITH: &[(Invariant, &[Invariant])] = &[
+    (Invariant::I5, &[Invariant::I9, Invariant::I10, Invariant::I5]),
+    (Invariant::I6, &[Invariant::I9, Invariant::I10, Invariant::I6]),
+    (Invariant::I7, &[Invariant::I9, Invariant::I10, Invariant::I7]),
+];
 /// Largest preemption bound of a search for one outcome.
 const PREEMPTIONS: u32 = 4;
 
@@ -134,10 +139,11 @@ impl Oracle for Explorer {
         if stalls {
             found = search(Limits { tolerated: TOLERATED_WITH_STALLS, ..limits })?;
         }
-        let loses = expected_violation(test, variant) == Some(Invariant::I6);
+        let expected = expected_violation(test, variant);
         let broken = found.counterexample.as_ref().map(|broken| broken.violation.invariant);
-        if loses && broken == Some(Invariant::I6) {
-            found = search(Limits { tolerated: TOLERATED_WITH_LOSS, ..limits })?;
+        let tolerated = TOLERATED_WITH.iter().find(|(one, _)| Some(*one) == broken);
+        if let Some((_, tolerated)) = tolerated.filter(|_| broken == expected) {
+            found = search(Limits { tolerated, ..limits })?;
         }
         match found.counterexample {
             // The search ended at the violation, so the outcomes are incomplete.
@@ -147,7 +153,8 @@ impl Oracle for Explorer {
                 set: found.outcomes,
                 exhaustive: found.exhaustive,
                 stalls,
-                repeats: expected_violation(test, variant) == Some(Invariant::I10),
+                repeats: expected == Some(Invariant::I10),
+                overwrites: expected == Some(Invariant::I7),
             }),
         }
     }

@@ -13,6 +13,9 @@ pub use report::{DevicePackets, Reply, Report, RunInfo, Stalls};
 /// The problem that a completion came after the last one of its request.
 pub const REPEATED_COMPLETION: &str = "a completion after the last one of its request";
 
+/// The problem that a buffer changed while user space held it.
+pub const OVERWRITTEN_BUFFER: &str = "a buffer was overwritten while user space held it";
+
 /// Tests to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {

@@ -59,8 +59,14 @@ impl LiveRun<'_> {
                 StepResult::status(self.arm(ring, ifq, &bound, event, modifiers))
             }
             Op::Mmap { ring, ifq } => StepResult::status(self.mmap(ring, &value(ifq)?)),
-            Op::Exit { ring } => StepResult::status(self.exit(ring)),
-            Op::Close { fd } => StepResult::status(close(&value(fd)?)),
+            Op::Exit { ring } => {
+                self.something_closed();
+                StepResult::status(self.exit(ring))
+            }
+            Op::Close { fd } => {
+                self.something_closed();
+                StepResult::status(close(&value(fd)?))
+            }
             Op::Recv { ring, ifq, socket, len, modifiers } => {
                 let ifq = value(ifq)?;
                 let user_data = self.pending.add_request(socket, mem_of(&ifq));
@@ -439,7 +445,7 @@ impl LiveRun<'_> {
             return Some(-errno::ENODATA);
         };
         if buffer.first_return() && !buffer.intact() {
-            return Some(-errno::EBADMSG);
+            self.buffer_was_overwritten();
         }
         let Some(mem) = self.memory_of(ifq) else {
             return Some(-errno::ENODATA);

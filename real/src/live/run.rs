@@ -20,8 +20,8 @@ use super::tasks::Tasks;
 use super::values::{StepResult, Values};
 use crate::abi::syscall::exec::execute_in_new_task;
 use crate::abi::syscall::ring::{Ring, Setup};
-use crate::job::Stalls;
 use crate::job::start_skew::SkewSample;
+use crate::job::{OVERWRITTEN_BUFFER, Stalls};
 
 /// A ring of the test. Its users hold a reference, as `io_uring_enter(2)` does.
 pub(super) type SharedRing = Arc<Mutex<Ring>>;
@@ -66,6 +66,9 @@ pub(super) struct LiveRun<'t> {
     pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
     mismatch: AtomicBool,
+    overwritten: AtomicBool,
+    /// Whether a ring or a descriptor was closed since the last wait for background work.
+    closing: AtomicBool,
     problems: Mutex<Vec<String>>,
     stalls: Mutex<Stalls>,
 }
@@ -105,6 +108,8 @@ impl<'t> LiveRun<'t> {
             fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),
+            overwritten: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             problems: Mutex::new(Vec::new()),
             stalls: Mutex::new(Stalls::default()),
         }
@@ -117,7 +122,7 @@ impl<'t> LiveRun<'t> {
             None => self.until_end_of_threads(me, &mut rng),
         }
         self.wait_for_all(me);
-        self.run_sequential(me, self.test.setup.len(), &self.test.finally);
+        self.run_sequential(me, self.test.setup.len(), &self.test.finally, true);
         self.wait_for_all(me);
     }
 
@@ -145,7 +150,8 @@ impl<'t> LiveRun<'t> {
         self.tasks.enter(me);
         self.make_rings(me);
         self.wait_for_all(me);
-        self.run_sequential(me, 0, &self.test.setup);
+        self.run_sequential(me, 0, &self.test.setup, false);
+        self.settle();
         self.wait_for_all(me);
         if let Some(thread) = self.test.threads.get(me) {
             self.idle.progress();
@@ -180,8 +186,8 @@ impl<'t> LiveRun<'t> {
     }
 
     /// Runs steps one after the other, each in the thread that owns its ring. `base` is the number of
-    /// turns before the first step.
-    fn run_sequential(&self, me: usize, base: usize, steps: &[Step]) {
+    /// turns before the first step. `settles`: whether background work ends before each step.
+    fn run_sequential(&self, me: usize, base: usize, steps: &[Step], settles: bool) {
         let executor = self.test.threads.len();
         let owner = |step: &Step| step.op.ring().map_or(executor, |ring| self.driver(ring));
         for (at, step) in steps.iter().enumerate() {
@@ -196,6 +202,9 @@ impl<'t> LiveRun<'t> {
             drop(turn);
             self.idle.set_idle(me, false);
             self.idle.progress();
+            if settles {
+                self.settle();
+            }
             self.step(me, step);
             let mut turn = lock(&self.turn);
             *turn += 1;
@@ -236,9 +245,28 @@ impl<'t> LiveRun<'t> {
 
     /// Records wrong bytes as a problem, even if the test does not observe the result.
     fn record_mismatch(&self, step: &Step, bound: &StepResult) {
-        let checked = matches!(step.op, Op::Wait { .. } | Op::Return { .. });
-        if checked && bound.raw == -ifq_model::errno::EBADMSG {
+        if matches!(step.op, Op::Wait { .. }) && bound.raw == -ifq_model::errno::EBADMSG {
             self.mismatch.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Records that a buffer changed while user space held it.
+    pub(super) fn buffer_was_overwritten(&self) {
+        self.overwritten.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that background work may release a queue of the device.
+    pub(super) fn something_closed(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the background work that releases queues of the device has ended, or waits for something
+    /// else: a queue that another ring uses stays bound.
+    fn settle(&self) {
+        if let Some(nic) = &self.nic
+            && self.closing.swap(false, Ordering::Relaxed)
+        {
+            nic.settle(self.test.queues);
         }
     }
 
@@ -273,6 +301,9 @@ impl<'t> LiveRun<'t> {
         let mut problems = std::mem::take(&mut *lock(&self.problems));
         if self.mismatch.load(Ordering::Relaxed) {
             problems.push("a buffer contained bytes that were not sent".to_owned());
+        }
+        if self.overwritten.load(Ordering::Relaxed) {
+            problems.push(OVERWRITTEN_BUFFER.to_owned());
         }
         problems
     }

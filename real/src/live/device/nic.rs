@@ -27,6 +27,9 @@ const ARRIVAL: Duration = Duration::from_secs(2);
 /// Longest time until the queues are unbound after a run: a ring ends after an RCU grace period, and its exit
 /// work runs every few seconds.
 const UNBOUND: Duration = Duration::from_secs(30);
+/// Time in which the background work of a ring's exit ends unless something holds it: an RCU grace period, and some
+/// rounds of its exit work.
+const BACKGROUND: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_micros(100);
 
 /// The NIC, set up.
@@ -168,6 +171,15 @@ impl Nic {
             }
         }
         Ok(())
+    }
+
+    /// Waits until no queue of a test is bound, or for a time in which background work would have ended.
+    pub(in crate::live) fn settle(&self, queues: u32) {
+        let start = Instant::now();
+        let bound = || (0..queues.min(self.queues)).any(|q| self.soft.bound(q).unwrap_or(false));
+        while bound() && start.elapsed() < BACKGROUND {
+            std::thread::sleep(10 * POLL);
+        }
     }
 
     /// The index of the device at the start of the run.

@@ -27,8 +27,9 @@ const IO_URING_PREFIXES: [&str; 10] = [
     "io_create_region",
 ];
 /// Functions whose allocations do not belong to their caller: interrupt handlers, `alloc_fd`, which grows the
-/// descriptor table of the process, and `netif_mp_close_rxq`, which gives a queue ordinary memory again.
-const EXCLUDED_PREFIXES: [&str; 7] = [
+/// descriptor table of the process, and `netif_mp_close_rxq` (before 7.1 `net_mp_close_rxq`), which gives a queue
+/// ordinary memory again.
+const EXCLUDED_PREFIXES: [&str; 9] = [
     "asm_sysvec",
     "asm_common_interrupt",
     "handle_softirqs",
@@ -36,6 +37,8 @@ const EXCLUDED_PREFIXES: [&str; 7] = [
     "alloc_fd",
     "netif_mp_close_rxq",
     "__netif_mp_close_rxq",
+    "net_mp_close_rxq",
+    "__net_mp_close_rxq",
 ];
 /// Functions of an allocation stack that are shown and that distinguish kinds of objects.
 const STACK_DEPTH: usize = 3;
