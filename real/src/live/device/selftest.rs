@@ -298,7 +298,11 @@ fn restart(bench: &Bench) -> Result<(), String> {
         bench.nic.restart(QUEUE).map_err(|error| format!("after {fault}: {error}"))?;
         works()?;
     }
-    Ok(())
+    bench.set("fail_start", 1)?;
+    let error = Provider::register(bench, 2).err().unwrap_or_default();
+    check(error.ends_with(&format!("-{}", libc::EIO)), "an ifq was registered all the same")?;
+    check(!bench.nic.bound(QUEUE).map_err(text)?, "the queue is bound all the same")?;
+    works()
 }
 
 fn down(bench: &Bench) -> Result<(), String> {
