@@ -37,7 +37,6 @@ static int sn_qmem_alloc(struct net_device *dev, struct sn_qmem *mem, int idx,
 		.pool_size = priv->port->ring,
 		.nid = NUMA_NO_NODE,
 		.dev = sn_dma_dev(),
-		.napi = &priv->rxq[idx].napi,
 		.dma_dir = DMA_FROM_DEVICE,
 		.max_len = page_size,
 		.netdev = dev,
@@ -66,6 +65,11 @@ static int sn_qmem_alloc(struct net_device *dev, struct sn_qmem *mem, int idx,
 
 static void sn_rxq_start(struct sn_rxq *rxq)
 {
+	/*
+	 * Not sooner: a page pool that is never used is destroyed while the
+	 * NAPI of the queue runs.
+	 */
+	page_pool_enable_direct_recycling(rxq->mem.pp, &rxq->napi);
 	sn_rx_fill(rxq);
 	napi_enable_locked(&rxq->napi);
 	rxq->napi_enabled = true;

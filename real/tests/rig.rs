@@ -6,6 +6,9 @@ mod not_run;
 
 use std::process::{Command, Output};
 
+/// A machine with a NIC.
+const NIC: &str = "qemu:7.3+nic";
+
 fn rig(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ifq")).arg("rig").args(arguments).output().unwrap()
 }
@@ -25,7 +28,7 @@ fn every_machine_is_listed_with_its_status() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let lines = json_lines(&output);
     let names: Vec<_> = lines.iter().map(|line| line["machine"].as_str().unwrap()).collect();
-    for name in ["host", "uml", "qemu:6.18", "qemu:6.19", "qemu:7.0", "qemu:7.1", "qemu:7.3"] {
+    for name in ["host", "uml", "qemu:6.18", "qemu:6.19", "qemu:7.0", "qemu:7.1", "qemu:7.3", NIC] {
         assert!(names.contains(&name), "{names:?}");
     }
     for line in &lines {
@@ -79,4 +82,26 @@ fn usage_errors_exit_with_2_and_say_what_is_expected() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(says), "{arguments:?}: {error}");
     }
+}
+
+/// Goal: the soft NIC does what its description says, with and without a memory provider.
+#[test]
+#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
+            cargo test -p ifq-real -- --ignored in_qemu"]
+fn in_qemu_the_nic_is_probed_and_passes_its_self_test() {
+    let ifq = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ifq")).args(arguments).output().unwrap()
+    };
+    let output = ifq(&["probe", "--on", NIC, "--json"]);
+    if output.status.code() == Some(77) {
+        return not_run::not_run(String::from_utf8_lossy(&output.stdout));
+    }
+    let nic = &json_lines(&output)[0]["nic"];
+    assert_eq!(nic["interface"], "sn0", "{output:?}");
+    assert_eq!(nic["driver"], "softnic");
+    assert_eq!(nic["queues"], 16);
+    let output = ifq(&["rig", "selftest", NIC]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("holds: ") && text.ends_with(" 0 fail\n"), "{text}");
 }

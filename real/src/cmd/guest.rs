@@ -42,3 +42,30 @@ pub(super) fn run(_: &Path, _: &Path) -> u8 {
 pub(super) fn shell(_: &Path) -> u8 {
     EXIT_NOT_RUN
 }
+
+/// Checks the soft NIC of this machine; returns the exit code.
+#[cfg(target_os = "linux")]
+pub(super) fn nic_selftest() -> u8 {
+    let results = match crate::live::device::selftest::run() {
+        Ok(results) => results,
+        Err(error) => {
+            errln!("ifq: {error}");
+            return EXIT_USAGE;
+        }
+    };
+    let failed = results.iter().filter(|(_, result)| result.is_err()).count();
+    for (name, result) in &results {
+        match result {
+            Ok(()) => outln!("holds: {name}"),
+            Err(why) => outln!("FAILS: {name}: {why}"),
+        }
+    }
+    outln!("{} hold, {failed} fail", results.len() - failed);
+    if failed == 0 { EXIT_OK } else { EXIT_DIFFERENCE }
+}
+
+/// Guests need Linux.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn nic_selftest() -> u8 {
+    EXIT_NOT_RUN
+}

@@ -95,6 +95,9 @@ pub enum Command {
         /// Arguments that the kernel appends to those of its init.
         ignored: Vec<String>,
     },
+    /// The part of `rig selftest` that runs inside a guest
+    #[command(hide = true, name = rig::GUEST_SELFTEST)]
+    GuestSelftest,
 }
 
 /// Parses the command line and runs the command.
@@ -137,6 +140,7 @@ fn run_command(command: Command) -> u8 {
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest::run(&job, &answer),
         Command::GuestShell { line, .. } => guest::shell(&line),
+        Command::GuestSelftest => guest::nic_selftest(),
     }
 }
 

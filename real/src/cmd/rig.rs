@@ -12,6 +12,8 @@ use crate::machine::{Failure, MachineSpec, ParseError, Series};
 #[command(after_help = "Examples:\n  \
     ifq rig list                       the available machines\n  \
     ifq rig fetch 7.2 7.3              download Debian's newest kernels of two series\n  \
+    ifq rig fetch qemu:7.3+nic         the same with a NIC: build its module\n  \
+    ifq rig selftest qemu:7.3+nic      check that NIC\n  \
     ifq rig boot --on qemu:7.3         boot it and print its features\n  \
     ifq rig boot --on kernel:arch/x86/boot/bzImage --cpus 2\n  \
     ifq rig shell --on qemu:7.3        a shell inside it")]
@@ -35,7 +37,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ifq rig fetch\n  ifq rig fetch 7.3 uml\n  \
         ifq rig fetch 7.3 --again")]
     Fetch {
-        /// Series such as 7.3, or uml [default: all known ones]
+        /// Series such as 7.3, uml, or qemu:SERIES+nic for a kernel with the module softnic, which is built
+        /// for it [default: uml and all known series]
         #[arg(value_name = "SERIES", value_parser = fetchable)]
         machines: Vec<MachineSpec>,
         /// Download again if the machine is already in the cache
@@ -71,6 +74,13 @@ pub enum Command {
         #[arg(short, long, value_name = "COMMAND")]
         command: Option<String>,
     },
+    /// Check the NIC of a machine: its counters, flow rules and faults, with and without a memory provider
+    #[command(after_help = "Examples:\n  ifq rig selftest qemu:7.3+nic")]
+    Selftest {
+        /// Machine: qemu:SERIES+nic
+        #[arg(value_name = "MACHINE", value_parser = with_nic)]
+        on: MachineSpec,
+    },
 }
 
 /// Runs the subcommand; returns the exit code.
@@ -84,8 +94,15 @@ pub fn rig(args: &Args) -> u8 {
             Ok(code) => code,
             Err(failure) => exit_code(Err(failure), false),
         },
+        Command::Selftest { on } => match shell(on, 1, Some(&format!("/ifq {GUEST_SELFTEST}"))) {
+            Ok(code) => code,
+            Err(failure) => exit_code(Err(failure), false),
+        },
     }
 }
+
+/// The subcommand of `ifq` that checks the NIC inside a guest.
+pub(super) const GUEST_SELFTEST: &str = "guest-selftest";
 
 /// Parses a machine that can be downloaded. A series means Debian's kernel of that series.
 fn fetchable(text: &str) -> Result<MachineSpec, String> {
@@ -98,6 +115,15 @@ fn fetchable(text: &str) -> Result<MachineSpec, String> {
         MachineSpec::Host | MachineSpec::Kernel(_) => {
             Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }
+    }
+}
+
+/// Parses a machine that has a NIC.
+fn with_nic(text: &str) -> Result<MachineSpec, String> {
+    match MachineSpec::argument(text) {
+        Ok(on @ MachineSpec::QemuNic(_)) => Ok(on),
+        Ok(on) => Err(format!("{on} has no NIC; expected qemu:SERIES+nic, such as qemu:7.3+nic")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -219,9 +245,19 @@ mod tests {
         assert_eq!(fetchable("7.3"), Ok(MachineSpec::Qemu(Series::new(7, 3))));
         assert_eq!(fetchable("qemu:7.3"), fetchable("7.3"));
         assert_eq!(fetchable("uml"), Ok(MachineSpec::Uml));
+        assert_eq!(fetchable("qemu:7.3+nic"), Ok(MachineSpec::QemuNic(Series::new(7, 3))));
         for (text, says) in [("host", "cannot be fetched"), ("7", "qemu:SERIES")] {
             let error = fetchable(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_a_machine_with_a_nic_has_a_self_test() {
+        assert!(with_nic("qemu:7.3+nic").is_ok());
+        for text in ["qemu:7.3", "uml", "host", "qemu:7.3+nick"] {
+            let error = with_nic(text).unwrap_err();
+            assert!(error.contains("+nic, such as qemu:7.3+nic"), "{text}: {error}");
         }
     }
 }

@@ -7,6 +7,7 @@
 mod frame;
 mod nic;
 mod peer;
+pub mod selftest;
 mod soft_nic;
 
 pub use nic::Nic;

@@ -84,6 +84,21 @@ impl SoftNic {
         Ok(read::<u32>(&self.queue(queue).join("bound"))? != 0)
     }
 
+    /// Reads a file of a queue.
+    pub(super) fn queue_file(&self, queue: u32, name: &str) -> io::Result<u64> {
+        read(&self.queue(queue).join(name))
+    }
+
+    /// Writes a file of a queue.
+    pub(super) fn set_queue_file(&self, queue: u32, name: &str, value: u32) -> io::Result<()> {
+        write(&self.queue(queue).join(name), value)
+    }
+
+    /// Writes a file of the receiving interface.
+    pub(super) fn set_file(&self, name: &str, value: u32) -> io::Result<()> {
+        write(&self.side(RECEIVER).join(name), value)
+    }
+
     pub(super) fn counters(&self, queue: u32) -> io::Result<Counters> {
         let folder = self.queue(queue);
         let counter = |name| read(&folder.join(name));

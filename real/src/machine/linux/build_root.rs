@@ -1,8 +1,8 @@
 //! A small Debian system with a compiler, in the user's cache: kernel modules are built in it, because
 //! the tools of the kernel's headers need a newer C library than this system may have.
 //!
-//! Everything is mounted in a mount namespace of its own, so nothing stays mounted when a build ends or
-//! is killed.
+//! A build has a mount namespace and a process namespace of its own, so nothing stays mounted and no process
+//! goes on when it ends or is killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,10 +75,11 @@ fn make(work: &Path) -> Result<PathBuf, String> {
     Ok(made)
 }
 
-/// A program in a mount namespace of its own.
+/// A program in a mount namespace of its own, and in a process namespace, so that all of its processes end
+/// with it.
 fn isolated(program: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--", program]);
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--", program]);
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command.env("LC_ALL", "C");
     command
