@@ -293,7 +293,7 @@ impl App {
             self.held.iter().copied().filter(|h| unlikely || self.spec.holds(h.cqe)).collect();
         let ReturnableCompletion { cqe, origin } = choices.one_of(&held)?;
         let ifqs = self.vars(VarKind::Ifq, |ifq| self.origin(ifq) == Some(origin));
-        Some(Op::Return { cqe, ifq: choices.one_of(&ifqs)?, locked: true })
+        Some(Op::Return { cqe, ifq: choices.one_of(&ifqs)?, locked: true, checked: true })
     }
 
     /// Makes a step with a result. A step that ends something may have to wait for the previous

@@ -25,6 +25,8 @@ pub struct SockCapacity {
     pub fragments: usize,
     /// Requests on the wait queue.
     pub waiters: usize,
+    /// Whether a step closes the descriptor.
+    pub closes: bool,
 }
 
 /// What one ifq must be able to hold.

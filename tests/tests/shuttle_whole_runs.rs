@@ -76,16 +76,16 @@ fn shared_traffic(source: Source, queues: u32) -> Test {
     script.thread("owner", |run| {
         run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, modifiers: ArgModifiers::NONE });
         let cqe = run(Op::Wait { ring: 0 });
-        run(Op::Return { cqe, ifq: owned, locked: true });
+        run(Op::Return { cqe, ifq: owned, locked: true, checked: true });
         run(Op::Flush { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     });
     script.thread("importer", |run| {
         let ifq = run(Op::Import { ring: 1, fd, modifiers: ArgModifiers::NONE });
         run(Op::Recv { ring: 1, ifq, socket: 1, len: 0, modifiers: ArgModifiers::NONE });
         let cqe = run(Op::Wait { ring: 1 });
-        run(Op::Return { cqe, ifq, locked: true });
+        run(Op::Return { cqe, ifq, locked: true, checked: true });
         let cqe = run(Op::Wait { ring: 1 });
-        run(Op::Return { cqe, ifq, locked: true });
+        run(Op::Return { cqe, ifq, locked: true, checked: true });
         run(Op::Exit { ring: 1 });
     });
     script.thread("peer-of-owner", |run| {
@@ -123,7 +123,7 @@ fn owner_exits(source: Source, queues: u32) -> Test {
             let ifq = run(Op::Import { ring, fd, modifiers: ArgModifiers::NONE });
             run(Op::Recv { ring, ifq, socket: 1, len: 0, modifiers: ArgModifiers::NONE });
             let cqe = run(Op::Wait { ring });
-            run(Op::Return { cqe, ifq, locked: true });
+            run(Op::Return { cqe, ifq, locked: true, checked: true });
             run(Op::Exit { ring });
         });
     }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::sock::{PAGE, Segment};
 use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, EBADFD, ECANCELED, ECONNRESET, EFAULT, EINVAL, ENOMEM, ENOSPC};
-use crate::test::arg_modifier::ArgModifiers;
+use crate::errno::{EAGAIN, EBADF, EBADFD, ECANCELED, ECONNRESET, EFAULT, EINVAL, ENOMEM, ENOSPC};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{Event, RingId, RingSetup, SocketId, Test};
 
 /// Fragments that one call of a receive takes, `IO_SKBS_PER_CALL_LIMIT`. The receive stops at the
@@ -275,12 +275,22 @@ impl Spec {
         let table = self.enabled(ring)?;
         table.submitted += 1;
         let number = table.submitted;
-        let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
+        let poll_first = modifiers.has(ArgModifier::PollFirst);
+        let valid = modifiers.iter().all(|modifier| modifier == ArgModifier::PollFirst);
+        let Some(ifq) = table.lookup(id).filter(|_| valid) else {
             table.post_or_overflow(-EINVAL);
             return Ok(0);
         };
+        if !self.socks[usize::from(socket)].open {
+            self.rings[usize::from(ring)].post_or_overflow(-EBADF);
+            return Ok(0);
+        }
         let mut request = Request { number, ifq, socket, len, cancelled: false };
-        match self.receive(ring, &mut request, false) {
+        let action = match poll_first {
+            true => RequestAction::WaitForSocket,
+            false => self.receive(ring, &mut request, false),
+        };
+        match action {
             RequestAction::Complete(res) => self.open(ring)?.post_or_overflow(res),
             RequestAction::WaitForSocket | RequestAction::Requeue => {
                 self.rings[usize::from(ring)].requests.push(request);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, ENODEV, EPIPE};
+use crate::errno::{EAGAIN, EBADF, ENODEV, EPIPE};
 use crate::test::{Event, RingId, SocketId};
 
 /// Bytes in a buffer.
@@ -22,6 +22,8 @@ pub(super) struct Segment {
 #[derive(Clone, Debug)]
 pub(super) struct SocketState {
     pub(super) queue: Option<u32>,
+    /// The descriptor of the near end is open.
+    pub(super) open: bool,
     pub(super) segments: VecDeque<Segment>,
     /// The peer has ended the stream.
     pub(super) shutdown: bool,
@@ -37,6 +39,7 @@ impl SocketState {
     pub(super) fn new(queue: Option<u32>) -> Self {
         SocketState {
             queue,
+            open: true,
             segments: VecDeque::new(),
             shutdown: false,
             closed: false,
@@ -97,6 +100,26 @@ impl Spec {
         (sock.closed, sock.shutdown) = (true, true);
         self.wake(socket);
         Ok(())
+    }
+
+    /// The application closes the near end. The socket stays as long as a request waits for it.
+    pub(super) fn close_socket(&mut self, socket: SocketId) -> Result<(), i64> {
+        let sock = &mut self.socks[usize::from(socket)];
+        if std::mem::take(&mut sock.open) { Ok(()) } else { Err(-EBADF) }
+    }
+
+    /// Ends the connections whose near end is closed and that no request waits for: bytes that were not
+    /// received are gone, and the peer is reset.
+    pub(super) fn end_closed_sockets(&mut self) {
+        for s in 0..self.socks.len() {
+            if self.socks[s].open || !self.socks[s].waiters.is_empty() {
+                continue;
+            }
+            (self.socks[s].closed, self.socks[s].shutdown) = (true, true);
+            while let Some(segment) = self.socks[s].segments.pop_front() {
+                self.release(segment);
+            }
+        }
     }
 
     /// Whether the device that receives the socket's packets is down or unregistered.

@@ -70,6 +70,7 @@ pub fn capacities(test: &Test, index: &TestIndex) -> Capacities {
             Op::Send { socket, len } => {
                 bounds.socks[usize::from(socket)].fragments += len.div_ceil(PAGE) as usize;
             }
+            Op::CloseSocket { socket } => bounds.socks[usize::from(socket)].closes = true,
             Op::Export { .. } => bounds.exports += 1,
             _ => {}
         }

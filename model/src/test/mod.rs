@@ -12,6 +12,7 @@ pub mod expect;
 pub mod ids;
 pub mod index;
 pub mod limits;
+pub mod literal;
 pub mod op;
 
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -17,11 +17,15 @@ const ARRIVAL: Duration = Duration::from_secs(2);
 /// Size of the receive buffer in bytes; more than any test leaves unread.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// `struct tcp_info`.
+type TcpInfo = [u8; 256];
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     number: u8,
-    receiver: TcpStream,
+    /// `None`: the test has closed the near end.
+    receiver: RwLock<Option<TcpStream>>,
     peer: Mutex<PeerSocket>,
     received: Mutex<Received>,
 }
@@ -90,7 +94,7 @@ impl Connection {
         let (stream, sender) = (Some(Arc::new(peer)), Arc::clone(sender));
         Ok(Connection {
             number,
-            receiver,
+            receiver: RwLock::new(Some(receiver)),
             peer: Mutex::new(PeerSocket { stream, sender, sent: 0, ended: false }),
             received: Mutex::new(Received { in_order, begin: 0, parts: Vec::new() }),
         })
@@ -111,11 +115,13 @@ impl Connection {
         let mut received = lock(&self.received);
         let taken: u64 = received.parts.iter().map(|part| part.len).sum();
         let mut left = sent.checked_sub(received.begin + taken)?;
-        self.receiver.set_nonblocking(true).ok()?;
+        let guard = self.receiver();
+        let mut receiver = guard.as_ref()?;
+        receiver.set_nonblocking(true).ok()?;
         let mut bytes = [0; 4096];
         while left > 0 {
             // The data of completions that were never reaped is gone.
-            match (&self.receiver).read(&mut bytes) {
+            match receiver.read(&mut bytes) {
                 Ok(0) => return None,
                 Ok(read) => left = left.checked_sub(read as u64)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -125,36 +131,54 @@ impl Connection {
         received.begin = sent;
         received.parts.clear();
         drop(received);
+        drop(guard);
         (!ended).then_some(self)
     }
 
-    /// The descriptor of the receiving socket.
-    pub(super) fn receiver_fd(&self) -> RawFd {
-        self.receiver.as_raw_fd()
+    /// The receiving socket, which stays open while the guard lives. `None`: it is closed.
+    pub(super) fn receiver(&self) -> RwLockReadGuard<'_, Option<TcpStream>> {
+        self.receiver.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the descriptor of the receiving socket: 0 or -EBADF.
+    pub(super) fn close_receiver(&self) -> i64 {
+        match self.receiver.write().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(_) => 0,
+            None => -i64::from(libc::EBADF),
+        }
     }
 
     /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or
     /// -errno.
     pub(super) fn send(&self, len: u32) -> i64 {
         let mut peer = lock(&self.peer);
+        let receiver = self.receiver();
         let bytes = payload::bytes(self.number, peer.sent, len as usize);
         let Some(stream) = &peer.stream else { return -i64::from(libc::EPIPE) };
         match peer.sender.send(stream, bytes) {
             Ok(()) => peer.sent += u64::from(len),
-            Err(error) => return negative(&error),
+            Err(error) => return of_peer(&receiver, &error),
         }
         let sent = peer.sent;
-        self.arrived(|info| bytes_received(info) >= sent)
+        match &*receiver {
+            Some(receiver) => status(arrived(receiver, |info| bytes_received(info) >= sent)),
+            None => peer.acknowledged(0),
+        }
     }
 
     /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn shutdown(&self) -> i64 {
         let mut peer = lock(&self.peer);
+        let receiver = self.receiver();
         peer.ended = true;
         let Some(stream) = &peer.stream else { return -i64::from(libc::EPIPE) };
-        match stream.shutdown(Shutdown::Write) {
-            Ok(()) => self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE_WAIT),
-            Err(error) => negative(&error),
+        match (stream.shutdown(Shutdown::Write), &*receiver) {
+            (Ok(()), Some(receiver)) => {
+                let ended = |info: &TcpInfo| state(info) == uapi::TCP_CLOSE_WAIT;
+                status(arrived(receiver, ended))
+            }
+            (Ok(()), None) => peer.acknowledged(uapi::TCP_FIN_WAIT2),
+            (Err(error), _) => of_peer(&receiver, &error),
         }
     }
 
@@ -162,23 +186,18 @@ impl Connection {
     /// -errno.
     pub(super) fn reset(&self) -> i64 {
         let mut peer = lock(&self.peer);
+        let receiver = self.receiver();
         peer.ended = true;
-        match peer.stream.take() {
-            Some(stream) => drop(stream),
-            None => return -i64::from(libc::EPIPE),
-        }
-        self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE)
-    }
-
-    fn arrived(&self, is_there: impl Fn(&[u8; 256]) -> bool) -> i64 {
-        let start = Instant::now();
-        loop {
-            match syscall::tcp_info(self.receiver.as_fd()) {
-                Ok(info) if is_there(&info) => return 0,
-                Ok(_) if start.elapsed() > ARRIVAL => return -i64::from(libc::ETIMEDOUT),
-                Ok(_) => std::thread::sleep(Duration::from_micros(100)),
-                Err(error) => return negative(&error),
-            }
+        let is_reset = |stream: &Arc<TcpStream>| {
+            syscall::tcp_info(stream.as_fd()).is_ok_and(|info| state(&info) == uapi::TCP_CLOSE)
+        };
+        let was_reset = peer.stream.as_ref().is_none_or(is_reset);
+        drop(peer.stream.take());
+        match &*receiver {
+            _ if was_reset => -i64::from(libc::EPIPE),
+            Some(receiver) => status(arrived(receiver, |info| state(info) == uapi::TCP_CLOSE)),
+            // Over loopback the reset has arrived when close() returns.
+            None => 0,
         }
     }
 
@@ -231,7 +250,64 @@ fn have_disjoint_positions(parts: &[&Part], taken: &mut Vec<(u64, u64)>) -> bool
     })
 }
 
-fn bytes_received(info: &[u8; 256]) -> u64 {
+impl PeerSocket {
+    /// Waits until all that the peer has sent is acknowledged, by its own socket, because the near end is
+    /// closed: 0, or -EPIPE after a reset. `at_least`: the state that this reaches, or zero.
+    fn acknowledged(&self, at_least: u8) -> i64 {
+        let Some(stream) = &self.stream else { return -i64::from(libc::EPIPE) };
+        let acknowledged = |info: &TcpInfo| {
+            state(info) == uapi::TCP_CLOSE
+                || unacknowledged(info) == 0 && (at_least == 0 || state(info) == at_least)
+        };
+        match arrived(stream, acknowledged) {
+            Ok(info) if state(&info) == uapi::TCP_CLOSE => -i64::from(libc::EPIPE),
+            Ok(_) => 0,
+            Err(errno) => errno,
+        }
+    }
+}
+
+/// Waits for a state of a socket, and returns it.
+fn arrived(socket: &TcpStream, is_there: impl Fn(&TcpInfo) -> bool) -> Result<TcpInfo, i64> {
+    let start = Instant::now();
+    loop {
+        match syscall::tcp_info(socket.as_fd()) {
+            Ok(info) if is_there(&info) => return Ok(info),
+            Ok(_) if start.elapsed() > ARRIVAL => return Err(-i64::from(libc::ETIMEDOUT)),
+            Ok(_) => std::thread::sleep(Duration::from_micros(100)),
+            Err(error) => return Err(negative(&error)),
+        }
+    }
+}
+
+/// 0 or -errno.
+fn status(result: Result<TcpInfo, i64>) -> i64 {
+    result.map_or_else(|errno| errno, |_| 0)
+}
+
+/// The error of a call of the peer. After the near end is closed, the first call says ECONNRESET, the later
+/// ones EPIPE or ENOTCONN: the test language has one word for it.
+fn of_peer(receiver: &Option<TcpStream>, error: &io::Error) -> i64 {
+    let reset = [libc::ECONNRESET, libc::ENOTCONN];
+    match error.raw_os_error() {
+        Some(errno) if receiver.is_none() && reset.contains(&errno) => -i64::from(libc::EPIPE),
+        _ => negative(error),
+    }
+}
+
+fn state(info: &TcpInfo) -> u8 {
+    info[uapi::TCP_INFO_STATE]
+}
+
+/// Segments that are sent and not acknowledged.
+fn unacknowledged(info: &TcpInfo) -> u32 {
+    let at = uapi::TCP_INFO_UNACKED;
+    let mut word = [0; 4];
+    word.copy_from_slice(&info[at..at + 4]);
+    u32::from_ne_bytes(word)
+}
+
+fn bytes_received(info: &TcpInfo) -> u64 {
     let at = uapi::TCP_INFO_BYTES_RECEIVED;
     let mut word = [0; 8];
     word.copy_from_slice(&info[at..at + 8]);
@@ -261,13 +337,33 @@ mod tests {
         let connection = connect(0, true);
         assert_eq!(connection.send(100), 0);
         assert_eq!(connection.send(5000), 0);
-        connection.receiver.set_nonblocking(true).unwrap();
+        let guard = connection.receiver();
+        let mut receiver = guard.as_ref().unwrap();
+        receiver.set_nonblocking(true).unwrap();
         let mut bytes = vec![0; 5100];
-        (&connection.receiver).read_exact(&mut bytes).unwrap();
+        receiver.read_exact(&mut bytes).unwrap();
         assert_eq!(bytes, payload::bytes(0, 0, 5100));
         assert_eq!(connection.shutdown(), 0);
-        assert_eq!((&connection.receiver).read(&mut bytes).unwrap(), 0, "the end of the stream");
+        assert_eq!(receiver.read(&mut bytes).unwrap(), 0, "the end of the stream");
         assert_eq!(connection.send(1), -i64::from(libc::EPIPE));
+    }
+
+    #[test]
+    fn the_peer_is_reset_when_the_near_end_is_closed() {
+        let epipe = -i64::from(libc::EPIPE);
+        for last in
+            [|c: &Connection| c.send(1), |c: &Connection| c.shutdown(), |c: &Connection| c.reset()]
+        {
+            let connection = connect(0, true);
+            assert_eq!(connection.send(100), 0);
+            let held = connection.receiver().as_ref().unwrap().try_clone().unwrap();
+            assert_eq!(connection.close_receiver(), 0);
+            assert_eq!(connection.close_receiver(), -i64::from(libc::EBADF));
+            assert_eq!(connection.send(100), 0, "a reference is left");
+            drop(held);
+            assert_eq!((last(&connection), connection.send(1)), (epipe, epipe));
+            assert!(connection.recycled().is_none(), "its near end is closed");
+        }
     }
 
     #[test]
@@ -311,7 +407,11 @@ mod tests {
     fn a_recycled_connection_starts_where_the_last_run_ended() {
         let connection = connect(0, true);
         assert_eq!(connection.send(100), 0);
-        assert_eq!((&connection.receiver).read(&mut [0; 40]).unwrap(), 40, "as a ring would");
+        assert_eq!(
+            connection.receiver().as_ref().unwrap().read(&mut [0; 40]).unwrap(),
+            40,
+            "as a ring would"
+        );
         assert_eq!(connection.accept(&payload::bytes(0, 0, 40)), Some(0));
         let connection = connection.recycled().expect("it can be used again");
         assert_eq!(connection.accept(&payload::bytes(0, 40, 60)), None, "discarded");

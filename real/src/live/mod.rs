@@ -9,6 +9,7 @@ pub mod kernel_log;
 mod late_page;
 pub mod leak_check;
 mod memory;
+mod operand;
 mod options;
 mod payload;
 mod pending;

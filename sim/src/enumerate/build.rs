@@ -152,7 +152,8 @@ impl Builder {
                     Target::Item(used) => code[usize::from(used)].ring,
                     _ => self.family.receiver(self.rings).unwrap_or(0),
                 };
-                Op::Return { cqe: ifq, ifq: self.ifqs[usize::from(ring)], locked: true }
+                let to = self.ifqs[usize::from(ring)];
+                Op::Return { cqe: ifq, ifq: to, locked: true, checked: true }
             }
             Action::UnregisterNetdev => Op::UnregisterNetdev,
         }

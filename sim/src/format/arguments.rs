@@ -2,6 +2,7 @@
 
 use ifq_model::test::arg::{Arg, NumberForm, NumberSpec, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::literal::{self, Literal};
 use ifq_model::test::{Event, Op, RqWord, Source, limits};
 
 use super::cursor::pick;
@@ -48,6 +49,10 @@ impl<'l, 't> StepReader<'l, 't, '_> {
                 *socket = self.socket(word)?;
             }
             Arg::Result(var, used) => {
+                if let Some(literal) = self.literal(used)? {
+                    *var = literal.to_var();
+                    return Ok(());
+                }
                 let word = self.word(result_name(used))?;
                 self.parts.push((StepPart::Result(used), word.span.clone()));
                 *var = self.var(word)?;
@@ -65,9 +70,37 @@ impl<'l, 't> StepReader<'l, 't, '_> {
                 *value = self.cursor.value(&format!("a value, as in {}", self.usage))?;
             }
             Arg::Locked(locked) => *locked = !self.cursor.eat("unlocked"),
+            Arg::Checked(checked) => *checked = !self.cursor.eat("unchecked"),
             Arg::Modifiers(modifiers) => *modifiers = self.modifiers()?,
         }
         Ok(())
+    }
+
+    /// An id, `fd=N` or `ring=RING`, where the verb allows it.
+    fn literal(&mut self, used: UsedResult) -> Result<Option<Literal>, Problem> {
+        let Some(next) = self.cursor.peek() else { return Ok(None) };
+        let (text, part) = (next.text, StepPart::Result(used));
+        let is_number = text.starts_with(|c: char| c.is_ascii_digit());
+        let literal = match (used, text) {
+            (UsedResult::OwnIfq, _) if is_number => {
+                let (number, span) = self.cursor.number("id", 0, literal::MAX)?;
+                self.parts.push((part, span));
+                Literal::Number(number)
+            }
+            (UsedResult::AnyFd, "fd") => {
+                let (number, span) = self.cursor.keyed("fd", 0, literal::MAX, self.usage)?;
+                self.parts.push((part, span));
+                Literal::Number(number)
+            }
+            (UsedResult::AnyFd, "ring") => {
+                self.cursor.eat("ring");
+                self.cursor.exactly("=", &format!("`ring=RING`, as in {}", self.usage))?;
+                let word = self.word("a ring")?;
+                Literal::Ring(self.ring(word, part)?)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(literal))
     }
 
     fn number(&mut self, spec: NumberSpec) -> Result<u32, Problem> {
@@ -143,7 +176,7 @@ impl<'l, 't> StepReader<'l, 't, '_> {
 fn result_name(used: UsedResult) -> &'static str {
     match used {
         UsedResult::OwnIfq | UsedResult::AnyIfq => "an ifq",
-        UsedResult::Fd => "a file descriptor",
+        UsedResult::Fd | UsedResult::AnyFd => "a file descriptor",
         UsedResult::Cqe => "a completion",
         UsedResult::Request => "a request",
     }

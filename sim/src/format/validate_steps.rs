@@ -7,6 +7,7 @@ use ifq_model::io_uring::uapi::IO_RQ_MAX_ENTRIES;
 use ifq_model::test::Test;
 use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::literal::Literal;
 use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Place, Section, StepPart, sections};
@@ -177,6 +178,9 @@ impl Checker<'_> {
                 self.ring(at(StepPart::OtherRing), *ring)
             }
             Arg::Peer(socket) | Arg::Socket(socket) => self.socket(at(StepPart::Socket), *socket),
+            Arg::Result(var, used) if Literal::of(*var).is_some() => {
+                self.literal(at(StepPart::Result(used)), *var, used, *last_ring)
+            }
             Arg::Result(ifq, UsedResult::OwnIfq) => {
                 let place = at(StepPart::Result(UsedResult::OwnIfq));
                 self.ifq_of(place, *ifq, *last_ring, owners)
@@ -198,7 +202,8 @@ impl Checker<'_> {
             | Arg::Keyword(_)
             | Arg::Event(_)
             | Arg::Value(_)
-            | Arg::Locked(_) => Ok(()),
+            | Arg::Locked(_)
+            | Arg::Checked(_) => Ok(()),
         }
     }
 
@@ -227,6 +232,38 @@ impl Checker<'_> {
             return Ok(());
         }
         self.fail(place, format!("there is no socket {socket}"), "a socket")
+    }
+
+    /// A literal is a ring of the test, or a number that no descriptor and no ifq of the ring ever has.
+    fn literal(
+        &self,
+        place: Place,
+        var: VarId,
+        used: UsedResult,
+        ring: RingId,
+    ) -> Result<(), Invalid> {
+        let number = match (Literal::of(var), used) {
+            (Some(Literal::Ring(ring)), UsedResult::AnyFd) => return self.ring(place, ring),
+            (Some(Literal::Number(number)), UsedResult::OwnIfq | UsedResult::AnyFd) => number,
+            _ => return self.fail(place, "a number in the place of a result", "a result"),
+        };
+        let takes_id = |op: &Op| {
+            let registers =
+                matches!(op, Op::Register { .. } | Op::Clone { .. } | Op::Import { .. });
+            registers && op.ring() == Some(ring)
+        };
+        let (what, least) = match used {
+            UsedResult::AnyFd => {
+                let exports = self.test.steps().filter(|s| matches!(s.op, Op::Export { .. }));
+                ("descriptor", self.test.rings.len() + exports.count())
+            }
+            _ => ("id", self.test.steps().filter(|step| takes_id(&step.op)).count()),
+        };
+        if number as usize >= least {
+            return Ok(());
+        }
+        let message = format!("something may have {what} {number}");
+        self.fail(place, message, format!("a number from {least} on"))
     }
 
     fn kind(&self, place: Place, var: VarId, kind: VarKind) -> Result<(), Invalid> {

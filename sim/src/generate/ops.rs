@@ -32,6 +32,7 @@ pub(super) enum DrawnOp {
     CancelSocket,
     CancelAll,
     Reset,
+    CloseSocket,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -86,6 +87,7 @@ impl TestBuilder<'_> {
             (DrawnOp::CancelSocket, u8::from(good_ifq)),
             (DrawnOp::CancelAll, u8::from(good_ifq)),
             (DrawnOp::Reset, u8::from(ifq && late)),
+            (DrawnOp::CloseSocket, u8::from(ifq && shutdown)),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
@@ -110,6 +112,7 @@ impl TestBuilder<'_> {
                 Op::CancelAll { ring: self.ring(draw, |r| self.spec.ring_open(r)) }
             }
             DrawnOp::Enable => Op::Enable { ring: self.ring(draw, |r| self.spec.ring_disabled(r)) },
+            DrawnOp::CloseSocket => Op::CloseSocket { socket: self.socket(draw) },
             DrawnOp::Reset => Op::Reset { socket: self.socket(draw) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
@@ -130,7 +133,8 @@ impl TestBuilder<'_> {
                 let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
                 let ifqs = self.vars(VarKind::Ifq);
                 let ifq = draw.prefer(&ifqs, |ifq| self.spec.belongs(cqe, ifq))?;
-                Op::Return { cqe, ifq, locked: draw.below(2) == 0 }
+                let (locked, checked) = (draw.below(2) == 0, draw.below(8) != 0);
+                Op::Return { cqe, ifq, locked, checked }
             }
             DrawnOp::Scribble => {
                 let ifq = draw.one_of(&self.vars(VarKind::Ifq))?;

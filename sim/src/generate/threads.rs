@@ -159,7 +159,7 @@ impl Concurrent<'_> {
         let mut cqes = self.builder.vars(VarKind::Cqe);
         cqes.retain(|c| self.builder.owners[usize::from(*c)] == Some(ring));
         cqes.retain(|c| !rules.returned.contains(c));
-        Some(Op::Return { cqe: draw.one_of(&cqes)?, ifq, locked: true })
+        Some(Op::Return { cqe: draw.one_of(&cqes)?, ifq, locked: true, checked: true })
     }
 
     fn socket(&self, draw: &mut Draw<'_>) -> SocketId {

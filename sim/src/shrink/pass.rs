@@ -113,7 +113,7 @@ fn default_argument(test: &mut Test, i: usize) {
         if i == 0 || i - 1 == index {
             step.op.for_each_arg(|arg| match arg {
                 Arg::Modifiers(modifiers) => *modifiers = ArgModifiers::NONE,
-                Arg::Locked(locked) => *locked = true,
+                Arg::Locked(kept) | Arg::Checked(kept) => *kept = true,
                 _ => {}
             });
         }
