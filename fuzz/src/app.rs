@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use ifq_model::spec::Spec;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
+use ifq_model::test::{Event, Layout, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
 use ifq_sim::generate::numbered;
 
 use crate::choices::{Choices, OpBytes};
@@ -202,7 +202,7 @@ impl App {
             OpKind::Recv => self.recv(unlikely, choices)?,
             OpKind::Send => {
                 let len = choices.one_of(&SENDS)?;
-                Op::Send { socket: self.awaited_socket(choices)?, len }
+                Op::Send { socket: self.awaited_socket(choices)?, len, layout: Layout::Pages }
             }
             OpKind::Wait => Op::Wait { ring: self.receiving_ring(choices)? },
             OpKind::Return => self.return_buffer(unlikely, choices)?,

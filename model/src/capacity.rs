@@ -25,6 +25,8 @@ pub struct SockCapacity {
     pub fragments: usize,
     /// Requests on the wait queue.
     pub waiters: usize,
+    /// Whether a packet may have several fragments, or a buffer several packets.
+    pub layouts: bool,
     /// Whether a step closes the descriptor.
     pub closes: bool,
 }

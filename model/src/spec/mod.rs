@@ -274,7 +274,7 @@ impl Spec {
                 let target = self.var(ifq).origin.ok_or(-ENODATA)?;
                 self.ifqs[target].rq.push(buffer, buffer.ifq == target, checked).map(|()| 0)
             }
-            Op::Send { socket, len } => self.send(socket, len).map(|()| 0),
+            Op::Send { socket, len, layout } => self.send(socket, len, layout).map(|()| 0),
             Op::Shutdown { socket } => self.shutdown(socket).map(|()| 0),
             Op::Reset { socket } => self.reset(socket).map(|()| 0),
         }

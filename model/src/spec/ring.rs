@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::sock::{PAGE, Segment};
+use super::sock::{PAGE, Part, Segment};
 use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
 use crate::errno::{EAGAIN, EBADF, EBADFD, ECANCELED, ECONNRESET, EFAULT, EINVAL, ENOMEM, ENOSPC};
 use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
@@ -405,36 +405,63 @@ impl Spec {
         let s = usize::from(request.socket);
         let limit = if request.len == 0 { u32::MAX } else { request.len };
         while progress.bytes < limit
-            && let Some(&segment) = self.socks[s].segments.front()
+            && let Some(length) = self.socks[s].segments.front().map(Segment::len)
         {
             progress.fragments += 1;
             if progress.fragments > MAX_FRAGMENTS + 1 {
                 return Err(-EAGAIN);
             }
-            let want = segment.len.min(limit - progress.bytes);
-            let taken = self.receive_fragment(ring, request.ifq, segment, want);
+            let want = length.min(limit - progress.bytes);
+            let taken = self.receive_segment(ring, request, want);
             progress.stopped_early |= taken != Ok(want);
             let taken = taken?;
             progress.bytes += taken;
-            self.socks[s].segments[0].len -= taken;
-            if taken == segment.len {
-                self.socks[s].segments.pop_front();
+            if taken == length
+                && let Some(segment) = self.socks[s].segments.pop_front()
+            {
                 self.release(segment);
             }
         }
         Ok(())
     }
 
-    /// Receives up to `want` bytes of a fragment. Bytes in a device's buffer are delivered in place
+    /// Receives up to `want` bytes of the first packet, part by part, until one cannot be received wholly.
+    fn receive_segment(&mut self, ring: RingId, request: &Request, want: u32) -> Result<u32, i64> {
+        let (s, mut taken) = (usize::from(request.socket), 0);
+        while taken < want
+            && let Some(&part) = self.socks[s].segments[0].parts.front()
+        {
+            let wanted = part.len.min(want - taken);
+            let received = match self.receive_fragment(ring, request.ifq, part, wanted) {
+                Err(errno) if taken == 0 => return Err(errno),
+                Err(_) => break,
+                Ok(received) => received,
+            };
+            taken += received;
+            let segment = &mut self.socks[s].segments[0];
+            if received == part.len {
+                segment.parts.pop_front();
+                segment.done.extend(part.niov);
+            } else {
+                segment.parts[0].len -= received;
+            }
+            if received != wanted {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Receives up to `want` bytes of a part of a packet. Bytes in a device's buffer are delivered in place
     /// if the buffer belongs to the request's ifq; other bytes are copied, one buffer at a time.
     fn receive_fragment(
         &mut self,
         ring: RingId,
         ifq: IfqIndex,
-        segment: Segment,
+        part: Part,
         want: u32,
     ) -> Result<u32, i64> {
-        let Some((owner, at)) = segment.niov else {
+        let Some((owner, at)) = part.niov else {
             let copied = self.copy(ring, ifq, want);
             if copied.is_ok() {
                 self.notify(ifq, Event::Copy);

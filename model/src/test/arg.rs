@@ -6,6 +6,7 @@ use super::arg_modifier::ArgModifiers;
 use super::ids::{RingId, SocketId, VarId};
 use super::limits;
 use crate::named_enum::named_enum;
+pub use crate::net::layout::Layout;
 
 named_enum! {
     /// `enum zcrx_event_type`.
@@ -161,6 +162,8 @@ pub enum Arg<'a> {
     RqWord(&'a mut RqWord),
     /// A number of 64 bits.
     Value(&'a mut u64),
+    /// `frags=N` or `packets=N`, or nothing.
+    Layout(&'a mut Layout),
     /// `unlocked`, if the value is false.
     Locked(&'a mut bool),
     /// `unchecked`, if the value is false.

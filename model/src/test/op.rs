@@ -20,7 +20,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::arg::{
-    Arg, BUFFERS, ENTRIES, Event, QUEUE, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult, VarKind,
+    Arg, BUFFERS, ENTRIES, Event, Layout, QUEUE, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult,
+    VarKind,
 };
 use super::arg_modifier::ArgModifiers;
 use super::ids::{RingId, SocketId, VarId};
@@ -321,11 +322,14 @@ operations! {
         checked: bool => Arg::Checked(checked);
     }
     /// The peer sends bytes. Ends when they are in the receive queue. Result: 0 or -errno.
-    Send "send" Status "`SOCKET: send BYTES`" {
+    Send "send" Status "`SOCKET: send BYTES [frags=N|packets=N]`" {
         /// The connection.
         socket: SocketId => Arg::Peer(socket);
         /// Number of bytes.
         len: u32 => Arg::Number(len, SEND_LEN);
+        /// How they lie in packets and buffers.
+        #[serde(default, skip_serializing_if = "Layout::is_pages")]
+        layout: Layout => Arg::Layout(layout);
     }
     /// The peer ends its stream. Result: 0 or -errno.
     Shutdown "shutdown" Status "`SOCKET: shutdown`" {

@@ -95,8 +95,9 @@ async fn run_op<P: Platform>(
         Op::Return { cqe, ifq, locked, checked } => {
             return_buffer(run, cqe, ifq, (locked, checked)).await
         }
-        Op::Send { socket, len } => {
-            tcp_rcv_established(kernel, &run.socks[usize::from(socket)], len).await.map(|()| 0)
+        Op::Send { socket, len, layout } => {
+            let sock = &run.socks[usize::from(socket)];
+            tcp_rcv_established(kernel, sock, len, layout).await.map(|()| 0)
         }
         Op::Shutdown { socket } => {
             tcp_fin(kernel, &run.socks[usize::from(socket)]).await.map(|()| 0)

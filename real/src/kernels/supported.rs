@@ -44,6 +44,9 @@ pub fn unsupported_op(op: &Op) -> Option<String> {
         op if op.acts_on_netdev() => {
             Some("it needs a network device, and there is none here".into())
         }
+        Op::Send { layout, .. } if !layout.is_pages() => Some(
+            "it needs a device that puts a packet into several buffers, or packets into one".into(),
+        ),
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
         Op::Die => {
             Some("`die` would end the process that runs the test and reports its results".into())

@@ -81,7 +81,7 @@ impl LiveRun<'_> {
                 value(ifq)?;
                 StepResult::status(self.return_buffer(&bound, ifq, (locked, checked))?)
             }
-            Op::Send { socket, len } => {
+            Op::Send { socket, len, .. } => {
                 StepResult::status(self.sockets[usize::from(socket)].send(len))
             }
             Op::Shutdown { socket } => {

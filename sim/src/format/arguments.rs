@@ -3,7 +3,7 @@
 use ifq_model::test::arg::{Arg, NumberForm, NumberSpec, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::literal::{self, Literal};
-use ifq_model::test::{Event, Op, RqWord, Source, limits};
+use ifq_model::test::{Event, Layout, Op, RqWord, Source, limits};
 
 use super::cursor::pick;
 use super::error::Problem;
@@ -69,6 +69,7 @@ impl<'l, 't> StepReader<'l, 't, '_> {
             Arg::Value(value) => {
                 *value = self.cursor.value(&format!("a value, as in {}", self.usage))?;
             }
+            Arg::Layout(layout) => *layout = self.layout()?,
             Arg::Locked(locked) => *locked = !self.cursor.eat("unlocked"),
             Arg::Checked(checked) => *checked = !self.cursor.eat("unchecked"),
             Arg::Modifiers(modifiers) => *modifiers = self.modifiers()?,
@@ -115,6 +116,19 @@ impl<'l, 't> StepReader<'l, 't, '_> {
         };
         self.parts.push((StepPart::Number(key), span));
         Ok(number)
+    }
+
+    /// `frags=N`, `packets=N`, or nothing.
+    fn layout(&mut self) -> Result<Layout, Problem> {
+        let Some(next) = self.cursor.peek() else { return Ok(Layout::Pages) };
+        let (key, layout): (&str, fn(u32) -> Layout) = match next.text {
+            "frags" => ("frags", Layout::Frags),
+            "packets" => ("packets", Layout::Packets),
+            _ => return Ok(Layout::Pages),
+        };
+        let (number, span) = self.cursor.keyed(key, 2, limits::FRAGS, self.usage)?;
+        self.parts.push((StepPart::Number(key), span));
+        Ok(layout(number))
     }
 
     /// `nodev` or `queue=N`. The validation knows how many queues there are.

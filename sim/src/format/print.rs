@@ -6,7 +6,7 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Defect;
 use ifq_model::test::arg::{Arg, NumberForm, UsedResult};
 use ifq_model::test::literal::Literal;
-use ifq_model::test::{RqWord, Socket, Source, Step, Test, VarId};
+use ifq_model::test::{Layout, RqWord, Socket, Source, Step, Test, VarId};
 
 use super::words::SCHEDULE_VERSION;
 
@@ -130,6 +130,9 @@ fn argument(test: &Test, arg: &Arg<'_>) -> Option<String> {
         Arg::Event(event) => event.name().to_owned(),
         Arg::RqWord(word) => rq_word(**word),
         Arg::Value(value) => number(**value),
+        Arg::Layout(Layout::Pages) => return None,
+        Arg::Layout(Layout::Frags(number)) => format!("frags={number}"),
+        Arg::Layout(Layout::Packets(number)) => format!("packets={number}"),
         Arg::Locked(true) | Arg::Checked(true) => return None,
         Arg::Locked(false) => "unlocked".to_owned(),
         Arg::Checked(false) => "unchecked".to_owned(),

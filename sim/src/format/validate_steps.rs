@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ifq_model::io_uring::uapi::IO_RQ_MAX_ENTRIES;
+use ifq_model::net::tcp::PAGE_SIZE;
 #[cfg(doc)]
 use ifq_model::test::Test;
 use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::literal::Literal;
-use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
+use ifq_model::test::{Layout, Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Place, Section, StepPart, sections};
 use super::validate::Checker;
@@ -131,6 +132,7 @@ impl Checker<'_> {
             self.queue(at(StepPart::Verb), queue)?;
         }
         self.arguments(step.op, &at, owners)?;
+        self.layout(&at, step.op)?;
         let mut seen = BTreeSet::new();
         for (j, &var) in step.after.iter().enumerate() {
             self.var(at(StepPart::After(j)), var)?;
@@ -202,6 +204,7 @@ impl Checker<'_> {
             | Arg::Keyword(_)
             | Arg::Event(_)
             | Arg::Value(_)
+            | Arg::Layout(_)
             | Arg::Locked(_)
             | Arg::Checked(_) => Ok(()),
         }
@@ -232,6 +235,23 @@ impl Checker<'_> {
             return Ok(());
         }
         self.fail(place, format!("there is no socket {socket}"), "a socket")
+    }
+
+    /// The bytes of a send fit into the packets and buffers that it names.
+    fn layout(&self, at: &dyn Fn(StepPart) -> Place, op: Op) -> Result<(), Invalid> {
+        let Op::Send { socket, len, layout } = op else { return Ok(()) };
+        let (key, number, most) = match layout {
+            Layout::Pages => return Ok(()),
+            Layout::Frags(number) => ("frags", number, number.saturating_mul(PAGE_SIZE)),
+            Layout::Packets(number) => ("packets", number, PAGE_SIZE),
+        };
+        self.range(at(StepPart::Number(key)), key, number, 2, limits::FRAGS)?;
+        self.range(at(StepPart::Number("len")), "number of bytes", len, number, most)?;
+        if self.test.sockets[usize::from(socket)].queue.is_some() {
+            return Ok(());
+        }
+        let message = format!("`{key}` on a connection over loopback");
+        self.fail(at(StepPart::Number(key)), message, "a socket on a device queue, such as `s@0`")
     }
 
     /// A literal is a ring of the test, or a number that no descriptor and no ifq of the ring ever has.

@@ -1,6 +1,8 @@
 //! Decodes a word into an operation.
 
-use ifq_model::test::{Event, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind};
+use ifq_model::test::{
+    Event, Layout, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind,
+};
 
 use super::{Draw, TestBuilder};
 
@@ -94,7 +96,7 @@ impl TestBuilder<'_> {
 
     pub(super) fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
         let op = match draw.one_of(&self.weighted_ops())? {
-            DrawnOp::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            DrawnOp::Send => self.send(draw),
             DrawnOp::Shutdown => Op::Shutdown { socket: self.socket(draw) },
             DrawnOp::UnregisterNetdev => Op::UnregisterNetdev,
             DrawnOp::NetdevDown => Op::NetdevDown,
@@ -203,6 +205,18 @@ impl TestBuilder<'_> {
             }
         };
         Some(op)
+    }
+
+    /// Bytes of a peer; through a device, sometimes in several buffers or as several packets of one.
+    pub(super) fn send(&self, draw: &mut Draw<'_>) -> Op {
+        let (socket, len) = (self.socket(draw), draw.bytes());
+        let on_queue = self.test.sockets[usize::from(socket)].queue.is_some();
+        let layout = match draw.below(8) {
+            6 if on_queue && (2..=8192).contains(&len) => Layout::Frags(2),
+            7 if on_queue && (3..=4096).contains(&len) => Layout::Packets(3),
+            _ => Layout::Pages,
+        };
+        Op::Send { socket, len, layout }
     }
 
     /// A word of a ring with up to 16 entries, and the value that user space writes.

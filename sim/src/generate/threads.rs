@@ -3,7 +3,7 @@
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Revision;
 use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::{Event, Op, RingId, SocketId, Source, Test, Thread, VarId, VarKind};
+use ifq_model::test::{Event, Layout, Op, RingId, SocketId, Source, Test, Thread, VarId, VarKind};
 
 use super::ops::DrawnOp;
 use super::{BufferRules, Draw, Shape, TestBuilder, Word};
@@ -83,7 +83,9 @@ impl Concurrent<'_> {
     fn peer(&self, draw: &mut Draw<'_>) -> Option<Op> {
         let rings = self.builder.test.rings.len() as u32;
         let op = match draw.below(16) {
-            0..=7 => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            0..=7 => {
+                Op::Send { socket: self.socket(draw), len: draw.bytes(), layout: Layout::Pages }
+            }
             8 | 9 => Op::Shutdown { socket: self.socket(draw) },
             10 | 11 => Op::Exit { ring: draw.below(rings) as RingId },
             12 if self.builder.test.queues > 0 => Op::UnregisterNetdev,

@@ -46,6 +46,7 @@ impl Size {
         let modifiers = |op: &Op| {
             let careless = match op {
                 Op::Return { locked, checked, .. } => usize::from(!locked) + usize::from(!checked),
+                Op::Send { layout, .. } => usize::from(!layout.is_pages()),
                 _ => 0,
             };
             op.modifiers().iter().count() + careless

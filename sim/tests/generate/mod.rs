@@ -236,6 +236,8 @@ impl TestGenerator<'_> {
                 let bits = u64::from(self.bytes.number()) << 32 | u64::from(self.bytes.number());
                 *value = bits >> [0, 40, 63][self.bytes.below(3)];
             }
+            // It depends on the length and the socket; see the tests of the format.
+            Arg::Layout(_) => {}
             Arg::Locked(locked) | Arg::Checked(locked) => *locked = self.bytes.below(2) == 1,
             Arg::Modifiers(modifiers) => {
                 let fitting: Vec<ArgModifier> =
