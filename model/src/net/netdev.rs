@@ -85,6 +85,13 @@ pub async fn netdev_get_by_index_lock<P: Platform>(
 /// # Errors
 /// -ERANGE if there is no such queue, -EEXIST if it is bound already, -ENOMEM at the fault points.
 ///
+/// # Divergence from Linux
+/// - Left out: queues that a virtual device (netkit) leases from a physical one, from 7.2 on. The kernel goes
+///   from the virtual queue to the physical one, takes the physical device's lock inside that of the virtual
+///   one, and binds the physical queue; the end of the lease closes it as an unregistration of the device
+///   does. Outcomes: -EBUSY of `register` on the physical device for a queue that is leased, and -EOPNOTSUPP
+///   for a lease from a device without a parent. Nothing of `io_uring/zcrx.c` differs.
+///
 /// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
 pub async fn netif_mp_open_rxq<P: Platform>(
     netdev: &Netdev<P>,

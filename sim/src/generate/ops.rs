@@ -1,5 +1,6 @@
 //! Decodes a word into an operation.
 
+use ifq_model::test::literal::{self, Literal};
 use ifq_model::test::{
     Event, Layout, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind,
 };
@@ -161,7 +162,7 @@ impl TestBuilder<'_> {
             return Some(Op::Register { ring, source, buffers, entries, modifiers });
         }
         if let DrawnOp::Import = kind {
-            let (ring, fd) = (self.ring(draw, open), self.fd(draw)?);
+            let (ring, fd) = (self.ring(draw, open), self.any_fd(draw)?);
             return Some(Op::Import {
                 ring,
                 fd,
@@ -265,6 +266,17 @@ impl TestBuilder<'_> {
         draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
     }
 
+    /// A descriptor for an import; rarely one that is not open, or that of a ring.
+    fn any_fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
+        match draw.byte() {
+            255 => Some(Literal::Number(literal::MAX).to_var()),
+            254 if !self.revision.has_clone() => {
+                Some(Literal::Ring(self.ring(draw, |ring| self.spec.ring_open(ring))).to_var())
+            }
+            _ => self.fd(draw),
+        }
+    }
+
     /// The results of `recv` steps.
     fn requests(&self) -> Vec<VarId> {
         let mut requests = self.vars(VarKind::Status);
@@ -281,6 +293,8 @@ impl TestBuilder<'_> {
     /// An ifq and its ring.
     fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
         let ifq = draw.prefer(&self.vars(VarKind::Ifq), |ifq| self.good_ifq(ifq))?;
-        Some((self.owners[usize::from(ifq)]?, ifq))
+        let ring = self.owners[usize::from(ifq)]?;
+        let ifq = if draw.byte() == u8::MAX { Literal::Number(literal::MAX).to_var() } else { ifq };
+        Some((ring, ifq))
     }
 }
