@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use ifq_model::spec::Spec;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Event, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
+use ifq_model::test::{Event, Layout, Op, RingId, SocketId, Source, Step, Test, VarId, VarKind};
 use ifq_sim::generate::numbered;
 
 use crate::choices::{Choices, OpBytes};
@@ -202,7 +202,14 @@ impl App {
             OpKind::Recv => self.recv(unlikely, choices)?,
             OpKind::Send => {
                 let len = choices.one_of(&SENDS)?;
-                Op::Send { socket: self.awaited_socket(choices)?, len }
+                let socket = self.awaited_socket(choices)?;
+                let on_queue = self.test.sockets[usize::from(socket)].queue.is_some();
+                let layout = match choices.below(8) {
+                    6 if on_queue && (2..=8192).contains(&len) => Layout::Frags(2),
+                    7 if on_queue && (2..=4096).contains(&len) => Layout::Packets(2),
+                    _ => Layout::Pages,
+                };
+                Op::Send { socket, len, layout }
             }
             OpKind::Wait => Op::Wait { ring: self.receiving_ring(choices)? },
             OpKind::Return => self.return_buffer(unlikely, choices)?,
@@ -242,14 +249,27 @@ impl App {
                 let (ring, ifq) = self.ifq(unlikely, choices)?;
                 Op::Mmap { ring, ifq }
             }
-            OpKind::Unregister if self.test.queues == 0 || choices.below(4) > 0 => return None,
-            OpKind::Unregister => Op::UnregisterNetdev,
+            OpKind::Unregister if self.test.queues == 0 => return None,
+            OpKind::Unregister => match choices.below(16) {
+                0 => Op::UnregisterNetdev,
+                1 => Op::NetdevDown,
+                2 => Op::NetdevUp,
+                3 => Op::RestartQueue { queue: choices.below(self.test.queues as usize) as u32 },
+                _ => return None,
+            },
             OpKind::Close => Op::Close { fd: self.descriptor(unlikely, choices)? },
             // Choose these seldom, so that many operations come before.
             OpKind::Exit | OpKind::Shutdown if choices.below(2) == 1 => return None,
             OpKind::Exit => Op::Exit { ring: self.ring(unlikely, choices)? },
             OpKind::Shutdown => {
-                Op::Shutdown { socket: choices.one_of(&self.sockets(|s| !self.spec.shut_down(s)))? }
+                let socket = choices.one_of(&self.sockets(|s| !self.spec.shut_down(s)))?;
+                match choices.below(8) {
+                    1 => Op::Reset { socket },
+                    2 => Op::CloseSocket { socket },
+                    3 => Op::CancelSocket { ring: self.receiving_ring(choices)?, socket },
+                    4 => Op::CancelAll { ring: self.receiving_ring(choices)? },
+                    _ => Op::Shutdown { socket },
+                }
             }
         };
         Some(op)
@@ -293,13 +313,20 @@ impl App {
             self.held.iter().copied().filter(|h| unlikely || self.spec.holds(h.cqe)).collect();
         let ReturnableCompletion { cqe, origin } = choices.one_of(&held)?;
         let ifqs = self.vars(VarKind::Ifq, |ifq| self.origin(ifq) == Some(origin));
-        Some(Op::Return { cqe, ifq: choices.one_of(&ifqs)?, locked: true })
+        Some(Op::Return { cqe, ifq: choices.one_of(&ifqs)?, locked: true, checked: true })
     }
 
     /// Makes a step with a result. A step that ends something may have to wait for the previous
     /// step.
     fn step(&mut self, op: Op, choices: &mut Choices) -> Step {
-        let ends = matches!(op, Op::Exit { .. } | Op::Close { .. } | Op::Shutdown { .. });
+        let ends = matches!(
+            op,
+            Op::Exit { .. }
+                | Op::Close { .. }
+                | Op::Shutdown { .. }
+                | Op::Reset { .. }
+                | Op::CloseSocket { .. }
+        );
         let last = self.results.len().checked_sub(1).filter(|_| ends && choices.below(2) == 1);
         let var = self.results.len() as VarId;
         let kind = op.yields();

@@ -25,6 +25,10 @@ pub struct SockCapacity {
     pub fragments: usize,
     /// Requests on the wait queue.
     pub waiters: usize,
+    /// Whether a packet may have several fragments, or a buffer several packets.
+    pub layouts: bool,
+    /// Whether a step closes the descriptor.
+    pub closes: bool,
 }
 
 /// What one ifq must be able to hold.

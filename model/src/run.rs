@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::check::Checks;
 use crate::fault::FaultPoint;
 use crate::net::netdev::dev_close;
-use crate::net::tcp::sock_fput;
+use crate::net::tcp::{sock_end, sock_free_closed};
 use crate::outcome::Outcome;
 use crate::platform::{NewThread, Platform, Ptr};
 use crate::revision::Variant;
@@ -48,7 +48,7 @@ async fn close_all<P: Platform>(run: &ModelRun<P>) {
         run.kernel.work.wait_quiescent().await;
     }
     for sock in &run.socks {
-        sock_fput(sock).await;
+        sock_end(sock).await;
     }
     // A queue whose restart failed keeps its page pool until the device is down.
     if let Some(netdev) = &run.kernel.netdev
@@ -59,6 +59,7 @@ async fn close_all<P: Platform>(run: &ModelRun<P>) {
     }
     run.kernel.work.flush().await;
     run.kernel.page_pools.flush().await;
+    run.socks.iter().for_each(sock_free_closed);
 }
 
 /// A whole run. The engine calls it once, in the first thread. All other threads start from here,

@@ -90,30 +90,35 @@ static bool sn_rx_share(struct sn_rxq *rxq, struct sk_buff *skb,
 	return true;
 }
 
-/* Bytes of payload that go into one buffer. */
-static unsigned int sn_rx_piece(struct sn_rxq *rxq, unsigned int len)
+/*
+ * Bytes of payload that go into the next buffer: an equal part of the @left
+ * bytes for each of @frags buffers, or as much as fits.
+ */
+static unsigned int sn_rx_piece(struct sn_rxq *rxq, unsigned int left,
+				unsigned int frags)
 {
 	unsigned int piece = READ_ONCE(rxq->q->port->frag_size);
-	int frags = atomic_xchg(&rxq->q->frags_next, 0);
 
-	if (frags > 0)
-		piece = DIV_ROUND_UP(len, min_t(unsigned int, frags, len));
-	return min(piece, rxq->mem.buf_size);
+	if (frags)
+		piece = DIV_ROUND_UP(left, frags);
+	return min3(piece, left, rxq->mem.buf_size);
 }
 
 /* Places the payload of @in into buffers of the page pool. */
 static bool sn_rx_place(struct sn_rxq *rxq, struct sk_buff *skb,
 			struct sk_buff *in)
 {
-	unsigned int at = sn_cb(in)->header, end = sn_cb(in)->len, piece, len;
+	unsigned int at = sn_cb(in)->header, end = sn_cb(in)->len, len, frags;
 	struct sn_qmem *mem = &rxq->mem;
 	netmem_ref buf = 0;
 
 	if (sn_rx_share(rxq, skb, in))
 		return true;
-	piece = sn_rx_piece(rxq, end - at);
+	frags = max(atomic_xchg(&rxq->q->frags_next, 0), 0);
 	for (; at < end; at += len) {
-		len = min(piece, end - at);
+		len = sn_rx_piece(rxq, end - at, frags);
+		if (frags)
+			frags--;
 		buf = 0;
 		if (skb_shinfo(skb)->nr_frags < MAX_SKB_FRAGS)
 			buf = sn_rx_take(mem);

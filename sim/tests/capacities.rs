@@ -252,7 +252,7 @@ fn the_capacities_of_a_test_are_what_its_steps_can_store() {
     let found = capacities(&test, &TestIndex::new(&test));
     let ring = |ids, requests, events| RingCapacity { ids, requests, events };
     assert_eq!(found.rings, [ring(2, 2, 4), ring(1, 1, 0)]);
-    let sock = |fragments, waiters| SockCapacity { fragments, waiters };
+    let sock = |fragments, waiters| SockCapacity { fragments, waiters, ..SockCapacity::default() };
     assert_eq!(found.socks, [sock(3, 2), sock(0, 1)]);
     let ifq = |areas, buffers| IfqCapacity { areas, buffers };
     assert_eq!(found.ifqs, [(0, ifq(3, 12)), (32, ifq(1, 2))].into());

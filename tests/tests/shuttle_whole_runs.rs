@@ -11,7 +11,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::run;
 use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::{Op, Socket, Source, Step, Test, Thread, Var, VarId};
+use ifq_model::test::{Layout, Op, Socket, Source, Step, Test, Thread, Var, VarId};
 use ifq_tests::block_on::block_on;
 use ifq_tests::shuttle_model::{Campaign, Strategy};
 use ifq_tests::shuttle_platform::Shuttle;
@@ -76,25 +76,25 @@ fn shared_traffic(source: Source, queues: u32) -> Test {
     script.thread("owner", |run| {
         run(Op::Recv { ring: 0, ifq: owned, socket: 0, len: 0, modifiers: ArgModifiers::NONE });
         let cqe = run(Op::Wait { ring: 0 });
-        run(Op::Return { cqe, ifq: owned, locked: true });
+        run(Op::Return { cqe, ifq: owned, locked: true, checked: true });
         run(Op::Flush { ring: 0, ifq: owned, modifiers: ArgModifiers::NONE });
     });
     script.thread("importer", |run| {
         let ifq = run(Op::Import { ring: 1, fd, modifiers: ArgModifiers::NONE });
         run(Op::Recv { ring: 1, ifq, socket: 1, len: 0, modifiers: ArgModifiers::NONE });
         let cqe = run(Op::Wait { ring: 1 });
-        run(Op::Return { cqe, ifq, locked: true });
+        run(Op::Return { cqe, ifq, locked: true, checked: true });
         let cqe = run(Op::Wait { ring: 1 });
-        run(Op::Return { cqe, ifq, locked: true });
+        run(Op::Return { cqe, ifq, locked: true, checked: true });
         run(Op::Exit { ring: 1 });
     });
     script.thread("peer-of-owner", |run| {
-        run(Op::Send { socket: 0, len: 3000 });
+        run(Op::Send { socket: 0, len: 3000, layout: Layout::Pages });
         run(Op::Shutdown { socket: 0 });
     });
     script.thread("peer-of-importer", |run| {
-        run(Op::Send { socket: 1, len: 2000 });
-        run(Op::Send { socket: 1, len: 1000 });
+        run(Op::Send { socket: 1, len: 2000, layout: Layout::Pages });
+        run(Op::Send { socket: 1, len: 1000, layout: Layout::Pages });
     });
     script.thread("closer", |run| {
         run(Op::Close { fd });
@@ -123,13 +123,13 @@ fn owner_exits(source: Source, queues: u32) -> Test {
             let ifq = run(Op::Import { ring, fd, modifiers: ArgModifiers::NONE });
             run(Op::Recv { ring, ifq, socket: 1, len: 0, modifiers: ArgModifiers::NONE });
             let cqe = run(Op::Wait { ring });
-            run(Op::Return { cqe, ifq, locked: true });
+            run(Op::Return { cqe, ifq, locked: true, checked: true });
             run(Op::Exit { ring });
         });
     }
     script.thread("peer", |run| {
-        run(Op::Send { socket: 0, len: 1000 });
-        run(Op::Send { socket: 1, len: 2000 });
+        run(Op::Send { socket: 0, len: 1000, layout: Layout::Pages });
+        run(Op::Send { socket: 1, len: 2000, layout: Layout::Pages });
     });
     script.thread("closer", |run| {
         run(Op::Close { fd });

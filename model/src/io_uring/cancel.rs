@@ -1,12 +1,12 @@
 //! Cancellation (`io_uring/cancel.c`, before 7.0 `io_uring/io_uring.c`).
 
-use crate::errno::ENOENT;
+use crate::errno::{EBADF, ENOENT};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::poll::{io_poll_cancel, io_poll_remove_all};
 use crate::io_uring::submit::Req;
 use crate::io_uring::tw::__io_run_local_work;
 use crate::kernel::{Kernel, Task};
-use crate::net::tcp::Sock;
+use crate::net::tcp::{Sock, sock_fget, sock_fput};
 use crate::platform::{Platform, Ptr, RawLock, WaitWord};
 use crate::revision::Defect;
 
@@ -25,7 +25,7 @@ pub enum CancelBy<P: Platform> {
 /// runs its local work. Under `uring_lock`.
 ///
 /// # Errors
-/// -ENOENT if no request has the `user_data`.
+/// -ENOENT if no request has the `user_data`, -EBADF if the descriptor of the connection is closed.
 ///
 /// # Divergence from Linux
 /// - Left out: io-wq, and with it the wait for requests that run there; other kinds of requests.
@@ -40,7 +40,15 @@ pub async fn io_sync_cancel<P: Platform>(ctx: &IoRingCtx<P>, by: &CancelBy<P>) -
         CancelBy::Any => true,
     };
     let all = !matches!(by, CancelBy::UserData(_));
+    if let CancelBy::Fd(sock) = by
+        && !sock_fget(sock).await
+    {
+        return Err(-EBADF);
+    }
     let nr = io_poll_cancel(ctx, matches, all).await;
+    if let CancelBy::Fd(sock) = by {
+        sock_fput(sock).await;
+    }
     match (all, nr) {
         (true, nr) => Ok(nr),
         (false, 0) => Err(-ENOENT),

@@ -3,7 +3,7 @@
 use crate::errno::{EAGAIN, EINVAL};
 use crate::io_uring::ctx::IoRingCtx;
 use crate::io_uring::submit::{Req, Sqe};
-use crate::io_uring::uapi::IORING_RECV_MULTISHOT;
+use crate::io_uring::uapi::{IORING_RECV_MULTISHOT, IORING_RECVSEND_POLL_FIRST};
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::recvmsg::{RecvResult, io_zcrx_recv};
 use crate::platform::{PlainWord, Platform, Ptr};
@@ -25,9 +25,6 @@ pub enum IssueResult {
 /// # Errors
 /// -EINVAL if the ring has no ifq with this id, or for fields that must be zero.
 ///
-/// # Divergence from Linux
-/// - Left out: `IORING_RECVSEND_POLL_FIRST`, which polls before the first receive.
-///
 /// Linux: `io_uring/net.c`, 6.18 to 7.3.
 pub async fn io_recvzc_prep<P: Platform>(
     ctx: &IoRingCtx<P>,
@@ -45,18 +42,24 @@ pub async fn io_recvzc_prep<P: Platform>(
     if sqe.msg_flags != 0 {
         return Err(-EINVAL);
     }
+    if sqe.ioprio & !(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT) != 0 {
+        return Err(-EINVAL);
+    }
     if sqe.ioprio & IORING_RECV_MULTISHOT == 0 {
         return Err(-EINVAL);
     }
     Ok(ifq)
 }
 
-/// `io_recvzc`.
+/// `io_recvzc`. `multishot`: the request is polled (`IO_URING_F_MULTISHOT`, and `REQ_F_POLLED`).
 ///
 /// Linux: `io_uring/net.c`, 6.18 to 7.3.
 pub async fn io_recvzc<P: Platform>(req: &Ptr<P, Req<P>>, multishot: bool) -> IssueResult {
     let _func = P::func("io_recvzc");
     let Some(ifq) = &req.ifq else { return IssueResult::Complete };
+    if !multishot && req.poll_first {
+        return IssueResult::Retry;
+    }
     let len = req.len.get();
     let ret = io_zcrx_recv(req, ifq, multishot).await;
     if len != 0 && req.len.get() == 0 {

@@ -9,9 +9,10 @@ use crate::io_uring::net::{IssueResult, io_recvzc, io_recvzc_prep};
 use crate::io_uring::poll::io_arm_poll_handler;
 use crate::io_uring::tctx::{io_get_task_ref, io_put_task, io_uring_add_tctx_node};
 use crate::io_uring::tw::{IO_LOCAL_TW_DEFAULT_MAX, io_run_local_work};
+use crate::io_uring::uapi::IORING_RECVSEND_POLL_FIRST;
 use crate::io_uring::zcrx::Ifq;
 use crate::kernel::{Kernel, Task};
-use crate::net::tcp::{Sock, sock_fput};
+use crate::net::tcp::{Sock, sock_fget, sock_fput};
 use crate::platform::{Kind, PlainWord, Platform, Ptr, RawLock, WaitWord};
 use crate::trace::Tracepoint;
 
@@ -40,7 +41,7 @@ pub struct Req<P: Platform> {
     pub ctx: Ptr<P, IoRingCtx<P>>,
     /// `tctx->task`: the task that submitted it.
     pub task: Task,
-    /// The socket; a reference to its file is held.
+    /// The socket; a reference to its file is held if [`Req::has_file`].
     pub sock: Ptr<P, Sock<P>>,
     /// The ifq that prep found. The request holds no reference.
     pub ifq: Option<Ptr<P, Ifq<P>>>,
@@ -52,6 +53,10 @@ pub struct Req<P: Platform> {
     pub len: P::Plain,
     /// `cqe.res`.
     pub res: P::Plain,
+    /// `IORING_RECVSEND_POLL_FIRST`.
+    pub poll_first: bool,
+    /// `file` is set.
+    pub has_file: bool,
 }
 
 impl<P: Platform> std::fmt::Debug for Req<P> {
@@ -118,6 +123,9 @@ async fn io_uring_enter_allowed<P: Platform>(ctx: &IoRingCtx<P>, task: Task) -> 
 
 /// `io_submit_sqe` and `io_queue_sqe`.
 ///
+/// # Divergence from Linux
+/// - Simplified: a request that fails in prep has the file, which Linux finds after prep.
+///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, task: Task, sqe: &Sqe<P>) {
     let _func = P::func("io_submit_sqe");
@@ -125,6 +133,10 @@ async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, task: Task, sqe:
     ctx.refs.get().await;
     io_get_task_ref(&ctx.kernel, task);
     let prep = io_recvzc_prep(ctx, sqe).await;
+    // io_assign_file(), in io_issue_sqe(). A request that fails before it is given the file, too, and puts it
+    // with its completion.
+    let has_file = sock_fget(&sqe.sock).await;
+    let prep = if has_file { prep } else { prep.and(Err(-EBADF)) };
     let req = Ptr::alloc(Kind::Req, ctx.number, || Req {
         ctx: ctx.clone(),
         task,
@@ -134,8 +146,9 @@ async fn io_submit_sqe<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>, task: Task, sqe:
         poll_refs: P::atomic("poll_refs", 0),
         len: P::plain("len", u64::from(sqe.len)),
         res: P::plain("cqe.res", 0),
+        poll_first: sqe.ioprio & IORING_RECVSEND_POLL_FIRST != 0,
+        has_file,
     });
-    sqe.sock.f_count.inc().await;
     if let Err(errno) = prep {
         io_req_defer_failed(&req, errno);
         return;
@@ -195,7 +208,9 @@ pub async fn io_submit_flush_completions<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>
 ///
 /// Linux: `io_uring/io_uring.c`, 6.18 to 7.3.
 async fn io_free_req<P: Platform>(req: &Ptr<P, Req<P>>) {
-    sock_fput(&req.sock).await;
+    if req.has_file {
+        sock_fput(&req.sock).await;
+    }
     let ctx = req.ctx.clone();
     ctx.nr_req_allocated.set(ctx.nr_req_allocated.get() - 1);
     io_put_task(&ctx.kernel, req.task);

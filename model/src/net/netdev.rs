@@ -5,12 +5,13 @@ use crate::errno::{EAGAIN, EEXIST, ENODEV, ENOMEM, ERANGE};
 use crate::fault::FaultPoint;
 use crate::io_uring::zcrx::Ifq;
 use crate::io_uring::zcrx::memory_provider::io_pp_uninstall;
-use crate::io_uring::zcrx::niov::NiovRef;
+use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov};
 use crate::kernel::{Kernel, WorkCounter};
+use crate::net::layout::Layout;
 use crate::net::page_pool::{
-    PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy,
+    PagePool, page_pool_alloc_netmem, page_pool_create, page_pool_destroy, page_pool_unref_and_test,
 };
-use crate::platform::{Kind, Label, PlainWord, Platform, Ptr, RawLock};
+use crate::platform::{AtomicWord, Kind, Label, PlainWord, Platform, Ptr, RawLock};
 use crate::trace::Tracepoint;
 
 /// `struct netdev_rx_queue`.
@@ -83,6 +84,13 @@ pub async fn netdev_get_by_index_lock<P: Platform>(
 ///
 /// # Errors
 /// -ERANGE if there is no such queue, -EEXIST if it is bound already, -ENOMEM at the fault points.
+///
+/// # Divergence from Linux
+/// - Left out: queues that a virtual device (netkit) leases from a physical one, from 7.2 on. The kernel goes
+///   from the virtual queue to the physical one, takes the physical device's lock inside that of the virtual
+///   one, and binds the physical queue; the end of the lease closes it as an unregistration of the device
+///   does. Outcomes: -EBUSY of `register` on the physical device for a queue that is leased, and -EOPNOTSUPP
+///   for a lease from a device without a parent. Nothing of `io_uring/zcrx.c` differs.
 ///
 /// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
 pub async fn netif_mp_open_rxq<P: Platform>(
@@ -326,26 +334,72 @@ async fn dev_memory_provider_uninstall<P: Platform>(netdev: &Netdev<P>) {
 /// # Divergence from Linux
 /// - Simplified: a driver allocates buffers before packets come and gives them to the device, which writes to
 ///   them until the queue stops. Here a buffer is allocated for a packet that is there.
-/// - Left out: packets with several fragments, packets of a header only, buffers that NAPI recycles into the
-///   pool's cache directly.
+/// - Left out: packets of a header only, buffers that NAPI recycles into the pool's cache directly.
 ///
 /// Linux: `net/core/dev.c`, 6.18 to 7.3.
 pub async fn napi_receive<P: Platform>(
     netdev: &Netdev<P>,
     queue: u32,
 ) -> Result<Option<NiovRef<P>>, i64> {
+    napi_receive_packet(netdev, queue, Layout::Pages).await.map(|mut frags| frags.pop().flatten())
+}
+
+/// `napi_poll`: the device writes one packet into several buffers, or several packets into one
+/// (`page_pool_fragment_netmem`). Returns the buffer of each fragment.
+///
+/// # Errors
+/// As [`napi_receive`]. If a buffer is missing for a fragment, the driver frees those of the others.
+///
+/// # Divergence from Linux
+/// - Simplified: a driver that puts packets into one buffer keeps references of its own until the buffer is
+///   full. Here it knows the number of packets when it takes the buffer.
+///
+/// Linux: `net/core/dev.c`, 6.18 to 7.3.
+pub async fn napi_receive_packet<P: Platform>(
+    netdev: &Netdev<P>,
+    queue: u32,
+    layout: Layout,
+) -> Result<Vec<Option<NiovRef<P>>>, i64> {
     let _func = P::func("napi_poll");
     let rxq = netdev.queues.get(queue as usize).ok_or(-ENODEV)?;
     let _napi = rxq.napi.lock().await;
     if rxq.running.get() == 0 {
         return Err(-ENODEV);
     }
-    match Ptr::<P, PagePool<P>>::from_word(rxq.pp.get()) {
-        None => Ok(None),
-        Some(pp) => {
-            let niov = page_pool_alloc_netmem(&pp).await.ok_or(-EAGAIN)?;
-            pp.ifq().kernel.trace(&Tracepoint::DmaWrite(&niov));
-            Ok(Some(niov))
+    let (buffers, packets) = match layout {
+        Layout::Pages => (1, 1),
+        Layout::Frags(nr) => (nr, 1),
+        Layout::Packets(nr) => (1, nr),
+    };
+    let Some(pp) = Ptr::<P, PagePool<P>>::from_word(rxq.pp.get()) else {
+        return Ok(vec![None; (buffers * packets) as usize]);
+    };
+    let mut frags: Vec<Option<NiovRef<P>>> = Vec::with_capacity((buffers * packets) as usize);
+    for _ in 0..buffers {
+        let Some(niov) = page_pool_alloc_netmem(&pp).await else {
+            napi_free_frags(&frags).await;
+            return Err(-EAGAIN);
+        };
+        if packets > 1 {
+            // page_pool_fragment_netmem()
+            niov.pp_ref_count().store_in_step(u64::from(packets));
+        }
+        frags.extend(std::iter::repeat_n(Some(niov), packets as usize));
+    }
+    // The device writes when it has all buffers of the packet.
+    for niov in frags.iter().flatten() {
+        pp.ifq().kernel.trace(&Tracepoint::DmaWrite(niov));
+    }
+    Ok(frags)
+}
+
+/// `kfree_skb` of a packet: its fragments go back to their page pool (`skb_frag_unref`).
+///
+/// Linux: `net/core/skbuff.c`, 6.18 to 7.3.
+pub async fn napi_free_frags<P: Platform>(frags: &[Option<NiovRef<P>>]) {
+    for niov in frags.iter().flatten() {
+        if page_pool_unref_and_test(niov).await {
+            io_zcrx_return_niov(niov).await;
         }
     }
 }

@@ -1,15 +1,20 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
+mod file;
+
 use crate::capacity::{SockCapacity, exceeded, slot};
 use crate::errno::{ECONNRESET, EPIPE};
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
 use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov, niov_label};
 use crate::kernel::Kernel;
-use crate::net::netdev::{napi_receive, napi_receive_empty};
+use crate::net::layout::Layout;
+use crate::net::netdev::{napi_free_frags, napi_receive, napi_receive_empty, napi_receive_packet};
 use crate::net::page_pool::page_pool_unref_and_test;
 use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::refcount::Refcount;
+
+pub use file::{sock_close_fd, sock_end, sock_fget, sock_fput, sock_free_closed};
 
 /// `POLLIN`.
 pub const POLLIN: u64 = 1;
@@ -39,8 +44,27 @@ pub struct Frag<P: Platform> {
     pub seq: u64,
     /// Bytes.
     pub len: u32,
+    /// `skb_frag_off`: where in the buffer the first byte lies.
+    pub off: u32,
     /// The buffer with the bytes; `None`: ordinary pages.
     pub niov: Option<NiovRef<P>>,
+}
+
+/// `struct sk_buff` in the receive queue.
+#[derive(Clone, Debug)]
+pub struct Skb<P: Platform> {
+    /// Its fragments, in order; at least one.
+    pub frags: Vec<Frag<P>>,
+}
+
+impl<P: Platform> Skb<P> {
+    /// `skb->len`.
+    ///
+    /// Linux: `include/linux/skbuff.h`, 6.18 to 7.3.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.frags.iter().map(|frag| frag.len).sum()
+    }
 }
 
 #[derive(Debug)]
@@ -48,6 +72,9 @@ struct Slot<P: Platform> {
     seq: P::Plain,
     len: P::Plain,
     niov: P::Plain,
+    /// `skb_frag_off`, and the number of fragments of the packet that begins here. `None`: all packets have
+    /// one fragment, at the start of its buffer.
+    frag: Option<(P::Plain, P::Plain)>,
 }
 
 /// `struct sock` of the near end, and the peer's position.
@@ -56,6 +83,8 @@ pub struct Sock<P: Platform> {
     pub number: u32,
     /// References to the socket's file.
     pub f_count: Refcount<P>,
+    /// 1 while the descriptor of the file is open. `None`: no step closes it.
+    fd: Option<P::Atomic>,
     /// The device queue its packets arrive on.
     pub queue: Option<u32>,
     /// `lock_sock`; the softirq takes the same lock. In Linux the softirq puts packets on the backlog
@@ -94,6 +123,7 @@ pub fn sock_alloc<P: Platform>(
     Ptr::alloc(Kind::Sock, number, || Sock {
         number,
         f_count: Refcount::new("f_count", 1),
+        fd: capacity.closes.then(|| P::atomic("sock_fd", 1)),
         queue,
         sk_lock: P::lock("sk_lock"),
         slots: (0..capacity.fragments)
@@ -101,6 +131,8 @@ pub fn sock_alloc<P: Platform>(
                 seq: P::plain("skb.seq", 0),
                 len: P::plain("skb.len", 0),
                 niov: P::plain(niov_label("skb.niov"), 0),
+                frag: (capacity.layouts)
+                    .then(|| (P::plain("skb.frag_off", 0), P::plain("skb.nr_frags", 0))),
             })
             .collect(),
         head: P::plain("rcvq.head", 0),
@@ -114,70 +146,72 @@ pub fn sock_alloc<P: Platform>(
     })
 }
 
-/// `fput` of the socket's file; the last reference frees the socket and its receive queue.
-///
-/// Linux: `fs/file_table.c`, 6.18 to 7.3.
-pub async fn sock_fput<P: Platform>(sock: &Ptr<P, Sock<P>>) {
-    if !sock.f_count.dec_and_test().await {
-        return;
-    }
-    let _func = P::func("tcp_close");
-    while let Some((frag, offset)) = sock.first() {
-        sock.consume(&frag, offset, frag.len - offset).await;
-    }
-    sock.free();
-}
-
 impl<P: Platform> Sock<P> {
     fn slot(&self, position: u64) -> &Slot<P> {
         slot(&self.slots, position, FRAGMENT)
     }
 
-    /// The first fragment and how many of its bytes have been read. Under `sk_lock`.
+    /// The first packet and how many of its bytes have been read. Under `sk_lock`.
     #[must_use]
-    pub fn first(&self) -> Option<(Frag<P>, u32)> {
+    pub fn first(&self) -> Option<(Skb<P>, u32)> {
         let head = self.head.get();
         if head == self.tail.get() {
             return None;
         }
-        let slot = self.slot(head);
-        let frag = Frag {
-            seq: slot.seq.get(),
-            len: slot.len.get() as u32,
-            niov: NiovRef::from_word(slot.niov.get()),
+        let nr = self.slot(head).frag.as_ref().map_or(1, |(_, nr)| nr.get());
+        let frag = |position| {
+            let slot = self.slot(position);
+            Frag {
+                seq: slot.seq.get(),
+                len: slot.len.get() as u32,
+                off: slot.frag.as_ref().map_or(0, |(off, _)| off.get() as u32),
+                niov: NiovRef::from_word(slot.niov.get()),
+            }
         };
-        Some((frag, self.offset.get() as u32))
+        let frags = (head..head + nr).map(frag).collect();
+        Some((Skb { frags }, self.offset.get() as u32))
     }
 
-    /// Consumes `used` bytes of the first fragment; `tcp_eat_recv_skb` after its last byte.
-    pub async fn consume(&self, frag: &Frag<P>, offset: u32, used: u32) {
+    /// Consumes `used` bytes of the first packet; `tcp_eat_recv_skb` after its last byte.
+    pub async fn consume(&self, skb: &Skb<P>, offset: u32, used: u32) {
         self.readable.store_in_step(self.readable.load_in_step() - u64::from(used));
-        if offset + used < frag.len {
+        if offset + used < skb.len() {
             self.offset.set(u64::from(offset + used));
             return;
         }
         self.offset.set(0);
-        self.head.set(self.head.get() + 1);
-        if let Some(niov) = &frag.niov
-            && page_pool_unref_and_test(niov).await
-        {
-            io_zcrx_return_niov(niov).await;
+        self.head.set(self.head.get() + skb.frags.len() as u64);
+        for niov in skb.frags.iter().filter_map(|frag| frag.niov.as_ref()) {
+            if page_pool_unref_and_test(niov).await {
+                io_zcrx_return_niov(niov).await;
+            }
         }
     }
 
-    fn push(&self, len: u32, niov: Option<&NiovRef<P>>) -> u64 {
-        let (tail, seq) = (self.tail.get(), self.write_seq.get());
-        if tail - self.head.get() == self.slots.len() as u64 {
-            exceeded(FRAGMENT);
+    /// Queues a packet, whose fragments have these lengths, offsets and buffers. The device has written it.
+    fn push(&self, frags: &[(u32, u32, Option<NiovRef<P>>)]) {
+        for (i, (len, off, niov)) in frags.iter().enumerate() {
+            let (tail, seq) = (self.tail.get(), self.write_seq.get());
+            if tail - self.head.get() == self.slots.len() as u64 {
+                exceeded(FRAGMENT);
+            }
+            let slot = self.slot(tail);
+            slot.seq.set(seq);
+            slot.len.set(u64::from(*len));
+            slot.niov.set(niov.as_ref().map_or(0, NiovRef::to_word));
+            if let Some((frag_off, nr_frags)) = &slot.frag {
+                frag_off.set(u64::from(*off));
+                nr_frags.set(if i == 0 { frags.len() as u64 } else { 0 });
+            }
+            self.tail.set(tail + 1);
+            self.write_seq.set(seq + u64::from(*len));
+            self.readable.store_in_step(self.readable.load_in_step() + u64::from(*len));
+            if let Some(niov) = niov
+                && *off == 0
+            {
+                niov.fill(self.number, seq);
+            }
         }
-        let slot = self.slot(tail);
-        slot.seq.set(seq);
-        slot.len.set(u64::from(len));
-        slot.niov.set(niov.map_or(0, NiovRef::to_word));
-        self.tail.set(tail + 1);
-        self.write_seq.set(seq + u64::from(len));
-        self.readable.store_in_step(self.readable.load_in_step() + u64::from(len));
-        seq
     }
 
     /// `sk_shutdown & RCV_SHUTDOWN`. Under `sk_lock`.
@@ -280,7 +314,7 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 }
 
 /// `tcp_rcv_established`: `len` bytes of the peer arrive, over loopback in one segment of ordinary
-/// pages, or through the device queue in niovs.
+/// pages, or through the device queue in niovs, as `layout` says.
 ///
 /// # Errors
 /// -EPIPE after a shutdown or a reset, -EAGAIN if the queue's page pool has no buffer, -ENODEV if the device is
@@ -294,6 +328,7 @@ pub async fn tcp_rcv_established<P: Platform>(
     kernel: &Kernel<P>,
     sock: &Ptr<P, Sock<P>>,
     len: u32,
+    layout: Layout,
 ) -> Result<(), i64> {
     let _func = P::func("tcp_rcv_established");
     // The peer cannot send after its own shutdown: nothing reaches the device.
@@ -301,27 +336,52 @@ pub async fn tcp_rcv_established<P: Platform>(
         return Err(-EPIPE);
     }
     let mut left = len;
-    while left > 0 {
+    while left > 0 && layout.is_pages() {
         let received = match (sock.queue, &kernel.netdev) {
             (Some(queue), Some(netdev)) => napi_receive(netdev, queue).await?,
             _ => None,
         };
         let chunk = if received.is_some() { left.min(PAGE_SIZE) } else { left };
-        let _guard = sock.sk_lock.lock().await;
-        if sock.shut_down() {
-            if let Some(niov) = &received
-                && page_pool_unref_and_test(niov).await
-            {
-                io_zcrx_return_niov(niov).await;
-            }
-            return Err(-EPIPE);
-        }
-        let seq = sock.push(chunk, received.as_ref());
-        if let Some(niov) = &received {
-            niov.fill(sock.number, seq);
-        }
-        sock.data_ready(POLLIN).await;
+        tcp_queue_rcv(sock, &[vec![(chunk, 0, received)]]).await?;
         left -= chunk;
+    }
+    if let (false, Some(queue), Some(netdev)) = (layout.is_pages(), sock.queue, &kernel.netdev) {
+        let niovs = napi_receive_packet(netdev, queue, layout).await?;
+        let mut off = 0;
+        let frags = layout.parts(len, PAGE_SIZE).zip(niovs).map(|(part, niov)| {
+            let frag = (part, off, niov);
+            off += if matches!(layout, Layout::Packets(_)) { part } else { 0 };
+            frag
+        });
+        let packets: Vec<_> = match layout {
+            Layout::Packets(_) => frags.map(|frag| vec![frag]).collect(),
+            _ => vec![frags.collect()],
+        };
+        tcp_queue_rcv(sock, &packets).await?;
+    }
+    Ok(())
+}
+
+/// `tcp_queue_rcv` for packets that NAPI hands up together, each with its fragments.
+///
+/// # Errors
+/// -EPIPE if the connection has ended: the packets are freed.
+///
+/// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
+async fn tcp_queue_rcv<P: Platform>(
+    sock: &Sock<P>,
+    packets: &[Vec<(u32, u32, Option<NiovRef<P>>)>],
+) -> Result<(), i64> {
+    let _guard = sock.sk_lock.lock().await;
+    if sock.shut_down() {
+        for (.., niov) in packets.iter().flatten() {
+            napi_free_frags(std::slice::from_ref(niov)).await;
+        }
+        return Err(-EPIPE);
+    }
+    for packet in packets {
+        sock.push(packet);
+        sock.data_ready(POLLIN).await;
     }
     Ok(())
 }

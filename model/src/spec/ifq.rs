@@ -13,8 +13,8 @@ const FLUSH_BATCH: u32 = 32;
 /// The state of a buffer.
 #[derive(Clone, Debug, Default)]
 struct Niov {
-    /// The buffer holds a packet in a socket's receive queue.
-    queued: bool,
+    /// Packets in a socket's receive queue that the buffer holds.
+    queued: u32,
     /// The buffer came from the page pool and returns to it.
     pooled: bool,
     /// Deliveries to user space that user space has not returned.
@@ -86,7 +86,7 @@ impl IfqState {
     /// Whether a socket or user space has a buffer of the page pool.
     pub(super) fn uses_pool(&self) -> bool {
         let mut niovs = self.areas.iter().flat_map(|area| &area.niovs);
-        niovs.any(|niov| niov.pooled && (niov.queued || !niov.held.is_empty()))
+        niovs.any(|niov| niov.pooled && (niov.queued > 0 || !niov.held.is_empty()))
     }
 
     fn niov(&mut self, at: NiovId) -> &mut Niov {
@@ -107,7 +107,7 @@ impl IfqState {
 
     fn unused(&mut self, at: NiovId) -> bool {
         let niov = self.niov(at);
-        !niov.queued && niov.held.is_empty()
+        niov.queued == 0 && niov.held.is_empty()
     }
 
     fn put_if_unused(&mut self, at: NiovId) {
@@ -160,9 +160,14 @@ impl IfqState {
         }
         let at = self.pool.as_mut().and_then(|pool| pool.cache.pop());
         if let Some(at) = at {
-            self.niov(at).queued = true;
+            self.niov(at).queued = 1;
         }
         (at, misused)
+    }
+
+    /// A buffer that the device has filled holds several packets.
+    pub(super) fn packets_share(&mut self, at: NiovId, packets: u32) {
+        self.niov(at).queued = packets;
     }
 
     fn recycle(&mut self) -> Vec<NiovId> {
@@ -173,7 +178,7 @@ impl IfqState {
 
     /// The packet in a buffer has left the socket.
     pub(super) fn packet_done(&mut self, at: NiovId) {
-        self.niov(at).queued = false;
+        self.niov(at).queued -= 1;
         self.put_if_unused(at);
     }
 

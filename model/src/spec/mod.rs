@@ -24,6 +24,7 @@ mod sock;
 use crate::errno::{EBADF, ENODATA, ENOENT, ETIME};
 use crate::outcome::{Outcome, Value};
 use crate::revision::Revision;
+use crate::test::literal::Literal;
 use crate::test::{Op, RingId, RingSetup, Test, VarId};
 
 use ifq::IfqState;
@@ -171,6 +172,7 @@ impl Spec {
     pub fn step(&mut self, op: &Op, bind: Option<VarId>) -> i64 {
         let mut bound = StepResult { origin: self.origin(op), ..StepResult::default() };
         bound.result = self.operation(op, &mut bound).unwrap_or_else(|errno| errno);
+        self.end_closed_sockets();
         if let Some(var) = bind {
             let var = usize::from(var);
             if self.vars.len() <= var {
@@ -239,7 +241,14 @@ impl Spec {
                     _ => Ok(0),
                 }
             }
-            Op::CancelSocket { ring, socket } => self.cancel(ring, |_, on| on == socket),
+            Op::CancelSocket { ring, socket } => {
+                self.open(ring)?;
+                if !self.socks[usize::from(socket)].open {
+                    return Err(-EBADF);
+                }
+                self.cancel(ring, |_, on| on == socket)
+            }
+            Op::CloseSocket { socket } => self.close_socket(socket).map(|()| 0),
             Op::CancelAll { ring } => self.cancel(ring, |_, _| true),
             Op::Exec => {
                 self.exec();
@@ -260,18 +269,21 @@ impl Spec {
                 bound.buffer = cqe.buffer;
                 Ok(cqe.res)
             }
-            Op::Return { cqe, ifq, .. } => {
+            Op::Return { cqe, ifq, checked, .. } => {
                 let buffer = self.var(cqe).buffer.ok_or(-ENODATA)?;
                 let target = self.var(ifq).origin.ok_or(-ENODATA)?;
-                self.ifqs[target].rq.push(buffer, buffer.ifq == target).map(|()| 0)
+                self.ifqs[target].rq.push(buffer, buffer.ifq == target, checked).map(|()| 0)
             }
-            Op::Send { socket, len } => self.send(socket, len).map(|()| 0),
+            Op::Send { socket, len, layout } => self.send(socket, len, layout).map(|()| 0),
             Op::Shutdown { socket } => self.shutdown(socket).map(|()| 0),
             Op::Reset { socket } => self.reset(socket).map(|()| 0),
         }
     }
 
     fn var(&self, var: VarId) -> StepResult {
+        if let Some(literal) = Literal::of(var) {
+            return StepResult { result: literal.value(), ..StepResult::default() };
+        }
         self.vars.get(usize::from(var)).copied().flatten().unwrap_or_default()
     }
 

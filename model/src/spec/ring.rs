@@ -1,11 +1,12 @@
 //! A ring: its ids, receive requests and completions.
 
+mod receive;
+
 use std::collections::VecDeque;
 
-use super::sock::{PAGE, Segment};
-use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, EBADFD, ECANCELED, ECONNRESET, EFAULT, EINVAL, ENOMEM, ENOSPC};
-use crate::test::arg_modifier::ArgModifiers;
+use super::{COMPLETIONS, DeliveredBuffer, IfqIndex, Spec};
+use crate::errno::{EBADF, EBADFD, ECANCELED, ECONNRESET, EINVAL};
+use crate::test::arg_modifier::{ArgModifier, ArgModifiers};
 use crate::test::{Event, RingId, RingSetup, SocketId, Test};
 
 /// Fragments that one call of a receive takes, `IO_SKBS_PER_CALL_LIMIT`. The receive stops at the
@@ -275,12 +276,22 @@ impl Spec {
         let table = self.enabled(ring)?;
         table.submitted += 1;
         let number = table.submitted;
-        let Some(ifq) = table.lookup(id).filter(|_| modifiers.is_empty()) else {
+        let poll_first = modifiers.has(ArgModifier::PollFirst);
+        let valid = modifiers.iter().all(|modifier| modifier == ArgModifier::PollFirst);
+        let Some(ifq) = table.lookup(id).filter(|_| valid) else {
             table.post_or_overflow(-EINVAL);
             return Ok(0);
         };
+        if !self.socks[usize::from(socket)].open {
+            self.rings[usize::from(ring)].post_or_overflow(-EBADF);
+            return Ok(0);
+        }
         let mut request = Request { number, ifq, socket, len, cancelled: false };
-        match self.receive(ring, &mut request, false) {
+        let action = match poll_first {
+            true => RequestAction::WaitForSocket,
+            false => self.receive(ring, &mut request, false),
+        };
+        match action {
             RequestAction::Complete(res) => self.open(ring)?.post_or_overflow(res),
             RequestAction::WaitForSocket | RequestAction::Requeue => {
                 self.rings[usize::from(ring)].requests.push(request);
@@ -382,87 +393,5 @@ impl Spec {
         }
         let more = progress.fragments > MAX_FRAGMENTS || progress.stopped_early || ended;
         if woken && more { RequestAction::Requeue } else { RequestAction::WaitForSocket }
-    }
-
-    /// Receives fragments until the socket is empty, the request has reached its limit, or a fragment
-    /// cannot be received.
-    fn receive_fragments(
-        &mut self,
-        ring: RingId,
-        request: &Request,
-        progress: &mut RecvProgress,
-    ) -> Result<(), i64> {
-        let s = usize::from(request.socket);
-        let limit = if request.len == 0 { u32::MAX } else { request.len };
-        while progress.bytes < limit
-            && let Some(&segment) = self.socks[s].segments.front()
-        {
-            progress.fragments += 1;
-            if progress.fragments > MAX_FRAGMENTS + 1 {
-                return Err(-EAGAIN);
-            }
-            let want = segment.len.min(limit - progress.bytes);
-            let taken = self.receive_fragment(ring, request.ifq, segment, want);
-            progress.stopped_early |= taken != Ok(want);
-            let taken = taken?;
-            progress.bytes += taken;
-            self.socks[s].segments[0].len -= taken;
-            if taken == segment.len {
-                self.socks[s].segments.pop_front();
-                self.release(segment);
-            }
-        }
-        Ok(())
-    }
-
-    /// Receives up to `want` bytes of a fragment. Bytes in a device's buffer are delivered in place
-    /// if the buffer belongs to the request's ifq; other bytes are copied, one buffer at a time.
-    fn receive_fragment(
-        &mut self,
-        ring: RingId,
-        ifq: IfqIndex,
-        segment: Segment,
-        want: u32,
-    ) -> Result<u32, i64> {
-        let Some((owner, at)) = segment.niov else {
-            let copied = self.copy(ring, ifq, want);
-            if copied.is_ok() {
-                self.notify(ifq, Event::Copy);
-            }
-            return copied;
-        };
-        if owner != ifq {
-            return Err(-EFAULT);
-        }
-        if !self.rings[usize::from(ring)].room(true) {
-            return Err(-ENOSPC);
-        }
-        self.deliver(ring, ifq, at, want);
-        Ok(want)
-    }
-
-    fn copy(&mut self, ring: RingId, ifq: IfqIndex, want: u32) -> Result<u32, i64> {
-        let mut copied = 0;
-        while copied < want {
-            let Some(at) = self.ifqs[ifq].take_free() else {
-                return if copied == 0 { Err(-ENOMEM) } else { Ok(copied) };
-            };
-            if !self.rings[usize::from(ring)].room(true) {
-                self.ifqs[ifq].give_free(at);
-                return if copied == 0 { Err(-ENOSPC) } else { Ok(copied) };
-            }
-            let n = PAGE.min(want - copied);
-            self.deliver(ring, ifq, at, n);
-            copied += n;
-        }
-        Ok(copied)
-    }
-
-    fn deliver(&mut self, ring: RingId, ifq: IfqIndex, at: NiovId, len: u32) {
-        self.deliveries += 1;
-        let buffer = DeliveredBuffer { ifq, at, delivery: self.deliveries };
-        self.ifqs[ifq].deliver(buffer);
-        let completion = Completion { res: i64::from(len), buffer: Some(buffer), entries: 0 };
-        self.rings[usize::from(ring)].post(completion);
     }
 }

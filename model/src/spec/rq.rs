@@ -58,9 +58,15 @@ impl RefillRing {
         self.size as usize
     }
 
-    /// The application returns a buffer. `own`: to the ifq that the buffer belongs to.
-    pub(super) fn push(&mut self, buffer: DeliveredBuffer, own: bool) -> Result<(), i64> {
-        if self.tail.wrapping_sub(self.head) >= self.size {
+    /// The application returns a buffer. `own`: to the ifq that the buffer belongs to. `checked`: it looks
+    /// for room; otherwise it overwrites the oldest entry of a full ring.
+    pub(super) fn push(
+        &mut self,
+        buffer: DeliveredBuffer,
+        own: bool,
+        checked: bool,
+    ) -> Result<(), i64> {
+        if checked && self.tail.wrapping_sub(self.head) >= self.size {
             return Err(-EAGAIN);
         }
         let entry = self.entries.entry(self.tail & (self.size - 1)).or_default();

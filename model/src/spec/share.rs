@@ -49,8 +49,12 @@ impl Spec {
         modifiers: ArgModifiers,
     ) -> Result<i64, i64> {
         if self.revision.has_clone() {
-            self.check_clone(ring, modifiers)?;
-            return Err(-EBADF);
+            // The descriptor of a ring: a clone of its ifq with id 0.
+            return match u8::try_from(fd).ok().filter(|from| usize::from(*from) < self.rings.len())
+            {
+                Some(from) => self.clone_ifq(ring, from, 0, modifiers),
+                None => self.check_clone(ring, modifiers).and(Err(-EBADF)),
+            };
         }
         self.check_import(ring, modifiers)?;
         let found = self.box_file(fd).and_then(|file| *file).ok_or(-EBADF)?;

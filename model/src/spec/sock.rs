@@ -3,25 +3,47 @@
 use std::collections::VecDeque;
 
 use super::{IfqIndex, NiovId, Spec};
-use crate::errno::{EAGAIN, ENODEV, EPIPE};
-use crate::test::{Event, RingId, SocketId};
+use crate::errno::{EAGAIN, EBADF, ENODEV, EPIPE};
+use crate::test::{Event, Layout, RingId, SocketId};
 
 /// Bytes in a buffer.
 pub(super) const PAGE: u32 = 4096;
 
-/// A fragment of the stream in the receive queue.
+/// A part of a packet in the receive queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
+pub(super) struct Part {
     /// Bytes that no request has received yet.
     pub(super) len: u32,
     /// The buffer that the device filled; `None`: ordinary pages.
     pub(super) niov: Option<(IfqIndex, NiovId)>,
 }
 
+/// A packet in the receive queue.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    /// The parts that are not received, or not wholly.
+    pub(super) parts: VecDeque<Part>,
+    /// Buffers of received parts: the packet keeps them until it is received wholly.
+    pub(super) done: Vec<(IfqIndex, NiovId)>,
+}
+
+impl Segment {
+    fn new(parts: impl IntoIterator<Item = Part>) -> Self {
+        Segment { parts: parts.into_iter().collect(), done: Vec::new() }
+    }
+
+    /// Bytes that no request has received yet.
+    pub(super) fn len(&self) -> u32 {
+        self.parts.iter().map(|part| part.len).sum()
+    }
+}
+
 /// The receiving side of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct SocketState {
     pub(super) queue: Option<u32>,
+    /// The descriptor of the near end is open.
+    pub(super) open: bool,
     pub(super) segments: VecDeque<Segment>,
     /// The peer has ended the stream.
     pub(super) shutdown: bool,
@@ -37,6 +59,7 @@ impl SocketState {
     pub(super) fn new(queue: Option<u32>) -> Self {
         SocketState {
             queue,
+            open: true,
             segments: VecDeque::new(),
             shutdown: false,
             closed: false,
@@ -47,9 +70,9 @@ impl SocketState {
 }
 
 impl Spec {
-    /// The peer sends bytes: over loopback as one fragment, through a bound queue as one fragment for
-    /// each buffer. Fragments that were queued before a failure stay queued.
-    pub(super) fn send(&mut self, socket: SocketId, len: u32) -> Result<(), i64> {
+    /// The peer sends bytes: over loopback as one packet, through a queue as the layout says. Packets that were
+    /// queued before a failure stay queued; of a packet with several buffers nothing is queued.
+    pub(super) fn send(&mut self, socket: SocketId, len: u32, layout: Layout) -> Result<(), i64> {
         let s = usize::from(socket);
         if self.socks[s].shutdown {
             return Err(-EPIPE);
@@ -57,18 +80,54 @@ impl Spec {
         if self.device_is_gone(socket) {
             return Err(-ENODEV);
         }
-        let mut left = len;
-        while left > 0 {
-            let niov = match self.ifq_of_queue(socket) {
-                Some(ifq) => Some((ifq, self.packet(ifq).ok_or(-EAGAIN)?)),
-                None => None,
-            };
-            let segment = Segment { len: if niov.is_some() { left.min(PAGE) } else { left }, niov };
-            self.socks[s].segments.push_back(segment);
-            self.wake(socket);
-            left -= segment.len;
+        let on_queue = self.ifq_of_queue(socket);
+        match layout {
+            Layout::Pages if on_queue.is_none() => {
+                self.arrive(socket, Segment::new([Part { len, niov: None }]));
+            }
+            Layout::Pages => {
+                for len in layout.parts(len, PAGE) {
+                    // A failed packet may have stopped the queue.
+                    let niov = self.buffer(socket)?;
+                    self.arrive(socket, Segment::new([Part { len, niov }]));
+                }
+            }
+            Layout::Frags(_) => {
+                let mut parts = Vec::new();
+                for len in layout.parts(len, PAGE) {
+                    match self.buffer(socket) {
+                        Ok(niov) => parts.push(Part { len, niov }),
+                        Err(errno) => {
+                            let taken = parts.into_iter().filter_map(|part: Part| part.niov);
+                            taken.for_each(|(ifq, at)| self.ifqs[ifq].packet_done(at));
+                            return Err(errno);
+                        }
+                    }
+                }
+                self.arrive(socket, Segment::new(parts));
+            }
+            Layout::Packets(nr) => {
+                let niov = self.buffer(socket)?;
+                if let Some((ifq, at)) = niov {
+                    self.ifqs[ifq].packets_share(at, nr);
+                }
+                for len in layout.parts(len, PAGE) {
+                    self.arrive(socket, Segment::new([Part { len, niov }]));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// A buffer for a packet on the socket's queue; `None` if the queue has ordinary pages.
+    fn buffer(&mut self, socket: SocketId) -> Result<Option<(IfqIndex, NiovId)>, i64> {
+        let Some(ifq) = self.ifq_of_queue(socket) else { return Ok(None) };
+        Ok(Some((ifq, self.packet(ifq).ok_or(-EAGAIN)?)))
+    }
+
+    fn arrive(&mut self, socket: SocketId, segment: Segment) {
+        self.socks[usize::from(socket)].segments.push_back(segment);
+        self.wake(socket);
     }
 
     /// The peer ends the stream.
@@ -99,6 +158,26 @@ impl Spec {
         Ok(())
     }
 
+    /// The application closes the near end. The socket stays as long as a request waits for it.
+    pub(super) fn close_socket(&mut self, socket: SocketId) -> Result<(), i64> {
+        let sock = &mut self.socks[usize::from(socket)];
+        if std::mem::take(&mut sock.open) { Ok(()) } else { Err(-EBADF) }
+    }
+
+    /// Ends the connections whose near end is closed and that no request waits for: bytes that were not
+    /// received are gone, and the peer is reset.
+    pub(super) fn end_closed_sockets(&mut self) {
+        for s in 0..self.socks.len() {
+            if self.socks[s].open || !self.socks[s].waiters.is_empty() {
+                continue;
+            }
+            (self.socks[s].closed, self.socks[s].shutdown) = (true, true);
+            while let Some(segment) = self.socks[s].segments.pop_front() {
+                self.release(segment);
+            }
+        }
+    }
+
     /// Whether the device that receives the socket's packets is down or unregistered.
     fn device_is_gone(&self, socket: SocketId) -> bool {
         (self.device_gone || self.device_down) && self.socks[usize::from(socket)].queue.is_some()
@@ -118,9 +197,10 @@ impl Spec {
         at
     }
 
-    /// Frees a fragment that has left the receive queue.
+    /// Frees a packet that has left the receive queue.
     pub(super) fn release(&mut self, segment: Segment) {
-        if let Some((ifq, at)) = segment.niov {
+        let left = segment.parts.into_iter().filter_map(|part| part.niov);
+        for (ifq, at) in segment.done.into_iter().chain(left) {
             self.ifqs[ifq].packet_done(at);
         }
     }

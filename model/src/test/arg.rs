@@ -6,6 +6,7 @@ use super::arg_modifier::ArgModifiers;
 use super::ids::{RingId, SocketId, VarId};
 use super::limits;
 use crate::named_enum::named_enum;
+pub use crate::net::layout::Layout;
 
 named_enum! {
     /// `enum zcrx_event_type`.
@@ -109,12 +110,14 @@ const fn keyed(key: &'static str, min: u32, max: u32) -> NumberSpec {
 /// A result of another step that an operation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UsedResult {
-    /// An ifq of the ring that the operation names last.
+    /// An ifq of the ring that the operation names last, or an id that no ifq of the ring has.
     OwnIfq,
     /// An ifq of any ring.
     AnyIfq,
     /// A file descriptor.
     Fd,
+    /// A file descriptor, also a closed one or that of a ring.
+    AnyFd,
     /// A completion.
     Cqe,
     /// A request: the result of `recv`.
@@ -127,7 +130,7 @@ impl UsedResult {
     pub fn kind(self) -> VarKind {
         match self {
             UsedResult::OwnIfq | UsedResult::AnyIfq => VarKind::Ifq,
-            UsedResult::Fd => VarKind::Fd,
+            UsedResult::Fd | UsedResult::AnyFd => VarKind::Fd,
             UsedResult::Cqe => VarKind::Cqe,
             UsedResult::Request => VarKind::Status,
         }
@@ -159,8 +162,12 @@ pub enum Arg<'a> {
     RqWord(&'a mut RqWord),
     /// A number of 64 bits.
     Value(&'a mut u64),
+    /// `frags=N` or `packets=N`, or nothing.
+    Layout(&'a mut Layout),
     /// `unlocked`, if the value is false.
     Locked(&'a mut bool),
+    /// `unchecked`, if the value is false.
+    Checked(&'a mut bool),
     /// `with MODIFIER...`, if there are any. The last argument.
     Modifiers(&'a mut ArgModifiers),
 }

@@ -72,6 +72,7 @@ modifiers! {
     Addr "addr" "recv" "`addr` is set.";
     AreaDmabuf "area-dmabuf" "register add-area"
         "`IORING_ZCRX_AREA_DMABUF` is set, and `dmabuf_fd` is -1.";
+    PollFirst "poll-first" "recv" "`IORING_RECVSEND_POLL_FIRST` is set: the request polls before it receives.";
 }
 
 /// A set of modifiers.

@@ -11,7 +11,7 @@
 //! | work list of a ring | its requests, each of which is queued once at a time, and its events |
 //! | overflow list of a ring | its requests and its events: each posts one completion that may overflow |
 //! | requests on the wait queue of a connection | the `recv` steps on the connection |
-//! | receive queue of a connection | for each `send` step: one fragment, through a device queue one for each page |
+//! | receive queue of a connection | for each `send` step: one fragment, through a device queue one for each page, buffer or packet |
 //! | areas of an ifq | its registration and the `add-area` steps that go back to it |
 //! | buffers of an ifq | the sum over these steps |
 //! | descriptors | the rings and the `export` steps |
@@ -67,9 +67,12 @@ pub fn capacities(test: &Test, index: &TestIndex) -> Capacities {
                 bounds.rings[usize::from(ring)].requests += 1;
                 bounds.socks[usize::from(socket)].waiters += 1;
             }
-            Op::Send { socket, len } => {
-                bounds.socks[usize::from(socket)].fragments += len.div_ceil(PAGE) as usize;
+            Op::Send { socket, len, layout } => {
+                let sock = &mut bounds.socks[usize::from(socket)];
+                sock.fragments += layout.parts(len, PAGE).count();
+                sock.layouts |= !layout.is_pages();
             }
+            Op::CloseSocket { socket } => bounds.socks[usize::from(socket)].closes = true,
             Op::Export { .. } => bounds.exports += 1,
             _ => {}
         }

@@ -32,3 +32,5 @@ pub const QUEUES: u32 = 16;
 pub const FAULTS: u32 = 8;
 /// Parentheses and `not` inside each other in a condition.
 pub const FORMULA_DEPTH: usize = 32;
+/// Largest number of buffers of a packet, `MAX_SKB_FRAGS`, and of packets in a buffer.
+pub const FRAGS: u32 = 17;

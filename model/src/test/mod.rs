@@ -12,11 +12,12 @@ pub mod expect;
 pub mod ids;
 pub mod index;
 pub mod limits;
+pub mod literal;
 pub mod op;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::arg::{Event, RqWord, Source, VarKind};
+pub use self::arg::{Event, Layout, RqWord, Source, VarKind};
 pub use self::condition::{Condition, Formula, Quantifier};
 pub use self::expect::{Expect, Schedule};
 pub use self::ids::{RingId, SocketId, VarId};

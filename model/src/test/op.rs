@@ -20,10 +20,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::arg::{
-    Arg, BUFFERS, ENTRIES, Event, QUEUE, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult, VarKind,
+    Arg, BUFFERS, ENTRIES, Event, Layout, QUEUE, RECV_LEN, RqWord, SEND_LEN, Source, UsedResult,
+    VarKind,
 };
 use super::arg_modifier::ArgModifiers;
 use super::ids::{RingId, SocketId, VarId};
+use super::literal::Literal;
 
 /// What stands before the verb of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,7 @@ operations! {
         /// The source ring, whose descriptor is in `if_idx`.
         from: RingId => Arg::OtherRing(from);
         /// A [`VarKind::Ifq`] of the source ring, in `if_rxq`.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
@@ -151,17 +154,19 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Ifq`] of this ring.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
         modifiers: ArgModifiers => Arg::Modifiers(modifiers);
     }
     /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. Result: the id, or -errno.
-    Import "import" Ifq "`RING: import FD`" {
+    Import "import" Ifq "`RING: import FD|fd=N|ring=RING`" {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
-        /// A [`VarKind::Fd`].
-        fd: VarId => Arg::Result(fd, UsedResult::Fd);
+        /// A [`VarKind::Fd`], or any descriptor.
+        #[serde(with = "super::literal")]
+        fd: VarId => Arg::Result(fd, UsedResult::AnyFd);
         /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
         modifiers: ArgModifiers => Arg::Modifiers(modifiers);
@@ -171,6 +176,7 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Ifq`] of this ring.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// Which fields of the argument differ from the default.
         #[serde(default, skip_serializing_if = "ArgModifiers::is_empty")]
@@ -181,6 +187,7 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Ifq`] of this ring.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// Size of the area in buffers of one page.
         buffers: u32 => Arg::Number(buffers, BUFFERS);
@@ -193,6 +200,7 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Ifq`] of this ring.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// `event_type`.
         event: Event => Arg::Event(event);
@@ -205,6 +213,7 @@ operations! {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Ifq`] of this ring.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
     }
     /// `unregister_netdevice` of the test's network device. Result: 0.
@@ -271,12 +280,19 @@ operations! {
         /// A [`VarKind::Fd`].
         fd: VarId => Arg::Result(fd, UsedResult::Fd);
     }
+    /// Closes the descriptor of a connection's near end. Requests that were submitted before keep the socket;
+    /// with the last reference the connection ends, and the peer is reset. Result: 0 or -EBADF.
+    CloseSocket "close-socket" Status "`close-socket SOCKET`" {
+        /// The connection.
+        socket: SocketId => Arg::Socket(socket);
+    }
     /// Submits a multishot `IORING_OP_RECV_ZC`. Result: 0 when submitted, otherwise -errno of the ring
     /// (-EBADF). `Wait` returns the completions of the request.
     Recv "recv" Status "`RING: recv IFQ SOCKET [len=N]`" {
         /// The ring.
         ring: RingId => Arg::Driver(ring);
         /// A [`VarKind::Ifq`] of this ring.
+        #[serde(with = "super::literal")]
         ifq: VarId => Arg::Result(ifq, UsedResult::OwnIfq);
         /// The connection to receive from.
         socket: SocketId => Arg::Socket(socket);
@@ -294,20 +310,26 @@ operations! {
     }
     /// Returns the buffer of a completion through the refill ring. Result: 0; -ENODATA if the
     /// completion has no buffer; -EAGAIN if the refill ring is full.
-    Return "return" Status "`return CQE to IFQ [unlocked]`" {
+    Return "return" Status "`return CQE to IFQ [unlocked] [unchecked]`" {
         /// A [`VarKind::Cqe`] with a buffer.
         cqe: VarId => Arg::Result(cqe, UsedResult::Cqe);
         /// The ifq whose refill ring is used.
         ifq: VarId => Arg::Keyword("to"), Arg::Result(ifq, UsedResult::AnyIfq);
         /// Whether user space holds the producers' lock meanwhile.
         locked: bool => Arg::Locked(locked);
+        /// Whether user space looks for room in the ring first.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        checked: bool => Arg::Checked(checked);
     }
     /// The peer sends bytes. Ends when they are in the receive queue. Result: 0 or -errno.
-    Send "send" Status "`SOCKET: send BYTES`" {
+    Send "send" Status "`SOCKET: send BYTES [frags=N|packets=N]`" {
         /// The connection.
         socket: SocketId => Arg::Peer(socket);
         /// Number of bytes.
         len: u32 => Arg::Number(len, SEND_LEN);
+        /// How they lie in packets and buffers.
+        #[serde(default, skip_serializing_if = "Layout::is_pages")]
+        layout: Layout => Arg::Layout(layout);
     }
     /// The peer ends its stream. Result: 0 or -errno.
     Shutdown "shutdown" Status "`SOCKET: shutdown`" {
@@ -320,6 +342,14 @@ operations! {
         /// The connection.
         socket: SocketId => Arg::Peer(socket);
     }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl Op {
@@ -346,21 +376,43 @@ impl Op {
         )
     }
 
-    /// Whether the operation writes to a refill ring against the rules: past the producers' lock, or as no
-    /// producer does.
+    /// Whether the operation writes to a refill ring against the rules: past the producers' lock, without
+    /// a look for room, or as no producer does.
     #[must_use]
     pub fn breaks_refill_rules(&self) -> bool {
         let stale = self.modifiers().has(super::arg_modifier::ArgModifier::StaleRing);
-        stale || matches!(self, Op::Scribble { .. } | Op::Return { locked: false, .. })
+        let plain = match self {
+            Op::Return { locked, checked, .. } => *locked && *checked,
+            Op::Scribble { .. } => false,
+            _ => true,
+        };
+        stale || !plain
+    }
+
+    /// Whether the operation names an id or a descriptor by its number.
+    #[must_use]
+    pub fn has_literal(&self) -> bool {
+        let (mut found, mut op) = (false, *self);
+        op.for_each_arg(|arg| {
+            found |= matches!(arg, Arg::Result(var, _) if Literal::of(*var).is_some());
+        });
+        found
     }
 
     /// The variables that the operation reads, in the order of the text.
     pub fn uses(&self) -> impl Iterator<Item = VarId> + use<> {
-        // No operation reads more than two.
+        self.results().filter(|var| Literal::of(*var).is_none())
+    }
+
+    /// What stands in the places of results, in the order of the text: variables and literals.
+    pub fn results(&self) -> impl Iterator<Item = VarId> + use<> {
+        // No operation has more than two.
         let (mut used, mut count, mut op) = ([None; 2], 0, *self);
-        op.for_each_var(|var| {
-            used[count] = Some(*var);
-            count += 1;
+        op.for_each_arg(|arg| {
+            if let Arg::Result(var, _) = arg {
+                used[count] = Some(*var);
+                count += 1;
+            }
         });
         used.into_iter().flatten()
     }
@@ -369,7 +421,9 @@ impl Op {
     #[inline]
     pub fn for_each_var(&mut self, mut f: impl FnMut(&mut VarId)) {
         self.for_each_arg(|arg| {
-            if let Arg::Result(var, _) = arg {
+            if let Arg::Result(var, _) = arg
+                && Literal::of(*var).is_none()
+            {
                 f(var);
             }
         });
@@ -378,10 +432,15 @@ impl Op {
     /// Calls a function on each ring that the operation names, the driven one first. The function may
     /// rename it.
     pub fn for_each_ring(&mut self, mut f: impl FnMut(&mut RingId)) {
-        self.for_each_arg(|arg| {
-            if let Arg::Driver(ring) | Arg::OtherRing(ring) = arg {
-                f(ring);
+        self.for_each_arg(|arg| match arg {
+            Arg::Driver(ring) | Arg::OtherRing(ring) => f(ring),
+            Arg::Result(var, _) => {
+                if let Some(Literal::Ring(mut ring)) = Literal::of(*var) {
+                    f(&mut ring);
+                    *var = Literal::Ring(ring).to_var();
+                }
             }
+            _ => {}
         });
     }
 
@@ -418,45 +477,4 @@ impl Op {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::arg_modifier::ArgModifier;
-    use super::*;
-
-    #[test]
-    fn each_line_of_the_table_makes_its_own_operation() {
-        for operation in OPERATIONS {
-            let op = (operation.blank)();
-            assert_eq!((op.verb(), op.yields()), (operation.verb, operation.yields));
-            assert_eq!(OPERATIONS.iter().filter(|o| o.verb == operation.verb).count(), 1);
-        }
-    }
-
-    #[test]
-    fn no_operation_uses_more_than_two_results_and_modifiers_come_last() {
-        for operation in OPERATIONS {
-            let (mut results, mut last_is_modifiers, mut op) = (0, false, (operation.blank)());
-            op.for_each_arg(|arg| {
-                results += usize::from(matches!(arg, Arg::Result(..)));
-                last_is_modifiers = matches!(arg, Arg::Modifiers(_));
-            });
-            assert!(results <= 2, "{}", operation.verb);
-            assert_eq!(last_is_modifiers, op.modifiers_mut().is_some(), "{}", operation.verb);
-        }
-    }
-
-    #[test]
-    fn modifiers_apply_exactly_to_the_operations_that_can_have_them() {
-        for operation in OPERATIONS {
-            let applies = ArgModifier::ALL.iter().any(|m| m.fits(operation.verb));
-            assert_eq!(
-                (operation.blank)().modifiers_mut().is_some(),
-                applies,
-                "{}",
-                operation.verb
-            );
-        }
-        for modifier in ArgModifier::ALL {
-            assert!(OPERATIONS.iter().any(|o| modifier.fits(o.verb)), "{modifier}");
-        }
-    }
-}
+mod tests;

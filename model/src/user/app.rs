@@ -9,9 +9,10 @@ use crate::io_uring::zcrx::mmap::io_uring_mmap;
 use crate::kernel::{Current, Task};
 use crate::mm::RqMem;
 use crate::net::netdev::{netdev_rx_queue_restart, netif_close, netif_open, unregister_netdevice};
-use crate::net::tcp::{tcp_fin, tcp_rcv_established, tcp_reset};
+use crate::net::tcp::{sock_close_fd, tcp_fin, tcp_rcv_established, tcp_reset};
 use crate::platform::{AtomicWord, Order, Platform};
 use crate::run_state::ModelRun;
+use crate::test::literal::Literal;
 use crate::test::{Op, RingId, RqWord, Step};
 use crate::user::arguments::{count_arming, fd_of, is_capable, recv_sqe, register_arg};
 use crate::user::completion::{return_buffer, take_completion};
@@ -31,8 +32,11 @@ pub async fn run_step<P: Platform>(
         run.value(*var, thread).await;
     }
     let mut used: UsedValues = [0; 2];
-    for (value, var) in used.iter_mut().zip(step.op.uses()) {
-        *value = run.value(var, thread).await;
+    for (value, var) in used.iter_mut().zip(step.op.results()) {
+        *value = match Literal::of(var) {
+            Some(literal) => literal.value(),
+            None => run.value(var, thread).await,
+        };
     }
     let counted = run.counts_syscalls && is_syscall(&step.op) && !is_foreign(run, thread, &step.op);
     if counted {
@@ -71,6 +75,9 @@ async fn run_op<P: Platform>(
     match step.op {
         Op::Exit { ring } => kernel.files.close(fd_of(ring)).await.map(|()| 0),
         Op::Close { .. } => kernel.files.close(used[0]).await.map(|()| 0),
+        Op::CloseSocket { socket } => {
+            sock_close_fd(&run.socks[usize::from(socket)]).await.map(|()| 0)
+        }
         Op::Mmap { ring, .. } => {
             io_uring_mmap(kernel, fd_of(ring), used[0] as u32).await.map(|()| 0)
         }
@@ -85,9 +92,12 @@ async fn run_op<P: Platform>(
             take_completion(run, step, cqe);
             Ok(cqe.res)
         }
-        Op::Return { cqe, ifq, locked } => return_buffer(run, cqe, ifq, locked).await,
-        Op::Send { socket, len } => {
-            tcp_rcv_established(kernel, &run.socks[usize::from(socket)], len).await.map(|()| 0)
+        Op::Return { cqe, ifq, locked, checked } => {
+            return_buffer(run, cqe, ifq, (locked, checked)).await
+        }
+        Op::Send { socket, len, layout } => {
+            let sock = &run.socks[usize::from(socket)];
+            tcp_rcv_established(kernel, sock, len, layout).await.map(|()| 0)
         }
         Op::Shutdown { socket } => {
             tcp_fin(kernel, &run.socks[usize::from(socket)]).await.map(|()| 0)

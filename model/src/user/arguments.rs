@@ -5,10 +5,10 @@ use crate::io_uring::cancel::CancelBy;
 use crate::io_uring::register::Register;
 use crate::io_uring::submit::Sqe;
 use crate::io_uring::uapi::{
-    IORING_MEM_REGION_TYPE_USER, IORING_RECV_MULTISHOT, IORING_ZCRX_AREA_DMABUF,
-    IORING_ZCRX_IFQ_REG_CLONE, IoUringRegionDesc, IoUringZcrxAreaReg, IoUringZcrxIfqReg,
-    ZCRX_EVENT_TYPE_LAST, ZCRX_EVENT_TYPE_MASK, ZCRX_REG_IMPORT, ZCRX_REG_NODEV, ZcrxCtrl,
-    ZcrxCtrlOp, ZcrxEventDesc,
+    IORING_MEM_REGION_TYPE_USER, IORING_RECV_MULTISHOT, IORING_RECVSEND_POLL_FIRST,
+    IORING_ZCRX_AREA_DMABUF, IORING_ZCRX_IFQ_REG_CLONE, IoUringRegionDesc, IoUringZcrxAreaReg,
+    IoUringZcrxIfqReg, ZCRX_EVENT_TYPE_LAST, ZCRX_EVENT_TYPE_MASK, ZCRX_REG_IMPORT, ZCRX_REG_NODEV,
+    ZcrxCtrl, ZcrxCtrlOp, ZcrxEventDesc,
 };
 use crate::io_uring::zcrx::notif::notif_data;
 use crate::mm::{AreaMem, RqMem};
@@ -266,12 +266,14 @@ pub fn recv_sqe<P: Platform>(
 ) -> Option<Sqe<P>> {
     let Op::Recv { socket, len, modifiers, .. } = *op else { return None };
     let oneshot = modifiers.has(ArgModifier::Oneshot);
+    let poll_first = modifiers.has(ArgModifier::PollFirst);
     Some(Sqe {
         user_data: index as u64,
         zcrx_ifq_idx: used as u32,
         sock: run.socks[usize::from(socket)].clone(),
         len,
-        ioprio: if oneshot { 0 } else { IORING_RECV_MULTISHOT },
+        ioprio: if oneshot { 0 } else { IORING_RECV_MULTISHOT }
+            | if poll_first { IORING_RECVSEND_POLL_FIRST } else { 0 },
         msg_flags: field(modifiers, ArgModifier::MsgFlags),
         addr: field(modifiers, ArgModifier::Addr).into(),
     })

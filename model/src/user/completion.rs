@@ -9,7 +9,7 @@ use crate::run_state::ModelRun;
 use crate::run_state::buffer::buffer_start;
 use crate::run_state::requests::increment;
 use crate::test::{Step, VarId};
-use crate::user::refill::refill_push;
+use crate::user::refill::{refill_push, refill_push_unchecked};
 
 /// Takes a completion: remembers its buffer under the name that the step binds.
 pub fn take_completion<P: Platform>(run: &ModelRun<P>, step: &Step, cqe: Cqe) {
@@ -33,12 +33,12 @@ pub fn take_completion<P: Platform>(run: &ModelRun<P>, step: &Step, cqe: Cqe) {
 /// S1 it takes no lock.
 ///
 /// # Errors
-/// -ENODATA if the completion carried no buffer, -EAGAIN if the ring is full.
+/// -ENODATA if the completion carried no buffer, -EAGAIN if the ring is full and `checked`.
 pub async fn return_buffer<P: Platform>(
     run: &ModelRun<P>,
     cqe: VarId,
     ifq: VarId,
-    locked: bool,
+    (locked, checked): (bool, bool),
 ) -> Result<i64, i64> {
     let _func = P::func("refill");
     let kernel = &run.kernel;
@@ -56,7 +56,11 @@ pub async fn return_buffer<P: Platform>(
     let _guard = if locked { Some(ring.producer_lock.lock().await) } else { None };
     let times = if kernel.fixed(Defect::S2) { 1 } else { 2 };
     for time in 0..times {
-        refill_push(&**ring, buffer_start(off)).await?;
+        if checked {
+            refill_push(&**ring, buffer_start(off)).await?;
+        } else {
+            refill_push_unchecked(&**ring, buffer_start(off)).await;
+        }
         increment::<P>(&ring.returned);
         if first && time == 0 {
             check::returned(run, cqe, ifq);

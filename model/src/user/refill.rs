@@ -36,9 +36,20 @@ pub async fn refill_push(ring: &impl RefillRing, off: u64) -> Result<(), i64> {
     if tail.wrapping_sub(head) >= ring.entries() {
         return Err(-EAGAIN);
     }
+    publish(ring, tail, off).await;
+    Ok(())
+}
+
+/// Returns a buffer as a producer that does not look for room: in a full ring it overwrites the oldest
+/// entry, which the kernel has not read.
+pub async fn refill_push_unchecked(ring: &impl RefillRing, off: u64) {
+    let tail = ring.tail().load(Order::Relaxed).await as u32;
+    publish(ring, tail, off).await;
+}
+
+async fn publish(ring: &impl RefillRing, tail: u32, off: u64) {
     ring.write(tail & (ring.entries() - 1), off).await;
     ring.tail().store(u64::from(tail.wrapping_add(1)), Order::Release).await;
-    Ok(())
 }
 
 impl<P: Platform> RefillRing for RqMem<P> {

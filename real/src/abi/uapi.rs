@@ -323,6 +323,12 @@ pub struct QueryZcrxEvent {
 pub const TCP_INFO_STATE: usize = 0;
 /// Offset of `tcpi_bytes_received`, a `u64`: every byte that reached the receive queue.
 pub const TCP_INFO_BYTES_RECEIVED: usize = 128;
+/// `IORING_RECVSEND_POLL_FIRST`: a request polls before it receives.
+pub const IORING_RECVSEND_POLL_FIRST: u16 = 1;
+/// Offset of `tcpi_unacked`, a `u32`: segments that are sent and not acknowledged.
+pub const TCP_INFO_UNACKED: usize = 24;
+/// `TCP_FIN_WAIT2`: the end of the stream is acknowledged.
+pub const TCP_FIN_WAIT2: u8 = 5;
 /// `IORING_ZCRX_AREA_DMABUF`: the area is a dma-buf.
 pub const IORING_ZCRX_AREA_DMABUF: u32 = 1;
 /// `TCP_CLOSE`: the connection was reset.

@@ -31,6 +31,15 @@ pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
         let wanted = test.queues;
         return Some(format!("it needs {wanted} receive queues, and the NIC here has {queues}"));
     }
+    if test.steps().any(|step| match step.op {
+        Op::CloseSocket { socket } => test.sockets[usize::from(socket)].queue.is_some(),
+        _ => false,
+    }) {
+        return Some(
+            "the far end of a connection over the device does not see that the near end is closed"
+                .into(),
+        );
+    }
     test.steps().find_map(|step| unsupported_op(&step.op, equipment))
 }
 
@@ -59,6 +68,9 @@ pub fn unsupported_op(op: &Op, equipment: Equipment) -> Option<String> {
         op if no_device && op.acts_on_netdev() => {
             Some("it needs a network device, and there is none here".into())
         }
+        Op::Send { layout, .. } if no_device && !layout.is_pages() => Some(
+            "it needs a device that puts a packet into several buffers, or packets into one".into(),
+        ),
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
         Op::Die => {
             Some("`die` would end the process that runs the test and reports its results".into())

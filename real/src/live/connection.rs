@@ -1,20 +1,18 @@
-//! A TCP connection over loopback or over the device: one socket receives through zcrx, its peer sends.
+//! A TCP connection over loopback or over the device: one socket receives through zcrx, its far end sends.
 
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
+use ifq_model::net::layout::Layout;
 use socket2::SockRef;
 
 use super::device::DevicePeer;
+use super::far_end::{ARRIVAL, FarEnd};
 use super::payload;
 use super::sender::Sender;
-use crate::abi::{syscall, uapi};
 
-/// Longest time that bytes may need to arrive.
-const ARRIVAL: Duration = Duration::from_secs(2);
 /// Size of the receive buffer in bytes; more than any test leaves unread.
 pub(super) const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -22,27 +20,10 @@ pub(super) const RECEIVE_BUFFER: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Connection {
     number: u8,
-    receiver: TcpStream,
-    peer: Mutex<PeerSocket>,
+    /// `None`: the test has closed the near end.
+    receiver: RwLock<Option<TcpStream>>,
+    far_end: Mutex<FarEnd>,
     received: Mutex<Received>,
-}
-
-#[derive(Debug)]
-struct PeerSocket {
-    end: FarEnd,
-    sent: u64,
-    /// Whether its stream has ended, by a FIN or a reset.
-    ended: bool,
-    reset: bool,
-}
-
-/// What sends.
-#[derive(Debug)]
-enum FarEnd {
-    /// A socket of the kernel, over loopback. `None`: it is closed.
-    Loopback { stream: Option<Arc<TcpStream>>, sender: Arc<Sender> },
-    /// This program, frame by frame.
-    Device(DevicePeer),
 }
 
 /// The parts of the stream that were received.
@@ -97,8 +78,8 @@ impl Connection {
             // Closing sends a reset, so that thousands of repetitions leave no port in TIME_WAIT.
             SockRef::from(end).set_linger(Some(Duration::ZERO))?;
         }
-        let end = FarEnd::Loopback { stream: Some(Arc::new(peer)), sender: Arc::clone(sender) };
-        Ok(Connection::of(number, in_order, receiver, end))
+        let far_end = FarEnd::over_loopback(number, peer, sender);
+        Ok(Connection::of(number, in_order, receiver, far_end))
     }
 
     /// A connection over the device.
@@ -114,14 +95,14 @@ impl Connection {
     ) -> io::Result<Self> {
         // Closing leaves no connection that tries to end in order.
         SockRef::from(&receiver).set_linger(Some(Duration::ZERO))?;
-        Ok(Connection::of(number, in_order, receiver, FarEnd::Device(peer)))
+        Ok(Connection::of(number, in_order, receiver, FarEnd::over_device(number, peer)))
     }
 
-    fn of(number: u8, in_order: bool, receiver: TcpStream, end: FarEnd) -> Self {
+    fn of(number: u8, in_order: bool, receiver: TcpStream, far_end: FarEnd) -> Self {
         Connection {
             number,
-            receiver,
-            peer: Mutex::new(PeerSocket { end, sent: 0, ended: false, reset: false }),
+            receiver: RwLock::new(Some(receiver)),
+            far_end: Mutex::new(far_end),
             received: Mutex::new(Received { in_order, begin: 0, parts: Vec::new() }),
         }
     }
@@ -132,24 +113,25 @@ impl Connection {
     }
 
     /// The connection for another run; unread bytes are discarded. `None`: its stream has ended or is
-    /// inconsistent, or it is one over the device, which a run may have taken down. No ring may have a request
-    /// on it.
+    /// inconsistent, or it is one over the device. No ring may have a request on it.
     pub(super) fn recycled(self) -> Option<Self> {
-        let (ended, sent) = {
-            let peer = lock(&self.peer);
-            if matches!(peer.end, FarEnd::Device(_)) {
+        let sent = {
+            let far_end = lock(&self.far_end);
+            if !far_end.is_reusable() {
                 return None;
             }
-            (peer.ended, peer.sent)
+            far_end.sent
         };
         let mut received = lock(&self.received);
         let taken: u64 = received.parts.iter().map(|part| part.len).sum();
         let mut left = sent.checked_sub(received.begin + taken)?;
-        self.receiver.set_nonblocking(true).ok()?;
+        let guard = self.receiver();
+        let mut receiver = guard.as_ref()?;
+        receiver.set_nonblocking(true).ok()?;
         let mut bytes = [0; 4096];
         while left > 0 {
             // The data of completions that were never reaped is gone.
-            match (&self.receiver).read(&mut bytes) {
+            match receiver.read(&mut bytes) {
                 Ok(0) => return None,
                 Ok(read) => left = left.checked_sub(read as u64)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -159,108 +141,51 @@ impl Connection {
         received.begin = sent;
         received.parts.clear();
         drop(received);
-        (!ended).then_some(self)
+        drop(guard);
+        Some(self)
     }
 
-    /// The descriptor of the receiving socket.
-    pub(super) fn receiver_fd(&self) -> RawFd {
-        self.receiver.as_raw_fd()
+    /// The receiving socket, which stays open while the guard lives. `None`: it is closed.
+    pub(super) fn receiver(&self) -> RwLockReadGuard<'_, Option<TcpStream>> {
+        self.receiver.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or -errno. Over the
-    /// device each packet has at most one page of payload.
-    pub(super) fn send(&self, len: u32) -> i64 {
-        let mut peer = lock(&self.peer);
-        let PeerSocket { end, sent, ended, .. } = &mut *peer;
-        match end {
-            FarEnd::Loopback { stream: None, .. } => return -i64::from(libc::EPIPE),
-            FarEnd::Loopback { stream: Some(stream), sender } => {
-                let bytes = payload::bytes(self.number, *sent, len as usize);
-                match sender.send(stream, bytes) {
-                    Ok(()) => *sent += u64::from(len),
-                    Err(error) => return negative(&error),
-                }
-            }
-            FarEnd::Device(_) if *ended => return -i64::from(libc::EPIPE),
-            FarEnd::Device(peer) => {
-                let mut left = len as usize;
-                while left > 0 {
-                    let chunk = left.min(syscall::PAGE);
-                    if let Err(errno) = peer.send(&payload::bytes(self.number, *sent, chunk)) {
-                        return errno;
-                    }
-                    (*sent, left) = (*sent + chunk as u64, left - chunk);
-                }
-            }
+    /// Closes the descriptor of the receiving socket: 0 or -EBADF.
+    pub(super) fn close_receiver(&self) -> i64 {
+        match self.receiver.write().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(_) => 0,
+            None => -i64::from(libc::EBADF),
         }
-        let sent = *sent;
-        self.arrived(|info| bytes_received(info) >= sent)
+    }
+
+    /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or -errno.
+    /// `layout`: over the device, how they lie in packets and buffers.
+    pub(super) fn send(&self, len: u32, layout: Layout) -> i64 {
+        let mut far_end = lock(&self.far_end);
+        far_end.send(&self.receiver(), len, layout)
     }
 
     /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn shutdown(&self) -> i64 {
-        let mut peer = lock(&self.peer);
-        let PeerSocket { end, reset, ended, .. } = &mut *peer;
-        if *reset {
-            return -i64::from(libc::EPIPE);
-        }
-        let closed = match end {
-            FarEnd::Loopback { stream: None, .. } => return -i64::from(libc::EPIPE),
-            FarEnd::Loopback { stream: Some(stream), .. } => {
-                stream.shutdown(Shutdown::Write).map_err(|error| negative(&error))
-            }
-            // A second FIN would be out of the window.
-            FarEnd::Device(_) if *ended => Ok(()),
-            FarEnd::Device(peer) => peer.finish(),
-        };
-        if let Err(errno) = closed {
-            return errno;
-        }
-        *ended = true;
-        self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE_WAIT)
+        let mut far_end = lock(&self.far_end);
+        far_end.shutdown(&self.receiver())
     }
 
-    /// Closes the peer's socket, which sends a reset, and waits until the receiver has seen it: 0 or
-    /// -errno.
+    /// Resets the connection and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn reset(&self) -> i64 {
-        let mut peer = lock(&self.peer);
-        let PeerSocket { end, reset, ended, .. } = &mut *peer;
-        if *reset {
-            return -i64::from(libc::EPIPE);
-        }
-        match end {
-            FarEnd::Loopback { stream, .. } => drop(stream.take()),
-            FarEnd::Device(peer) => {
-                if let Err(errno) = peer.reset() {
-                    return errno;
-                }
-            }
-        }
-        (*reset, *ended) = (true, true);
-        self.arrived(|info| info[uapi::TCP_INFO_STATE] == uapi::TCP_CLOSE)
-    }
-
-    fn arrived(&self, is_there: impl Fn(&[u8; 256]) -> bool) -> i64 {
-        let start = Instant::now();
-        loop {
-            match syscall::tcp_info(self.receiver.as_fd()) {
-                Ok(info) if is_there(&info) => return 0,
-                Ok(_) if start.elapsed() > ARRIVAL => return -i64::from(libc::ETIMEDOUT),
-                Ok(_) => std::thread::sleep(Duration::from_micros(100)),
-                Err(error) => return negative(&error),
-            }
-        }
+        let mut far_end = lock(&self.far_end);
+        far_end.reset(&self.receiver())
     }
 
     /// Finds the position of received bytes in the stream and records them. `None`: they were not sent, or
     /// were received before.
     pub(super) fn accept(&self, bytes: &[u8]) -> Option<u64> {
-        let peer = lock(&self.peer);
+        let far_end = lock(&self.far_end);
         let mut received = lock(&self.received);
-        let part = received.place(self.number, bytes, peer.sent)?;
+        let part = received.place(self.number, bytes, far_end.sent)?;
         let position = part.positions.first().copied();
-        if let (FarEnd::Device(peer), Some(position)) = (&peer.end, position) {
-            peer.received(position);
+        if let Some(position) = position {
+            far_end.received(position);
         }
         received.parts.push(part);
         position
@@ -304,22 +229,6 @@ fn have_disjoint_positions(parts: &[&Part], taken: &mut Vec<(u64, u64)>) -> bool
     })
 }
 
-fn bytes_received(info: &[u8; 256]) -> u64 {
-    let at = uapi::TCP_INFO_BYTES_RECEIVED;
-    let mut word = [0; 8];
-    word.copy_from_slice(&info[at..at + 8]);
-    u64::from_ne_bytes(word)
-}
-
-fn negative(error: &io::Error) -> i64 {
-    let errno = match (error.raw_os_error(), error.kind()) {
-        (Some(errno), _) => errno,
-        (None, io::ErrorKind::WriteZero) => libc::EAGAIN,
-        (None, _) => libc::EIO,
-    };
-    -i64::from(errno)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,21 +241,43 @@ mod tests {
     #[test]
     fn sent_bytes_are_in_the_receive_queue_when_send_returns() {
         let connection = connect(0, true);
-        assert_eq!(connection.send(100), 0);
-        assert_eq!(connection.send(5000), 0);
-        connection.receiver.set_nonblocking(true).unwrap();
+        assert_eq!(connection.send(100, Layout::Pages), 0);
+        assert_eq!(connection.send(5000, Layout::Pages), 0);
+        let guard = connection.receiver();
+        let mut receiver = guard.as_ref().unwrap();
+        receiver.set_nonblocking(true).unwrap();
         let mut bytes = vec![0; 5100];
-        (&connection.receiver).read_exact(&mut bytes).unwrap();
+        receiver.read_exact(&mut bytes).unwrap();
         assert_eq!(bytes, payload::bytes(0, 0, 5100));
         assert_eq!(connection.shutdown(), 0);
-        assert_eq!((&connection.receiver).read(&mut bytes).unwrap(), 0, "the end of the stream");
-        assert_eq!(connection.send(1), -i64::from(libc::EPIPE));
+        assert_eq!(receiver.read(&mut bytes).unwrap(), 0, "the end of the stream");
+        assert_eq!(connection.send(1, Layout::Pages), -i64::from(libc::EPIPE));
+    }
+
+    #[test]
+    fn the_peer_is_reset_when_the_near_end_is_closed() {
+        let epipe = -i64::from(libc::EPIPE);
+        for last in [
+            |c: &Connection| c.send(1, Layout::Pages),
+            |c: &Connection| c.shutdown(),
+            |c: &Connection| c.reset(),
+        ] {
+            let connection = connect(0, true);
+            assert_eq!(connection.send(100, Layout::Pages), 0);
+            let held = connection.receiver().as_ref().unwrap().try_clone().unwrap();
+            assert_eq!(connection.close_receiver(), 0);
+            assert_eq!(connection.close_receiver(), -i64::from(libc::EBADF));
+            assert_eq!(connection.send(100, Layout::Pages), 0, "a reference is left");
+            drop(held);
+            assert_eq!((last(&connection), connection.send(1, Layout::Pages)), (epipe, epipe));
+            assert!(connection.recycled().is_none(), "its near end is closed");
+        }
     }
 
     #[test]
     fn a_single_receiver_must_get_the_stream_in_order() {
         let connection = connect(2, true);
-        assert_eq!(connection.send(64), 0);
+        assert_eq!(connection.send(64, Layout::Pages), 0);
         assert_eq!(connection.accept(&payload::bytes(2, 0, 10)), Some(0));
         assert_eq!(connection.accept(&payload::bytes(2, 20, 10)), None, "ten bytes are missing");
         assert_eq!(connection.accept(&payload::bytes(2, 10, 10)), Some(10));
@@ -358,7 +289,7 @@ mod tests {
     #[test]
     fn several_receivers_may_get_parts_in_any_order_but_no_part_twice() {
         let connection = connect(1, false);
-        assert_eq!(connection.send(64), 0);
+        assert_eq!(connection.send(64, Layout::Pages), 0);
         assert_eq!(connection.accept(&payload::bytes(1, 32, 32)), Some(32));
         assert_eq!(connection.accept(&payload::bytes(1, 0, 32)), Some(0));
         assert_eq!(connection.accept(&payload::bytes(1, 32, 32)), None);
@@ -370,7 +301,7 @@ mod tests {
         let repeats = |at: &u64| (0..*at).any(|earlier| of_socket(earlier) == of_socket(*at));
         let later = (32..4096).find(repeats).expect("a byte value repeats");
         let connection = connect(1, false);
-        assert_eq!(connection.send(4096), 0);
+        assert_eq!(connection.send(4096, Layout::Pages), 0);
         assert!(connection.accept(&payload::bytes(1, later, 1)).is_some());
         assert_eq!(connection.accept(&payload::bytes(1, 0, later as usize)), Some(0));
         assert_eq!(
@@ -383,12 +314,16 @@ mod tests {
     #[test]
     fn a_recycled_connection_starts_where_the_last_run_ended() {
         let connection = connect(0, true);
-        assert_eq!(connection.send(100), 0);
-        assert_eq!((&connection.receiver).read(&mut [0; 40]).unwrap(), 40, "as a ring would");
+        assert_eq!(connection.send(100, Layout::Pages), 0);
+        assert_eq!(
+            connection.receiver().as_ref().unwrap().read(&mut [0; 40]).unwrap(),
+            40,
+            "as a ring would"
+        );
         assert_eq!(connection.accept(&payload::bytes(0, 0, 40)), Some(0));
         let connection = connection.recycled().expect("it can be used again");
         assert_eq!(connection.accept(&payload::bytes(0, 40, 60)), None, "discarded");
-        assert_eq!(connection.send(50), 0);
+        assert_eq!(connection.send(50, Layout::Pages), 0);
         assert_eq!(connection.accept(&payload::bytes(0, 100, 50)), Some(100));
         assert_eq!(connection.shutdown(), 0);
         assert!(connection.recycled().is_none(), "its stream has ended");

@@ -5,24 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::errno;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
+use ifq_model::test::literal::Literal;
 use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
-use ifq_model::user::refill::refill_push;
+use ifq_model::user::refill::{refill_push, refill_push_unchecked};
 
 use super::arg::{self, Device, Pointed};
 use super::device::Nic;
 use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
+use super::operand::{CLOSED_FD, NEVER_OPEN, close, id_of, mem_of};
 use super::pending::CompletionKind;
 use super::run::{LiveRun, SharedRing, ThreadStep};
 use super::values::{Exported, Ifq, Resource, StepResult};
 use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
 use crate::abi::uapi::{self, SyncCancelReg};
-
-/// A number that no open descriptor has.
-const CLOSED_FD: RawFd = -1;
-/// An id that no ifq has; it fits into the offset of a mapping.
-const NO_ID: u32 = 0xffff;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,7 +28,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl LiveRun<'_> {
     /// Executes an operation in the calling thread. `None`: the run failed.
     pub(super) fn execute(&self, thread: usize, step: &Step) -> Option<StepResult> {
-        let value = |var| self.value(thread, var);
+        let value = |var| self.operand(thread, var);
         let at = (thread, step);
         let bound = match step.op {
             Op::Register { ring, source, buffers, entries, modifiers } => {
@@ -70,12 +67,15 @@ impl LiveRun<'_> {
             Op::Recv { ring, ifq, socket, len, modifiers } => {
                 let ifq = value(ifq)?;
                 let user_data = self.pending.add_request(socket, mem_of(&ifq));
+                // The lock keeps the number from being used again before the kernel looks it up.
+                let receiver = self.sockets[usize::from(socket)].receiver();
                 let recv = RecvZc {
                     ifq: id_of(&ifq),
-                    socket: self.sockets[usize::from(socket)].receiver_fd(),
+                    socket: receiver.as_ref().map_or(CLOSED_FD, AsRawFd::as_raw_fd),
                     len,
                     user_data,
                     multishot: !modifiers.has(ArgModifier::Oneshot),
+                    poll_first: modifiers.has(ArgModifier::PollFirst),
                     msg_flags: u32::from(modifiers.has(ArgModifier::MsgFlags)),
                     addr: if modifiers.has(ArgModifier::Addr) { NOWHERE } else { 0 },
                 };
@@ -83,16 +83,19 @@ impl LiveRun<'_> {
                 StepResult { raw, resource: Resource::Request(user_data) }
             }
             Op::Wait { ring } => self.wait(thread, ring),
-            Op::Return { cqe, ifq, locked } => {
+            Op::Return { cqe, ifq, locked, checked } => {
                 let bound = value(cqe)?;
                 value(ifq)?;
-                StepResult::status(self.return_buffer(&bound, ifq, locked)?)
+                StepResult::status(self.return_buffer(&bound, ifq, (locked, checked))?)
             }
-            Op::Send { socket, len } => {
-                StepResult::status(self.sockets[usize::from(socket)].send(len))
+            Op::Send { socket, len, layout } => {
+                StepResult::status(self.sockets[usize::from(socket)].send(len, layout))
             }
             Op::Shutdown { socket } => {
                 StepResult::status(self.sockets[usize::from(socket)].shutdown())
+            }
+            Op::CloseSocket { socket } => {
+                StepResult::status(self.sockets[usize::from(socket)].close_receiver())
             }
             Op::Reset { socket } => StepResult::status(self.sockets[usize::from(socket)].reset()),
             Op::Scribble { ifq, word, value: written } => {
@@ -110,8 +113,9 @@ impl LiveRun<'_> {
                 StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
             }
             Op::CancelSocket { ring, socket } => {
+                let receiver = self.sockets[usize::from(socket)].receiver();
                 let cancel = SyncCancelReg {
-                    fd: self.sockets[usize::from(socket)].receiver_fd(),
+                    fd: receiver.as_ref().map_or(CLOSED_FD, AsRawFd::as_raw_fd),
                     flags: uapi::IORING_ASYNC_CANCEL_FD | uapi::IORING_ASYNC_CANCEL_ALL,
                     ..SyncCancelReg::default()
                 };
@@ -283,7 +287,19 @@ impl LiveRun<'_> {
             Resource::Fd(exported) => (lock(&exported.fd).clone(), Some(&exported.ifq)),
             _ => (None, None),
         };
-        let number = fd.as_ref().map_or(CLOSED_FD, |fd| fd.as_raw_fd());
+        // Keeps the descriptor of a ring open.
+        let other = match bound.resource {
+            Resource::Literal(Literal::Ring(ring)) => self.ring(ring),
+            _ => None,
+        };
+        let number = match (&fd, &other, &bound.resource) {
+            (Some(fd), ..) => fd.as_raw_fd(),
+            (None, Some(ring), _) => lock(ring).fd().as_raw_fd(),
+            (None, None, Resource::Literal(Literal::Number(number))) => {
+                number.cast_signed() | NEVER_OPEN
+            }
+            _ => CLOSED_FD,
+        };
         let mut pointed = Pointed::default();
         let mut reg = arg::import(number, modifiers, &mut pointed);
         let imported = if modifiers.has(ArgModifier::ArgFault) {
@@ -440,7 +456,12 @@ impl LiveRun<'_> {
     }
 
     /// Returns the buffer of a completion through the refill ring of the ifq. `None`: the run failed.
-    fn return_buffer(&self, cqe: &StepResult, ifq: VarId, locked: bool) -> Option<i64> {
+    fn return_buffer(
+        &self,
+        cqe: &StepResult,
+        ifq: VarId,
+        (locked, checked): (bool, bool),
+    ) -> Option<i64> {
         let Resource::Buffer(buffer) = &cqe.resource else {
             return Some(-errno::ENODATA);
         };
@@ -452,7 +473,13 @@ impl LiveRun<'_> {
         };
         let _guard = locked.then(|| lock(&mem.lock));
         let off = buffer.off & !(syscall::PAGE as u64 - 1);
-        let push = |region: &SharedMem| poll_once(refill_push(&mem.refill_ring(region), off));
+        let push = |region: &SharedMem| {
+            let ring = mem.refill_ring(region);
+            match checked {
+                true => poll_once(refill_push(&ring, off)),
+                false => poll_once(refill_push_unchecked(&ring, off)).map(Ok),
+            }
+        };
         Some(match self.with_region(&mem, push)? {
             Some(Ok(())) => 0,
             Some(Err(errno)) => errno,
@@ -494,28 +521,6 @@ impl LiveRun<'_> {
             }
             None => StepResult::status(-errno::EBADMSG),
         }
-    }
-}
-
-/// The id of an ifq; [`NO_ID`] if it was never registered.
-fn id_of(bound: &StepResult) -> u32 {
-    match &bound.resource {
-        Resource::Ifq(ifq) => ifq.id,
-        _ => NO_ID,
-    }
-}
-
-fn mem_of(bound: &StepResult) -> Option<Arc<IfqMem>> {
-    match &bound.resource {
-        Resource::Ifq(ifq) => Some(Arc::clone(&ifq.mem)),
-        _ => None,
-    }
-}
-
-fn close(bound: &StepResult) -> i64 {
-    match &bound.resource {
-        Resource::Fd(exported) if lock(&exported.fd).take().is_some() => 0,
-        _ => errno_of(libc::EBADF),
     }
 }
 

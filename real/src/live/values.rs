@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::test::VarId;
+use ifq_model::test::literal::Literal;
 
 use super::idle::IdleTracker;
 use super::memory::{HeldBuffer, IfqMem};
@@ -21,6 +22,8 @@ pub(super) enum Resource {
     Buffer(Arc<HeldBuffer>),
     /// A request, by its `user_data`.
     Request(u64),
+    /// An id or a descriptor that the test names by its number.
+    Literal(Literal),
 }
 
 /// An ifq as one ring sees it.

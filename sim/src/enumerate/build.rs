@@ -1,7 +1,9 @@
 //! Builds the test of a code.
 
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Event, Expect, Op, RingId, Socket, Source, Step, Test, Thread, Var, VarId};
+use ifq_model::test::{
+    Event, Expect, Layout, Op, RingId, Socket, Source, Step, Test, Thread, Var, VarId,
+};
 
 use super::action::Action;
 use super::code::{Code, Item, Target};
@@ -116,7 +118,7 @@ impl Builder {
         let ifq = self.ifqs[usize::from(ring)];
         self.set_up("armed", Op::Recv { ring, ifq, socket: 0, len: 0, modifiers });
         if prologue == Prologue::Held {
-            self.set_up("filled", Op::Send { socket: 0, len: BYTES });
+            self.set_up("filled", Op::Send { socket: 0, len: BYTES, layout: Layout::Pages });
             self.taken = Some(self.set_up("held", Op::Wait { ring }));
         }
     }
@@ -145,14 +147,15 @@ impl Builder {
             Action::Wait => Op::Wait { ring },
             Action::Exit => Op::Exit { ring },
             Action::Close => Op::Close { fd: ifq },
-            Action::Send => Op::Send { socket: 0, len: BYTES },
+            Action::Send => Op::Send { socket: 0, len: BYTES, layout: Layout::Pages },
             Action::Shutdown => Op::Shutdown { socket: 0 },
             Action::Return => {
                 let ring = match item.target {
                     Target::Item(used) => code[usize::from(used)].ring,
                     _ => self.family.receiver(self.rings).unwrap_or(0),
                 };
-                Op::Return { cqe: ifq, ifq: self.ifqs[usize::from(ring)], locked: true }
+                let to = self.ifqs[usize::from(ring)];
+                Op::Return { cqe: ifq, ifq: to, locked: true, checked: true }
             }
             Action::UnregisterNetdev => Op::UnregisterNetdev,
         }
@@ -187,7 +190,7 @@ impl Builder {
     fn epilogue(&mut self, code: &Code) {
         let modifiers = ArgModifiers::NONE;
         if let Some(ring) = self.family.receiver(self.rings) {
-            self.end("sent", Op::Send { socket: 0, len: BYTES });
+            self.end("sent", Op::Send { socket: 0, len: BYTES, layout: Layout::Pages });
             self.end("got", Op::Wait { ring });
         }
         let exits = |ring: &u8| code.iter().any(|i| i.action == Action::Exit && i.ring == *ring);

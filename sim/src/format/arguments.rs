@@ -2,7 +2,8 @@
 
 use ifq_model::test::arg::{Arg, NumberForm, NumberSpec, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Event, Op, RqWord, Source, limits};
+use ifq_model::test::literal::{self, Literal};
+use ifq_model::test::{Event, Layout, Op, RqWord, Source, limits};
 
 use super::cursor::pick;
 use super::error::Problem;
@@ -48,6 +49,10 @@ impl<'l, 't> StepReader<'l, 't, '_> {
                 *socket = self.socket(word)?;
             }
             Arg::Result(var, used) => {
+                if let Some(literal) = self.literal(used)? {
+                    *var = literal.to_var();
+                    return Ok(());
+                }
                 let word = self.word(result_name(used))?;
                 self.parts.push((StepPart::Result(used), word.span.clone()));
                 *var = self.var(word)?;
@@ -64,10 +69,39 @@ impl<'l, 't> StepReader<'l, 't, '_> {
             Arg::Value(value) => {
                 *value = self.cursor.value(&format!("a value, as in {}", self.usage))?;
             }
+            Arg::Layout(layout) => *layout = self.layout()?,
             Arg::Locked(locked) => *locked = !self.cursor.eat("unlocked"),
+            Arg::Checked(checked) => *checked = !self.cursor.eat("unchecked"),
             Arg::Modifiers(modifiers) => *modifiers = self.modifiers()?,
         }
         Ok(())
+    }
+
+    /// An id, `fd=N` or `ring=RING`, where the verb allows it.
+    fn literal(&mut self, used: UsedResult) -> Result<Option<Literal>, Problem> {
+        let Some(next) = self.cursor.peek() else { return Ok(None) };
+        let (text, part) = (next.text, StepPart::Result(used));
+        let is_number = text.starts_with(|c: char| c.is_ascii_digit());
+        let literal = match (used, text) {
+            (UsedResult::OwnIfq, _) if is_number => {
+                let (number, span) = self.cursor.number("id", 0, literal::MAX)?;
+                self.parts.push((part, span));
+                Literal::Number(number)
+            }
+            (UsedResult::AnyFd, "fd") => {
+                let (number, span) = self.cursor.keyed("fd", 0, literal::MAX, self.usage)?;
+                self.parts.push((part, span));
+                Literal::Number(number)
+            }
+            (UsedResult::AnyFd, "ring") => {
+                self.cursor.eat("ring");
+                self.cursor.exactly("=", &format!("`ring=RING`, as in {}", self.usage))?;
+                let word = self.word("a ring")?;
+                Literal::Ring(self.ring(word, part)?)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(literal))
     }
 
     fn number(&mut self, spec: NumberSpec) -> Result<u32, Problem> {
@@ -82,6 +116,19 @@ impl<'l, 't> StepReader<'l, 't, '_> {
         };
         self.parts.push((StepPart::Number(key), span));
         Ok(number)
+    }
+
+    /// `frags=N`, `packets=N`, or nothing.
+    fn layout(&mut self) -> Result<Layout, Problem> {
+        let Some(next) = self.cursor.peek() else { return Ok(Layout::Pages) };
+        let (key, layout): (&str, fn(u32) -> Layout) = match next.text {
+            "frags" => ("frags", Layout::Frags),
+            "packets" => ("packets", Layout::Packets),
+            _ => return Ok(Layout::Pages),
+        };
+        let (number, span) = self.cursor.keyed(key, 2, limits::FRAGS, self.usage)?;
+        self.parts.push((StepPart::Number(key), span));
+        Ok(layout(number))
     }
 
     /// `nodev` or `queue=N`. The validation knows how many queues there are.
@@ -143,7 +190,7 @@ impl<'l, 't> StepReader<'l, 't, '_> {
 fn result_name(used: UsedResult) -> &'static str {
     match used {
         UsedResult::OwnIfq | UsedResult::AnyIfq => "an ifq",
-        UsedResult::Fd => "a file descriptor",
+        UsedResult::Fd | UsedResult::AnyFd => "a file descriptor",
         UsedResult::Cqe => "a completion",
         UsedResult::Request => "a request",
     }

@@ -200,7 +200,7 @@ impl fmt::Display for StepPart {
             StepPart::Ring => "ring",
             StepPart::OtherRing => "source ring",
             StepPart::Result(UsedResult::OwnIfq | UsedResult::AnyIfq) => "ifq",
-            StepPart::Result(UsedResult::Fd) => "fd",
+            StepPart::Result(UsedResult::Fd | UsedResult::AnyFd) => "fd",
             StepPart::Result(UsedResult::Cqe) => "cqe",
             StepPart::Result(UsedResult::Request) => "request",
             StepPart::Socket => "socket",

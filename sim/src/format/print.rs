@@ -4,8 +4,9 @@ use std::fmt::{Display, Write};
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Defect;
-use ifq_model::test::arg::{Arg, NumberForm};
-use ifq_model::test::{RqWord, Socket, Source, Step, Test, VarId};
+use ifq_model::test::arg::{Arg, NumberForm, UsedResult};
+use ifq_model::test::literal::Literal;
+use ifq_model::test::{Layout, RqWord, Socket, Source, Step, Test, VarId};
 
 use super::words::SCHEDULE_VERSION;
 
@@ -112,7 +113,12 @@ fn argument(test: &Test, arg: &Arg<'_>) -> Option<String> {
         Arg::Driver(_) | Arg::Peer(_) => return None,
         Arg::OtherRing(ring) => test.rings[usize::from(**ring)].clone(),
         Arg::Socket(socket) => test.sockets[usize::from(**socket)].name.clone(),
-        Arg::Result(var, _) => test.vars[usize::from(**var)].name.clone(),
+        Arg::Result(var, used) => match (Literal::of(**var), used) {
+            (None, _) => test.vars[usize::from(**var)].name.clone(),
+            (Some(Literal::Number(number)), UsedResult::AnyFd) => format!("fd={number}"),
+            (Some(Literal::Number(number)), _) => number.to_string(),
+            (Some(Literal::Ring(ring)), _) => format!("ring={}", test.rings[usize::from(ring)]),
+        },
         Arg::Keyword(word) => (*word).to_owned(),
         Arg::Source(Source::Nodev) => "nodev".to_owned(),
         Arg::Source(Source::Queue(queue)) => format!("queue={queue}"),
@@ -124,8 +130,12 @@ fn argument(test: &Test, arg: &Arg<'_>) -> Option<String> {
         Arg::Event(event) => event.name().to_owned(),
         Arg::RqWord(word) => rq_word(**word),
         Arg::Value(value) => number(**value),
-        Arg::Locked(true) => return None,
+        Arg::Layout(Layout::Pages) => return None,
+        Arg::Layout(Layout::Frags(number)) => format!("frags={number}"),
+        Arg::Layout(Layout::Packets(number)) => format!("packets={number}"),
+        Arg::Locked(true) | Arg::Checked(true) => return None,
         Arg::Locked(false) => "unlocked".to_owned(),
+        Arg::Checked(false) => "unchecked".to_owned(),
         Arg::Modifiers(modifiers) => {
             let words: Vec<_> = modifiers.iter().collect();
             return (!words.is_empty()).then(|| list("with", &words).trim_start().to_owned());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ifq_model::test::arg::Arg;
+use ifq_model::test::literal::Literal;
 use ifq_model::test::{Op, Test, VarId};
 
 use super::place::{Invalid, Place, Section, StepPart, sections};
@@ -159,7 +160,9 @@ fn describe_cycle(
 fn used_results(mut op: Op) -> Vec<(VarId, StepPart)> {
     let mut results = Vec::new();
     op.for_each_arg(|arg| {
-        if let Arg::Result(var, used) = arg {
+        if let Arg::Result(var, used) = arg
+            && Literal::of(*var).is_none()
+        {
             results.push((*var, StepPart::Result(used)));
         }
     });

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ifq_model::io_uring::uapi::IO_RQ_MAX_ENTRIES;
+use ifq_model::net::tcp::PAGE_SIZE;
 #[cfg(doc)]
 use ifq_model::test::Test;
 use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
+use ifq_model::test::literal::Literal;
+use ifq_model::test::{Layout, Op, RingId, RqWord, Source, Step, VarId, VarKind, limits};
 
 use super::place::{Invalid, Place, Section, StepPart, sections};
 use super::validate::Checker;
@@ -130,6 +132,7 @@ impl Checker<'_> {
             self.queue(at(StepPart::Verb), queue)?;
         }
         self.arguments(step.op, &at, owners)?;
+        self.layout(&at, step.op)?;
         let mut seen = BTreeSet::new();
         for (j, &var) in step.after.iter().enumerate() {
             self.var(at(StepPart::After(j)), var)?;
@@ -177,6 +180,9 @@ impl Checker<'_> {
                 self.ring(at(StepPart::OtherRing), *ring)
             }
             Arg::Peer(socket) | Arg::Socket(socket) => self.socket(at(StepPart::Socket), *socket),
+            Arg::Result(var, used) if Literal::of(*var).is_some() => {
+                self.literal(at(StepPart::Result(used)), *var, used, *last_ring)
+            }
             Arg::Result(ifq, UsedResult::OwnIfq) => {
                 let place = at(StepPart::Result(UsedResult::OwnIfq));
                 self.ifq_of(place, *ifq, *last_ring, owners)
@@ -198,7 +204,9 @@ impl Checker<'_> {
             | Arg::Keyword(_)
             | Arg::Event(_)
             | Arg::Value(_)
-            | Arg::Locked(_) => Ok(()),
+            | Arg::Layout(_)
+            | Arg::Locked(_)
+            | Arg::Checked(_) => Ok(()),
         }
     }
 
@@ -227,6 +235,55 @@ impl Checker<'_> {
             return Ok(());
         }
         self.fail(place, format!("there is no socket {socket}"), "a socket")
+    }
+
+    /// The bytes of a send fit into the packets and buffers that it names.
+    fn layout(&self, at: &dyn Fn(StepPart) -> Place, op: Op) -> Result<(), Invalid> {
+        let Op::Send { socket, len, layout } = op else { return Ok(()) };
+        let (key, number, most) = match layout {
+            Layout::Pages => return Ok(()),
+            Layout::Frags(number) => ("frags", number, number.saturating_mul(PAGE_SIZE)),
+            Layout::Packets(number) => ("packets", number, PAGE_SIZE),
+        };
+        self.range(at(StepPart::Number(key)), key, number, 2, limits::FRAGS)?;
+        self.range(at(StepPart::Number("len")), "number of bytes", len, number, most)?;
+        if self.test.sockets[usize::from(socket)].queue.is_some() {
+            return Ok(());
+        }
+        let message = format!("`{key}` on a connection over loopback");
+        self.fail(at(StepPart::Number(key)), message, "a socket on a device queue, such as `s@0`")
+    }
+
+    /// A literal is a ring of the test, or a number that no descriptor and no ifq of the ring ever has.
+    fn literal(
+        &self,
+        place: Place,
+        var: VarId,
+        used: UsedResult,
+        ring: RingId,
+    ) -> Result<(), Invalid> {
+        let number = match (Literal::of(var), used) {
+            (Some(Literal::Ring(ring)), UsedResult::AnyFd) => return self.ring(place, ring),
+            (Some(Literal::Number(number)), UsedResult::OwnIfq | UsedResult::AnyFd) => number,
+            _ => return self.fail(place, "a number in the place of a result", "a result"),
+        };
+        let takes_id = |op: &Op| {
+            let registers =
+                matches!(op, Op::Register { .. } | Op::Clone { .. } | Op::Import { .. });
+            registers && op.ring() == Some(ring)
+        };
+        let (what, least) = match used {
+            UsedResult::AnyFd => {
+                let exports = self.test.steps().filter(|s| matches!(s.op, Op::Export { .. }));
+                ("descriptor", self.test.rings.len() + exports.count())
+            }
+            _ => ("id", self.test.steps().filter(|step| takes_id(&step.op)).count()),
+        };
+        if number as usize >= least {
+            return Ok(());
+        }
+        let message = format!("something may have {what} {number}");
+        self.fail(place, message, format!("a number from {least} on"))
     }
 
     fn kind(&self, place: Place, var: VarId, kind: VarKind) -> Result<(), Invalid> {

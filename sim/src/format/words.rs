@@ -27,7 +27,8 @@ pub(super) fn is_reserved(word: &str) -> bool {
     HEADERS.contains(&word)
         || SECTIONS.contains(&word)
         || verbs().any(|verb| verb == word)
-        || matches!(word, "with" | "after" | "unlocked" | "nothing" | "and" | "or" | "not" | "fd")
+        || matches!(word, "with" | "after" | "unlocked" | "unchecked" | "nothing")
+        || matches!(word, "and" | "or" | "not" | "fd")
 }
 
 /// Whether a word has the form of a name: a letter, then letters, digits, `-` and `_`.

@@ -102,5 +102,10 @@ impl<'w> Draw<'w> {
 /// smallest value of the bits for which the modifier is present.
 fn harmless(revision: Revision) -> impl Iterator<Item = (ArgModifier, u32, u8)> {
     let events = revision.has_events().then_some((ArgModifier::Events, 4, 2));
-    [(ArgModifier::KernelRegion, 0, 3), (ArgModifier::StaleRing, 2, 3)].into_iter().chain(events)
+    let always = [
+        (ArgModifier::KernelRegion, 0, 3),
+        (ArgModifier::StaleRing, 2, 3),
+        (ArgModifier::PollFirst, 6, 3),
+    ];
+    always.into_iter().chain(events)
 }

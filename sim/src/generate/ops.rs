@@ -1,6 +1,9 @@
 //! Decodes a word into an operation.
 
-use ifq_model::test::{Event, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind};
+use ifq_model::test::literal::{self, Literal};
+use ifq_model::test::{
+    Event, Layout, Op, RingId, RingSetup, RqWord, SocketId, Source, VarId, VarKind,
+};
 
 use super::{Draw, TestBuilder};
 
@@ -32,6 +35,7 @@ pub(super) enum DrawnOp {
     CancelSocket,
     CancelAll,
     Reset,
+    CloseSocket,
 }
 
 /// Largest number of areas in a test. Each needs memory.
@@ -91,13 +95,14 @@ impl TestBuilder<'_> {
             (DrawnOp::CancelSocket, u8::from(good_ifq)),
             (DrawnOp::CancelAll, u8::from(good_ifq)),
             (DrawnOp::Reset, u8::from(ifq && late)),
+            (DrawnOp::CloseSocket, u8::from(ifq && shutdown)),
         ];
         weights.into_iter().flat_map(|(kind, n)| (0..n).map(move |_| kind)).collect()
     }
 
     pub(super) fn decode(&self, draw: &mut Draw<'_>) -> Option<Op> {
         let op = match draw.one_of(&self.weighted_ops())? {
-            DrawnOp::Send => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            DrawnOp::Send => self.send(draw),
             DrawnOp::Shutdown => Op::Shutdown { socket: self.socket(draw) },
             DrawnOp::UnregisterNetdev => Op::UnregisterNetdev,
             DrawnOp::NetdevDown => Op::NetdevDown,
@@ -115,6 +120,7 @@ impl TestBuilder<'_> {
                 Op::CancelAll { ring: self.ring(draw, |r| self.spec.ring_open(r)) }
             }
             DrawnOp::Enable => Op::Enable { ring: self.ring(draw, |r| self.spec.ring_disabled(r)) },
+            DrawnOp::CloseSocket => Op::CloseSocket { socket: self.socket(draw) },
             DrawnOp::Reset => Op::Reset { socket: self.socket(draw) },
             DrawnOp::Wait => Op::Wait { ring: self.ring(draw, |r| self.spec.ready(r)) },
             DrawnOp::Exit => Op::Exit { ring: self.ring(draw, |r| self.spec.ring_open(r)) },
@@ -135,7 +141,8 @@ impl TestBuilder<'_> {
                 let cqe = draw.prefer(&self.vars(VarKind::Cqe), |c| self.spec.holds(c))?;
                 let ifqs = self.vars(VarKind::Ifq);
                 let ifq = draw.prefer(&ifqs, |ifq| self.spec.belongs(cqe, ifq))?;
-                Op::Return { cqe, ifq, locked: draw.below(2) == 0 }
+                let (locked, checked) = (draw.below(2) == 0, draw.below(8) != 0);
+                Op::Return { cqe, ifq, locked, checked }
             }
             DrawnOp::Scribble => {
                 let ifq = draw.one_of(&self.vars(VarKind::Ifq))?;
@@ -160,7 +167,7 @@ impl TestBuilder<'_> {
             return Some(Op::Register { ring, source, buffers, entries, modifiers });
         }
         if let DrawnOp::Import = kind {
-            let (ring, fd) = (self.ring(draw, open), self.fd(draw)?);
+            let (ring, fd) = (self.ring(draw, open), self.any_fd(draw)?);
             return Some(Op::Import {
                 ring,
                 fd,
@@ -204,6 +211,18 @@ impl TestBuilder<'_> {
             }
         };
         Some(op)
+    }
+
+    /// Bytes of a peer; through a device, sometimes in several buffers or as several packets of one.
+    pub(super) fn send(&self, draw: &mut Draw<'_>) -> Op {
+        let (socket, len) = (self.socket(draw), draw.bytes());
+        let on_queue = self.test.sockets[usize::from(socket)].queue.is_some();
+        let layout = match draw.below(8) {
+            6 if on_queue && (2..=8192).contains(&len) => Layout::Frags(2),
+            7 if on_queue && (3..=4096).contains(&len) => Layout::Packets(3),
+            _ => Layout::Pages,
+        };
+        Op::Send { socket, len, layout }
     }
 
     /// A word of a ring with up to 16 entries, and the value that user space writes.
@@ -252,6 +271,17 @@ impl TestBuilder<'_> {
         draw.prefer(&self.vars(VarKind::Fd), |fd| self.spec.fd_open(fd))
     }
 
+    /// A descriptor for an import; rarely one that is not open, or that of a ring.
+    fn any_fd(&self, draw: &mut Draw<'_>) -> Option<VarId> {
+        match draw.byte() {
+            255 => Some(Literal::Number(literal::MAX).to_var()),
+            254 if !self.revision.has_clone() => {
+                Some(Literal::Ring(self.ring(draw, |ring| self.spec.ring_open(ring))).to_var())
+            }
+            _ => self.fd(draw),
+        }
+    }
+
     /// The results of `recv` steps.
     fn requests(&self) -> Vec<VarId> {
         let mut requests = self.vars(VarKind::Status);
@@ -268,6 +298,8 @@ impl TestBuilder<'_> {
     /// An ifq and its ring.
     fn ifq(&self, draw: &mut Draw<'_>) -> Option<(RingId, VarId)> {
         let ifq = draw.prefer(&self.vars(VarKind::Ifq), |ifq| self.good_ifq(ifq))?;
-        Some((self.owners[usize::from(ifq)]?, ifq))
+        let ring = self.owners[usize::from(ifq)]?;
+        let ifq = if draw.byte() == u8::MAX { Literal::Number(literal::MAX).to_var() } else { ifq };
+        Some((ring, ifq))
     }
 }

@@ -83,10 +83,17 @@ impl Concurrent<'_> {
     fn peer(&self, draw: &mut Draw<'_>) -> Option<Op> {
         let rings = self.builder.test.rings.len() as u32;
         let op = match draw.below(16) {
-            0..=7 => Op::Send { socket: self.socket(draw), len: draw.bytes() },
+            0..=7 => self.builder.send(draw),
             8 | 9 => Op::Shutdown { socket: self.socket(draw) },
             10 | 11 => Op::Exit { ring: draw.below(rings) as RingId },
-            12 if self.builder.test.queues > 0 => Op::UnregisterNetdev,
+            12 if self.builder.test.queues > 0 => match draw.below(4) {
+                0 => Op::UnregisterNetdev,
+                1 => Op::NetdevDown,
+                2 => Op::NetdevUp,
+                _ => Op::RestartQueue { queue: draw.below(self.builder.test.queues) },
+            },
+            13 => Op::Reset { socket: self.socket(draw) },
+            14 => Op::CloseSocket { socket: self.socket(draw) },
             _ => Op::Close { fd: draw.one_of(&self.builder.vars(VarKind::Fd))? },
         };
         Some(op)
@@ -110,6 +117,8 @@ impl Concurrent<'_> {
                 DrawnOp::Return,
                 DrawnOp::Return,
                 DrawnOp::Mmap,
+                DrawnOp::CancelAll,
+                DrawnOp::CancelSocket,
             ]);
             kinds.extend([DrawnOp::Export, DrawnOp::Flush].iter().filter(|_| revision.has_ctrl()));
             kinds.extend(revision.has_add_area().then_some(DrawnOp::AddArea));
@@ -120,6 +129,8 @@ impl Concurrent<'_> {
             DrawnOp::Wait => Op::Wait { ring },
             DrawnOp::Exit => Op::Exit { ring },
             DrawnOp::Return => self.give_back(ring, draw)?,
+            DrawnOp::CancelAll => Op::CancelAll { ring },
+            DrawnOp::CancelSocket => Op::CancelSocket { ring, socket: self.socket(draw) },
             DrawnOp::Register => {
                 let source = self.builder.source(draw);
                 let (buffers, entries) = (1 + draw.below(4), 1 + draw.below(4));
@@ -148,7 +159,10 @@ impl Concurrent<'_> {
                 Op::Arm { ring, ifq, event, modifiers }
             }
             DrawnOp::Mmap => Op::Mmap { ring, ifq },
-            _ => Op::Recv { ring, ifq, socket: self.socket(draw), len: 0, modifiers },
+            _ => {
+                let modifiers = draw.harmless("recv", self.builder.revision);
+                Op::Recv { ring, ifq, socket: self.socket(draw), len: 0, modifiers }
+            }
         };
         Some(op)
     }
@@ -159,7 +173,7 @@ impl Concurrent<'_> {
         let mut cqes = self.builder.vars(VarKind::Cqe);
         cqes.retain(|c| self.builder.owners[usize::from(*c)] == Some(ring));
         cqes.retain(|c| !rules.returned.contains(c));
-        Some(Op::Return { cqe: draw.one_of(&cqes)?, ifq, locked: true })
+        Some(Op::Return { cqe: draw.one_of(&cqes)?, ifq, locked: true, checked: true })
     }
 
     fn socket(&self, draw: &mut Draw<'_>) -> SocketId {

@@ -2,7 +2,7 @@
 
 use ifq_model::test::arg::Arg;
 use ifq_model::test::arg_modifier::ArgModifiers;
-use ifq_model::test::{Source, Test};
+use ifq_model::test::{Layout, Source, Test};
 
 use super::edit::{
     drop_name, drop_queue, drop_ring, drop_socket, drop_unbound, for_each_number, keep_steps,
@@ -113,7 +113,8 @@ fn default_argument(test: &mut Test, i: usize) {
         if i == 0 || i - 1 == index {
             step.op.for_each_arg(|arg| match arg {
                 Arg::Modifiers(modifiers) => *modifiers = ArgModifiers::NONE,
-                Arg::Locked(locked) => *locked = true,
+                Arg::Layout(layout) => *layout = Layout::Pages,
+                Arg::Locked(kept) | Arg::Checked(kept) => *kept = true,
                 _ => {}
             });
         }

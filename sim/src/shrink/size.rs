@@ -44,8 +44,12 @@ impl Size {
         let on_queue =
             |op: &Op| matches!(op, Op::Register { source, .. } if *source != Source::Nodev);
         let modifiers = |op: &Op| {
-            let unlocked = matches!(op, Op::Return { locked: false, .. });
-            op.modifiers().iter().count() + usize::from(unlocked)
+            let careless = match op {
+                Op::Return { locked, checked, .. } => usize::from(!locked) + usize::from(!checked),
+                Op::Send { layout, .. } => usize::from(!layout.is_pages()),
+                _ => 0,
+            };
+            op.modifiers().iter().count() + careless
         };
         let mut numbers = 0;
         for_each_number(&mut test.clone(), |number| {

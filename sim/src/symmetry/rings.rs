@@ -243,6 +243,10 @@ fn is_symmetric(test: &Test, permutation: &Permutation) -> bool {
 
 /// Whether an operation does the same for each ring, except for the ring's number.
 fn is_symmetric_op(op: &Op) -> bool {
+    // The number of a ring, or an id that a permuted ring may have.
+    if op.has_literal() {
+        return false;
+    }
     if let Op::Register { source: Source::Nodev, modifiers, .. } = op {
         // The `user_data` of an event contains the number of its ifq.
         return !modifiers.has(ArgModifier::Events);
@@ -261,6 +265,7 @@ fn is_symmetric_op(op: &Op) -> bool {
             | Op::Send { .. }
             | Op::Shutdown { .. }
             | Op::Reset { .. }
+            | Op::CloseSocket { .. }
     )
 }
 

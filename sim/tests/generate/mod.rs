@@ -7,6 +7,7 @@ use ifq_model::revision::{Defect, Entry, Revision, Variant};
 use ifq_model::test::arg::{Arg, UsedResult};
 use ifq_model::test::arg_modifier::ArgModifier;
 use ifq_model::test::condition::{Comparison, Operand};
+use ifq_model::test::literal::{self, Literal};
 use ifq_model::test::op::OPERATIONS;
 use ifq_model::test::{
     Condition, Event, Expect, Formula, Op, Quantifier, RingId, RingSetup, RqWord, Schedule, Socket,
@@ -194,6 +195,17 @@ impl TestGenerator<'_> {
                 requests.retain(of_ring);
                 *var = self.bytes.pick(&requests)?;
             }
+            // A descriptor and an id that nothing has, and a ring's descriptor.
+            Arg::Result(var, UsedResult::AnyFd) if self.bytes.below(8) == 1 => {
+                *var = match self.bytes.below(2) {
+                    0 => Literal::Number(literal::MAX),
+                    _ => Literal::Ring(self.ring(Target::Finally)?),
+                }
+                .to_var();
+            }
+            Arg::Result(var, UsedResult::OwnIfq) if self.bytes.below(8) == 1 => {
+                *var = Literal::Number(literal::MAX).to_var();
+            }
             Arg::Result(var, used) => {
                 let ring = last_ring.filter(|_| used == UsedResult::OwnIfq);
                 *var = self.bytes.pick(&self.vars(used.kind(), ring))?;
@@ -224,7 +236,9 @@ impl TestGenerator<'_> {
                 let bits = u64::from(self.bytes.number()) << 32 | u64::from(self.bytes.number());
                 *value = bits >> [0, 40, 63][self.bytes.below(3)];
             }
-            Arg::Locked(locked) => *locked = self.bytes.below(2) == 1,
+            // It depends on the length and the socket; see the tests of the format.
+            Arg::Layout(_) => {}
+            Arg::Locked(locked) | Arg::Checked(locked) => *locked = self.bytes.below(2) == 1,
             Arg::Modifiers(modifiers) => {
                 let fitting: Vec<ArgModifier> =
                     ArgModifier::ALL.iter().copied().filter(|m| m.fits(verb)).collect();

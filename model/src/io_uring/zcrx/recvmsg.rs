@@ -10,7 +10,7 @@ use crate::io_uring::zcrx::niov::{
 };
 use crate::io_uring::zcrx::notif::zcrx_send_notif;
 use crate::net::page_pool::PagePool;
-use crate::net::tcp::{Frag, PAGE_SIZE};
+use crate::net::tcp::{PAGE_SIZE, Skb};
 use crate::platform::{AtomicWord, Order, PlainWord, Platform, Ptr, RawLock, Rmw};
 use crate::revision::Defect;
 use crate::trace::Tracepoint;
@@ -82,13 +82,13 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
     let _func = P::func("tcp_read_sock");
     let sock = args.req.sock.clone();
     let mut copied = 0;
-    while let Some((frag, offset)) = sock.first() {
-        let used = io_zcrx_recv_skb(args, &frag, offset).await;
+    while let Some((skb, offset)) = sock.first() {
+        let used = io_zcrx_recv_skb(args, &skb, offset).await;
         if used <= 0 {
             return if copied == 0 { used } else { copied };
         }
         copied += used;
-        sock.consume(&frag, offset, used as u32).await;
+        sock.consume(&skb, offset, used as u32).await;
         if args.count == 0 {
             break;
         }
@@ -99,13 +99,13 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
 /// `io_zcrx_recv_skb`.
 ///
 /// # Divergence from Linux
-/// - Left out: frag lists, the linear part, several fragments. Outcomes: how many completions a segment
-///   of several fragments needs; no byte and no buffer is counted differently.
+/// - Left out: frag lists, the linear part. Outcomes: how many completions a segment with them needs; no byte
+///   and no buffer is counted differently.
 ///
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
-async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, offset: u32) -> i64 {
+async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, skb: &Skb<P>, offset: u32) -> i64 {
     let _func = P::func("io_zcrx_recv_skb");
-    let len = args.count.min(u64::from(frag.len - offset)) as u32;
+    let mut len = args.count.min(u64::from(skb.len() - offset)) as u32;
     if len == 0 {
         return 0;
     }
@@ -113,16 +113,32 @@ async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, frag: &Frag<P>, o
     if args.nr_skbs > IO_SKBS_PER_CALL_LIMIT + 1 {
         return -EAGAIN;
     }
-    let ret = match &frag.niov {
-        Some(niov) => io_zcrx_recv_frag(args, niov, offset, len).await,
-        None => io_zcrx_copy_frag(args, frag.seq + u64::from(offset), len).await,
-    };
-    let received = u64::try_from(ret).unwrap_or(0);
-    if received < u64::from(len) && args.ifq.kernel.fixed(Defect::M7) {
+    let (start_off, mut offset, mut start, mut ret) = (offset, offset, 0, 0);
+    for frag in &skb.frags {
+        let frag_end = start + frag.len;
+        if offset < frag_end {
+            let (copy, frag_off) = (len.min(frag_end - offset), offset - start);
+            ret = match &frag.niov {
+                Some(niov) => io_zcrx_recv_frag(args, niov, frag.off + frag_off, copy).await,
+                None => io_zcrx_copy_frag(args, frag.seq + u64::from(frag_off), copy).await,
+            };
+            let received = u32::try_from(ret).unwrap_or(0);
+            offset += received;
+            len -= received;
+            if ret < 0 || len == 0 || received != copy {
+                break;
+            }
+        }
+        start = frag_end;
+    }
+    if len > 0 && args.ifq.kernel.fixed(Defect::M7) {
         args.stopped_early = true;
     }
-    args.count -= received;
-    ret
+    if offset == start_off {
+        return ret;
+    }
+    args.count -= u64::from(offset - start_off);
+    i64::from(offset - start_off)
 }
 
 /// `io_zcrx_recv_frag`: the device has written the bytes into the area.

@@ -104,6 +104,8 @@ pub struct RecvZc {
     pub user_data: u64,
     /// `ioprio` has `IORING_RECV_MULTISHOT`.
     pub multishot: bool,
+    /// `ioprio` has `IORING_RECVSEND_POLL_FIRST`.
+    pub poll_first: bool,
     /// `msg_flags`.
     pub msg_flags: u32,
     /// `addr`.
@@ -119,6 +121,9 @@ impl RecvZc {
         if !self.multishot {
             // `ioprio`, the upper half of the first word's lower half.
             words[0] &= !0xffff_0000;
+        }
+        if self.poll_first {
+            words[0] |= u64::from(uapi::IORING_RECVSEND_POLL_FIRST) << 16;
         }
         words[2] = self.addr;
         // `len` below, `msg_flags` above.
@@ -431,6 +436,7 @@ mod tests {
             len: 100,
             user_data: 9,
             multishot: true,
+            poll_first: false,
             msg_flags: 0,
             addr: 0,
         };
@@ -448,5 +454,8 @@ mod tests {
         assert_eq!(odd[0], usual[0] & !0xffff_0000);
         assert_eq!((odd[2], odd[3]), (64, 100 | 3 << 32));
         assert_eq!(odd[4..], usual[4..]);
+        let first = words(&RecvZc { poll_first: true, ..plain });
+        assert_eq!(first[0], usual[0] | 1 << 16);
+        assert_eq!(first[1..], usual[1..]);
     }
 }

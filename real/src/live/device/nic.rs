@@ -18,8 +18,8 @@ use crate::job::DevicePackets;
 pub(super) const RECEIVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(super) const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PREFIX: u8 = 24;
-/// Bytes of the largest IP packet: a buffer of payload and its headers.
-const MTU: u32 = 8192;
+/// Bytes of the largest IP packet: the longest `send` and its headers.
+const MTU: u32 = 40_000;
 /// The port of the near end of socket 0 of a test; the others follow. The flow rules name it.
 const FIRST_PORT: u16 = 9000;
 /// Longest time that a frame may need to the far side of the NIC.
@@ -51,6 +51,17 @@ pub struct Nic {
     misplaced: AtomicU64,
     zero_copy: AtomicU64,
     copied: AtomicU64,
+}
+
+/// How the NIC writes packets into buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// Each packet in a buffer of its own.
+    Pages,
+    /// One packet in so many buffers.
+    Buffers(u32),
+    /// All packets in one buffer.
+    OneBuffer,
 }
 
 /// Where a packet went.
@@ -240,13 +251,48 @@ impl Nic {
         1024 + self.next_port.fetch_add(1, Ordering::Relaxed) % 60_000
     }
 
-    /// Sends a frame to the device and waits until the NIC has processed it.
+    /// Sends frames to the device and waits until the NIC has processed them: where the first went. If it was
+    /// dropped, so were the others.
     ///
     /// # Errors
     ///
-    /// A message: the NIC did not process the frame, or its counters cannot be read.
-    pub(super) fn deliver(&self, queue: u32, frame: &[u8]) -> Result<Arrival, String> {
+    /// A message: the NIC did not process a frame, or its counters cannot be read.
+    pub(super) fn deliver(
+        &self,
+        queue: u32,
+        frames: &[Vec<u8>],
+        placement: Placement,
+    ) -> Result<Arrival, String> {
         let _alone = lock(&self.sending);
+        let context = |error: io::Error| format!("a knob of queue {queue}: {error}");
+        match placement {
+            Placement::Pages => {}
+            Placement::Buffers(buffers) => {
+                self.soft.set_buffers_of_next(queue, buffers).map_err(context)?;
+            }
+            // The NIC keeps a reference to the buffer from the first packet to the last.
+            Placement::OneBuffer => {
+                self.soft.share_next(queue, frames.len() as u32 - 1).map_err(context)?;
+            }
+        }
+        let mut first = None;
+        for frame in frames {
+            let arrival = self.deliver_one(queue, frame)?;
+            let first = *first.get_or_insert(arrival);
+            if matches!(first, Arrival::NoBuffer | Arrival::NoDevice) {
+                break;
+            }
+            if arrival != first {
+                return Err(format!("{RECEIVER_NAME} placed packets of one buffer differently"));
+            }
+        }
+        if placement != Placement::Pages {
+            self.soft.reset_placement(queue).map_err(context)?;
+        }
+        Ok(first.unwrap_or(Arrival::Empty))
+    }
+
+    fn deliver_one(&self, queue: u32, frame: &[u8]) -> Result<Arrival, String> {
         let counters = || self.soft.counters(queue).map_err(|error| error.to_string());
         let before = counters()?;
         let bound = || self.soft.bound(queue).map_err(|error| error.to_string());

@@ -4,7 +4,7 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::sync::Arc;
 
 use super::frame::{Kind, Route, segment};
-use super::nic::{Arrival, Nic, PEER, RECEIVER, port_of};
+use super::nic::{Arrival, Nic, PEER, Placement, RECEIVER, port_of};
 use super::soft_nic::{PEER_NAME, RECEIVER_NAME};
 use crate::abi::syscall::tcp_repair::{Sequence, connected};
 
@@ -55,10 +55,48 @@ impl DevicePeer {
     /// -EAGAIN if the queue has no buffer, -ENODEV if the device is down or gone, -EIO if the NIC does not
     /// answer. The packet is dropped then and is not sent again.
     pub(in crate::live) fn send(&mut self, payload: &[u8]) -> Result<(), i64> {
-        let arrival = self.deliver(Kind::Data, payload)?;
-        self.next = self.next.wrapping_add(payload.len() as u32);
-        let begin = self.packets.last().map_or(0, |(end, _)| *end);
-        self.packets.push((begin + payload.len() as u64, arrival == Arrival::Placed));
+        self.send_packets(&[payload.to_vec()], Placement::Pages)
+    }
+
+    /// Sends one packet that the NIC writes into `buffers` buffers.
+    ///
+    /// # Errors
+    ///
+    /// As [`DevicePeer::send`].
+    pub(in crate::live) fn send_in_buffers(
+        &mut self,
+        payload: &[u8],
+        buffers: u32,
+    ) -> Result<(), i64> {
+        self.send_packets(&[payload.to_vec()], Placement::Buffers(buffers))
+    }
+
+    /// Sends packets that the NIC writes into one buffer, all at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`DevicePeer::send`]: the first packet is dropped, and the others with it.
+    pub(in crate::live) fn send_in_one_buffer(&mut self, payloads: &[Vec<u8>]) -> Result<(), i64> {
+        self.send_packets(payloads, Placement::OneBuffer)
+    }
+
+    fn send_packets(&mut self, payloads: &[Vec<u8>], placement: Placement) -> Result<(), i64> {
+        let mut next = self.next;
+        let frames: Result<Vec<_>, String> = payloads
+            .iter()
+            .map(|payload| {
+                let frame = segment(&self.route, Kind::Data, next, SEQUENCE.send, payload);
+                next = next.wrapping_add(payload.len() as u32);
+                frame
+            })
+            .collect();
+        let arrival = self
+            .arrived(frames.and_then(|frames| self.nic.deliver(self.queue, &frames, placement)))?;
+        self.next = next;
+        for payload in payloads {
+            let begin = self.packets.last().map_or(0, |(end, _)| *end);
+            self.packets.push((begin + payload.len() as u64, arrival == Arrival::Placed));
+        }
         Ok(())
     }
 
@@ -74,7 +112,7 @@ impl DevicePeer {
     ///
     /// As [`DevicePeer::send`].
     pub(in crate::live) fn finish(&mut self) -> Result<(), i64> {
-        self.deliver(Kind::Fin, &[])?;
+        self.control(Kind::Fin)?;
         self.next = self.next.wrapping_add(1);
         Ok(())
     }
@@ -85,12 +123,18 @@ impl DevicePeer {
     ///
     /// As [`DevicePeer::send`].
     pub(in crate::live) fn reset(&mut self) -> Result<(), i64> {
-        self.deliver(Kind::Reset, &[]).map(|_| ())
+        self.control(Kind::Reset).map(|_| ())
     }
 
-    fn deliver(&self, kind: Kind, payload: &[u8]) -> Result<Arrival, i64> {
-        let frame = segment(&self.route, kind, self.next, SEQUENCE.send, payload);
-        let delivered = frame.and_then(|frame| self.nic.deliver(self.queue, &frame));
+    /// Sends a segment without payload.
+    fn control(&self, kind: Kind) -> Result<Arrival, i64> {
+        let frame = segment(&self.route, kind, self.next, SEQUENCE.send, &[]);
+        self.arrived(
+            frame.and_then(|frame| self.nic.deliver(self.queue, &[frame], Placement::Pages)),
+        )
+    }
+
+    fn arrived(&self, delivered: Result<Arrival, String>) -> Result<Arrival, i64> {
         match delivered {
             Ok(Arrival::NoBuffer) => Err(-i64::from(libc::EAGAIN)),
             Ok(Arrival::NoDevice) => Err(-i64::from(libc::ENODEV)),

@@ -79,6 +79,25 @@ impl SoftNic {
         write(&self.queue(queue).join("restart"), 1)
     }
 
+    /// The next packet with payload is written into so many buffers.
+    pub(super) fn set_buffers_of_next(&self, queue: u32, buffers: u32) -> io::Result<()> {
+        write(&self.queue(queue).join("frags_next"), buffers)
+    }
+
+    /// So many packets after the next one are written behind it, into the same buffer.
+    pub(super) fn share_next(&self, queue: u32, packets: u32) -> io::Result<()> {
+        write(&self.queue(queue).join("share_next"), packets)
+    }
+
+    /// Each packet gets buffers of its own again, and the NIC puts the last one.
+    pub(super) fn reset_placement(&self, queue: u32) -> io::Result<()> {
+        let folder = self.queue(queue);
+        write(&folder.join("frags_next"), 0)?;
+        write(&folder.join("share_next"), 0)?;
+        // Its NAPI drops the reference.
+        write(&folder.join("keep_last"), 0)
+    }
+
     /// Whether a memory provider is bound to a queue.
     pub(super) fn bound(&self, queue: u32) -> io::Result<bool> {
         Ok(read::<u32>(&self.queue(queue).join("bound"))? != 0)

@@ -1,0 +1,251 @@
+//! The far end of a connection: a socket of the kernel over loopback, or this program over the device.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ifq_model::net::layout::Layout;
+
+use super::device::DevicePeer;
+use super::payload;
+use super::sender::Sender;
+use crate::abi::{syscall, uapi};
+
+/// Longest time that bytes may need to arrive.
+pub(super) const ARRIVAL: Duration = Duration::from_secs(2);
+
+/// `struct tcp_info`.
+type TcpInfo = [u8; 256];
+
+/// The far end.
+#[derive(Debug)]
+pub(super) struct FarEnd {
+    /// The number of the socket in the test.
+    number: u8,
+    kind: Kind,
+    /// Bytes of the stream that were sent.
+    pub(super) sent: u64,
+    /// Whether its stream has ended, by a FIN or a reset.
+    pub(super) ended: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// `None`: the peer has closed its socket.
+    Loopback {
+        stream: Option<Arc<TcpStream>>,
+        sender: Arc<Sender>,
+    },
+    Device {
+        peer: DevicePeer,
+        reset: bool,
+    },
+}
+
+const EPIPE: i64 = -(libc::EPIPE as i64);
+
+impl FarEnd {
+    /// A socket over loopback.
+    pub(super) fn over_loopback(number: u8, stream: TcpStream, sender: &Arc<Sender>) -> Self {
+        let (stream, sender) = (Some(Arc::new(stream)), Arc::clone(sender));
+        FarEnd { number, kind: Kind::Loopback { stream, sender }, sent: 0, ended: false }
+    }
+
+    /// This program, frame by frame.
+    pub(super) fn over_device(number: u8, peer: DevicePeer) -> Self {
+        FarEnd { number, kind: Kind::Device { peer, reset: false }, sent: 0, ended: false }
+    }
+
+    /// Whether another run may use it. A run may have taken the device down.
+    pub(super) fn is_reusable(&self) -> bool {
+        !self.ended && matches!(self.kind, Kind::Loopback { .. })
+    }
+
+    /// Counts a completion with the bytes from a position of the stream on.
+    pub(super) fn received(&self, position: u64) {
+        if let Kind::Device { peer, .. } = &self.kind {
+            peer.received(position);
+        }
+    }
+
+    /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or -errno.
+    pub(super) fn send(&mut self, receiver: &Option<TcpStream>, len: u32, layout: Layout) -> i64 {
+        match &mut self.kind {
+            Kind::Loopback { stream: None, .. } => return EPIPE,
+            Kind::Loopback { stream: Some(stream), sender } => {
+                let bytes = payload::bytes(self.number, self.sent, len as usize);
+                match sender.send(stream, bytes) {
+                    Ok(()) => self.sent += u64::from(len),
+                    Err(error) => return of_peer(receiver, &error),
+                }
+            }
+            Kind::Device { .. } if self.ended => return EPIPE,
+            Kind::Device { peer, .. } => {
+                let number = self.number;
+                let bytes = |from, len: u32| payload::bytes(number, from, len as usize);
+                let sent = match layout {
+                    Layout::Pages => layout.parts(len, syscall::PAGE as u32).try_for_each(|part| {
+                        peer.send(&bytes(self.sent, part))?;
+                        self.sent += u64::from(part);
+                        Ok(())
+                    }),
+                    Layout::Frags(nr) => peer
+                        .send_in_buffers(&bytes(self.sent, len), nr)
+                        .map(|()| self.sent += u64::from(len)),
+                    Layout::Packets(_) => {
+                        let parts = layout.parts(len, syscall::PAGE as u32).scan(
+                            self.sent,
+                            |from, part| {
+                                let payload = bytes(*from, part);
+                                *from += u64::from(part);
+                                Some(payload)
+                            },
+                        );
+                        peer.send_in_one_buffer(&parts.collect::<Vec<_>>())
+                            .map(|()| self.sent += u64::from(len))
+                    }
+                };
+                if let Err(errno) = sent {
+                    return errno;
+                }
+            }
+        }
+        let sent = self.sent;
+        match receiver {
+            Some(receiver) => status(arrived(receiver, |info| bytes_received(info) >= sent)),
+            None => self.acknowledged(0),
+        }
+    }
+
+    /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
+    pub(super) fn shutdown(&mut self, receiver: &Option<TcpStream>) -> i64 {
+        let closed = match &mut self.kind {
+            Kind::Loopback { stream: None, .. } | Kind::Device { reset: true, .. } => return EPIPE,
+            Kind::Loopback { stream: Some(stream), .. } => {
+                stream.shutdown(Shutdown::Write).map_err(|error| of_peer(receiver, &error))
+            }
+            // The far end does not send a second FIN.
+            Kind::Device { .. } if self.ended => Ok(()),
+            Kind::Device { peer, .. } => peer.finish(),
+        };
+        if matches!(self.kind, Kind::Loopback { .. }) || closed.is_ok() {
+            self.ended = true;
+        }
+        match (closed, receiver) {
+            (Ok(()), Some(receiver)) => {
+                let ended = |info: &TcpInfo| state(info) == uapi::TCP_CLOSE_WAIT;
+                status(arrived(receiver, ended))
+            }
+            (Ok(()), None) => self.acknowledged(uapi::TCP_FIN_WAIT2),
+            (Err(errno), _) => errno,
+        }
+    }
+
+    /// Resets the connection and waits until the receiver has seen it: 0 or -errno.
+    pub(super) fn reset(&mut self, receiver: &Option<TcpStream>) -> i64 {
+        match &mut self.kind {
+            Kind::Loopback { stream, .. } => {
+                let is_reset = |stream: &Arc<TcpStream>| {
+                    let info = syscall::tcp_info(stream.as_fd());
+                    info.is_ok_and(|info| state(&info) == uapi::TCP_CLOSE)
+                };
+                let was_reset = stream.as_ref().is_none_or(is_reset);
+                drop(stream.take());
+                self.ended = true;
+                if was_reset {
+                    return EPIPE;
+                }
+            }
+            Kind::Device { reset: true, .. } => return EPIPE,
+            Kind::Device { peer, reset } => {
+                if let Err(errno) = peer.reset() {
+                    return errno;
+                }
+                (*reset, self.ended) = (true, true);
+            }
+        }
+        match receiver {
+            Some(receiver) => status(arrived(receiver, |info| state(info) == uapi::TCP_CLOSE)),
+            // Over loopback the reset has arrived when close() returns.
+            None => 0,
+        }
+    }
+
+    /// Waits until all that the peer has sent is acknowledged, by its own socket, because the near end is
+    /// closed: 0, or -EPIPE after a reset. `at_least`: the state that this reaches, or zero.
+    fn acknowledged(&self, at_least: u8) -> i64 {
+        let stream = match &self.kind {
+            Kind::Loopback { stream: Some(stream), .. } => stream,
+            Kind::Loopback { stream: None, .. } => return EPIPE,
+            // No test does this: see `unsupported`.
+            Kind::Device { .. } => return -i64::from(libc::EOPNOTSUPP),
+        };
+        let acknowledged = |info: &TcpInfo| {
+            state(info) == uapi::TCP_CLOSE
+                || unacknowledged(info) == 0 && (at_least == 0 || state(info) == at_least)
+        };
+        match arrived(stream, acknowledged) {
+            Ok(info) if state(&info) == uapi::TCP_CLOSE => EPIPE,
+            Ok(_) => 0,
+            Err(errno) => errno,
+        }
+    }
+}
+
+/// Waits for a state of a socket, and returns it.
+fn arrived(socket: &TcpStream, is_there: impl Fn(&TcpInfo) -> bool) -> Result<TcpInfo, i64> {
+    let start = Instant::now();
+    loop {
+        match syscall::tcp_info(socket.as_fd()) {
+            Ok(info) if is_there(&info) => return Ok(info),
+            Ok(_) if start.elapsed() > ARRIVAL => return Err(-i64::from(libc::ETIMEDOUT)),
+            Ok(_) => std::thread::sleep(Duration::from_micros(100)),
+            Err(error) => return Err(negative(&error)),
+        }
+    }
+}
+
+/// 0 or -errno.
+fn status(result: Result<TcpInfo, i64>) -> i64 {
+    result.map_or_else(|errno| errno, |_| 0)
+}
+
+/// The error of a call of the peer. After the near end is closed, the first call says ECONNRESET, the later
+/// ones EPIPE or ENOTCONN: the test language has one word for it.
+fn of_peer(receiver: &Option<TcpStream>, error: &io::Error) -> i64 {
+    let reset = [libc::ECONNRESET, libc::ENOTCONN];
+    match error.raw_os_error() {
+        Some(errno) if receiver.is_none() && reset.contains(&errno) => EPIPE,
+        _ => negative(error),
+    }
+}
+
+fn state(info: &TcpInfo) -> u8 {
+    info[uapi::TCP_INFO_STATE]
+}
+
+/// Segments that are sent and not acknowledged.
+fn unacknowledged(info: &TcpInfo) -> u32 {
+    let at = uapi::TCP_INFO_UNACKED;
+    let mut word = [0; 4];
+    word.copy_from_slice(&info[at..at + 4]);
+    u32::from_ne_bytes(word)
+}
+
+fn bytes_received(info: &TcpInfo) -> u64 {
+    let at = uapi::TCP_INFO_BYTES_RECEIVED;
+    let mut word = [0; 8];
+    word.copy_from_slice(&info[at..at + 8]);
+    u64::from_ne_bytes(word)
+}
+
+fn negative(error: &io::Error) -> i64 {
+    let errno = match (error.raw_os_error(), error.kind()) {
+        (Some(errno), _) => errno,
+        (None, io::ErrorKind::WriteZero) => libc::EAGAIN,
+        (None, _) => libc::EIO,
+    };
+    -i64::from(errno)
+}
