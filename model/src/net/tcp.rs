@@ -57,12 +57,15 @@ pub struct Skb<P: Platform> {
     pub frags: Vec<Frag<P>>,
 }
 
+/// A fragment of a packet that arrives: its length, its offset in the buffer, the buffer.
+type NewFrag<P> = (u32, u32, Option<NiovRef<P>>);
+
 impl<P: Platform> Skb<P> {
     /// `skb->len`.
     ///
     /// Linux: `include/linux/skbuff.h`, 6.18 to 7.3.
     #[must_use]
-    pub fn len(&self) -> u32 {
+    pub fn skb_len(&self) -> u32 {
         self.frags.iter().map(|frag| frag.len).sum()
     }
 }
@@ -175,7 +178,7 @@ impl<P: Platform> Sock<P> {
     /// Consumes `used` bytes of the first packet; `tcp_eat_recv_skb` after its last byte.
     pub async fn consume(&self, skb: &Skb<P>, offset: u32, used: u32) {
         self.readable.store_in_step(self.readable.load_in_step() - u64::from(used));
-        if offset + used < skb.len() {
+        if offset + used < skb.skb_len() {
             self.offset.set(u64::from(offset + used));
             return;
         }
@@ -189,7 +192,7 @@ impl<P: Platform> Sock<P> {
     }
 
     /// Queues a packet, whose fragments have these lengths, offsets and buffers. The device has written it.
-    fn push(&self, frags: &[(u32, u32, Option<NiovRef<P>>)]) {
+    fn push(&self, frags: &[NewFrag<P>]) {
         for (i, (len, off, niov)) in frags.iter().enumerate() {
             let (tail, seq) = (self.tail.get(), self.write_seq.get());
             if tail - self.head.get() == self.slots.len() as u64 {
@@ -370,7 +373,7 @@ pub async fn tcp_rcv_established<P: Platform>(
 /// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 async fn tcp_queue_rcv<P: Platform>(
     sock: &Sock<P>,
-    packets: &[Vec<(u32, u32, Option<NiovRef<P>>)>],
+    packets: &[Vec<NewFrag<P>>],
 ) -> Result<(), i64> {
     let _guard = sock.sk_lock.lock().await;
     if sock.shut_down() {

@@ -135,19 +135,19 @@ ring R1 R2
 socket s0
 setup
     ifq0 = R1: register nodev buffers=12 entries=2
-    x1 = R1: recv ifq0 s0 with oneshot addr
-    x2 = scribble ifq0 off=6 71
-    x3 = s0: send 5000
-    x4 = s0: send 4096
+    x1 = R1: recv ifq0 s0 with poll-first
+    ifq2 = R2: register nodev buffers=5 entries=16 with kernel-region events
+    x3 = R2: recv ifq2 s0 len=6000
+    x4 = R1: recv ifq0 s0
     x5 = s0: send 1
     x6 = R1: flush ifq0
     x7 = scribble ifq0 off=15 103
-    ifq8 = R2: clone R1 ifq0
-    c9 = R1: wait
-    box10 = R1: export ifq0
-    ifq11 = R0: clone R1 ifq0 with zcrx-id
-    ifq12 = R1: import box10
-    box13 = R1: export ifq0 with arg-fault
+    ifq8 = R0: clone R2 ifq2
+    c9 = R2: wait
+    x10 = R1: mmap ifq0
+    x11 = R2: add-area ifq2 buffers=4 with nr-args area-token
+    x12 = return c9 to ifq2 unlocked
+    x13 = R1: recv ifq0 s0 with poll-first
 expect holds
 ";
 

@@ -311,7 +311,7 @@ fn alloc_area<P: Platform>(
 /// # Divergence from Linux
 /// - Left out: `kern_readable`, because there are no dma-buf areas.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.2 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
     if nr + 1 > ZCRX_MAX_AREAS {

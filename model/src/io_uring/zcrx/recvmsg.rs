@@ -105,7 +105,7 @@ async fn tcp_read_sock<P: Platform>(args: &mut Args<'_, P>) -> i64 {
 /// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_recv_skb<P: Platform>(args: &mut Args<'_, P>, skb: &Skb<P>, offset: u32) -> i64 {
     let _func = P::func("io_zcrx_recv_skb");
-    let mut len = args.count.min(u64::from(skb.len() - offset)) as u32;
+    let mut len = args.count.min(u64::from(skb.skb_len() - offset)) as u32;
     if len == 0 {
         return 0;
     }

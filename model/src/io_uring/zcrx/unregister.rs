@@ -96,7 +96,7 @@ pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// `zcrx_unregister_user`: one user fewer that may receive. The last user closes the queue and scrubs.
 /// `ctx`: the ring that leaves.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub async fn zcrx_unregister_user<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
@@ -164,7 +164,7 @@ pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
 /// `io_unregister_zcrx`, before 7.1 `io_unregister_zcrx_ifqs`: the ring's requests are gone. Under
 /// `uring_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
 pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_unregister_zcrx");
     let _scope = P::scope();

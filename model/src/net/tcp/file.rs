@@ -60,7 +60,7 @@ async fn tcp_close<P: Platform>(sock: &Ptr<P, Sock<P>>) {
     let closes = sock.fd.is_some();
     let _guard = if closes { Some(sock.sk_lock.lock().await) } else { None };
     while let Some((skb, offset)) = sock.first() {
-        sock.consume(&skb, offset, skb.len() - offset).await;
+        sock.consume(&skb, offset, skb.skb_len() - offset).await;
     }
     if closes {
         sock.readable.store_in_step(sock.readable.load_in_step() | SHUTDOWN | CLOSED);
