@@ -49,7 +49,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ifq rig boot --on uml\n  \
         ifq rig boot --on qemu:7.2 --cpus 2 --json")]
     Boot {
-        /// Machine: host, uml, qemu:SERIES or kernel:PATH
+        /// Machine: host, uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
         #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
         on: MachineSpec,
         /// Number of processors of a QEMU guest
@@ -64,7 +64,7 @@ pub enum Command {
         ifq rig shell --on uml -c 'uname -r; dmesg | tail'\n\n\
         The guest powers off when its shell ends. It has busybox, and this program as /ifq.")]
     Shell {
-        /// Machine: uml, qemu:SERIES or kernel:PATH
+        /// Machine: uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
         #[arg(long, value_name = "MACHINE", value_parser = guest)]
         on: MachineSpec,
         /// Number of processors of a QEMU guest
@@ -168,9 +168,9 @@ fn list(json: bool) -> Result<(), Failure> {
             Some(false) => "emulated",
             None => "",
         };
-        outln!("{:<10} {kernel:<42} {how}", machine.machine);
+        outln!("{:<13} {kernel:<42} {how}", machine.machine);
         if let Some(reason) = &machine.reason {
-            outln!("{:<10} {reason}", "");
+            outln!("{:<13} {reason}", "");
         }
     }
     Ok(())

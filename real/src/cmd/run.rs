@@ -33,7 +33,7 @@ pub struct Args {
     /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Machine to run on: host, uml, qemu:SERIES or kernel:PATH
+    /// Machine to run on: host, uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
     #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
     pub on: MachineSpec,
     /// How to run and compare

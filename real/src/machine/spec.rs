@@ -116,6 +116,7 @@ impl FromStr for MachineSpec {
             }
             Some(("qemu", series)) => match series.split_once('+') {
                 None => Ok(MachineSpec::Qemu(series.parse()?)),
+                Some(("", _)) => Err(ParseError::Series(series.to_owned())),
                 Some((series, "nic")) => Ok(MachineSpec::QemuNic(series.parse()?)),
                 Some((_, addition)) => Err(ParseError::Addition(addition.to_owned())),
             },
