@@ -130,6 +130,9 @@ fn a_buffer_that_is_in_no_place_when_its_area_is_freed_is_i6() {
     breaks("a lost buffer", "I6: area freed with 1 of 2 buffers free and 0 held", move || {
         free_with(1);
     });
+    breaks("two lost buffers", "I6: area freed with 0 of 2 buffers free and 0 held", move || {
+        free_with(2);
+    });
     // The fixture is still there, which is the next thing that the checks report.
     breaks("no lost buffer", "I3: ", move || free_with(0));
 }
