@@ -16,20 +16,26 @@ use crate::list::Verdict;
 
 /// A check of one test file ends after so many states. The largest has fewer than a tenth of it.
 const MAX_STATES: &str = "3000000";
-/// Processor seconds and memory in KiB that a check may use. A search that a mutant makes endless ends so, whatever
-/// else the machine does.
-const LIMITS: &str = "ulimit -t 120; ulimit -v 8000000; exec \"$@\"";
+/// Processor seconds that the check of one test file may use, and that any other check may use. The longest need a
+/// twentieth. A search that a mutant makes endless ends so, whatever else the machine does.
+const SECONDS: [u32; 2] = [20, 600];
+/// Memory in KiB that a check may use.
+const MEMORY: u32 = 8_000_000;
 
 /// The test binaries that are part of the checks, with the tests that run.
-const SUITES: [(&str, &str); 7] = [
-    ("proptest_spec", "returns_the_specified_results"),
+const SUITES: [(&str, &str); 8] = [
+    ("checks_can_fail", ""),
     ("loom_refcount", ""),
-    ("loom_refill", ""),
-    ("loom_import_teardown", ""),
+    ("loom_cq", ""),
     ("loom_whole_run", ""),
-    ("loom_platform", ""),
+    ("loom_import_teardown", ""),
+    ("loom_refill", ""),
     ("shuttle_whole_runs", ""),
+    ("proptest_spec", "returns_the_specified_results"),
 ];
+
+/// So many of the suites take about a second and run before the catalogue.
+const QUICK_SUITES: usize = 4;
 
 /// One command that a mutant can make fail.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ struct Check {
     name: String,
     program: PathBuf,
     args: Vec<String>,
+    /// The test file that it reads, if it reads one.
+    file: Option<PathBuf>,
 }
 
 /// All checks, and what each of them reaches.
@@ -45,6 +53,8 @@ struct Check {
 pub struct Checks {
     folder: PathBuf,
     checks: Vec<(Check, BTreeSet<usize>)>,
+    /// The library, the quick suites and the catalogue come first.
+    cheap: usize,
 }
 
 /// What a check said.
@@ -71,8 +81,10 @@ impl Ended {
 impl Check {
     /// Runs it in the folder `scratch`.
     fn run(&self, scratch: &Path, variable: &str, value: &str) -> io::Result<Ended> {
+        let seconds = SECONDS[usize::from(self.file.is_none())];
+        let limits = format!("ulimit -t {seconds}; ulimit -v {MEMORY}; exec \"$@\"");
         let status = Command::new("sh")
-            .args(["-c", LIMITS, "sh"])
+            .args(["-c", &limits, "sh"])
             .arg(&self.program)
             .args(&self.args)
             .env(variable, value)
@@ -83,6 +95,60 @@ impl Check {
             .stderr(Stdio::null())
             .status()?;
         Ended::of(status)
+    }
+}
+
+impl Check {
+    /// Runs it without a mutant: the milliseconds that it takes, and the mutants that it reaches. The result of
+    /// an earlier run is used if neither the program nor the test file has changed since.
+    fn reached(
+        &self,
+        root: &Path,
+        folder: &Path,
+        worker: usize,
+    ) -> io::Result<(u128, BTreeSet<usize>)> {
+        let folder_of_results = folder.join("reached");
+        std::fs::create_dir_all(&folder_of_results)?;
+        let result = folder_of_results.join(self.name.replace(": ", "."));
+        let modified = |path: &Path| path.metadata().and_then(|of| of.modified()).ok();
+        let inputs = [Some(&self.program), self.file.as_ref()];
+        let newest = inputs.into_iter().flatten().filter_map(|path| modified(path)).max();
+        if modified(&result) < newest {
+            let numbers = folder_of_results.join(format!("worker-{worker}"));
+            std::fs::write(&numbers, "")?;
+            let start = Instant::now();
+            let scratch = self.scratch(root, folder, worker)?;
+            let ended = self.run(&scratch, "IFQ_MUTANTS_REACHED", &numbers.to_string_lossy())?;
+            if !matches!(ended, Ended::Passed) {
+                return Err(io::Error::other(format!("{} fails without a mutant", self.name)));
+            }
+            let numbers = std::fs::read_to_string(&numbers)?;
+            std::fs::write(&result, format!("{}\n{numbers}", start.elapsed().as_millis()))?;
+        }
+        let text = std::fs::read_to_string(&result)?;
+        let mut lines = text.lines();
+        let time = lines.next().and_then(|line| line.parse().ok()).unwrap_or_default();
+        Ok((time, lines.filter_map(|line| line.parse().ok()).collect()))
+    }
+
+    /// The folder that it runs in. A suite finds the seeds of earlier failures there, and a new one does not stay
+    /// for the next mutant.
+    fn scratch(&self, root: &Path, folder: &Path, worker: usize) -> io::Result<PathBuf> {
+        let scratch = folder.join(format!("scratch-{worker}"));
+        let is_suite = SUITES.iter().any(|(suite, _)| *suite == self.name);
+        if is_suite && scratch.exists() {
+            std::fs::remove_dir_all(&scratch)?;
+        }
+        let seeds = scratch.join("proptest-regressions");
+        std::fs::create_dir_all(&seeds)?;
+        let kept = root.join("tests/proptest-regressions");
+        if is_suite && kept.is_dir() {
+            for entry in std::fs::read_dir(kept)? {
+                let entry = entry?;
+                std::fs::copy(entry.path(), seeds.join(entry.file_name()))?;
+            }
+        }
+        Ok(scratch)
     }
 }
 
@@ -132,7 +198,7 @@ fn commands(root: &Path, programs: &BTreeMap<String, PathBuf>) -> io::Result<[Ve
     let ifq = program("ifq")?;
     let check = |name: String, args: &[&str]| {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Check { name, program: ifq.clone(), args }
+        Check { name, program: ifq.clone(), args, file: None }
     };
     let mut files = Vec::new();
     test_files(&root.join("tests/library"), &mut files)?;
@@ -141,23 +207,27 @@ fn commands(root: &Path, programs: &BTreeMap<String, PathBuf>) -> io::Result<[Ve
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let path = file.to_string_lossy();
         let args = ["check", &path, "--jobs", "1", "--max-states", MAX_STATES, "--out", "out"];
-        library.push(check(format!("library: {name}"), &args));
-        faults.push(check(
-            format!("faults: {name}"),
-            &[&args[..], &["--faults", "1", "--fixed"]].concat(),
-        ));
+        let file = Some(file.clone());
+        library.push(Check { file: file.clone(), ..check(format!("library: {name}"), &args) });
+        let args = [&args[..], &["--faults", "1", "--fixed"]].concat();
+        faults.push(Check { file, ..check(format!("faults: {name}"), &args) });
     }
-    let golden = root.join("tests/golden/enumeration");
-    let golden = golden.to_string_lossy();
-    let mut rest = vec![check("catalogue".to_owned(), &["check", "--catalogue", "--jobs", "1"])];
-    rest.append(&mut faults);
-    let enumerate = ["enumerate", "--ops", "1", "--compare", &golden];
-    rest.push(check("enumeration".to_owned(), &enumerate));
+    let folder = root.join("tests/library");
+    let args = ["check", "--catalogue", "--jobs", "1", &folder.to_string_lossy()];
+    let mut rest = Vec::new();
     for (suite, filter) in SUITES {
+        if suite == SUITES[QUICK_SUITES].0 {
+            rest.push(check("catalogue".to_owned(), &args));
+        }
         let args = ["--test-threads", "1", filter].map(str::to_owned).to_vec();
         let args = args.into_iter().filter(|arg| !arg.is_empty()).collect();
-        rest.push(Check { name: suite.to_owned(), program: program(suite)?, args });
+        rest.push(Check { name: suite.to_owned(), program: program(suite)?, args, file: None });
     }
+    rest.append(&mut faults);
+    let golden = root.join("tests/golden/enumeration");
+    let golden = golden.to_string_lossy();
+    let enumerate = ["enumerate", "--ops", "1", "--compare", &golden];
+    rest.push(check("enumeration".to_owned(), &enumerate));
     Ok([library, rest])
 }
 
@@ -188,25 +258,6 @@ fn parallel<T: Sync>(
     failed.into_inner().expect("no thread panics").map_or(Ok(()), Err)
 }
 
-/// An empty folder, for what a check writes. proptest finds the seeds of earlier failures in it, and a new
-/// one does not stay for the next mutant.
-fn scratch(root: &Path, folder: &Path, worker: usize) -> io::Result<PathBuf> {
-    let scratch = folder.join(format!("scratch-{worker}"));
-    if scratch.exists() {
-        std::fs::remove_dir_all(&scratch)?;
-    }
-    let seeds = scratch.join("proptest-regressions");
-    std::fs::create_dir_all(&seeds)?;
-    let kept = root.join("tests/proptest-regressions");
-    if kept.is_dir() {
-        for entry in std::fs::read_dir(kept)? {
-            let entry = entry?;
-            std::fs::copy(entry.path(), seeds.join(entry.file_name()))?;
-        }
-    }
-    Ok(scratch)
-}
-
 impl Checks {
     /// Builds the copy and runs each check without a mutant.
     ///
@@ -215,34 +266,22 @@ impl Checks {
     pub fn prepare(root: &Path, folder: &Path, jobs: usize) -> io::Result<Checks> {
         let programs = programs(&folder.join("source"), &folder.join("build"))?;
         let [library, rest] = commands(root, &programs)?;
-        let reached = folder.join("reached");
-        if reached.exists() {
-            std::fs::remove_dir_all(&reached)?;
-        }
-        std::fs::create_dir_all(&reached)?;
         let all: Vec<_> = library.iter().chain(&rest).cloned().collect();
         let measured = Mutex::new(vec![(0, BTreeSet::new()); all.len()]);
         parallel(&all, jobs, |worker, at, check| {
-            let file = reached.join(at.to_string());
-            let start = Instant::now();
-            let scratch = scratch(root, folder, worker)?;
-            let ended = check.run(&scratch, "IFQ_MUTANTS_REACHED", &file.to_string_lossy())?;
-            if !matches!(ended, Ended::Passed) {
-                return Err(io::Error::other(format!("{} fails without a mutant", check.name)));
-            }
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let numbers = text.lines().filter_map(|line| line.parse().ok()).collect();
-            measured.lock().expect("no thread panics")[at] = (start.elapsed().as_millis(), numbers);
+            let found = check.reached(root, folder, worker)?;
+            measured.lock().expect("no thread panics")[at] = found;
             Ok(())
         })?;
         let measured = measured.into_inner().expect("no thread panics");
         let mut checks: Vec<_> = all.into_iter().zip(measured).collect();
         checks[..library.len()].sort_by_key(|(_, (time, _))| *time);
         let checks = checks.into_iter().map(|(check, (_, reached))| (check, reached)).collect();
-        Ok(Checks { folder: folder.to_owned(), checks })
+        Ok(Checks { folder: folder.to_owned(), checks, cheap: library.len() + QUICK_SUITES + 1 })
     }
 
-    /// Runs the checks against the mutants with these numbers, and reports each verdict to `done`.
+    /// Runs the checks against the mutants with these numbers, and reports each verdict to `done`: first the cheap
+    /// ones against all of them, then everything else against those that survive.
     ///
     /// # Errors
     /// A check cannot be started.
@@ -253,24 +292,38 @@ impl Checks {
         jobs: usize,
         done: impl Fn(usize, Verdict) + Sync,
     ) -> io::Result<()> {
-        parallel(numbers, jobs, |worker, _, number| {
-            let mut verdict = Verdict::NotReached;
-            for (check, reached) in &self.checks {
-                if !reached.contains(number) {
-                    continue;
+        let mut open = numbers.to_vec();
+        for checks in [&self.checks[..self.cheap], &self.checks[self.cheap..]] {
+            let survivors = Mutex::new(Vec::new());
+            parallel(&open, jobs, |worker, _, number| {
+                let verdict = self.verdict(root, checks, *number, worker)?;
+                if verdict.survived() {
+                    survivors.lock().expect("no thread panics").push(*number);
                 }
-                let scratch = scratch(root, &self.folder, worker)?;
-                verdict = match check.run(&scratch, "IFQ_MUTANT", &number.to_string())? {
-                    Ended::Passed => Verdict::Survived,
-                    Ended::Failed => Verdict::Killed(check.name.clone()),
-                    Ended::Limited => Verdict::NotEnded(check.name.clone()),
-                };
-                if verdict != Verdict::Survived {
-                    break;
-                }
+                let reached = self.checks.iter().any(|(_, reached)| reached.contains(number));
+                done(*number, if reached { verdict } else { Verdict::NotReached });
+                Ok(())
+            })?;
+            open = survivors.into_inner().expect("no thread panics");
+        }
+        Ok(())
+    }
+
+    fn verdict(
+        &self,
+        root: &Path,
+        checks: &[(Check, BTreeSet<usize>)],
+        number: usize,
+        worker: usize,
+    ) -> io::Result<Verdict> {
+        for (check, _) in checks.iter().filter(|(_, reached)| reached.contains(&number)) {
+            let scratch = check.scratch(root, &self.folder, worker)?;
+            match check.run(&scratch, "IFQ_MUTANT", &number.to_string())? {
+                Ended::Passed => {}
+                Ended::Failed => return Ok(Verdict::Killed(check.name.clone())),
+                Ended::Limited => return Ok(Verdict::NotEnded(check.name.clone())),
             }
-            done(*number, verdict);
-            Ok(())
-        })
+        }
+        Ok(Verdict::Survived)
     }
 }

@@ -12,8 +12,8 @@ use ifq_mutation::report;
 use ifq_mutation::schema::{self, Schema};
 
 const USAGE: &str = "usage: ifq-mutation [SEED [COUNT]]  draw mutants and run the checks against them
-       ifq-mutation new                             only against drawn mutants that the list does not have
-       ifq-mutation survivors                       only against those of the list that survived
+       ifq-mutation new [SEED COUNT]                only against drawn mutants that the list does not have
+       ifq-mutation survivors                       only against survivors that are not equivalent
        ifq-mutation places                          write the places of the list again, without stale mutants
        ifq-mutation report                          write the report into docs/mutation-testing.md
        ifq-mutation all                             print all mutants, and what has none";
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let result = match args[..] {
         [] => run(Some((1, 400)), Which::All),
         ["new"] => run(None, Which::New),
+        ["new", seed, count] => run(number(seed).zip(number(count)), Which::New),
         ["survivors"] => run(None, Which::Survivors),
         ["places"] => places(),
         ["report"] => write_report(),
@@ -66,13 +67,17 @@ fn run(draw_of: Option<(u64, u64)>, which: Which) -> io::Result<()> {
 
     let old: BTreeMap<String, Verdict> =
         kept.entries.into_iter().map(|entry| (entry.id, entry.verdict)).collect();
+    let reasons = std::fs::read_to_string(root.join(list::REASONS)).unwrap_or_default();
+    let reasons = list::reasons(&reasons).map_err(io::Error::other)?;
+    let equivalent =
+        |at: usize| reasons.get(&schema.mutants[at].id).is_some_and(|reason| reason.equivalent);
     let verdicts: Vec<Option<Verdict>> = drawn
         .iter()
-        .map(|at| old.get(&schema.mutants[*at].id).cloned())
-        .map(|verdict| match which {
+        .map(|at| (*at, old.get(&schema.mutants[*at].id).cloned()))
+        .map(|(at, verdict)| match which {
             Which::All => None,
             Which::New => verdict,
-            Which::Survivors => verdict.filter(|verdict| !verdict.survived()),
+            Which::Survivors => verdict.filter(|verdict| !verdict.survived() || equivalent(at)),
         })
         .collect();
     let open = drawn.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_none());
@@ -89,10 +94,12 @@ fn run(draw_of: Option<(u64, u64)>, which: Which) -> io::Result<()> {
         if let Some(position) = drawn.iter().position(|other| *other == at) {
             verdicts[position] = Some(verdict);
         }
-        let known = drawn
-            .iter()
-            .zip(&*verdicts)
-            .filter_map(|(at, verdict)| Some(Entry::new(&schema.mutants[*at], verdict.clone()?)));
+        let known = drawn.iter().zip(&*verdicts).filter_map(|(at, verdict)| {
+            let mutant = &schema.mutants[*at];
+            // One that has not run again yet has its old verdict.
+            let verdict = verdict.as_ref().or_else(|| old.get(&mutant.id))?;
+            Some(Entry::new(mutant, verdict.clone()))
+        });
         let list = List { seed, entries: known.collect() };
         std::fs::write(root.join(list::LIST), list.print()).expect("the list can be written");
     })

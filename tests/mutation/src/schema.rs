@@ -97,6 +97,10 @@ impl Schema {
             return Err(io::Error::other(String::from_utf8_lossy(&listed.stderr).into_owned()));
         }
         for path in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+            // The checks read the library where it is, so that a new test needs no new build.
+            if path.starts_with("tests/library/") && !path.ends_with("README.md") {
+                continue;
+            }
             let Ok(content) = std::fs::read(root.join(path)) else { continue };
             match self.files.get(path) {
                 Some(rewritten) => update(&copy.join(path), rewritten.as_bytes())?,
