@@ -146,3 +146,26 @@ fn a_killed_percpu_ref_is_released_exactly_once() {
         assert_eq!(block_on(refs.1.load(Order::Acquire)), 1, "never released");
     });
 }
+
+#[test]
+fn the_release_of_a_percpu_ref_sees_the_writes_of_all_holders() {
+    type Shared = (PercpuRef<Loom>, <Loom as Platform>::Plain);
+    loom_model("percpu_ref: kill, switch and a put after a write", || {
+        let refs: std::rc::Rc<Shared> =
+            std::rc::Rc::new((PercpuRef::new("refs"), Loom::plain("payload", 0)));
+        block_on(refs.0.get());
+        let read = |refs: &Shared| assert_eq!(refs.1.get(), 1, "the holder's write is missing");
+        let holder = std::rc::Rc::clone(&refs);
+        let holder = Loom::spawn(move || {
+            holder.1.set(1);
+            if block_on(holder.0.put()) {
+                read(&holder);
+            }
+        });
+        block_on(refs.0.kill());
+        if block_on(refs.0.switch_to_atomic_rcu()) {
+            read(&refs);
+        }
+        Loom::join(holder);
+    });
+}
