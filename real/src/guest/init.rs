@@ -9,9 +9,11 @@ use rustix::mount::MountFlags;
 use rustix::system::RebootCommand;
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
-use super::MODULE;
 use crate::abi::syscall::net;
 use crate::kernels::probe::NIC_INTERFACES;
+
+/// The module with a NIC, in a guest that has one.
+pub const MODULE: &str = "/softnic.ko";
 
 /// A task that sleeps uninterruptibly for so many seconds is reported as hung.
 const HUNG_TASK_SECONDS: &str = "20";

@@ -21,11 +21,10 @@ use crate::live::{self, Options};
 
 use answer::AnswerWriter;
 use init::{power_off, set_up};
+
+pub use init::MODULE;
 use injected_failure::inject;
 use watchdog::Watchdog;
-
-/// The module with a NIC, in a guest that has one.
-pub const MODULE: &str = "/softnic.ko";
 
 /// Runs the job in the file `job` and appends [`JobLine`]s to `answer`. Does not return as process 1.
 ///
