@@ -284,9 +284,10 @@ fn an_entry_names_its_buffer_by_32_bits() {
 
 /// Plants a defect and expects a difference that shrinks to at most `most` operations and is printed as a
 /// test file.
-fn assert_found_and_shrunk(revision: Revision, defect: Defect, says: &str, most: usize) {
+/// `says`: the reason contains one of these.
+fn assert_found_and_shrunk(revision: Revision, defect: Defect, says: &[&str], most: usize) {
     let (test, reason) = shrunk(&Variant::with(revision, &[defect]), |_, _| {});
-    assert!(reason.contains(says), "{reason}");
+    assert!(says.iter().any(|says| reason.contains(says)), "{reason}");
     assert!(test.finally.len() <= most, "{reason}");
     let printed = format::print(&test);
     assert!(reason.ends_with(&printed), "{reason}");
@@ -295,22 +296,29 @@ fn assert_found_and_shrunk(revision: Revision, defect: Defect, says: &str, most:
 
 #[test]
 fn a_planted_flag_that_is_not_checked_is_found_and_shrunk() {
-    assert_found_and_shrunk(Revision::Import73, Defect::M1, "the specification says -EINVAL", 5);
+    assert_found_and_shrunk(Revision::Import73, Defect::M1, &["the specification says -EINVAL"], 5);
 }
 
 #[test]
 fn a_planted_field_that_a_clone_does_not_check_is_found_and_shrunk() {
-    assert_found_and_shrunk(Revision::ProxyFixed, Defect::P19, "the specification says -EINVAL", 5);
+    assert_found_and_shrunk(
+        Revision::ProxyFixed,
+        Defect::P19,
+        &["the specification says -EINVAL"],
+        5,
+    );
 }
 
 #[test]
 fn a_planted_stalled_stream_is_found_and_shrunk() {
-    assert_found_and_shrunk(Revision::Import73, Defect::M7, "I10: ", 5);
+    // A request that should have ended can still be cancelled.
+    let says = ["I10: ", "the specification says -ENOENT"];
+    assert_found_and_shrunk(Revision::Import73, Defect::M7, &says, 6);
 }
 
 #[test]
 fn a_reference_put_too_early_is_found_and_shrunk() {
-    assert_found_and_shrunk(Revision::Import73, Defect::EarlyPut, "I1: ", 6);
+    assert_found_and_shrunk(Revision::Import73, Defect::EarlyPut, &["I1: "], 6);
 }
 
 #[test]
@@ -387,7 +395,7 @@ fn wanted(revision: Revision) -> Vec<(&'static str, &'static [&'static str])> {
 fn the_sequences_return_every_result_and_most_operations_succeed() {
     for revision in Revision::ALL {
         let tallied = RefCell::new(ResultCounts::new());
-        let result = TestRunner::new(config(1500)).run(&cases(60), |(shape, words, _)| {
+        let result = TestRunner::new(config(2000)).run(&cases(60), |(shape, words, _)| {
             tally(&sequence(revision, &shape, &words), revision, &mut tallied.borrow_mut());
             Ok(())
         });

@@ -228,8 +228,10 @@ impl Spec {
             Op::NetdevUp => self.netdev_up(),
             Op::RestartQueue { queue } => self.restart_queue(queue),
             Op::Scribble { ifq, word, value } => {
-                let target = self.var(ifq).origin.ok_or(-ENODATA)?;
-                self.ifqs[target].rq.scribble(word, value);
+                // An ifq that comes from no registration has no refill ring to write into.
+                if let Some(target) = self.var(ifq).origin {
+                    self.ifqs[target].rq.scribble(word, value);
+                }
                 Ok(0)
             }
             Op::Exit { ring } => self.exit(ring),

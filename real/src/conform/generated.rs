@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use ifq_model::revision::Revision;
+use ifq_model::test::Op;
 use ifq_sim::format::Input;
 use ifq_sim::generate::drawn::{DrawLimits, race, sequential};
 
@@ -32,7 +33,11 @@ pub fn draw(kind: DrawKind, seed: u64, numbers: Range<u64>, equipment: Equipment
     let revisions: Vec<Revision> = Revision::ALL.into_iter().filter(runs).collect();
     let limits = DrawLimits {
         revisions: &revisions,
-        can: &|op| unsupported_op(op, equipment).is_none(),
+        can: &|op| {
+            // See `unsupported`: not on a socket over the device, and most are.
+            let closes = equipment.queues > 0 && matches!(op, Op::CloseSocket { .. });
+            !closes && unsupported_op(op, equipment).is_none()
+        },
         can_set_up: &|setup| unsupported_setup(setup).is_none(),
         queues: equipment.queues,
     };

@@ -60,7 +60,7 @@ impl TestBuilder<'_> {
         let memory = self.registered < MAX_REGISTERED;
         // Tests for a live kernel are short.
         let on_device = |at| {
-            let at = if self.live.is_some() { at } else { 30 };
+            let at = if self.live.is_some() { at } else { 20 };
             u8::from(self.test.queues > 0 && self.test.vars.len() >= at)
         };
         // Operations that close something come late, so that others can run before.

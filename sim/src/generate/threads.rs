@@ -107,7 +107,7 @@ impl Concurrent<'_> {
         let mut kinds = vec![DrawnOp::Wait, DrawnOp::Wait, DrawnOp::Register, DrawnOp::Exit];
         let sharing =
             if revision.has_clone() { (DrawnOp::Clone, &others) } else { (DrawnOp::Import, &fds) };
-        kinds.extend(std::iter::repeat_n(sharing.0, 4 * usize::from(!sharing.1.is_empty())));
+        kinds.extend(std::iter::repeat_n(sharing.0, 6 * usize::from(!sharing.1.is_empty())));
         if own.is_empty() {
             kinds.extend([DrawnOp::Register; 2]);
         } else {
