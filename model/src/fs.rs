@@ -193,6 +193,12 @@ impl<P: Platform> Files<P> {
         }
     }
 
+    /// For checks: the number of descriptors that are reserved and lead to no file.
+    #[must_use]
+    pub fn observe_reserved(&self) -> usize {
+        self.fds.iter().filter(|fd| fd.load_in_step() == RESERVED).count()
+    }
+
     /// For checks: the open descriptors.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {

@@ -151,6 +151,21 @@ fn memory_that_stays_pinned_is_i3() {
 }
 
 #[test]
+fn a_descriptor_that_stays_reserved_is_i3() {
+    breaks("a reserved descriptor", "I3: reserved descriptors that lead to no file: 1", || {
+        // Only a test that exports has room for another descriptor.
+        let export = Op::Export { ring: 0, ifq: 0, modifiers: ArgModifiers::NONE };
+        let (run, checks) = run_of(export);
+        block_on(async {
+            run.kernel.files.get_unused_fd().await.expect("there is room");
+            run.kernel.files.close(0).await.expect("the ring is open");
+            run.kernel.work.flush().await;
+        });
+        checks.after_close(&run);
+    });
+}
+
+#[test]
 fn a_completion_without_bytes_of_its_connection_is_i7() {
     let take = |found: Option<FoundBytes>| {
         let modifiers = ArgModifiers::NONE;

@@ -72,6 +72,10 @@ impl<P: Platform> Check<P> for Leaks {
         if run.kernel.files.live() != 0 {
             leak::<P>(format_args!("a file is left when everything is closed"));
         }
+        let reserved = run.kernel.files.observe_reserved();
+        if reserved != 0 {
+            leak::<P>(format_args!("reserved descriptors that lead to no file: {reserved}"));
+        }
         let pins =
             |r: &Region<P>| r.area.pins.count() + r.rq.as_ref().map_or(0, |rq| rq.pins.count());
         if run.regions.iter().flatten().any(|r| pins(r) != 0) {
