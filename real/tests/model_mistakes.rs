@@ -6,6 +6,7 @@
 mod not_run;
 mod race;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -110,6 +111,10 @@ impl Oracle for Mistaken {
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {
         self.explorer.finds(test, variant, outcome)
     }
+
+    fn soon_finds(&self, _: &Test, _: &Variant, _: &BTreeSet<Outcome>) -> bool {
+        false
+    }
 }
 
 fn explorer() -> Explorer {
@@ -124,8 +129,13 @@ fn compared(texts: &[&str], oracle: impl Oracle + 'static) -> Option<Vec<TestRes
         Ok(machine) => machine,
         Err(failure) => return say_not_run(&failure.to_string()),
     };
-    let options =
-        RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: false };
+    let options = RunOptions {
+        times: 20,
+        seed: 1,
+        idle_timeout_ms: IDLE_TIMEOUT_MS,
+        crashes: false,
+        observed_first: false,
+    };
     let (oracle, cache): (Arc<dyn Oracle>, _) =
         (Arc::new(oracle), Arc::new(AllowedCache::default()));
     let results =

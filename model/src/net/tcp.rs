@@ -340,11 +340,13 @@ pub async fn tcp_rcv_established<P: Platform>(
     }
     let mut left = len;
     while left > 0 && layout.is_pages() {
-        let received = match (sock.queue, &kernel.netdev) {
-            (Some(queue), Some(netdev)) => napi_receive(netdev, queue).await?,
-            _ => None,
+        let (received, chunk) = match (sock.queue, &kernel.netdev) {
+            // The device cuts at pages, whoever owns its buffers.
+            (Some(queue), Some(netdev)) => {
+                (napi_receive(netdev, queue).await?, left.min(PAGE_SIZE))
+            }
+            _ => (None, left),
         };
-        let chunk = if received.is_some() { left.min(PAGE_SIZE) } else { left };
         tcp_queue_rcv(sock, &[vec![(chunk, 0, received)]]).await?;
         left -= chunk;
     }

@@ -80,9 +80,8 @@ impl Spec {
         if self.device_is_gone(socket) {
             return Err(-ENODEV);
         }
-        let on_queue = self.ifq_of_queue(socket);
         match layout {
-            Layout::Pages if on_queue.is_none() => {
+            Layout::Pages if self.socks[s].queue.is_none() => {
                 self.arrive(socket, Segment::new([Part { len, niov: None }]));
             }
             Layout::Pages => {

@@ -88,12 +88,9 @@ impl Args {
     fn options(&self) -> RunOptions {
         let once = self.generate.is_some() && !self.races || self.enumerated.is_some();
         let times = if once { 1 } else { TIMES };
-        let idle_timeout_ms = if self.generate.is_some() || self.enumerated.is_some() {
-            DRAWN_IDLE_TIMEOUT_MS
-        } else {
-            IDLE_TIMEOUT_MS
-        };
-        self.live.options(times, idle_timeout_ms)
+        let many = self.generate.is_some() || self.enumerated.is_some();
+        let idle_timeout_ms = if many { DRAWN_IDLE_TIMEOUT_MS } else { IDLE_TIMEOUT_MS };
+        RunOptions { observed_first: many, ..self.live.options(times, idle_timeout_ms) }
     }
 
     /// The arguments that select the tests.

@@ -47,6 +47,7 @@ impl Live {
             seed: self.seed.unwrap_or_else(clock_seed),
             idle_timeout_ms: self.idle_timeout_ms.unwrap_or(idle_timeout_ms),
             crashes: false,
+            observed_first: false,
         }
     }
 

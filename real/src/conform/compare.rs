@@ -26,6 +26,21 @@ pub struct Allowed {
     pub overwrites: bool,
 }
 
+impl Allowed {
+    /// Outcomes that the model shows; it may allow others.
+    #[must_use]
+    pub fn some(set: BTreeSet<Outcome>) -> Self {
+        Allowed {
+            set,
+            by_fault: BTreeSet::new(),
+            exhaustive: false,
+            stalls: false,
+            repeats: false,
+            overwrites: false,
+        }
+    }
+}
+
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

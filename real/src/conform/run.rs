@@ -1,10 +1,11 @@
 //! Runs tests on one machine, searches the model for the allowed outcomes meanwhile, and compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
@@ -33,6 +34,9 @@ pub struct RunOptions {
     pub idle_timeout_ms: u64,
     /// Whether tests run that crash the kernel according to the model.
     pub crashes: bool,
+    /// The model is searched only for outcomes that random schedules do not show soon. The other allowed outcomes
+    /// are then unknown.
+    pub observed_first: bool,
 }
 
 /// The user interrupted the run.
@@ -100,9 +104,20 @@ pub fn run_tests(
         tests.iter().map(|test| unsupported(test, machine.equipment())).collect();
     let able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
     let mut query = ModelQuery::new(tests, oracle, cache, progress);
-    let ran =
-        run(machine, tests, &able, options, progress, &mut |kernel| query.start(kernel, &able))?;
-    let answers = query.answers()?;
+    let at_once = !options.observed_first;
+    let ran = run(machine, tests, &able, options, progress, &mut |kernel| {
+        if at_once {
+            query.start(kernel, &able);
+        }
+    })?;
+    let mut answers = BTreeMap::new();
+    if let (false, Some(kernel)) = (at_once, &ran.kernel) {
+        answers = soon_found(tests, &able, &ran.reports, kernel, &**oracle);
+        let rest: Vec<usize> =
+            able.iter().copied().filter(|at| !answers.contains_key(at)).collect();
+        query.start(kernel, &rest);
+    }
+    answers.extend(query.answers()?);
     let mut reports: BTreeMap<usize, Report> =
         able.iter().copied().zip(ran.reports.iter().cloned()).collect();
     let result = obstacles.into_iter().enumerate().map(|(at, obstacle)| {
@@ -130,6 +145,41 @@ pub fn run_tests(
     });
     let RunStats { kernel, failure, how, .. } = ran;
     Ok(MachineResults { result: result.collect(), kernel, failure, how })
+}
+
+/// The answers for the tests whose observed outcomes random schedules of the model show soon.
+fn soon_found(
+    tests: &[Test],
+    able: &[usize],
+    reports: &[Report],
+    kernel: &str,
+    oracle: &dyn Oracle,
+) -> BTreeMap<usize, ModelAnswer> {
+    let completed = |(&at, report): (&usize, &Report)| match report {
+        Report::Completed { histogram, .. } => {
+            Some((at, histogram.iter().map(|(outcome, _)| outcome.clone()).collect()))
+        }
+        _ => None,
+    };
+    let observed: Vec<(usize, BTreeSet<Outcome>)> =
+        able.iter().zip(reports).filter_map(completed).collect();
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(observed.len()) {
+            scope.spawn(|| {
+                while let Some((at, outcomes)) = observed.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let Ok(variant) = oracle.variant(&tests[*at], kernel) else { continue };
+                    if !interrupted() && oracle.soon_finds(&tests[*at], &variant, outcomes) {
+                        let answer = (Some(variant), Ok(Allowed::some(outcomes.clone())));
+                        found.lock().unwrap_or_else(PoisonError::into_inner).insert(*at, answer);
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// If the search was not exhaustive, searches for each observed outcome that it did not find.
@@ -168,7 +218,7 @@ fn run(
     progress: &Progress,
     ready: &mut dyn FnMut(&str),
 ) -> Result<RunStats, Interrupted> {
-    let RunOptions { times, seed, idle_timeout_ms, crashes } = *options;
+    let RunOptions { times, seed, idle_timeout_ms, crashes, .. } = *options;
     let chosen = able.iter().map(|at| tests[*at].clone()).collect();
     let job = Job { times, seed, idle_timeout_ms, crashes, ..Job::new(chosen) };
     let all = job.tests.len();
