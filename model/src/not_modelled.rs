@@ -8,7 +8,7 @@
 //! # Functions
 //! - `io_import_umem`, `io_validate_user_buf_range`, `unpin_user_pages`, `sg_alloc_table_from_pages`,
 //!   `sg_free_table`: Part of `io_import_area`.
-//! - `io_account_mem`, `io_unaccount_mem`, `io_count_account_pages`, `folio_nr_pages`, `page_folio`,
+//! - `io_account_mem`, `io_unaccount_mem`, `io_count_account_pages`, `folio_nr_pages`, `folio_order`, `page_folio`,
 //!   `get_uid`, `free_uid`, `mmgrab`, `mmdrop`: Left out: accounts of locked memory. The kernel charges
 //!   `ifq->user` and `ifq->mm_account`, which are those of the ring that registered, also for an area that
 //!   an importer adds. The limit is the `RLIMIT_MEMLOCK` of the calling task. So an importer can use up the
@@ -30,7 +30,7 @@
 //!   `netdev_queue_get_dma_dev`, `get_device`, `put_device`: Simplified: the memory of an area is mapped for
 //!   the device or not, as one flag, and mapping it does not fail. Outcomes: the errors of a device without
 //!   DMA (-EOPNOTSUPP) and of a failed mapping of `register` and `add-area` do not occur.
-//! - `zcrx_sync_for_device`, `dma_dev_need_sync`, `__dma_sync_single_for_device`,
+//! - `zcrx_sync_for_device`, `io_zcrx_sync_for_device`, `dma_dev_need_sync`, `__dma_sync_single_for_device`,
 //!   `page_pool_get_dma_addr_netmem`: Left out: synchronisation of caches with the device. No outcome
 //!   depends on it.
 //! - `zcrx_validate_notif_stats`, `zcrx_stat_add`: Left out: statistics of copies, which user space reads
@@ -45,14 +45,15 @@
 //!   how the bytes of a stream are divided into completions, on a device that does.
 //! - `io_zcrx_iov_to_area`, `net_iov_owner`, `net_iov_idx`, `net_iov_to_netmem`,
 //!   `netmem_to_net_iov`, `netmem_is_net_iov`: Calculation: from a buffer to its area, ifq and index.
-//! - `net_mp_niov_set_page_pool`, `net_mp_niov_clear_page_pool`: Part of `io_zcrx_refill_slow`.
+//! - `net_mp_niov_set_page_pool`, `net_mp_niov_clear_page_pool`, `net_mp_netmem_place_in_cache`: Part of `io_zcrx_refill_slow`.
 //! - `page_pool_fragment_netmem`: Part of `io_alloc_fallback_niov`.
 //! - `page_pool_ref_netmem`: Part of `io_zcrx_recv_frag`.
 //! - `is_zcrx_entry_marked`, `set_zcrx_entry_mark`: Part of `io_terminate_zcrx`.
 //! - `xa_destroy`: Part of `io_unregister_zcrx`.
+//! - `xa_for_each`: Part of `io_shutdown_zcrx_ifqs`.
 //! - `zcrx_next_area_id`: Part of `zcrx_ctrl_add_area`.
 //! - `io_zcrx_unmap_area`: Part of `io_zcrx_unmap_areas`.
-//! - `zcrx_rq_entries`, `__zcrx_rq_entries`, `zcrx_next_rqe`, `zcrx_rq_iter_init`, `zcrx_rq_iter_next`,
+//! - `io_zcrx_get_rqe`, `io_zcrx_rqring_entries`, `zcrx_rq_entries`, `__zcrx_rq_entries`, `zcrx_next_rqe`, `zcrx_rq_iter_init`, `zcrx_rq_iter_next`,
 //!   `smp_load_acquire`, `smp_store_release`: Part of `io_zcrx_ring_refill`.
 //! - `array_index_nospec`: Left out: speculation. No outcome depends on it.
 //! - `io_post_aux_cqe`, `io_poison_req`, `kmem_cache_free`: Part of `zcrx_notif_tw`.
@@ -66,9 +67,9 @@
 //! - `kfree`, `kvfree`, `kzalloc_obj`, `kmalloc_objs`, `kvmalloc_objs`, `kvmalloc_array`: Simplified:
 //!   allocations fail where a fault point is. Arrays are parts of their object. Outcomes: none; each
 //!   allocation that can fail in the kernel has the errno of a fault point.
-//! - `atomic_inc`, `atomic_read`, `atomic_set`, `atomic_xchg`, `atomic_try_cmpxchg`: Part of
+//! - `atomic_inc`, `atomic_read`, `atomic_set`, `atomic_xchg`, `atomic_try_cmpxchg`, `atomic_dec`: Part of
 //!   `io_get_user_counter`.
-//! - `mutex_init`, `mutex_destroy`, `spin_lock_init`, `guard`, `scoped_guard`, `lockdep_assert`,
+//! - `mutex_init`, `mutex_destroy`, `spin_lock_init`, `spin_lock_bh`, `spin_unlock_bh`, `guard`, `scoped_guard`, `lockdep_assert`,
 //!   `lockdep_assert_held`: Simplified: locks of the platform, without priorities, bottom halves and
 //!   interrupts. A softirq is a thread of its own. Outcomes: none is lost; a softirq that runs on the
 //!   processor of a lock's holder is one of the interleavings.

@@ -14,7 +14,7 @@ use ifq_model::io_uring::zcrx::niov::{NiovRef, io_zcrx_get_niov_uref, zcrx_get_f
 use ifq_model::io_uring::zcrx::register::io_register_zcrx;
 use ifq_model::io_uring::zcrx::unregister::{io_terminate_zcrx, io_unregister_zcrx};
 use ifq_model::kernel::{Current, Kernel, Task};
-use ifq_model::mm::{AreaMem, RqMem};
+use ifq_model::mm::{AreaMem, Records, RqMem};
 use ifq_model::platform::{AtomicWord, Kind, Platform, Ptr, RawLock};
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::uaccess::UserPtr;
@@ -22,7 +22,7 @@ use ifq_model::uaccess::UserPtr;
 /// For rings that register and import, and do not receive: small, because loom bounds the number of objects.
 fn capacities(buffers: u32) -> Capacities {
     let ring = RingCapacity { ids: 2, ..RingCapacity::default() };
-    let ifq = IfqCapacity { areas: 1, buffers: buffers as usize };
+    let ifq = IfqCapacity { areas: 2, buffers: buffers as usize };
     Capacities {
         exports: 2,
         rings: vec![ring; 4],
@@ -59,10 +59,24 @@ impl<P: Platform> IfqFixture<P> {
     /// # Panics
     /// If registration fails.
     pub async fn new(variant: Variant, buffers: u32, entries: u32) -> Self {
+        IfqFixture::recording(variant, buffers, entries, Records::default()).await
+    }
+
+    /// As [`IfqFixture::new`], with memory that records what checks need.
+    ///
+    /// # Panics
+    /// If registration fails.
+    pub async fn recording(
+        variant: Variant,
+        buffers: u32,
+        entries: u32,
+        records: Records,
+    ) -> Self {
         let kernel: Ptr<P, Kernel<P>> =
             Kernel::alloc(&variant, capacities(buffers), None, Rc::new(Checks::new()));
         let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);
-        let (mem, rq) = (AreaMem::alloc(0, buffers), RqMem::alloc(0, entries));
+        let mem = AreaMem::alloc_with(0, buffers, records);
+        let rq = RqMem::alloc(0, entries);
         let reg = IoUringZcrxIfqReg {
             flags: ZCRX_REG_NODEV,
             rq_entries: entries,

@@ -6,7 +6,12 @@ use std::rc::Rc;
 use ifq_model::bug::{Warning, warn_on_once};
 use ifq_model::check::{self, Checks, Completion};
 use ifq_model::io_uring::cq::Cqe;
-use ifq_model::io_uring::zcrx::niov::zcrx_get_free_niov;
+use ifq_model::io_uring::uapi::IoUringZcrxAreaReg;
+use ifq_model::io_uring::zcrx::area::zcrx_ctrl_add_area;
+use ifq_model::io_uring::zcrx::niov::{io_zcrx_get_niov_uref, zcrx_get_free_niov};
+use ifq_model::io_uring::zcrx::refill::zcrx_flush_rq;
+use ifq_model::mm::{AreaMem, Records};
+use ifq_model::net::page_pool::{PagePool, page_pool_create};
 use ifq_model::platform::{Ptr, RawLock};
 use ifq_model::prim::percpu_ref::PercpuRef;
 use ifq_model::revision::{Revision, Variant};
@@ -15,6 +20,7 @@ use ifq_model::run_state::buffer::FoundBytes;
 use ifq_model::test::arg_modifier::ArgModifiers;
 use ifq_model::test::{Op, Socket, Source, Step, Test, Var, VarKind};
 use ifq_model::trace::{Tracepoint, Tracer};
+use ifq_model::uaccess::UserPtr;
 use ifq_tests::block_on::block_on;
 use ifq_tests::fixture::IfqFixture;
 use ifq_tests::loom_model::{loom_model, loom_violation};
@@ -135,6 +141,65 @@ fn a_buffer_that_is_in_no_place_when_its_area_is_freed_is_i6() {
     });
     // The fixture is still there, which is the next thing that the checks report.
     breaks("no lost buffer", "I3: ", move || free_with(0));
+}
+
+/// The owner's ring as `io_ring_exit_work` sees it when it waits for ever: its references are gone, and a page pool
+/// is left, which holds the ifq.
+fn stuck_ring() -> (IfqFixture<Loom>, Ptr<Loom, PagePool<Loom>>) {
+    let fixture = block_on(IfqFixture::<Loom>::sound(1, 1));
+    let pool = block_on(page_pool_create(&fixture.ifq));
+    block_on(fixture.owner.refs.kill());
+    block_on(fixture.owner.refs.switch_to_atomic_rcu());
+    (fixture, pool)
+}
+
+#[test]
+fn a_reference_on_an_ifq_that_no_page_pool_holds_is_i3_when_the_ring_waits_for_it() {
+    let wait_with = |more: u64| {
+        let (fixture, _pool) = stuck_ring();
+        for _ in 0..more {
+            block_on(fixture.ifq.refs.inc());
+        }
+        Checks::new().event(&Tracepoint::ExitStuck(&fixture.owner));
+    };
+    breaks("a reference", "I3: ring 0 never ends: references are left", move || wait_with(1));
+    loom_model("the page pool's reference", move || wait_with(0));
+}
+
+#[test]
+fn a_held_buffer_of_any_area_is_i6_when_the_ring_waits_for_it() {
+    let wait_with = |held: Option<usize>| {
+        let (fixture, _pool) = stuck_ring();
+        let mem = AreaMem::alloc(1, 1);
+        let reg = UserPtr::To(IoUringZcrxAreaReg::of(&mem));
+        block_on(zcrx_ctrl_add_area(&fixture.ifq, &reg, 0)).expect("no fault point fails");
+        block_on(async {
+            let _pp_guard = fixture.ifq.pp_lock.lock().await;
+            let _guard = fixture.ifq.alloc_lock.lock().await;
+            if let Some(area) = held.and_then(|at| fixture.ifq.areas().nth(at)) {
+                let niov = zcrx_get_free_niov(&area).expect("all buffers are free");
+                io_zcrx_get_niov_uref(&niov).await;
+            }
+        });
+        Checks::new().event(&Tracepoint::ExitStuck(&fixture.owner));
+    };
+    for area in [0, 1] {
+        let text = "I6: ring 0: the kernel never takes back what user space holds";
+        breaks("a held buffer", text, move || wait_with(Some(area)));
+    }
+    loom_model("no held buffer", move || wait_with(None));
+}
+
+#[test]
+fn a_returned_buffer_that_counts_as_held_after_a_flush_is_i6() {
+    breaks("a returned buffer", "I6: user space has returned niov0", || {
+        let records = Records { unreturned: true, ..Records::default() };
+        let newest = Variant::of(Revision::Import73);
+        let fixture = block_on(IfqFixture::<Loom>::recording(newest, 1, 1, records));
+        // A mistake of the kernel: it counts a reference for a buffer that it did not hand out.
+        block_on(fixture.deliver_niov()).expect("all buffers are free");
+        block_on(zcrx_flush_rq(&fixture.ifq, 0)).expect("the reserved fields are zero");
+    });
 }
 
 #[test]

@@ -68,6 +68,13 @@ fn linux(lines: &[String]) -> Option<(&str, &str)> {
     Some((file, versions.trim_end_matches('.')))
 }
 
+/// The versions with the name that the documentation begins with, and the name in older versions with those:
+/// "7.1 to 7.3; `OLD`, 6.18 to 7.0".
+fn with_former_name(versions: &str) -> (&str, Option<(&str, &str)>) {
+    let Some((versions, former)) = versions.split_once("; `") else { return (versions, None) };
+    (versions, former.split_once("`, "))
+}
+
 /// By file of Linux; types under an empty name. Complains about functions that say nothing.
 #[derive(Debug, Default)]
 struct Collected {
@@ -82,9 +89,14 @@ impl Collected {
         let place = format!("{}: `{item}`", file.path.trim_start_matches("model/src/"));
         let divergences = divergences(&lines);
         if let (Some((linux_file, versions)), Some(name)) = (linux(&lines), quoted(first)) {
-            let entry =
-                Entry { name: name.to_owned(), place, versions: versions.to_owned(), divergences };
-            self.entries.entry(linux_file.to_owned()).or_default().push(entry);
+            let (versions, former) = with_former_name(versions);
+            let names = former.into_iter().chain([(name, versions)]);
+            for (name, versions) in names {
+                let (place, divergences) = (place.clone(), divergences.clone());
+                let (name, versions) = (name.to_owned(), versions.to_owned());
+                let entry = Entry { name, place, versions, divergences };
+                self.entries.entry(linux_file.to_owned()).or_default().push(entry);
+            }
             return;
         }
         let declared = ["Not in Linux", "Not in the proposal", "For checks"];
@@ -236,6 +248,12 @@ fn contains(versions: &str, version: &str) -> bool {
     (numbers(first)..=numbers(last)).contains(&numbers(version))
 }
 
+/// As [`contains`]. The model has 6.18 with the proposal, which changes some of its functions.
+fn has(versions: &str, version: &str) -> bool {
+    let base = versions.strip_suffix(" with the proposal").unwrap_or(versions);
+    contains(base, version)
+}
+
 /// What the kernels' lists and the model say differently, one sentence each.
 fn problems(
     collected: &Collected,
@@ -255,7 +273,7 @@ fn problems(
                 problems.push(format!("{name} is modelled and listed in not_modelled.rs"));
             } else if !exists && !declared.contains_key(name) {
                 problems.push(format!("{name} of {version} is neither modelled nor listed"));
-            } else if exists && !modelled.any(|entry| contains(&entry.versions, version)) {
+            } else if exists && !modelled.any(|entry| has(&entry.versions, version)) {
                 problems
                     .push(format!("{name} is in {version}, but its documentation does not say so"));
             }
@@ -409,4 +427,8 @@ fn the_linux_line_and_the_divergences_are_read_from_a_documentation() {
     assert_eq!(divergences(&lines), ["Left out: a, b.", "Simplified: c."]);
     assert_eq!(linux(&lines), Some(("d/e.c", "7.3")));
     assert_eq!(linux(&lines[..3]), None);
+    assert_eq!(with_former_name("7.3"), ("7.3", None));
+    let former = with_former_name("7.1 to 7.3; `old`, 6.18 to 7.0");
+    assert_eq!(former, ("7.1 to 7.3", Some(("old", "6.18 to 7.0"))));
+    assert!(has("6.18 with the proposal", "6.18.15") && !has("6.18 with the proposal", "6.19.14"));
 }

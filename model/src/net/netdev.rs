@@ -92,7 +92,7 @@ pub async fn netdev_get_by_index_lock<P: Platform>(
 ///   does. Outcomes: -EBUSY of `register` on the physical device for a queue that is leased, and -EOPNOTSUPP
 ///   for a lease from a device without a parent. Nothing of `io_uring/zcrx.c` differs.
 ///
-/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
+/// Linux: `net/core/netdev_rx_queue.c`, 7.1 to 7.3; `__net_mp_open_rxq`, 6.18 to 7.0.
 pub async fn netif_mp_open_rxq<P: Platform>(
     netdev: &Netdev<P>,
     rxq_idx: u32,
@@ -163,7 +163,7 @@ async fn netdev_rx_queue_reconfig<P: Platform>(
 /// - Simplified: Linux returns nothing, and warns if the restart fails. The repair of
 ///   `unmap-after-failed-restart` needs the result.
 ///
-/// Linux: `net/core/netdev_rx_queue.c`, 6.18 to 7.3.
+/// Linux: `net/core/netdev_rx_queue.c`, 7.1 to 7.3; `net_mp_close_rxq`, 6.18 to 7.0.
 pub async fn netif_mp_close_rxq<P: Platform>(
     kernel: &Kernel<P>,
     netdev: &Netdev<P>,

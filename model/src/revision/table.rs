@@ -172,12 +172,12 @@ revisions! {
     Import619 "import-6.19" IMPORT_6_19 [
         M1 M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache
     ];
-    /// Linux 7.0: `rx_buf_len` exists, and an import's flags are checked. Observed from outside on 7.0.13;
-    /// where that shows nothing, as in 6.19.
+    /// Linux 7.0: `rx_buf_len`, unregistration in two steps, checked flags of an import, one read of an entry's
+    /// offset. Read from 7.0.4 and 7.0.13.
     Import70 "import-7.0" IMPORT_7_0 [
-        M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache
+        M5 M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache
     ];
-    /// Linux 7.1: unregistration in two steps, `ZCRX_REG_NODEV`. Read from 7.1.13.
+    /// Linux 7.1: `ZCRX_REG_NODEV`. Read from 7.1.13.
     Import71 "import-7.1" IMPORT_7_1 [M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache];
     /// Linux 7.2: events, second scrub, an export whose file comes first. Read from 7.2.12, with the
     /// fixes that came after 7.2.9 taken back.

@@ -93,8 +93,6 @@ pub const SERIES: &[KernelSeries] = &[
         revision: Revision::Import70,
         fixed: &[],
         known: &[
-            ONE_STEP,
-            TWO_READS,
             STALE,
             EXPORT,
             STALL,

@@ -59,7 +59,8 @@ pub(super) fn registration(
         if_rxq: if has(ArgModifier::RxqMinusOne) {
             u32::MAX
         } else {
-            queue | one(ArgModifier::Rxq)
+            // Only without a device must the field be zero.
+            device.map_or(one(ArgModifier::Rxq), |_| queue)
         },
         rq_entries: entries,
         flags: if nodev { uapi::ZCRX_REG_NODEV } else { 0 } | flag(modifiers),

@@ -23,8 +23,9 @@ const SECONDS: [u32; 2] = [20, 600];
 const MEMORY: u32 = 8_000_000;
 
 /// The test binaries that are part of the checks, with the tests that run.
-const SUITES: [(&str, &str); 8] = [
+const SUITES: [(&str, &str); 9] = [
     ("checks_can_fail", ""),
+    ("large_counts", ""),
     ("loom_refcount", ""),
     ("loom_cq", ""),
     ("loom_whole_run", ""),
@@ -35,7 +36,7 @@ const SUITES: [(&str, &str); 8] = [
 ];
 
 /// So many of the suites take about a second and run before the catalogue.
-const QUICK_SUITES: usize = 4;
+const QUICK_SUITES: usize = 5;
 
 /// One command that a mutant can make fail.
 #[derive(Clone, Debug)]

@@ -274,7 +274,7 @@ fn io_import_dmabuf<P: Platform>(area_reg: &IoUringZcrxAreaReg<P>, has_dev: bool
 
 /// `io_release_area_mem`, of memory that no area has yet.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub(super) fn io_release_area_mem<P: Platform>(
     area_reg: &IoUringZcrxAreaReg<P>,
     imported: Imported,
@@ -311,7 +311,7 @@ fn alloc_area<P: Platform>(
 /// # Divergence from Linux
 /// - Left out: `kern_readable`, because there are no dma-buf areas.
 ///
-/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 async fn io_zcrx_append_area<P: Platform>(ifq: &Ifq<P>, area: &Ptr<P, Area<P>>) -> Result<(), i64> {
     let nr = ifq.nr_areas();
     if nr + 1 > ZCRX_MAX_AREAS {

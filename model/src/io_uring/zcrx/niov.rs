@@ -166,7 +166,7 @@ pub async fn io_zcrx_put_niov_uref<P: Platform>(niov: &NiovRef<P>, refs: u64) ->
 /// - Simplified: the entry above the top of the list is cleared. The kernel never reads it before it
 ///   writes it, so states that differ only there have the same behaviour.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3; `__io_zcrx_get_free_niov`, 6.18 to 7.0.
 pub fn zcrx_get_free_niov<P: Platform>(area: &Ptr<P, Area<P>>) -> Option<NiovRef<P>> {
     area.ifq.alloc_lock.assert_held();
     let count = area.free_count.get().checked_sub(1)?;

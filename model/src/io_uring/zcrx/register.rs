@@ -27,7 +27,7 @@ pub const REGION_USER: u64 = 1;
 /// In [`Ifq::region`]: the kernel allocated the memory.
 pub const REGION_KERNEL: u64 = 2;
 
-/// `io_register_zcrx`, before 7.1 `io_register_zcrx_ifq`. Under `uring_lock`.
+/// `io_register_zcrx`. Under `uring_lock`.
 ///
 /// # Errors
 /// -EPERM, -EINVAL and -EFAULT for the caller, its ring and the argument; the errors of
@@ -38,7 +38,7 @@ pub const REGION_KERNEL: u64 = 2;
 /// - Left out: dma-buf areas, statistics.
 /// - Simplified: the three `copy_to_user` at the end are one.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3; `io_register_zcrx_ifq`, 6.19 to 7.0.
 pub async fn io_register_zcrx<P: Platform>(
     ctx: &Ptr<P, IoRingCtx<P>>,
     current: Current,
@@ -184,7 +184,7 @@ pub async fn io_register_zcrx<P: Platform>(
 /// `io_allocate_rbuf_ring`. The kernel's own pages are zeroed. User memory keeps its contents until M5
 /// is fixed (7.1).
 ///
-/// Linux: `io_uring/zcrx.c`, 6.19 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 6.18 to 7.3.
 pub(super) async fn io_allocate_rbuf_ring<P: Platform>(
     ifq: &Ifq<P>,
     rq_entries: u32,

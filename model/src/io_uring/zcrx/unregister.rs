@@ -96,7 +96,7 @@ pub async fn io_put_zcrx_ifq<P: Platform>(ifq: &Ptr<P, Ifq<P>>) {
 /// `zcrx_unregister_user`: one user fewer that may receive. The last user closes the queue and scrubs.
 /// `ctx`: the ring that leaves.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.0 to 7.3.
 pub async fn zcrx_unregister_user<P: Platform>(
     ifq: &Ptr<P, Ifq<P>>,
     ctx: Option<&Ptr<P, IoRingCtx<P>>>,
@@ -132,10 +132,10 @@ pub async fn zcrx_unregister<P: Platform>(
     io_put_zcrx_ifq(ifq).await;
 }
 
-/// `io_terminate_zcrx` (7.1): the ring will not receive any more. Its requests may still point to its
+/// `io_terminate_zcrx`: the ring will not receive any more. Its requests may still point to its
 /// ifqs, so the ring keeps its `refs`. Under `uring_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.0 to 7.3.
 pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_terminate_zcrx");
     let _scope = P::scope();
@@ -161,10 +161,10 @@ pub async fn io_terminate_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     }
 }
 
-/// `io_unregister_zcrx`, before 7.1 `io_unregister_zcrx_ifqs`: the ring's requests are gone. Under
+/// `io_unregister_zcrx`: the ring's requests are gone. Under
 /// `uring_lock`.
 ///
-/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3.
+/// Linux: `io_uring/zcrx.c`, 7.1 to 7.3; `io_unregister_zcrx_ifqs`, 6.19 to 7.0.
 pub async fn io_unregister_zcrx<P: Platform>(ctx: &Ptr<P, IoRingCtx<P>>) {
     let _func = P::func("io_unregister_zcrx");
     let _scope = P::scope();
