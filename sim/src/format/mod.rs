@@ -46,6 +46,6 @@ pub use parse::parse;
 pub use place::{Invalid, Place, Section, StepPart, SwitchPart};
 pub use print::{print, step as print_step};
 pub use renumber::renumber;
-pub use switch::{print_place, print_switch, print_thread};
+pub use switch::{print_place, print_switch, print_thread, switch_places};
 pub use validate::validate;
 pub use words::SCHEDULE_VERSION;

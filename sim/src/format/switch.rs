@@ -12,7 +12,7 @@ use ifq_model::test::schedule::{
 use super::cursor::{Cursor, is_mark, pick};
 use super::error::Problem;
 use super::header::Header;
-use super::lex::{Token, TokenLine};
+use super::lex::{self, Token, TokenLine};
 use super::place::{Place, SwitchPart};
 use super::words::{HEADERS, one_of, unknown};
 
@@ -36,6 +36,17 @@ pub(super) fn is_switch(line: &TokenLine<'_>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Line and column, both from 1, of each line of the schedule of a text that parses.
+#[must_use]
+pub fn switch_places(text: &str) -> Vec<(usize, usize)> {
+    let lines = text.lines().enumerate().filter_map(|(i, text)| {
+        let column = text.chars().take_while(|c| c.is_whitespace()).count();
+        let line = lex::line(text, 0).ok()?;
+        is_switch(&line).then_some((i + 1, column + 1))
+    });
+    lines.collect()
 }
 
 impl<'t> Header<'t> {

@@ -8,6 +8,7 @@ use ifq_model::test::{Condition, Quantifier, Test};
 use serde::Serialize;
 
 use super::recorded_outcomes::{Difference, RecordedOutcomes};
+use crate::shrink::few_switches_to;
 use crate::executor::witness::Witness;
 use crate::search::explore::{Limits, Progress};
 use crate::search::shortest_witness::shortest_witnesses;
@@ -120,6 +121,14 @@ impl Results {
             }
         }
         self.witness = shortest(&self.more);
+    }
+
+    /// Replaces each run by one with few context switches.
+    pub fn reduce_witnesses(&mut self, test: &Test, variant: &Variant) {
+        let all = self.conditions.iter_mut().filter_map(|one| one.witness.as_mut());
+        for witness in all.chain(self.witness.as_mut()) {
+            *witness = few_switches_to(test, variant, witness);
+        }
     }
 
     /// What is wrong, in words: `1 condition violated, 2 outcomes more`. Empty if nothing is.

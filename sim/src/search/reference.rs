@@ -137,13 +137,24 @@ pub fn matching_run(
     limits: &Limits,
 ) -> Result<Vec<u32>, Option<Unfollowed>> {
     let mut first = None;
-    let found = with_program(&Rc::new(test.clone()), variant, |program| {
-        search(program, Some(switches.into()), limits, &mut |run| {
-            first = Some(run.decisions.clone());
-            false
-        })
+    let found = each_matching_run(test, variant, switches, limits, &mut |run| {
+        first = Some(run.decisions.clone());
+        false
     });
     first.ok_or(found.unfollowed)
+}
+
+/// As [`explore`] with a schedule in words. Calls `each` after each run that matches; `false` ends the search.
+pub fn each_matching_run(
+    test: &Test,
+    variant: &Variant,
+    switches: &[Switch],
+    limits: &Limits,
+    each: &mut dyn FnMut(&RunResult) -> bool,
+) -> Exploration {
+    with_program(&Rc::new(test.clone()), variant, |program| {
+        search(&limits.program(program), Some(switches.into()), limits, each)
+    })
 }
 
 /// As [`explore`], for any program. With a schedule, only the runs that match it. Calls

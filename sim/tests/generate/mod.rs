@@ -1,5 +1,7 @@
 //! Generates valid tests from arbitrary bytes.
 
+mod schedule;
+
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Value;
@@ -283,8 +285,17 @@ impl TestGenerator<'_> {
         self.conditions();
         if self.bytes.below(2) == 1 {
             let (defects, without) = self.defect_changes(&[self.test.revisions[0]]);
-            let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number()).collect();
-            let order = ScheduleOrder::Decisions(decisions);
+            let order = match self.bytes.below(2) {
+                0 => {
+                    let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number());
+                    ScheduleOrder::Decisions(decisions.collect())
+                }
+                _ => {
+                    let lines = 1 + self.bytes.below(4);
+                    let mut switches = schedule::Switches { bytes: &mut self.bytes, test: &self.test };
+                    ScheduleOrder::Switches((0..lines).map(|_| switches.switch()).collect())
+                }
+            };
             self.test.schedule = Some(Schedule { defects, without, order });
         }
     }

@@ -97,11 +97,6 @@ impl Follower {
         }
     }
 
-    /// Whether all lines were followed.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.line == self.switches.len()
-    }
-
     /// Why the run does not match.
     pub(crate) fn deviation(&self) -> Option<&Deviation> {
         self.deviation.as_ref()

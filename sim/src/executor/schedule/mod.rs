@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ifq_model::revision::Variant;
-use ifq_model::test::{ScheduleOrder, Test};
+use ifq_model::test::{ScheduleOrder, Test, limits};
 use ifq_model::test::schedule::Switch;
 
 pub use describe::switches;
@@ -42,7 +42,7 @@ pub fn run_following(
 /// The schedule of the run with these decisions: in words, or the decisions if words cannot repeat the run.
 pub(crate) fn schedule_order(test: &Test, variant: &Variant, decisions: &[u32]) -> ScheduleOrder {
     match switches(test, variant, decisions) {
-        Some(switches) if !switches.is_empty() => ScheduleOrder::Switches(switches),
+        Some(switches) if (1..=limits::STEPS).contains(&switches.len()) => ScheduleOrder::Switches(switches),
         _ => ScheduleOrder::Decisions(decisions.to_vec()),
     }
 }
