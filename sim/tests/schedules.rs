@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ifq_model::revision::Variant;
-use ifq_model::test::Test;
+use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::test::{ScheduleOrder, Test};
 use ifq_sim::commands::replay::replay;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::executor::run::run_once;
@@ -15,6 +15,7 @@ use ifq_sim::executor::schedule::switches;
 use ifq_sim::executor::scheduler::Random;
 use ifq_sim::format;
 use ifq_sim::search::explore::{Limits, explore};
+use ifq_sim::shrink::few_switches;
 
 fn library() -> impl Iterator<Item = Test> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
@@ -79,4 +80,55 @@ fn a_random_run_in_words_replays_to_the_same_outcome() {
         }
     }
     assert!(count > 500, "only {count} runs");
+}
+
+#[test]
+fn few_switches_keep_the_violation_and_lengthen_no_schedule() {
+    let (mut before, mut after) = (0, 0);
+    for test in library() {
+        for variant in test.variants().into_iter().filter(|v| test.expected(v).is_some()) {
+            let seen = explore(&test, &variant, &Limits::default(), &mut |_| {});
+            let found = seen.counterexample.expect("the expected violation");
+            let few = few_switches(&test, &variant, &found);
+            assert_eq!(few.violation, found.violation);
+            assert!(few.replays(&test, &variant), "{} on {variant}", test.name);
+            let lines = |run: &Counterexample| {
+                switches(&test, &variant, &run.decisions).expect("words").len()
+            };
+            before += lines(&found);
+            after += lines(&few);
+        }
+    }
+    println!("{before} lines became {after}");
+    assert!(after < before * 3 / 4, "{before} lines became {after}");
+}
+
+#[test]
+fn a_schedule_in_words_survives_further_steps_and_threads_and_one_in_numbers_does_not() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let test = format::load(path.join("../tests/library/teardown/exits-race.ifq")).unwrap();
+    let variant = Variant::with(Revision::Import73, &[Defect::EarlyPut]);
+    let seen = explore(&test, &variant, &Limits::default(), &mut |_| {});
+    let found = few_switches(&test, &variant, &seen.counterexample.expect("a violation"));
+    let longer = |order: ScheduleOrder| {
+        let mut file = found.in_test(&test, &variant);
+        file.schedule.as_mut().expect("a schedule").order = order;
+        let text = format::print(&file)
+            .replace("ring A B\n", "ring A B C\n")
+            .replace(
+                "setup\n",
+                "setup\n    own = C: register nodev buffers=1 entries=1\n    C: flush own\n",
+            )
+            .replace("observe x y\n", "thread c\n    C: flush own\n    z = C: exit\nobserve x y\n");
+        Rc::new(format::parse("longer.ifq", &text).unwrap_or_else(|e| panic!("{e}\n{text}")))
+    };
+    let violated = |test: &Rc<Test>| {
+        let again = replay(test, test.schedule.as_ref().expect("a schedule"));
+        let fits = again.unfollowed.is_none() && again.diverged_at.is_none();
+        again.run.violation.filter(|_| fits).map(|violation| violation.invariant)
+    };
+    let words = found.in_test(&test, &variant).schedule.expect("a schedule").order;
+    assert!(matches!(words, ScheduleOrder::Switches(_)));
+    assert_eq!(violated(&longer(words)), Some(found.violation.invariant));
+    assert_eq!(violated(&longer(ScheduleOrder::Decisions(found.decisions.clone()))), None);
 }

@@ -8,10 +8,10 @@ use ifq_model::test::{Condition, Quantifier, Test};
 use serde::Serialize;
 
 use super::recorded_outcomes::{Difference, RecordedOutcomes};
-use crate::shrink::few_switches_to;
 use crate::executor::witness::Witness;
 use crate::search::explore::{Limits, Progress};
 use crate::search::shortest_witness::shortest_witnesses;
+use crate::shrink::few_switches_to;
 
 /// Limit of states for the search of the shortest runs, which has no reductions: about 1 GiB.
 const MAX_WITNESS_STATES: u64 = 10_000_000;

@@ -292,7 +292,8 @@ impl TestGenerator<'_> {
                 }
                 _ => {
                     let lines = 1 + self.bytes.below(4);
-                    let mut switches = schedule::Switches { bytes: &mut self.bytes, test: &self.test };
+                    let mut switches =
+                        schedule::Switches { bytes: &mut self.bytes, test: &self.test };
                     ScheduleOrder::Switches((0..lines).map(|_| switches.switch()).collect())
                 }
             };

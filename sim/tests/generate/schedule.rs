@@ -61,8 +61,7 @@ impl Switches<'_, '_> {
             return CodePlace { function, position, access: None, occurrence };
         }
         let kind = self.bytes.pick(AccessKind::ALL).expect("there are kinds of access");
-        let position =
-            if kind.is_scheduling_point() { position } else { Position::After };
+        let position = if kind.is_scheduling_point() { position } else { Position::After };
         let object = match kind {
             AccessKind::Alloc | AccessKind::Free => {
                 let name = self.bytes.pick(KINDS).expect("there are kinds").to_owned();

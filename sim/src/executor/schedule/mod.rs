@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ifq_model::revision::Variant;
-use ifq_model::test::{ScheduleOrder, Test, limits};
 use ifq_model::test::schedule::Switch;
+use ifq_model::test::{ScheduleOrder, Test, limits};
 
 pub use describe::switches;
 use follow::Follower;
@@ -42,7 +42,9 @@ pub fn run_following(
 /// The schedule of the run with these decisions: in words, or the decisions if words cannot repeat the run.
 pub(crate) fn schedule_order(test: &Test, variant: &Variant, decisions: &[u32]) -> ScheduleOrder {
     match switches(test, variant, decisions) {
-        Some(switches) if (1..=limits::STEPS).contains(&switches.len()) => ScheduleOrder::Switches(switches),
+        Some(switches) if (1..=limits::STEPS).contains(&switches.len()) => {
+            ScheduleOrder::Switches(switches)
+        }
         _ => ScheduleOrder::Decisions(decisions.to_vec()),
     }
 }

@@ -6,6 +6,7 @@
 mod lasso;
 mod length;
 mod preemptions;
+mod schedule;
 mod scope;
 
 use std::collections::BTreeSet;
