@@ -181,8 +181,11 @@ fn without_ends(
 ) -> Vec<Switch> {
     let main = |switch: &&Switch| switch.thread == ThreadName::Main;
     let setup = in_test.iter().position(|in_test| *in_test).unwrap_or(switches.len());
-    let short = &switches[setup..];
-    let mut best = if repeats(program, short, wanted) { short.to_vec() } else { switches };
+    // A run that ends in the set-up needs a line as well.
+    let whole =
+        Switch { thread: ThreadName::Main, or_any: false, until: Place::Done, failing: Vec::new() };
+    let short = if setup < switches.len() { switches[setup..].to_vec() } else { vec![whole] };
+    let mut best = if repeats(program, &short, wanted) { short } else { switches };
     let test = |switch: &Switch| matches!(switch.thread, ThreadName::Test(_));
     if let Some(last) = best.iter().rposition(test)
         && let Some(end) = best[last..].iter().position(|switch| main(&switch))
