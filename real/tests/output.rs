@@ -154,7 +154,7 @@ fn a_shrunk_test_that_cannot_be_stored_is_printed() {
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains(&format!("cannot write {out}: ")), "{error}");
-    assert!(error.contains("\nschedule v1 with early-put : "), "{error}");
+    assert!(error.contains("\nschedule with early-put\n    "), "{error}");
 }
 
 #[test]

@@ -4,11 +4,13 @@
 //! unnecessary parts.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::commands::find_violation::find_violation;
+use ifq_sim::commands::replay::replay;
 use ifq_sim::commands::selection::Selection;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::{load, parse, print, test_files, validate};
@@ -132,7 +134,8 @@ fn the_result_is_valid_and_smaller_and_its_run_replays_to_the_same_violation() {
         assert_eq!(&parse("small", &print(small)).unwrap(), small);
         assert!(shrunk.counterexample.replays(small, variant));
         let schedule = small.schedule.as_ref().expect("the run is in the test");
-        assert_eq!(schedule.decisions, shrunk.counterexample.decisions);
+        let again = replay(&Rc::new(small.clone()), schedule);
+        assert_eq!(again.run.decisions, shrunk.counterexample.decisions);
     }
 }
 

@@ -17,6 +17,7 @@ use ifq_sim::report::verdict::{VerdictRow, row};
 use ifq_sim::search::checkpoint::CheckpointError;
 use ifq_sim::search::checkpoint_folder::CheckpointFolder;
 use ifq_sim::search::explore::{Exploration, Limits, explore_with};
+use ifq_sim::shrink::few_switches;
 
 use super::catalogue;
 use super::check_outcomes::{Failure, RecordedInput, compared, failures, results};
@@ -280,6 +281,12 @@ fn report(args: &Args, done: &[Finished<'_>]) -> u8 {
     let mut reports = Vec::new();
     for (job, result) in done {
         reports.extend(counterexample_report(args, job, result, &mut codes));
+        if let Some(unmatched) = &result.row.unmatched {
+            let place = job.input.schedule_place(unmatched.line);
+            let what = &unmatched.what;
+            errln!("ifq: {place}: no run on {} matches the schedule: {what}", job.variant);
+            continue;
+        }
         reports.extend(failure_reports(args, job, result, &mut codes));
     }
     if args.json {
@@ -312,6 +319,7 @@ fn counterexample_report(
     if result.row.as_expected && !args.selection.selection().changes_defects() {
         return None;
     }
+    let found = &few_switches(test, variant, found);
     let path = keep(&args.out, test, variant, found).map_err(|code| codes.push(code)).ok();
     let text = match args.json {
         true => String::new(),

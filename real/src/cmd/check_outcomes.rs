@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 use ifq_sim::executor::witness::Witness;
-use ifq_sim::format::{self, Input, condition_lines};
+use ifq_sim::format::{self, Input, condition_lines, switch_places};
 use ifq_sim::report::recorded_outcomes::{RecordError, RecordedOutcomes};
 use ifq_sim::report::results::{ConditionResult, ConditionVerdict, Results};
 use ifq_sim::report::table::Layout;
@@ -45,13 +45,26 @@ impl<'a> RecordedInput<'a> {
         &self.input.test
     }
 
-    /// The line of a condition of the test: `FILE:LINE`, or the file if the line is not known.
-    fn place(&self, condition: usize) -> String {
+    /// The text of the file, if it is at hand.
+    fn text(&self) -> Option<String> {
         let path = &self.input.path;
-        let text = match self.built_in {
+        match self.built_in {
             true => library::text(path).map(str::to_owned),
             false => std::fs::read_to_string(path).ok().filter(|_| path.ends_with(".ifq")),
-        };
+        }
+    }
+
+    /// The place of a line of the schedule: `FILE:LINE:COLUMN`, or the file if the place is not known.
+    pub(super) fn schedule_place(&self, line: usize) -> String {
+        let path = &self.input.path;
+        let places = self.text().map(|text| switch_places(&text)).unwrap_or_default();
+        let place = places.get(line - 1);
+        place.map_or_else(|| path.clone(), |(line, column)| format!("{path}:{line}:{column}"))
+    }
+
+    /// The line of a condition of the test: `FILE:LINE`, or the file if the line is not known.
+    fn place(&self, condition: usize) -> String {
+        let (path, text) = (&self.input.path, self.text());
         let line = text.and_then(|text| condition_lines(&text).get(condition).copied());
         line.map_or_else(|| path.clone(), |line| format!("{path}:{line}"))
     }
@@ -71,6 +84,7 @@ pub(super) fn results(
     let complete = found.exhaustive && !limits.symmetry.buffers;
     let mut results = Results::of((test, variant), &found.outcomes, complete, recorded);
     results.find_witnesses(test, variant, limits, &mut |at| bar.show(&test.name, at));
+    results.reduce_witnesses(test, variant);
     results
 }
 

@@ -1,4 +1,4 @@
-//! `ifq outcomes --witness`: the shortest run that ends with each outcome.
+//! `ifq outcomes --witness`: for each outcome a run with few context switches that ends with it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +10,7 @@ use ifq_model::test::Test;
 use ifq_sim::report::witness::save;
 use ifq_sim::search::explore::Limits;
 use ifq_sim::search::shortest_witness::shortest_witnesses;
+use ifq_sim::shrink::few_switches_to;
 use serde::Serialize;
 
 /// The witness of one outcome.
@@ -22,11 +23,11 @@ pub(super) struct WitnessLine {
     steps: Option<u64>,
     /// The decisions of the run.
     decisions: Vec<u32>,
-    /// No shorter run ends with the outcome.
+    /// The search for the shortest run was complete.
     exact: bool,
 }
 
-/// Searches the shortest run for each outcome and stores it; the lines are in the order of the outcomes.
+/// Searches the shortest run for each outcome, removes context switches, and stores it; the lines are in the order of the outcomes.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -38,7 +39,8 @@ pub(super) fn store(
 ) -> Result<Vec<WitnessLine>, String> {
     let found = shortest_witnesses(test, variant, outcomes, limits, &mut |_| {});
     let line = |(number, outcome): (usize, &Outcome)| {
-        let witness = found.of(outcome);
+        let witness = found.of(outcome).map(|run| few_switches_to(test, variant, run));
+        let witness = witness.as_ref();
         let save = |run| {
             save(folder, test, variant, &format!("outcome-{number}"), run)
                 .map_err(|error| format!("{}: {error}", folder.display()))
@@ -59,7 +61,7 @@ impl fmt::Display for WitnessLine {
         let (Some(file), Some(steps)) = (&self.file, self.steps) else {
             return f.write_str("(no run within the limits)");
         };
-        let note = if self.exact { "" } else { ", perhaps not the shortest" };
+        let note = if self.exact { "" } else { ", perhaps not a short one" };
         write!(f, "{} ({steps} steps{note})", file.display())
     }
 }

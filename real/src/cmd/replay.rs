@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use ifq_sim::commands::replay::replay_traced;
 use ifq_sim::format;
 use ifq_sim::report::table::{Layout, MAX_TABLE_STEPS, render};
+use ifq_sim::report::unfollowed::unfollowed_text;
 use serde::Serialize;
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
@@ -18,7 +19,9 @@ use super::selection::usage_error;
 #[command(after_help = "Examples:\n  \
     ifq replay counterexamples/exits-race.import-7.3.early-put.I1.ifq\n\n\
     Exit code 0 if the run ends as the file expects (a violation, or none, and an outcome that agrees \
-    with each condition), 1 if it does not.")]
+    with each condition), 1 if it does not. What a schedule in words leaves open is decided as follows: the \
+    thread that ran last continues, otherwise the one that started first runs. If that run does not match, \
+    the first matching run of a search is shown.")]
 pub struct Args {
     /// A test file with a schedule; `-` is standard input
     pub file: PathBuf,
@@ -40,6 +43,8 @@ struct ReplayReport<'a> {
     outcome: Option<String>,
     as_expected: bool,
     diverged_at: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unmatched: Option<String>,
     trace: &'a ifq_sim::executor::Trace,
 }
 
@@ -52,10 +57,11 @@ pub fn replay(args: &Args) -> u8 {
     };
     let Some(schedule) = &test.schedule else {
         let file = args.file.display();
-        return usage_error(format!("{file}: has no schedule; expected a `schedule v1` line"));
+        return usage_error(format!("{file}: has no schedule; expected a section `schedule`"));
     };
     let replayed = replay_traced(&test, schedule);
     let (run, diverged_at) = (replayed.run, replayed.diverged_at);
+    let unmatched = replayed.unfollowed.as_ref().map(|why| unfollowed_text(&test, why));
     let violation = run.failure();
     let expected = test.expected(&replayed.variant);
     let outcome = run.outcome.as_ref().map(|outcome| outcome.display(&test));
@@ -63,6 +69,7 @@ pub fn replay(args: &Args) -> u8 {
         run.outcome.iter().flat_map(|o| test.contradicted(&replayed.variant, o)).collect();
     let as_expected = violation.as_ref().map(|v| v.invariant) == expected
         && diverged_at.is_none()
+        && unmatched.is_none()
         && wrong.is_empty();
     let trace = run.trace.unwrap_or_default();
     if args.json {
@@ -73,6 +80,7 @@ pub fn replay(args: &Args) -> u8 {
             outcome,
             as_expected,
             diverged_at,
+            unmatched,
             trace: &trace,
         };
         if let Ok(line) = serde_json::to_string(&report) {
@@ -88,6 +96,9 @@ pub fn replay(args: &Args) -> u8 {
         }
         if let Some(at) = diverged_at {
             outln!("decision {at} of the schedule does not fit: that thread cannot run");
+        }
+        if let Some(why) = unmatched {
+            outln!("no run matches the schedule: {why}");
         }
         if violation.is_none() {
             outln!("no violation");

@@ -135,6 +135,8 @@ impl Oracle for Explorer {
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
+        // A live run follows no schedule.
+        let test = &Test { schedule: None, ..test.clone() };
         let limits = self.limits(self.time);
         // A panic of the explorer must not end the searches for other tests.
         let search = |limits: Limits| {
@@ -170,7 +172,7 @@ impl Oracle for Explorer {
     /// First searches with a small preemption bound, then tries random schedules. Each phase has the
     /// time limit of the search that did not find the outcome.
     fn finds(&self, test: &Test, variant: &Variant, outcome: &Outcome) -> bool {
-        let start = Instant::now();
+        let (start, test) = (Instant::now(), &Test { schedule: None, ..test.clone() });
         for preemptions in 0..=PREEMPTIONS {
             let left = self.time.saturating_sub(start.elapsed());
             let limits = Limits { preemptions: Some(preemptions), ..self.limits(left) };

@@ -7,7 +7,8 @@ use ifq_model::revision::Variant;
 use ifq_model::test::{Expect, Schedule, Test};
 use serde::{Deserialize, Serialize};
 
-use crate::executor::run::run_once;
+use crate::executor::run::{RunResult, run_once};
+use crate::executor::schedule::schedule_order;
 use crate::executor::scheduler::Replay;
 
 /// A violated invariant and the run that violates it.
@@ -22,6 +23,13 @@ pub struct Counterexample {
 }
 
 impl Counterexample {
+    /// The counterexample of a run that violates an invariant.
+    #[must_use]
+    pub fn of_run(run: RunResult) -> Option<Self> {
+        let RunResult { violation, decisions, steps, .. } = run;
+        violation.map(|violation| Counterexample { violation, decisions, steps })
+    }
+
     /// The test with this schedule, for this variant only, with the violation as expected verdict and
     /// without conditions, which need all outcomes.
     #[must_use]
@@ -30,7 +38,7 @@ impl Counterexample {
         let schedule = Schedule {
             defects: defects.clone(),
             without: without.clone(),
-            decisions: self.decisions.clone(),
+            order: schedule_order(test, variant, &self.decisions),
         };
         let violates = Some(self.violation.invariant);
         Test {

@@ -11,6 +11,7 @@ use super::recorded_outcomes::{Difference, RecordedOutcomes};
 use crate::executor::witness::Witness;
 use crate::search::explore::{Limits, Progress};
 use crate::search::shortest_witness::shortest_witnesses;
+use crate::shrink::few_switches_to;
 
 /// Limit of states for the search of the shortest runs, which has no reductions: about 1 GiB.
 const MAX_WITNESS_STATES: u64 = 10_000_000;
@@ -120,6 +121,14 @@ impl Results {
             }
         }
         self.witness = shortest(&self.more);
+    }
+
+    /// Replaces each run by one with few context switches.
+    pub fn reduce_witnesses(&mut self, test: &Test, variant: &Variant) {
+        let all = self.conditions.iter_mut().filter_map(|one| one.witness.as_mut());
+        for witness in all.chain(self.witness.as_mut()) {
+            *witness = few_switches_to(test, variant, witness);
+        }
     }
 
     /// What is wrong, in words: `1 condition violated, 2 outcomes more`. Empty if nothing is.

@@ -6,6 +6,7 @@ use ifq_model::test::Test;
 use serde::Serialize;
 
 use super::results::Results;
+use super::unfollowed::unfollowed_text;
 use crate::search::explore::Exploration;
 
 /// The result of a search.
@@ -18,6 +19,8 @@ pub enum Verdict {
     Violated,
     /// A limit ended the search or a run. Until then, no invariant was violated.
     Bounded,
+    /// No run matches the schedule of the test.
+    Unmatched,
 }
 
 impl Verdict {
@@ -28,8 +31,18 @@ impl Verdict {
             Verdict::Holds => "holds",
             Verdict::Violated => "violated",
             Verdict::Bounded => "bounded",
+            Verdict::Unmatched => "no run matches the schedule",
         }
     }
+}
+
+/// Why no run matches a schedule in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unmatched {
+    /// The line of the schedule, counted from 1.
+    pub line: usize,
+    /// What happened instead.
+    pub what: String,
 }
 
 /// One line of `ifq check --json`.
@@ -65,6 +78,9 @@ pub struct VerdictRow {
     pub cut: u64,
     /// Steps of the counterexample.
     pub steps: Option<u64>,
+    /// Why no run matches the schedule of the test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unmatched: Option<Unmatched>,
     /// What the outcomes say about the conditions of the test and the recorded outcomes.
     pub results: Results,
 }
@@ -121,6 +137,7 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> VerdictRow {
     let violation = found.counterexample.as_ref().map(|c| &c.violation);
     let verdict = match violation {
         Some(_) => Verdict::Violated,
+        None if found.unfollowed.is_some() => Verdict::Unmatched,
         None if found.exhaustive => Verdict::Holds,
         None => Verdict::Bounded,
     };
@@ -145,6 +162,10 @@ pub fn row(test: &Test, variant: &Variant, found: &Exploration) -> VerdictRow {
         exhaustive: found.exhaustive,
         cut: found.truncated_paths,
         steps: found.counterexample.as_ref().map(|c| c.steps),
+        unmatched: found.unfollowed.as_ref().map(|unfollowed| Unmatched {
+            line: unfollowed.deviation.line + 1,
+            what: unfollowed_text(test, unfollowed),
+        }),
         results: Results::default(),
     }
 }

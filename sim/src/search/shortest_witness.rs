@@ -4,13 +4,14 @@
 //! it prunes only once each wanted outcome was reached: then a path ends as soon as it cannot be shorter
 //! than the longest of the runs so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
-use ifq_model::test::Test;
+use ifq_model::test::schedule::Switch;
+use ifq_model::test::{Schedule, Test};
 
 use crate::executor::run::{Program, with_program};
 use crate::executor::witness::Witness;
@@ -20,6 +21,7 @@ use crate::search::exploration::Progress;
 use crate::search::job::SearchJob;
 use crate::search::limits::Limits;
 use crate::search::options::SearchOptions;
+use crate::search::reference::each_matching_run;
 use crate::search::shortest_runs::ShortestRuns;
 use crate::search::visited::VisitedSet;
 use crate::step_table::StepTable;
@@ -63,9 +65,40 @@ pub fn shortest_witnesses(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Witnesses {
+    if let Some(switches) = test.schedule.as_ref().and_then(Schedule::switches) {
+        return matching_witnesses(test, variant, switches, outcomes, limits);
+    }
     with_program(&Rc::new(test.clone()), variant, |program| {
         search(&limits.program(program), outcomes, limits, progress)
     })
+}
+
+/// For each outcome the shortest run that the search with a schedule meets.
+fn matching_witnesses(
+    test: &Test,
+    variant: &Variant,
+    switches: &[Switch],
+    outcomes: &BTreeSet<Outcome>,
+    limits: &Limits,
+) -> Witnesses {
+    let mut witnesses: BTreeMap<Outcome, Witness> = BTreeMap::new();
+    let found = each_matching_run(test, variant, switches, limits, &mut |run| {
+        if let Some(outcome) = run.outcome.as_ref().filter(|outcome| outcomes.contains(outcome))
+            && witnesses.get(outcome).is_none_or(|known| known.steps > run.steps)
+        {
+            let (decisions, steps) = (run.decisions.clone(), run.steps);
+            let witness = Witness { outcome: outcome.clone(), decisions, steps };
+            witnesses.insert(outcome.clone(), witness);
+        }
+        true
+    });
+    Witnesses {
+        witnesses: witnesses.into_values().collect(),
+        // The search ends a path at a state that it has seen on a longer one.
+        exact: false,
+        states: found.states,
+        elapsed: found.elapsed,
+    }
 }
 
 /// As [`shortest_witnesses`], for any program.

@@ -6,6 +6,7 @@
 //! variant and the limit of states.
 
 mod edit;
+mod lines;
 mod pass;
 mod preemptions;
 mod size;
@@ -19,7 +20,8 @@ use ifq_model::test::Test;
 pub use size::Size;
 
 use crate::executor::counterexample::Counterexample;
-use crate::executor::run::with_program;
+use crate::executor::run::{Program, RunResult, with_program};
+use crate::executor::witness::Witness;
 use crate::format::validate;
 use crate::search::explore::{Limits, Progress, explore};
 use crate::search::shortest::{fewest_preemptions, shortest};
@@ -41,6 +43,51 @@ pub fn smaller(test: &Test) -> Vec<Test> {
     found
 }
 
+/// A run with the same violation and few context switches: first fewer preemptions, then fewer lines of its schedule
+/// in words. Each change is tried by executing it; nothing is searched.
+#[must_use]
+pub fn few_switches(test: &Test, variant: &Variant, found: &Counterexample) -> Counterexample {
+    let wanted = |run: &RunResult| run.violation.as_ref() == Some(&found.violation);
+    let run = few_switches_of(test, variant, &wanted, &found.decisions);
+    run.and_then(Counterexample::of_run).unwrap_or_else(|| found.clone())
+}
+
+/// As [`few_switches`], for a run with the same outcome.
+#[must_use]
+pub fn few_switches_to(test: &Test, variant: &Variant, found: &Witness) -> Witness {
+    let wanted = |run: &RunResult| run.outcome.as_ref() == Some(&found.outcome);
+    let run = few_switches_of(test, variant, &wanted, &found.decisions);
+    let outcome = found.outcome.clone();
+    run.map_or_else(
+        || found.clone(),
+        |run| Witness { outcome, decisions: run.decisions, steps: run.steps },
+    )
+}
+
+fn few_switches_of(
+    test: &Test,
+    variant: &Variant,
+    wanted: preemptions::Wanted<'_>,
+    decisions: &[u32],
+) -> Option<RunResult> {
+    // The changes would leave a schedule that a person wrote. Changing a long run takes too long.
+    if test.schedule.is_some() || decisions.len() > MAX_REDUCED {
+        return None;
+    }
+    let reduced = with_program(&Rc::new(test.clone()), variant, |program| {
+        preemptions::reduce(program, wanted, decisions)
+    })?;
+    lines::fewest_lines(test, variant, wanted, &reduced.decisions).or(Some(reduced))
+}
+
+/// Whether a run violates an invariant.
+fn violates(run: &RunResult, invariant: Invariant) -> bool {
+    run.violation.as_ref().is_some_and(|violation| violation.invariant == invariant)
+}
+
+/// Longest run that [`few_switches`] changes, in decisions.
+const MAX_REDUCED: usize = 2000;
+
 /// Default limit of states for the search of one change.
 pub const STATES: u64 = 1_000_000;
 
@@ -58,7 +105,7 @@ impl Length {
     #[must_use]
     pub fn of(test: &Test, variant: &Variant, found: &Counterexample) -> Self {
         let preemptions = with_program(&Rc::new(test.clone()), variant, |program| {
-            preemptions::count(program, found)
+            preemptions::count(program, &found.decisions)
         });
         Length { preemptions, steps: found.steps }
     }
@@ -160,11 +207,30 @@ impl Shrinker<'_> {
         seen.counterexample
     }
 
+    /// A run with as few preemptions as single changes reach.
+    fn reduce(&self, program: &Program<'_>, found: Counterexample) -> Counterexample {
+        let wanted = |run: &RunResult| violates(run, self.wanted);
+        let reduced = preemptions::reduce(program, &wanted, &found.decisions);
+        reduced.and_then(Counterexample::of_run).unwrap_or(found)
+    }
+
+    /// A run that is no longer and whose schedule in words has fewer lines, if there is one.
+    fn fewest_lines(&self, test: &Test, found: Counterexample) -> Counterexample {
+        let length = Length::of(test, self.variant, &found);
+        let wanted = |run: &RunResult| {
+            violates(run, self.wanted)
+                && Counterexample::of_run(run.clone())
+                    .is_some_and(|run| Length::of(test, self.variant, &run) <= length)
+        };
+        let run = lines::fewest_lines(test, self.variant, &wanted, &found.decisions);
+        run.and_then(Counterexample::of_run).unwrap_or(found)
+    }
+
     /// The run with the fewest preemptions, then the fewest steps, and whether that is proved.
     fn minimise_run(&mut self, test: &Test, mut found: Counterexample) -> (Counterexample, bool) {
         let program = Rc::new(test.clone());
         loop {
-            found = with_program(&program, self.variant, |p| preemptions::reduce(p, &found));
+            found = with_program(&program, self.variant, |p| self.reduce(p, found));
             let Length { preemptions, steps } = Length::of(test, self.variant, &found);
             let least = fewest_preemptions(
                 test,
@@ -177,7 +243,7 @@ impl Shrinker<'_> {
             let better = least.counterexample.is_some();
             found = least.counterexample.unwrap_or(found);
             if least.exact || !better {
-                return (found, least.exact);
+                return (self.fewest_lines(test, found), least.exact);
             }
         }
     }

@@ -9,10 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ifq_model::fault::FaultPoint;
-use ifq_model::invariant::Invariant;
 
-use crate::executor::counterexample::Counterexample;
-use crate::executor::run::{Program, run};
+use crate::executor::run::{Program, RunResult, run};
 use crate::executor::scheduler::{PreemptionCounter, Replay, Scheduler, SchedulingPoint};
 
 /// A thread, by its slot, and its number of consecutive steps.
@@ -120,46 +118,47 @@ impl Scheduler for PlanScheduler {
     }
 }
 
-/// A run that violates an invariant, with its record.
-struct ViolatingRun {
-    counterexample: Counterexample,
+/// Whether a run is one of those that are reduced.
+pub(super) type Wanted<'a> = &'a dyn Fn(&RunResult) -> bool;
+
+/// A wanted run, with its record.
+struct WantedRun {
+    result: RunResult,
     plan: Plan,
     preemptions: u64,
 }
 
-impl ViolatingRun {
+impl WantedRun {
     /// The cost to minimise: preemptions, then steps.
     fn cost(&self) -> (u64, u64) {
-        (self.preemptions, self.counterexample.steps)
+        (self.preemptions, self.result.steps)
     }
 }
 
 fn record_run(
     program: &Program<'_>,
-    wanted: Invariant,
+    wanted: Wanted<'_>,
     inner: impl Scheduler + 'static,
-) -> Option<ViolatingRun> {
+) -> Option<WantedRun> {
     let record = Rc::new(RefCell::new(RunRecord::default()));
-    let run = run(program, Box::new(Recorder { inner, record: record.clone() }), false);
-    let violation = run.violation.filter(|violation| violation.invariant == wanted)?;
-    let (decisions, steps) = (run.decisions, run.steps);
-    let counterexample = Counterexample { violation, decisions, steps };
+    let result = run(program, Box::new(Recorder { inner, record: record.clone() }), false);
     let record = record.take();
-    Some(ViolatingRun { counterexample, plan: record.plan, preemptions: record.preemptions.count })
+    let (plan, preemptions) = (record.plan, record.preemptions.count);
+    wanted(&result).then_some(WantedRun { result, plan, preemptions })
 }
 
-/// The number of preemptions of a counterexample.
-pub(super) fn count(program: &Program<'_>, found: &Counterexample) -> u64 {
-    let replay = Replay::new(&found.decisions);
-    record_run(program, found.violation.invariant, replay).map_or(0, |run| run.preemptions)
+/// The number of preemptions of a run.
+pub(super) fn count(program: &Program<'_>, decisions: &[u32]) -> u64 {
+    record_run(program, &|_| true, Replay::new(decisions)).map_or(0, |run| run.preemptions)
 }
 
-/// Applies changes until no change lowers the cost.
-pub(super) fn reduce(program: &Program<'_>, found: &Counterexample) -> Counterexample {
-    let wanted = found.violation.invariant;
-    let Some(mut best) = record_run(program, wanted, Replay::new(&found.decisions)) else {
-        return found.clone();
-    };
+/// Applies changes until no change lowers the cost. `None` if the run with these decisions is not wanted.
+pub(super) fn reduce(
+    program: &Program<'_>,
+    wanted: Wanted<'_>,
+    decisions: &[u32],
+) -> Option<RunResult> {
+    let mut best = record_run(program, wanted, Replay::new(decisions))?;
     loop {
         let before = best.cost();
         let mut i = 0;
@@ -174,7 +173,7 @@ pub(super) fn reduce(program: &Program<'_>, found: &Counterexample) -> Counterex
             }
         }
         if best.cost() == before {
-            return best.counterexample;
+            return Some(best.result);
         }
     }
 }

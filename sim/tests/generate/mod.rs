@@ -1,5 +1,7 @@
 //! Generates valid tests from arbitrary bytes.
 
+mod schedule;
+
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Value;
@@ -10,8 +12,8 @@ use ifq_model::test::condition::{Comparison, Operand};
 use ifq_model::test::literal::{self, Literal};
 use ifq_model::test::op::OPERATIONS;
 use ifq_model::test::{
-    Condition, Event, Expect, Formula, Op, Quantifier, RingId, RingSetup, RqWord, Schedule, Socket,
-    SocketId, Source, Step, Test, Thread, Var, VarId, VarKind, limits,
+    Condition, Event, Expect, Formula, Op, Quantifier, RingId, RingSetup, RqWord, Schedule,
+    ScheduleOrder, Socket, SocketId, Source, Step, Test, Thread, Var, VarId, VarKind, limits,
 };
 
 /// Each choice reads one byte; after the last byte it is the first alternative.
@@ -283,8 +285,19 @@ impl TestGenerator<'_> {
         self.conditions();
         if self.bytes.below(2) == 1 {
             let (defects, without) = self.defect_changes(&[self.test.revisions[0]]);
-            let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number()).collect();
-            self.test.schedule = Some(Schedule { defects, without, decisions });
+            let order = match self.bytes.below(2) {
+                0 => {
+                    let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number());
+                    ScheduleOrder::Decisions(decisions.collect())
+                }
+                _ => {
+                    let lines = 1 + self.bytes.below(4);
+                    let mut switches =
+                        schedule::Switches { bytes: &mut self.bytes, test: &self.test };
+                    ScheduleOrder::Switches((0..lines).map(|_| switches.switch()).collect())
+                }
+            };
+            self.test.schedule = Some(Schedule { defects, without, order });
         }
     }
 

@@ -6,6 +6,7 @@
 mod lasso;
 mod length;
 mod preemptions;
+mod schedule;
 mod scope;
 
 use std::collections::BTreeSet;
@@ -64,7 +65,7 @@ fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32)
     let program = Program { faults, max_faults, ..program(main) };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let reference = Limits { remember_states: false, ..Limits::default() };
-    let reference = reference::search(&program, &reference);
+    let reference = reference::search(&program, None, &reference, &mut |_| true);
     let violated = |e: &Exploration| e.counterexample.as_ref().map(|c| c.violation.invariant);
     assert_eq!(violated(&found), violated(&reference));
     if violated(&found).is_none() {
