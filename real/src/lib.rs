@@ -42,6 +42,8 @@ pub mod abi;
 pub mod cmd;
 pub mod conform;
 #[cfg(target_os = "linux")]
+pub mod forced;
+#[cfg(target_os = "linux")]
 pub mod guest;
 pub mod job;
 pub mod kernels;

@@ -1,0 +1,6 @@
+//! Forced schedules: a stock kernel in QEMU follows a schedule, with QEMU's gdb stub as the controller.
+//!
+//! No kernel is patched and no module is loaded. The guest's threads and work items are stopped at places of
+//! the kernel's code and go on when it is their turn.
+
+mod remote;
