@@ -12,7 +12,7 @@ use ifq_fuzz::targets::{
 };
 use ifq_model::outcome::Value;
 use ifq_model::revision::{Defect, Variant};
-use ifq_model::test::{Schedule, Step, Test};
+use ifq_model::test::{Step, Test};
 use ifq_sim::executor::rng::Rng;
 use ifq_sim::executor::run::run_once;
 use ifq_sim::executor::scheduler::Replay;
@@ -73,7 +73,9 @@ fn the_canary_fails_within_a_hundred_inputs_and_fails_again_in_a_replay() {
     println!("seed {seed}: {}", failure.violation);
     check_round_trips(&failure.test);
     let Failure { test, violation } = *failure;
-    let Schedule { defects, decisions, .. } = test.schedule.clone().expect("a schedule");
+    let schedule = test.schedule.clone().expect("a schedule");
+    let decisions = schedule.decisions().expect("decisions").to_vec();
+    let defects = schedule.defects;
     assert_eq!(defects, [Defect::EarlyPut]);
     let variant = Variant::with(test.revisions[0], &defects);
     let again = run_once(&Rc::new(test), &variant, Box::new(Replay::new(&decisions)));

@@ -512,7 +512,7 @@ fn a_schedule_must_be_numbers_of_a_known_version() {
     refused(&format!("{HEAD}schedule v1 with »x : 0"), "unknown defect `x`", "`P1`");
     let text = format!("{HEAD}expect holds\nschedule v1 with early-put : 0 0 4294967295\n");
     let test = format::parse("t.ifq", &text).unwrap();
-    assert_eq!(test.schedule.unwrap().decisions, [0, 0, u32::MAX]);
+    assert_eq!(test.schedule.unwrap().decisions(), Some(&[0, 0, u32::MAX][..]));
 }
 
 #[test]

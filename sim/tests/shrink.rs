@@ -132,7 +132,7 @@ fn the_result_is_valid_and_smaller_and_its_run_replays_to_the_same_violation() {
         assert_eq!(&parse("small", &print(small)).unwrap(), small);
         assert!(shrunk.counterexample.replays(small, variant));
         let schedule = small.schedule.as_ref().expect("the run is in the test");
-        assert_eq!(schedule.decisions, shrunk.counterexample.decisions);
+        assert_eq!(schedule.decisions(), Some(&shrunk.counterexample.decisions[..]));
     }
 }
 

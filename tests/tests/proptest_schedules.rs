@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use ifq_model::revision::{Defect, Revision, Variant};
-use ifq_model::test::{Op, Schedule, Test};
+use ifq_model::test::{Op, Schedule, ScheduleOrder, Test};
 use ifq_sim::executor::run::{RunResult, run_once};
 use ifq_sim::executor::scheduler::{Random, Replay};
 use ifq_sim::format;
@@ -45,7 +45,7 @@ fn text(test: &Test, variant: &Variant, result: &RunResult) -> String {
     let schedule = Schedule {
         defects: variant.defects.clone(),
         without: variant.without.clone(),
-        decisions: result.decisions.clone(),
+        order: ScheduleOrder::Decisions(result.decisions.clone()),
     };
     format::print(&Test { schedule: Some(schedule), ..test.clone() })
 }

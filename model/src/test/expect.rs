@@ -1,4 +1,4 @@
-//! The expected verdicts of a test, and the schedule of a counterexample.
+//! The expected verdicts of a test.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,17 +19,4 @@ pub struct Expect {
     pub without: Vec<Defect>,
     /// The violated invariant; `None`: all invariants hold.
     pub violates: Option<Invariant>,
-}
-
-/// The decisions of one run, in order: the thread that took each step, and whether each fault point
-/// failed. The executor defines the encoding; a file names its version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schedule {
-    /// Defects that were added.
-    pub defects: Vec<Defect>,
-    /// Defects that were fixed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub without: Vec<Defect>,
-    /// The decisions.
-    pub decisions: Vec<u32>,
 }

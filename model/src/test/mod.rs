@@ -14,14 +14,16 @@ pub mod index;
 pub mod limits;
 pub mod literal;
 pub mod op;
+pub mod schedule;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::arg::{Event, Layout, RqWord, Source, VarKind};
 pub use self::condition::{Condition, Formula, Quantifier};
-pub use self::expect::{Expect, Schedule};
+pub use self::expect::Expect;
 pub use self::ids::{RingId, SocketId, VarId};
 pub use self::op::Op;
+pub use self::schedule::{Schedule, ScheduleOrder};
 use crate::fault::FaultPoint;
 use crate::invariant::Invariant;
 use crate::named_enum::named_enum;
@@ -68,7 +70,7 @@ pub struct Test {
     /// What must be true of the outcomes. A test has an expected verdict or a condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The schedule of one run, if this is a counterexample.
+    /// The schedule of one run, or of the runs that a search is limited to.
     pub schedule: Option<Schedule>,
 }
 

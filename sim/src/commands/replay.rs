@@ -24,7 +24,7 @@ pub struct Replayed {
 #[must_use]
 pub fn replay(test: &Rc<Test>, schedule: &Schedule) -> Replayed {
     let variant = Variant::with(test.revisions[0], &schedule.defects).without(&schedule.without);
-    let replay = Replay::new(&schedule.decisions);
+    let replay = Replay::new(schedule.decisions().unwrap_or_default());
     let diverged = replay.diverged();
     let run = run_once(test, &variant, Box::new(replay));
     Replayed { variant, run, diverged_at: diverged.get() }
@@ -35,7 +35,7 @@ pub fn replay(test: &Rc<Test>, schedule: &Schedule) -> Replayed {
 pub fn replay_traced(test: &Rc<Test>, schedule: &Schedule) -> Replayed {
     let mut replayed = replay(test, schedule);
     if replayed.run.steps <= MAX_TABLE_STEPS {
-        let replay = Replay::new(&schedule.decisions);
+        let replay = Replay::new(schedule.decisions().unwrap_or_default());
         replayed.run = run_traced(test, &replayed.variant, Box::new(replay));
     }
     replayed

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ifq_model::invariant::Violation;
 use ifq_model::revision::Variant;
-use ifq_model::test::{Expect, Schedule, Test};
+use ifq_model::test::{Expect, Schedule, ScheduleOrder, Test};
 use serde::{Deserialize, Serialize};
 
 use crate::executor::run::run_once;
@@ -30,7 +30,7 @@ impl Counterexample {
         let schedule = Schedule {
             defects: defects.clone(),
             without: without.clone(),
-            decisions: self.decisions.clone(),
+            order: ScheduleOrder::Decisions(self.decisions.clone()),
         };
         let violates = Some(self.violation.invariant);
         Test {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
-use ifq_model::test::{Condition, Expect, Formula, Quantifier, Schedule, Test};
+use ifq_model::test::{Condition, Expect, Formula, Quantifier, Schedule, ScheduleOrder, Test};
 
 use crate::executor::run::run_once;
 use crate::executor::scheduler::Replay;
@@ -35,7 +35,7 @@ impl Witness {
         let schedule = Schedule {
             defects: defects.clone(),
             without: without.clone(),
-            decisions: self.decisions.clone(),
+            order: ScheduleOrder::Decisions(self.decisions.clone()),
         };
         Test {
             revisions: vec![revision],

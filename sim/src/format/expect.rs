@@ -5,7 +5,7 @@ use std::ops::Range;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::{Defect, Revision};
-use ifq_model::test::{Expect, Schedule, limits};
+use ifq_model::test::{Expect, Schedule, ScheduleOrder, limits};
 
 use super::cursor::{Cursor, pick};
 use super::error::Problem;
@@ -70,7 +70,8 @@ impl<'t> Header<'t> {
         while cursor.peek().is_some() {
             decisions.push(cursor.number("decision", 0, u32::MAX)?.0);
         }
-        self.test.schedule = Some(Schedule { defects, without, decisions });
+        let order = ScheduleOrder::Decisions(decisions);
+        self.test.schedule = Some(Schedule { defects, without, order });
         Ok(())
     }
 

@@ -189,9 +189,11 @@ fn verdicts(out: &mut String, test: &Test) {
     }
     if let Some(schedule) = &test.schedule {
         let defects = defect_changes(&schedule.defects, &schedule.without);
-        let decisions = words(&schedule.decisions);
-        let text = format!("schedule {SCHEDULE_VERSION}{defects} : {decisions}");
-        line(out, text.trim_end());
+        if let Some(decisions) = schedule.decisions() {
+            let decisions = words(decisions);
+            let text = format!("schedule {SCHEDULE_VERSION}{defects} : {decisions}");
+            line(out, text.trim_end());
+        }
     }
 }
 

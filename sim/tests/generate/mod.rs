@@ -10,8 +10,8 @@ use ifq_model::test::condition::{Comparison, Operand};
 use ifq_model::test::literal::{self, Literal};
 use ifq_model::test::op::OPERATIONS;
 use ifq_model::test::{
-    Condition, Event, Expect, Formula, Op, Quantifier, RingId, RingSetup, RqWord, Schedule, Socket,
-    SocketId, Source, Step, Test, Thread, Var, VarId, VarKind, limits,
+    Condition, Event, Expect, Formula, Op, Quantifier, RingId, RingSetup, RqWord, Schedule,
+    ScheduleOrder, Socket, SocketId, Source, Step, Test, Thread, Var, VarId, VarKind, limits,
 };
 
 /// Each choice reads one byte; after the last byte it is the first alternative.
@@ -284,7 +284,8 @@ impl TestGenerator<'_> {
         if self.bytes.below(2) == 1 {
             let (defects, without) = self.defect_changes(&[self.test.revisions[0]]);
             let decisions = (0..self.bytes.below(5)).map(|_| self.bytes.number()).collect();
-            self.test.schedule = Some(Schedule { defects, without, decisions });
+            let order = ScheduleOrder::Decisions(decisions);
+            self.test.schedule = Some(Schedule { defects, without, order });
         }
     }
 
