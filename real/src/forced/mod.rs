@@ -3,4 +3,18 @@
 //! No kernel is patched and no module is loaded. The guest's threads and work items are stopped at places of
 //! the kernel's code and go on when it is their turn.
 
+mod code;
+mod controller;
+mod guest;
+mod line;
+mod park;
+mod places;
+mod record;
 mod remote;
+mod run;
+mod symbols;
+
+pub use record::{ForcedRun, Line};
+pub use run::{Case, ForcedReply, run};
+
+pub(crate) use line::switches;

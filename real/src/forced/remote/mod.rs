@@ -19,10 +19,12 @@ use packet::{Decoder, Received, encode};
 
 /// Time limit of a request that the stub answers at once.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Time that the stub has to say that the machine has stopped, once there is a connection.
+const GREETING_TIME: Duration = Duration::from_secs(2);
 /// Time between two attempts to connect.
 const CONNECT_POLL: Duration = Duration::from_millis(10);
 /// Bytes of memory in one request: the stub's packets have at most 4096 characters.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 2000;
 /// The byte that interrupts a running machine.
 const INTERRUPT: u8 = 3;
 
@@ -76,6 +78,8 @@ impl Remote {
     /// A client of the stub at the other end of a socket.
     fn new(stream: UnixStream) -> Result<Self, RemoteError> {
         let mut remote = Remote { stream, decoder: Decoder::default(), selected: None };
+        // The stub stops the machine and says so. What it receives before is lost.
+        remote.receive(GREETING_TIME)?;
         let supported = "qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+";
         let features = |answer: &str| answer.contains("multiprocess+").then_some(());
         remote.ask(supported, "a list of features with `multiprocess+`", features)?;

@@ -10,8 +10,6 @@ pub(crate) enum Reg {
     Rsi = 32,
     Rdi = 40,
     Rsp = 56,
-    R8 = 64,
-    R10 = 80,
     Rip = 128,
     /// The base of the segment `gs`: in the kernel, of the per-CPU variables.
     GsBase = 172,
@@ -52,6 +50,12 @@ impl Registers {
         self
     }
 
+    /// The registers with the general-purpose ones, the instruction pointer and the flags of others.
+    pub(crate) fn with_general_of(mut self, other: &Registers) -> Self {
+        self.0[..CS].copy_from_slice(&other.0[..CS]);
+        self
+    }
+
     fn word(&self, at: usize) -> u32 {
         self.0[at..at + 4].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
     }
@@ -83,6 +87,10 @@ mod tests {
         let changed = registers.clone().with(Reg::Rip, 7);
         assert_eq!(changed.get(Reg::Rip), 7);
         assert_eq!(changed.with(Reg::Rip, registers.get(Reg::Rip)), registers);
+        let other = Registers::new(vec![1; LEN]).unwrap();
+        let mixed = registers.clone().with_general_of(&other);
+        assert_eq!(mixed.get(Reg::Rip), other.get(Reg::Rip));
+        assert_eq!(mixed.get(Reg::GsBase), registers.get(Reg::GsBase));
         assert_eq!(Registers::new(bytes[..LEN - 1].to_vec()), None);
     }
 }

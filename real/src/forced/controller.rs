@@ -1,0 +1,509 @@
+//! The controller: lets the threads of a test run in the order of a schedule.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ifq_model::test::schedule::{Place, Switch, ThreadName};
+use ifq_model::test::{Op, RingId, Step, Test};
+
+use super::code::What;
+use super::guest::{Guest, Hit};
+use super::line::{begins_operation, describe, entry, thread_name};
+use super::park::Stand;
+use super::places;
+use super::record::{ForcedRun, Line};
+use super::remote::Reg;
+use crate::abi::marker::Marker;
+
+/// Time limit of one line of a schedule.
+const LINE_TIME: Duration = Duration::from_secs(6);
+/// Time limit of the set-up, and of what follows the schedule.
+const PHASE_TIME: Duration = Duration::from_secs(25);
+/// Time after which a thread that is not on its processor counts as blocked.
+const BLOCKED_TIME: Duration = Duration::from_millis(30);
+
+/// A thread or work item that the schedule orders.
+#[derive(Debug, Default)]
+struct Actor {
+    task: Option<u64>,
+    stand: Option<Stand>,
+    /// The step that a thread of the test executes, or is about to.
+    step: Option<usize>,
+    done: bool,
+    /// Of a work item: the return address, and where it is on the stack.
+    back: Option<(u64, u64)>,
+}
+
+/// Where a line of the schedule ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// The thread is about to execute this step.
+    Step(usize),
+    /// The thread is at this address for the n-th time.
+    Address(u64, u32),
+    Done,
+    Blocked,
+}
+
+/// What has stopped the guest.
+enum Event {
+    Marker(Hit, Marker),
+    At(Hit),
+}
+
+/// The controller of a guest.
+#[derive(Debug)]
+pub(super) struct Controller {
+    guest: Guest,
+    /// The entry of `io_ring_exit_work`.
+    exit_work: u64,
+    /// Where a ring's exit work is queued.
+    queues_work: u64,
+}
+
+/// One run of a test.
+struct Run<'a> {
+    guest: &'a mut Guest,
+    exit_work: u64,
+    queues_work: u64,
+    test: &'a Test,
+    lines: &'a [Switch],
+    actors: BTreeMap<ThreadName, Actor>,
+    /// The step of the set-up or the final step that is executed.
+    outside: Option<&'a Step>,
+    /// The ring of each exit work item.
+    works: BTreeMap<u64, RingId>,
+    /// All threads go on.
+    released: bool,
+    /// The thread whose turn it is.
+    turn: Option<ThreadName>,
+    ended: bool,
+    log: Vec<Line>,
+}
+
+impl Controller {
+    /// A controller of a guest that it has met.
+    pub(super) fn new(mut guest: Guest) -> Result<Self, String> {
+        let exit_work = guest.symbols.function("io_ring_exit_work")?;
+        let queue = guest.symbols.function("queue_work_on")?;
+        let mut queues_work = None;
+        for name in ["io_ring_ctx_wait_and_kill", "io_uring_release"] {
+            let Some(function) = guest.symbols.address(name) else { continue };
+            let sites = guest.sites(function)?;
+            let calls = |what| matches!(what, What::Call { target, .. } if target == queue);
+            queues_work = queues_work.or(sites.iter().find(|site| calls(site.what)).map(|s| s.at));
+        }
+        let queues_work = queues_work.ok_or("io_uring_release queues no work")?;
+        guest.add_breakpoint(exit_work)?;
+        guest.add_breakpoint(queues_work)?;
+        Ok(Controller { guest, exit_work, queues_work })
+    }
+
+    /// Serves the guest until it ends. `schedule` is called with the index of a test in this boot, `record` with the
+    /// result.
+    pub(super) fn serve<'t>(
+        &mut self,
+        schedule: &dyn Fn(usize) -> Option<(&'t Test, &'t [Switch])>,
+        record: &mut dyn FnMut(usize, ForcedRun),
+    ) -> Result<(), String> {
+        loop {
+            let Some(hit) = self.guest.run(PHASE_TIME)? else { continue };
+            let marker = self.guest.marker(&hit)?;
+            self.guest.step_over(&hit)?;
+            let Some(Marker::Begin(number)) = marker else { continue };
+            let Some((test, lines)) = schedule(number as usize) else { continue };
+            let mut run = Run {
+                guest: &mut self.guest,
+                exit_work: self.exit_work,
+                queues_work: self.queues_work,
+                test,
+                lines,
+                actors: BTreeMap::new(),
+                outside: None,
+                works: BTreeMap::new(),
+                released: false,
+                turn: None,
+                ended: false,
+                log: Vec::new(),
+            };
+            let start = Instant::now();
+            let mut failure = run.follow().err();
+            if let Err(reason) = run.finish() {
+                failure.get_or_insert(reason);
+            }
+            let lines = std::mem::take(&mut run.log);
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            record(number as usize, ForcedRun { lines, failure, ms });
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Runs the set-up and the schedule.
+    fn follow(&mut self) -> Result<(), String> {
+        for at in 0..self.test.threads.len() {
+            self.actors.insert(ThreadName::Test(at), Actor::default());
+        }
+        for line in self.lines {
+            self.actors.entry(line.thread).or_default();
+        }
+        self.gather()?;
+        for line in self.lines {
+            let start = Instant::now();
+            let thread = thread_name(self.test, line.thread);
+            let asked = format!("{thread} until {}", describe(&line.until));
+            let result = self.line(line);
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let reached = result.as_ref().ok().cloned();
+            self.log.push(Line { asked: asked.clone(), reached, ms });
+            result.map_err(|reason| format!("{asked}: {reason}"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each thread of the test stands before its first step, except threads whose first step needs a
+    /// result of another thread.
+    fn gather(&mut self) -> Result<(), String> {
+        let test = self.test;
+        let bound = |var| test.setup.iter().any(|step| step.bind == Some(var));
+        let comes = |at: &usize| {
+            let first = test.threads[*at].steps.first();
+            first.is_none_or(|step| step.after.iter().copied().chain(step.op.uses()).all(bound))
+        };
+        let expected: Vec<usize> = (0..test.threads.len()).filter(comes).collect();
+        let end = Instant::now() + PHASE_TIME;
+        let here = |actor: &Actor| actor.stand.is_some() || actor.done;
+        while !expected.iter().all(|at| here(&self.actors[&ThreadName::Test(*at)])) {
+            let Some(event) = self.next(end)? else {
+                return Err("the threads did not come to their first steps".to_owned());
+            };
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one line; returns where its thread stands.
+    fn line(&mut self, line: &Switch) -> Result<String, String> {
+        let thread = line.thread;
+        if !matches!(thread, ThreadName::Test(_) | ThreadName::Exit(_)) {
+            return Ok("left to the kernel".to_owned());
+        }
+        let mut target = self.target(line)?;
+        if let Target::Address(at, _) = target {
+            self.guest.add_breakpoint(at)?;
+        }
+        let result = self.run_to(thread, &mut target);
+        if let Target::Address(at, _) = target {
+            self.guest.drop_breakpoint(at)?;
+        }
+        result
+    }
+
+    fn target(&mut self, line: &Switch) -> Result<Target, String> {
+        match &line.until {
+            Place::Done => Ok(Target::Done),
+            Place::Blocked => Ok(Target::Blocked),
+            Place::At(place) => {
+                if let (ThreadName::Test(at), true) = (line.thread, begins_operation(place)) {
+                    let step = self.step_of(at, place.function.as_deref(), place.occurrence);
+                    return step.map(Target::Step);
+                }
+                Ok(Target::Address(places::address(self.guest, place)?, place.occurrence.max(1)))
+            }
+        }
+    }
+
+    /// The n-th of the following steps of a thread that begins in a function.
+    fn step_of(&self, at: usize, function: Option<&str>, number: u32) -> Result<usize, String> {
+        let actor = &self.actors[&ThreadName::Test(at)];
+        let from = actor.step.map_or(0, |step| step + 1);
+        let steps = &self.test.threads[at].steps;
+        let fits = |step: &usize| entry(&steps[*step].op) == function;
+        let missing = || {
+            let function = function.unwrap_or("any function");
+            format!("it has no step left that begins in {function}")
+        };
+        (from..steps.len()).filter(fits).nth(number.max(1) as usize - 1).ok_or_else(missing)
+    }
+
+    /// Lets a thread run until it is at a target, while all others that the schedule names stand.
+    fn run_to(&mut self, thread: ThreadName, target: &mut Target) -> Result<String, String> {
+        self.turn = Some(thread);
+        if *target == Target::Done && self.actor(thread).done {
+            return Ok("it has ended before".to_owned());
+        }
+        let held = match &self.actor(thread).stand {
+            Some(Stand::Held(hit)) => Some(hit.clone()),
+            _ => None,
+        };
+        if let Some(hit) = held {
+            self.let_go(thread, &hit)?;
+        }
+        let end = Instant::now() + LINE_TIME;
+        let mut off_since = None;
+        loop {
+            if *target == Target::Blocked && self.is_blocked(thread, &mut off_since)? {
+                return Ok("blocked".to_owned());
+            }
+            let limit = match target {
+                Target::Blocked => end.min(Instant::now() + BLOCKED_TIME / 4),
+                _ => end,
+            };
+            let Some(event) = self.next(limit)? else {
+                if Instant::now() < end {
+                    continue;
+                }
+                return Err(format!(
+                    "not reached within {} s; {}",
+                    LINE_TIME.as_secs(),
+                    self.whereabouts(thread)
+                ));
+            };
+            if let Some(place) = self.reached(thread, target, &event)? {
+                return Ok(place);
+            }
+            self.handle(event)?;
+            if self.ended {
+                return Err("the test has ended".to_owned());
+            }
+            if *target != Target::Done && self.actor(thread).done {
+                return Err("it has ended".to_owned());
+            }
+        }
+    }
+
+    /// Whether a thread has been off its processor for a while.
+    fn is_blocked(
+        &mut self,
+        thread: ThreadName,
+        since: &mut Option<Instant>,
+    ) -> Result<bool, String> {
+        let (ThreadName::Test(at), Some(task)) = (thread, self.actor(thread).task) else {
+            return Ok(false);
+        };
+        if self.actor(thread).stand.is_some() || self.guest.current(at + 1)? == Some(task) {
+            *since = None;
+            return Ok(false);
+        }
+        let since = *since.get_or_insert_with(Instant::now);
+        Ok(since.elapsed() > BLOCKED_TIME)
+    }
+
+    /// Whether an event is the end of the line; the thread stands there then.
+    fn reached(
+        &mut self,
+        thread: ThreadName,
+        target: &mut Target,
+        event: &Event,
+    ) -> Result<Option<String>, String> {
+        let hit = match (event, &mut *target) {
+            (Event::Marker(hit, Marker::Step(at, step)), Target::Step(wanted))
+                if thread == ThreadName::Test(*at as usize) && *step == *wanted as u64 =>
+            {
+                let actor = self.actor(thread);
+                (actor.task, actor.step) = (Some(hit.task), Some(*step as usize));
+                hit
+            }
+            (Event::Marker(hit, Marker::Done(at)), Target::Done)
+                if thread == ThreadName::Test(*at as usize) =>
+            {
+                self.actor(thread).done = true;
+                self.guest.step_over(hit)?;
+                return Ok(Some("its last step has ended".to_owned()));
+            }
+            (Event::At(hit), Target::Address(at, left))
+                if hit.address == *at && self.actor(thread).task == Some(hit.task) =>
+            {
+                *left -= 1;
+                if *left > 0 {
+                    return Ok(None);
+                }
+                hit
+            }
+            (Event::At(hit), Target::Done)
+                if self.actor(thread).back == Some((hit.address, hit.regs.get(Reg::Rsp)))
+                    && self.actor(thread).task == Some(hit.task) =>
+            {
+                self.leave_work(thread, hit)?;
+                return Ok(Some("its work function has returned".to_owned()));
+            }
+            _ => return Ok(None),
+        };
+        let stand = Stand::begin(self.guest, hit)?;
+        let how = if matches!(stand, Stand::Held(_)) { ", held" } else { "" };
+        self.actor(thread).stand = Some(stand);
+        Ok(Some(format!("{}{how}", self.guest.symbols.name(hit.address))))
+    }
+
+    fn leave_work(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
+        self.actor(thread).done = true;
+        self.actor(thread).back = None;
+        self.guest.step_over(hit)?;
+        self.guest.drop_breakpoint(hit.address)
+    }
+
+    fn actor(&mut self, thread: ThreadName) -> &mut Actor {
+        self.actors.entry(thread).or_default()
+    }
+
+    /// What is known about a thread that does not come.
+    fn whereabouts(&mut self, thread: ThreadName) -> String {
+        let actor = &self.actors[&thread];
+        match (&actor.stand, actor.step, actor.task) {
+            (Some(stand), ..) => format!("it stands at {}", self.guest.symbols.name(stand.address())),
+            (None, Some(step), _) => format!("it is in step {step}"),
+            (None, None, Some(_)) => "it runs or waits".to_owned(),
+            (None, None, None) => "it has not started".to_owned(),
+        }
+    }
+
+    /// Runs the guest until something happens that is not a sleep of a parked thread. `None`: nothing did.
+    fn next(&mut self, end: Instant) -> Result<Option<Event>, String> {
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let Some(hit) = self.guest.run(left)? else { return Ok(None) };
+            let parked = self.actors.iter().find_map(|(thread, actor)| {
+                let parked = actor.stand.as_ref()?.is_at(&hit)?;
+                Some((*thread, parked.clone()))
+            });
+            if let Some((thread, parked)) = parked {
+                if self.released || self.turn == Some(thread) {
+                    parked.go_on(self.guest, &hit)?;
+                    self.actor(thread).stand = None;
+                } else {
+                    parked.sleep(self.guest, &hit)?;
+                }
+                continue;
+            }
+            return Ok(Some(match self.guest.marker(&hit)? {
+                Some(marker) => Event::Marker(hit, marker),
+                None => Event::At(hit),
+            }));
+        }
+    }
+
+    fn let_go(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
+        self.actor(thread).stand = None;
+        self.guest.hold(hit.cpu, false);
+        self.guest.step_over(hit)?;
+        self.guest.drop_breakpoint(hit.address)
+    }
+
+    /// Whether a thread has to stand when it comes to a place where threads are stopped.
+    fn has_to_stand(&self, thread: ThreadName) -> bool {
+        let named = || {
+            let mut lines = self.lines.iter();
+            lines.any(|line| line.thread == thread)
+        };
+        !self.released && self.turn != Some(thread) && named()
+    }
+
+    /// Follows what the threads do.
+    fn handle(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Marker(hit, marker) => {
+                match marker {
+                    Marker::Step(at, step) => {
+                        let thread = ThreadName::Test(at as usize);
+                        let actor = self.actor(thread);
+                        (actor.task, actor.step) = (Some(hit.task), Some(step as usize));
+                        if self.has_to_stand(thread) {
+                            // The step has not begun.
+                            let stand = Stand::begin(self.guest, &hit)?;
+                            self.actor(thread).stand = Some(stand);
+                            return Ok(());
+                        }
+                    }
+                    Marker::Done(at) => self.actor(ThreadName::Test(at as usize)).done = true,
+                    Marker::Setup(step) => self.outside = self.test.setup.get(step as usize),
+                    Marker::Finally(step) => self.outside = self.test.finally.get(step as usize),
+                    Marker::End(_) => self.ended = true,
+                    Marker::Begin(_) | Marker::Symbols(..) => {}
+                }
+                self.guest.step_over(&hit)
+            }
+            Event::At(hit) if hit.address == self.exit_work => self.exit_begins(&hit),
+            Event::At(hit) if hit.address == self.queues_work => {
+                if let Some(ring) = self.closing_ring(hit.task) {
+                    self.works.insert(hit.regs.get(Reg::Rdx), ring);
+                }
+                self.guest.step_over(&hit)
+            }
+            Event::At(hit) => {
+                let ended = self.actors.iter().find_map(|(thread, actor)| {
+                    let back = Some((hit.address, hit.regs.get(Reg::Rsp)));
+                    (actor.back == back && actor.task == Some(hit.task)).then_some(*thread)
+                });
+                match ended {
+                    Some(thread) => self.leave_work(thread, &hit),
+                    None => self.guest.step_over(&hit),
+                }
+            }
+        }
+    }
+
+    /// The ring that a task closes.
+    fn closing_ring(&self, task: u64) -> Option<RingId> {
+        let of = |step: &Step| match step.op {
+            Op::Exit { ring } => Some(ring),
+            _ => None,
+        };
+        for (thread, actor) in &self.actors {
+            let (ThreadName::Test(at), true) = (thread, actor.task == Some(task)) else { continue };
+            if let (Some(step), false) = (actor.step, actor.done) {
+                return of(self.test.threads[*at].steps.get(step)?);
+            }
+        }
+        self.outside.and_then(of)
+    }
+
+    /// The exit work item of a ring begins.
+    fn exit_begins(&mut self, hit: &Hit) -> Result<(), String> {
+        let ring = self.works.remove(&hit.regs.get(Reg::Rdi));
+        let thread = ring.map(ThreadName::Exit);
+        let Some(thread) = thread.filter(|thread| self.actors.contains_key(thread)) else {
+            return self.guest.step_over(hit);
+        };
+        let stack = hit.regs.get(Reg::Rsp);
+        let back = self.guest.word(hit.cpu, stack)?;
+        self.guest.add_breakpoint(back)?;
+        let actor = self.actor(thread);
+        (actor.task, actor.back) = (Some(hit.task), Some((back, stack + 8)));
+        if self.has_to_stand(thread) {
+            let stand = Stand::begin(self.guest, hit)?;
+            self.actor(thread).stand = Some(stand);
+            return Ok(());
+        }
+        self.guest.step_over(hit)
+    }
+
+    /// Lets all threads go, and runs the test to its end.
+    fn finish(&mut self) -> Result<(), String> {
+        self.released = true;
+        self.turn = None;
+        let held = |(thread, actor): (&ThreadName, &Actor)| match &actor.stand {
+            Some(Stand::Held(hit)) => Some((*thread, hit.clone())),
+            _ => None,
+        };
+        let held: Vec<(ThreadName, Hit)> = self.actors.iter().filter_map(held).collect();
+        for (thread, hit) in held {
+            self.let_go(thread, &hit)?;
+        }
+        let end = Instant::now() + PHASE_TIME;
+        while !self.ended || self.actors.values().any(|actor| actor.stand.is_some()) {
+            let Some(event) = self.next(end)? else {
+                return Err("the test did not end".to_owned());
+            };
+            self.handle(event)?;
+        }
+        for actor in self.actors.values_mut() {
+            if let Some((at, _)) = actor.back.take() {
+                self.guest.drop_breakpoint(at)?;
+            }
+        }
+        Ok(())
+    }
+}

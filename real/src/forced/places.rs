@@ -1,0 +1,148 @@
+//! From a place in the model's words to addresses in a kernel.
+
+use ifq_model::test::schedule::{AccessKind, CodePlace, Position};
+
+use super::code::What;
+use super::guest::Guest;
+
+/// How a model function and an access of it are found in a kernel.
+struct Row {
+    /// The function of the model.
+    function: &'static str,
+    kind: AccessKind,
+    /// The object of the access; empty: any.
+    object: &'static str,
+    /// The functions of the kernel that may contain it, the first one that exists counts: a compiler inlines
+    /// functions into their callers.
+    within: &'static [&'static str],
+    /// What is called there; empty: an atomic instruction is executed.
+    calls: &'static [&'static str],
+    /// Which of these calls or instructions it is, from 0.
+    number: usize,
+}
+
+const LOCK: &[&str] = &["mutex_lock", "mutex_lock_killable", "mutex_lock_interruptible"];
+const SPIN: &[&str] = &["_raw_spin_lock_bh", "_raw_spin_lock", "_raw_spin_lock_irqsave"];
+const WAIT: &[&str] = &["wait_for_completion_interruptible_timeout"];
+
+/// The table.
+const ROWS: &[Row] = &[
+    row("io_ring_exit_work", AccessKind::Wait, "events", &["io_ring_exit_work"], WAIT, 0),
+    row(
+        "import_zcrx",
+        AccessKind::Load,
+        "fd",
+        &["import_zcrx", "io_register_zcrx"],
+        &["fget", "fdget"],
+        0,
+    ),
+    row(
+        "io_uring_register",
+        AccessKind::Lock,
+        "uring_lock",
+        &["__x64_sys_io_uring_register", "__do_sys_io_uring_register"],
+        LOCK,
+        0,
+    ),
+    row("io_register_zcrx", AccessKind::Lock, "mmap_lock", &["io_register_zcrx"], LOCK, 0),
+    row("import_zcrx", AccessKind::Lock, "mmap_lock", &["import_zcrx", "io_register_zcrx"], LOCK, 0),
+    row(
+        "io_zcrx_tcp_recvmsg",
+        AccessKind::Lock,
+        "sk_lock",
+        &["io_zcrx_tcp_recvmsg", "io_zcrx_recv"],
+        &["lock_sock_nested"],
+        0,
+    ),
+    row("io_close_queue", AccessKind::Lock, "pp_lock", &["io_close_queue"], LOCK, 0),
+    row("io_zcrx_scrub", AccessKind::Lock, "pp_lock", &["io_zcrx_scrub"], LOCK, 0),
+    row("io_terminate_zcrx", AccessKind::Lock, "mmap_lock", &["io_terminate_zcrx"], LOCK, 0),
+    row("io_unregister_zcrx", AccessKind::Lock, "mmap_lock", &["io_unregister_zcrx"], LOCK, 0),
+    row(
+        "zcrx_unregister_user",
+        AccessKind::Dec,
+        "user_refs",
+        &["zcrx_unregister_user", "io_terminate_zcrx"],
+        &[],
+        0,
+    ),
+    row(
+        "zcrx_unregister_user",
+        AccessKind::Lock,
+        "ctx_lock",
+        &["zcrx_unregister_user", "io_terminate_zcrx"],
+        SPIN,
+        0,
+    ),
+    row("io_alloc_fallback_niov", AccessKind::Lock, "alloc_lock", &["io_alloc_fallback_niov"], SPIN, 0),
+    row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN, 0),
+    row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN, 0),
+];
+
+const fn row(
+    function: &'static str,
+    kind: AccessKind,
+    object: &'static str,
+    within: &'static [&'static str],
+    calls: &'static [&'static str],
+    number: usize,
+) -> Row {
+    Row { function, kind, object, within, calls, number }
+}
+
+/// The address of a place in a kernel.
+///
+/// # Errors
+///
+/// A message for the user: why it is not known.
+pub(super) fn address(guest: &mut Guest, place: &CodePlace) -> Result<u64, String> {
+    let name = place.function.as_deref().ok_or("a place in any function is not known")?;
+    let Some(access) = &place.access else {
+        return match place.position {
+            Position::Enter => guest.symbols.function(name),
+            other => Err(format!("`{}` of a function is not known", other.name())),
+        };
+    };
+    let object = access.object.name.as_str();
+    let what = format!("{} {}", access.kind.name(), object);
+    let fits = |row: &&Row| {
+        row.function == name
+            && row.kind == access.kind
+            && (row.object.is_empty() || row.object == object)
+    };
+    let row = ROWS
+        .iter()
+        .find(fits)
+        .ok_or_else(|| format!("where {name} has `{what}` is not known; known is {}", known(name)))?;
+    let function = row.within.iter().find_map(|name| guest.symbols.address(name));
+    let Some(function) = function else {
+        guest.symbols.function(name)?;
+        return Err(format!("the kernel has none of {}", row.within.join(", ")));
+    };
+    let called: Vec<u64> = row.calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
+    let mut sites = guest.sites(function)?;
+    sites.retain(|site| match site.what {
+        What::Call { target, .. } => called.contains(&target),
+        What::Atomic { .. } => row.calls.is_empty(),
+    });
+    let site = sites.get(row.number).ok_or_else(|| {
+        let within = guest.symbols.name(function);
+        let calls = row.calls.join(", ");
+        format!("{within} has {} calls of {calls}; expected more than {}", sites.len(), row.number)
+    })?;
+    match (place.position, site.what) {
+        (Position::Before, _) => Ok(site.at),
+        (Position::After, What::Call { tail: true, .. }) => {
+            Err(format!("{name} ends with `{what}`"))
+        }
+        (Position::After, _) => Ok(site.next),
+        (other, _) => Err(format!("`{}` of an access is not known", other.name())),
+    }
+}
+
+/// The places of a function that are known.
+fn known(function: &str) -> String {
+    let of = |row: &Row| format!("`{} {}`", row.kind.name(), row.object);
+    let known: Vec<String> = ROWS.iter().filter(|row| row.function == function).map(of).collect();
+    if known.is_empty() { "no place of it".to_owned() } else { known.join(", ") }
+}
