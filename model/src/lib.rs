@@ -28,6 +28,7 @@ pub mod io_uring;
 pub mod kernel;
 pub mod mm;
 mod named_enum;
+pub mod names;
 pub mod net;
 pub mod not_modelled;
 pub mod outcome;

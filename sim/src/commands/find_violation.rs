@@ -8,6 +8,7 @@ use ifq_model::test::{Schedule, Test};
 use crate::commands::replay::replay;
 use crate::commands::selection::Selection;
 use crate::executor::counterexample::Counterexample;
+use crate::report::unfollowed::unfollowed_text;
 use crate::search::explore::{Limits, Progress, explore};
 
 /// Why there is no run to shrink.
@@ -80,6 +81,9 @@ fn replay_violation(test: &Test, schedule: &Schedule) -> Result<(Variant, Counte
     let replayed = replay(&Rc::new(test.clone()), schedule);
     if let Some(at) = replayed.diverged_at {
         return Err(format!("decision {at} of the schedule does not fit: that thread cannot run"));
+    }
+    if let Some(unfollowed) = &replayed.unfollowed {
+        return Err(format!("no run matches the schedule: {}", unfollowed_text(test, unfollowed)));
     }
     let run = replayed.run;
     let (decisions, steps) = (run.decisions, run.steps);

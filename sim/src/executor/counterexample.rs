@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use ifq_model::invariant::Violation;
 use ifq_model::revision::Variant;
-use ifq_model::test::{Expect, Schedule, ScheduleOrder, Test};
+use ifq_model::test::{Expect, Schedule, Test};
 use serde::{Deserialize, Serialize};
 
 use crate::executor::run::run_once;
+use crate::executor::schedule::schedule_order;
 use crate::executor::scheduler::Replay;
 
 /// A violated invariant and the run that violates it.
@@ -30,7 +31,7 @@ impl Counterexample {
         let schedule = Schedule {
             defects: defects.clone(),
             without: without.clone(),
-            order: ScheduleOrder::Decisions(self.decisions.clone()),
+            order: schedule_order(test, variant, &self.decisions),
         };
         let violates = Some(self.violation.invariant);
         Test {

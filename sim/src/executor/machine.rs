@@ -12,11 +12,13 @@ use std::rc::Rc;
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::{Invariant, Violation};
 use ifq_model::platform::Kind;
+use ifq_model::test::schedule::AccessKind;
 
 use super::event::StepEvent;
 use super::fingerprint::Fingerprint;
 use super::race::RaceFootprint;
 use super::recorder::Recorder;
+use super::schedule::step_log::{Accessed, Happened, LoggedEvent};
 use super::symbols::OBJECT_KINDS;
 use super::threads::{Pending, Thread, ThreadFuture, operation_start};
 use super::trace::Trace;
@@ -89,6 +91,8 @@ pub(crate) struct Machine {
     trace: Option<Trace>,
     /// Records the events of each step, for the step table.
     pub(crate) recorder: Option<Recorder>,
+    /// What the last step has done, if it is recorded for a schedule in words.
+    pub(crate) step_log: Option<Vec<LoggedEvent>>,
 }
 
 impl fmt::Debug for Machine {
@@ -126,6 +130,7 @@ impl Machine {
             idle: true,
             trace: None,
             recorder: None,
+            step_log: None,
         }
     }
 
@@ -141,11 +146,13 @@ impl Machine {
         self.fingerprint = 0;
         self.footprint.begin(usize::MAX);
         self.last_footprint.begin(usize::MAX);
+        let scheduler_logs = scheduler.wants_step_log();
         self.scheduler = Some(scheduler);
         self.decisions.clear();
         self.violation = None;
         self.idle = false;
         self.trace = traced.then(Trace::default);
+        self.step_log = scheduler_logs.then(Vec::new);
     }
 
     /// Ends a run. The caller drops the returned values outside of the machine's borrow.
@@ -190,13 +197,14 @@ impl Machine {
         self.threads.push(Thread::new(slot, key, future));
     }
 
-    /// Enters a function; `false` if the run is not traced.
+    /// Enters a function; `false` if functions are not recorded.
     pub(crate) fn enter(&mut self, function: &'static str) -> bool {
-        if !self.tracing() {
+        if self.idle || self.trace.is_none() && self.step_log.is_none() {
             return false;
         }
         let current = self.current;
         self.threads[current].functions.push(function);
+        self.log(Happened::Enter);
         if let Some(trace) = &mut self.trace {
             trace.functions.insert(function);
         }
@@ -207,6 +215,7 @@ impl Machine {
     pub(crate) fn leave(&mut self) {
         let current = self.current;
         if !self.idle {
+            self.log(Happened::Return);
             self.threads[current].functions.pop();
         }
     }
@@ -257,8 +266,38 @@ impl Machine {
     }
 
     /// Sets what the current thread waits for.
-    pub(crate) fn wait_for(&mut self, pending: Pending) {
-        self.threads[self.current].pending = pending;
+    pub(crate) fn wait_for(&mut self, pending: Pending, kind: AccessKind) {
+        let thread = &mut self.threads[self.current];
+        (thread.pending, thread.pending_kind) = (pending, kind);
+    }
+
+    /// Records an event of the step for a schedule in words.
+    fn log(&mut self, happened: Happened) {
+        if let Some(log) = &mut self.step_log {
+            let function = self.threads[self.current].functions.last().copied();
+            log.push(LoggedEvent { function, happened });
+        }
+    }
+
+    /// Records an access of a word for a schedule in words.
+    pub(crate) fn log_access(&mut self, kind: AccessKind, word: u32) {
+        if !self.idle {
+            self.log(Happened::Access(kind, Accessed::Word(word)));
+        }
+    }
+
+    /// What a thread does next, if that is an access, and the innermost function.
+    pub(crate) fn next_access(&self, thread: usize) -> Option<LoggedEvent> {
+        let thread = &self.threads[thread];
+        let word = thread.pending.word()?;
+        let happened = Happened::Access(thread.pending_kind, Accessed::Word(word));
+        Some(LoggedEvent { function: thread.functions.last().copied(), happened })
+    }
+
+    /// The thread with a slot that started last; none if it has not run to its first scheduling point.
+    pub(crate) fn started_thread(&self, slot: u32) -> Option<usize> {
+        let thread = self.threads.iter().rposition(|thread| thread.slot == slot)?;
+        (self.threads[thread].pending != Pending::Start).then_some(thread)
     }
 
     /// Whether a fault point fails: the scheduler decides as long as faults are left.

@@ -18,6 +18,7 @@ pub(crate) mod race;
 pub(crate) mod recorder;
 pub mod rng;
 pub mod run;
+pub mod schedule;
 pub mod scheduler;
 pub(crate) mod symbols;
 pub(crate) mod threads;

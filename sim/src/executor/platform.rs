@@ -12,9 +12,11 @@ use ifq_model::invariant::Invariant;
 use ifq_model::platform::{
     AtomicWord, Kind, Label, NewThread, ObjPtr, Order, PlainWord, Platform, RawLock, Rmw, WaitWord,
 };
+use ifq_model::test::schedule::AccessKind;
 
 use super::event::Update;
 use super::machine::{Machine, with};
+use super::schedule::step_log::kind_of_rmw;
 use super::threads::Pending;
 
 /// The deterministic platform. Runs inside [`crate::executor::run::run_once`] only.
@@ -28,6 +30,7 @@ pub struct Word(u32);
 /// Waits to be scheduled, then does `act` in one step.
 struct ScheduledAccess<F> {
     pending: Pending,
+    kind: AccessKind,
     act: Option<F>,
 }
 
@@ -41,10 +44,13 @@ where
         with(|machine| match machine.take_grant() {
             Some(granted) => {
                 let act = self.act.take().expect("a future is not polled after it is ready");
+                if let Some(word) = self.pending.word() {
+                    machine.log_access(self.kind, word);
+                }
                 Poll::Ready(act(machine, granted))
             }
             None => {
-                machine.wait_for(self.pending);
+                machine.wait_for(self.pending, self.kind);
                 Poll::Pending
             }
         })
@@ -52,11 +58,11 @@ where
 }
 
 /// A future that waits to be scheduled, then does `act`.
-fn scheduled<F, R>(pending: Pending, act: F) -> impl Future<Output = R>
+fn scheduled<F, R>(pending: Pending, kind: AccessKind, act: F) -> impl Future<Output = R>
 where
     F: FnOnce(&mut Machine, bool) -> R + Unpin,
 {
-    ScheduledAccess { pending, act: Some(act) }
+    ScheduledAccess { pending, kind, act: Some(act) }
 }
 
 /// Reads a word and writes its new value.
@@ -72,20 +78,21 @@ impl AtomicWord for Word {
     fn load(&self, order: Order) -> impl Future<Output = u64> {
         let word = self.0;
         let acquire = matches!(order, Order::Acquire | Order::Full);
-        scheduled(Pending::Access { word, write: false, acquire }, move |m, _| m.read(word))
+        let pending = Pending::Access { word, write: false, acquire };
+        scheduled(pending, AccessKind::Load, move |m, _| m.read(word))
     }
 
     fn store(&self, value: u64, _: Order) -> impl Future<Output = ()> {
         let word = self.0;
         let pending = Pending::Access { word, write: true, acquire: false };
-        scheduled(pending, move |m, _| m.write(word, value))
+        scheduled(pending, AccessKind::Store, move |m, _| m.write(word, value))
     }
 
     fn rmw(&self, op: Rmw, order: Order) -> impl Future<Output = u64> {
         let word = self.0;
         let acquire = matches!(order, Order::Acquire | Order::Full);
         let pending = Pending::Access { word, write: true, acquire };
-        scheduled(pending, move |m, _| read_modify_write(m, word, op))
+        scheduled(pending, kind_of_rmw(op), move |m, _| read_modify_write(m, word, op))
     }
 
     fn rmw_capped(&self, op: Rmw, order: Order, cap: u64) -> impl Future<Output = u64> {
@@ -93,7 +100,7 @@ impl AtomicWord for Word {
         let acquire = matches!(order, Order::Acquire | Order::Full);
         let pending = Pending::Access { word, write: true, acquire };
         let update = Update { word, op, cap, is_counter: false };
-        scheduled(pending, move |m, _| m.update(update))
+        scheduled(pending, kind_of_rmw(op), move |m, _| m.update(update))
     }
 
     fn load_in_step(&self) -> u64 {
@@ -102,6 +109,7 @@ impl AtomicWord for Word {
 
     fn store_in_step(&self, value: u64) {
         with(|m| {
+            m.log_access(AccessKind::Store, self.0);
             m.write(self.0, value);
             m.release(self.0);
         });
@@ -111,6 +119,7 @@ impl AtomicWord for Word {
 impl PlainWord for Word {
     fn get(&self) -> u64 {
         with(|m| {
+            m.log_access(AccessKind::Read, self.0);
             m.plain_access(self.0, false);
             m.read(self.0)
         })
@@ -118,6 +127,7 @@ impl PlainWord for Word {
 
     fn set(&self, value: u64) {
         with(|m| {
+            m.log_access(AccessKind::Write, self.0);
             m.plain_access(self.0, true);
             m.write(self.0, value);
         });
@@ -138,11 +148,14 @@ impl WaitWord for WaitQueue {
     }
 
     fn rmw(&self, op: Rmw) -> impl Future<Output = u64> {
-        self.0.rmw(op, Order::Full)
+        let word = self.0.0;
+        let pending = Pending::Access { word, write: true, acquire: true };
+        scheduled(pending, AccessKind::Wake, move |m, _| read_modify_write(m, word, op))
     }
 
     fn rmw_in_step(&self, op: Rmw) -> u64 {
         with(|m| {
+            m.log_access(AccessKind::Wake, self.0.0);
             let old = read_modify_write(m, self.0.0, op);
             m.release(self.0.0);
             old
@@ -151,6 +164,7 @@ impl WaitWord for WaitQueue {
 
     fn add_in_step(&self, op: Rmw) {
         with(|m| {
+            m.log_access(AccessKind::Wake, self.0.0);
             m.update(Update { word: self.0.0, op, cap: 0, is_counter: true });
             m.release(self.0.0);
         });
@@ -158,12 +172,14 @@ impl WaitWord for WaitQueue {
 
     fn wait_event(&self, min: u64) -> impl Future<Output = u64> {
         let word = self.0.0;
-        scheduled(Pending::WaitUntil { word, min, quiesce: false }, move |m, _| m.read(word))
+        let pending = Pending::WaitUntil { word, min, quiesce: false };
+        scheduled(pending, AccessKind::Wait, move |m, _| m.read(word))
     }
 
     fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>> {
         let word = self.0.0;
-        scheduled(Pending::WaitUntil { word, min, quiesce: true }, move |m, granted| {
+        let pending = Pending::WaitUntil { word, min, quiesce: true };
+        scheduled(pending, AccessKind::Wait, move |m, granted| {
             granted.then(|| m.read(word))
         })
     }
@@ -182,7 +198,7 @@ impl RawLock for Lock {
 
     fn lock(&self) -> impl Future<Output = Guard> {
         let word = self.0;
-        scheduled(Pending::Lock { word }, move |m, _| {
+        scheduled(Pending::Lock { word }, AccessKind::Lock, move |m, _| {
             let me = u64::from(m.threads[m.current].slot) + 1;
             if m.read(word) == me {
                 let what = format!("{} taken twice by one thread", m.word_name(word));

@@ -218,7 +218,8 @@ fn step(enabled: &mut Vec<usize>, steps: u64, detector: &mut LassoDetector) -> b
         }
         let mut scheduler = m.scheduler.take()?;
         let fingerprint = if scheduler.wants_fingerprint() { m.state() } else { 0 };
-        let point = SchedulingPoint { enabled, continues, fingerprint, threads: &m.threads };
+        let (threads, machine) = (m.threads.as_slice(), &*m);
+        let point = SchedulingPoint { enabled, continues, fingerprint, threads, machine };
         let picked = scheduler.pick(point);
         m.scheduler = Some(scheduler);
         let index = *enabled.get(picked?)?;

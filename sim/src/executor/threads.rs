@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use ifq_model::test::schedule::AccessKind;
+
 use super::fingerprint::{Fingerprint, append};
 
 pub(crate) type ThreadFuture = Pin<Box<dyn Future<Output = ()>>>;
@@ -32,6 +34,16 @@ impl Pending {
         }
     }
 
+    /// The word that the step accesses.
+    pub(crate) fn word(self) -> Option<u32> {
+        match self {
+            Pending::Access { word, .. }
+            | Pending::Lock { word }
+            | Pending::WaitUntil { word, .. } => Some(word),
+            Pending::Start | Pending::Done => None,
+        }
+    }
+
     /// The word that the step acquires.
     pub(crate) fn acquired_word(self) -> Option<u32> {
         match self {
@@ -51,6 +63,8 @@ pub(crate) struct Thread {
     pub(crate) key: u64,
     pub(crate) future: Option<ThreadFuture>,
     pub(crate) pending: Pending,
+    /// What the access of `pending` does.
+    pub(crate) pending_kind: AccessKind,
     /// Fingerprint of the values observed since the current operation began. The private state is a function
     /// of these values.
     pub(crate) observed: Fingerprint,
@@ -92,6 +106,7 @@ impl Thread {
             key,
             future: Some(future),
             pending: Pending::Start,
+            pending_kind: AccessKind::Load,
             observed: append(0, key),
             op: 0,
             words: 0,

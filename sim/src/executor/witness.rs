@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
-use ifq_model::test::{Condition, Expect, Formula, Quantifier, Schedule, ScheduleOrder, Test};
+use ifq_model::test::{Condition, Expect, Formula, Quantifier, Schedule, Test};
 
 use crate::executor::run::run_once;
+use crate::executor::schedule::schedule_order;
 use crate::executor::scheduler::Replay;
 
 /// An outcome and a run that ends with it.
@@ -35,7 +36,7 @@ impl Witness {
         let schedule = Schedule {
             defects: defects.clone(),
             without: without.clone(),
-            order: ScheduleOrder::Decisions(self.decisions.clone()),
+            order: schedule_order(test, variant, &self.decisions),
         };
         Test {
             revisions: vec![revision],

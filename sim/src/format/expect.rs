@@ -59,12 +59,23 @@ impl<'t> Header<'t> {
         Ok(())
     }
 
+    /// `[with DEFECT...] [without DEFECT...]` of a schedule in words, or
     /// `v1 [with DEFECT...] [without DEFECT...] : DECISION...`.
     pub(super) fn schedule(&mut self, cursor: &mut Cursor<'_, 't>) -> Result<(), Problem> {
-        let version = format!("the version `{SCHEDULE_VERSION}`");
-        cursor.exactly(SCHEDULE_VERSION, &version)?;
+        let in_words = !cursor.eat(SCHEDULE_VERSION);
+        if in_words && cursor.peek().is_some_and(|t| !CLAUSES[..2].contains(&t.text)) {
+            let expected = format!(
+                "`with`, `without`, the end of the line, or the version `{SCHEDULE_VERSION}` and decisions"
+            );
+            return Err(cursor.unexpected(&expected));
+        }
         let defects = self.defects(cursor, "with", Place::ScheduleDefect)?;
         let without = self.defects(cursor, "without", Place::ScheduleWithout)?;
+        if in_words {
+            let order = ScheduleOrder::Switches(Vec::new());
+            self.test.schedule = Some(Schedule { defects, without, order });
+            return cursor.finish("the end of the line; the lines of the schedule follow");
+        }
         cursor.exactly(":", "`:` and the decisions")?;
         let mut decisions = Vec::new();
         while cursor.peek().is_some() {

@@ -9,7 +9,7 @@ use ifq_model::test::{RingId, RingSetup, Socket, SocketId, Test, Var, VarId, Var
 use super::cursor::{Cursor, pick};
 use super::error::Problem;
 use super::lex::{Token, TokenLine};
-use super::place::{Place, StepPart};
+use super::place::{Place, StepPart, SwitchPart};
 use super::step::Scope;
 use super::words::{one_of, unknown};
 
@@ -57,6 +57,7 @@ impl<'t> Header<'t> {
     pub(super) fn span(&self, place: Place, end: usize) -> Range<usize> {
         let whole = match place {
             Place::Step(section, i, _) => Place::Step(section, i, StepPart::Verb),
+            Place::Switch(i, _) => Place::Switch(i, SwitchPart::Thread),
             other => other,
         };
         let span = self.spans.get(&place).or_else(|| self.spans.get(&whole));
@@ -123,7 +124,10 @@ impl<'t> Header<'t> {
                 self.conditions.push(line.clone());
                 return Ok(());
             }
-            _ => self.schedule(&mut cursor)?,
+            _ => {
+                self.note(Place::Switches, word.span.clone());
+                self.schedule(&mut cursor)?;
+            }
         }
         cursor.finish("the end of the line")
     }

@@ -1,6 +1,6 @@
 //! Parses the text of a test: first lines and sections, then the steps when all names are known.
 
-use ifq_model::test::{Step, Test, Thread, VarId, limits};
+use ifq_model::test::{ScheduleOrder, Step, Test, Thread, VarId, limits};
 
 use super::cursor::{Cursor, is_mark};
 use super::error::{ParseError, Problem};
@@ -9,6 +9,7 @@ use super::lex::{self, Token, TokenLine};
 use super::mistakes;
 use super::place::{Place, Section};
 use super::step::{Scope, bound, read_step};
+use super::switch::{SWITCH, is_switch};
 use super::validate::validate;
 use super::words::{HEADERS, SECTIONS, one_of, unknown, verbs};
 
@@ -31,6 +32,10 @@ struct FileReader<'t> {
     setup: Option<Vec<TokenLine<'t>>>,
     threads: Vec<Vec<TokenLine<'t>>>,
     finally: Option<Vec<TokenLine<'t>>>,
+    /// The lines of the schedule in words.
+    switches: Vec<TokenLine<'t>>,
+    /// The next lines belong to the schedule.
+    in_schedule: bool,
 }
 
 impl<'t> FileReader<'t> {
@@ -41,6 +46,8 @@ impl<'t> FileReader<'t> {
             setup: None,
             threads: Vec::new(),
             finally: None,
+            switches: Vec::new(),
+            in_schedule: false,
         };
         let mut start = 0;
         for raw in text.split_inclusive('\n') {
@@ -60,9 +67,19 @@ impl<'t> FileReader<'t> {
             return Err(Problem::new(first.span.clone(), message, "`test NAME`"));
         }
         mistakes::separator(&line)?;
+        if self.in_schedule && is_switch(&line) {
+            return self.switch(line);
+        }
+        self.in_schedule &= !HEADERS.contains(&word) && !SECTIONS.contains(&word);
+        if self.in_schedule {
+            return Err(Problem::new(line.end..line.end, "no `until` in a line of the schedule", SWITCH));
+        }
         if HEADERS.contains(&word) {
             self.section = None;
-            self.header.line(&line)
+            self.header.line(&line)?;
+            let switches = self.header.test.schedule.as_ref().and_then(|s| s.switches());
+            self.in_schedule = word == "schedule" && switches.is_some();
+            Ok(())
         } else if SECTIONS.contains(&word) {
             self.open(&line)
         } else {
@@ -110,6 +127,16 @@ impl<'t> FileReader<'t> {
         Ok(number)
     }
 
+    /// Stores a line of the schedule until all names are known.
+    fn switch(&mut self, line: TokenLine<'t>) -> Result<(), Problem> {
+        if self.switches.len() == limits::STEPS {
+            let message = format!("more than {} lines in the schedule", limits::STEPS);
+            return Err(Problem::new(line.tokens[0].span.clone(), message, "fewer lines"));
+        }
+        self.switches.push(line);
+        Ok(())
+    }
+
     /// Stores a step until all names are known.
     fn step(&mut self, line: TokenLine<'t>) -> Result<(), Problem> {
         let first = &line.tokens[0];
@@ -148,7 +175,7 @@ impl<'t> FileReader<'t> {
 
     /// Reads the steps after all names are known, and validates the test.
     fn finish(self, end: usize) -> Result<Test, Problem> {
-        let FileReader { mut header, setup, threads, finally, .. } = self;
+        let FileReader { mut header, setup, threads, finally, switches, .. } = self;
         if !header.started() {
             return Err(Problem::new(end..end, "an empty file", "`test NAME`"));
         }
@@ -178,6 +205,13 @@ impl<'t> FileReader<'t> {
         header.test.finally = finally;
         for (thread, steps) in header.test.threads.iter_mut().zip(bodies) {
             thread.steps = steps;
+        }
+        let lines = switches.iter().enumerate();
+        let lines = lines.map(|(i, line)| header.switch(line, i)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(ScheduleOrder::Switches(all)) =
+            header.test.schedule.as_mut().map(|schedule| &mut schedule.order)
+        {
+            *all = lines;
         }
         match validate(&header.test) {
             Ok(()) => Ok(header.test),

@@ -112,6 +112,25 @@ pub enum Place {
     ScheduleDefect(usize),
     /// A fixed defect of the schedule.
     ScheduleWithout(usize),
+    /// The lines of the schedule.
+    Switches,
+    /// A part of a line of the schedule.
+    Switch(usize, SwitchPart),
+}
+
+/// A part of a line of a schedule in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SwitchPart {
+    /// The thread.
+    Thread,
+    /// The kernel function.
+    Function,
+    /// What the access does.
+    Access,
+    /// The object of the access.
+    Object,
+    /// A fault point that fails.
+    Failing(usize),
 }
 
 impl Place {
@@ -156,6 +175,8 @@ impl Place {
             Place::ConditionRevision(i, j) => format!("condition {}, revision {}", i + 1, j + 1),
             Place::ScheduleDefect(i) => format!("schedule, defect {}", i + 1),
             Place::ScheduleWithout(i) => format!("schedule, without {}", i + 1),
+            Place::Switches => "schedule".to_owned(),
+            Place::Switch(i, _) => format!("schedule, line {}", i + 1),
         }
     }
 }

@@ -8,6 +8,7 @@ use ifq_model::test::arg::{Arg, NumberForm, UsedResult};
 use ifq_model::test::literal::Literal;
 use ifq_model::test::{Layout, RqWord, Socket, Source, Step, Test, VarId};
 
+use super::switch::print_switch;
 use super::words::SCHEDULE_VERSION;
 
 /// Prints a valid test in canonical form. [`super::parse()`] reads it back unchanged.
@@ -193,6 +194,12 @@ fn verdicts(out: &mut String, test: &Test) {
             let decisions = words(decisions);
             let text = format!("schedule {SCHEDULE_VERSION}{defects} : {decisions}");
             line(out, text.trim_end());
+        }
+        if let Some(switches) = schedule.switches() {
+            line(out, format_args!("schedule{defects}"));
+            for switch in switches {
+                line(out, format_args!("    {}", print_switch(test, switch)));
+            }
         }
     }
 }

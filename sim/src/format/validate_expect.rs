@@ -1,4 +1,4 @@
-//! Validation of faults, observed results, expectations and the schedule of a [`Test`].
+//! Validation of faults, observed results and expectations of a [`Test`].
 
 use std::collections::BTreeSet;
 
@@ -125,20 +125,6 @@ impl Checker<'_> {
             }
         }
         Ok(())
-    }
-
-    fn schedule(&self) -> Result<(), Invalid> {
-        let Some(schedule) = &self.test.schedule else { return Ok(()) };
-        let (with, without) = (&schedule.defects, &schedule.without);
-        self.ascending(with, &Place::ScheduleDefect)?;
-        self.ascending(without, &Place::ScheduleWithout)?;
-        // A schedule is replayed on the first revision.
-        let revisions = &self.test.revisions[..1];
-        self.defect_changes(
-            revisions,
-            (with, &Place::ScheduleDefect),
-            (without, &Place::ScheduleWithout),
-        )
     }
 
     /// A list must be sorted and have no duplicates.

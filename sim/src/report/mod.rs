@@ -4,5 +4,6 @@ pub mod counterexample;
 pub mod recorded_outcomes;
 pub mod results;
 pub mod table;
+pub mod unfollowed;
 pub mod verdict;
 pub mod witness;

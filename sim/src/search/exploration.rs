@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
+use ifq_model::test::schedule::CodePlace;
 use serde::{Deserialize, Serialize};
 
 use crate::executor::counterexample::Counterexample;
+use crate::executor::schedule::Deviation;
 
 /// The result of a search.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +39,20 @@ pub struct Exploration {
     pub exhaustive: bool,
     /// A limit or the user ended the search; a checkpoint can continue it.
     pub limit_reached: bool,
+    /// No run matches the test's schedule: what happened instead in the run that came farthest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfollowed: Option<Unfollowed>,
     /// Wall-clock time.
     pub elapsed: Duration,
+}
+
+/// Why no run matches a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfollowed {
+    /// The line that no run followed.
+    pub deviation: Deviation,
+    /// The places that its thread came to.
+    pub passed: Vec<CodePlace>,
 }
 
 /// All outcomes of a test.

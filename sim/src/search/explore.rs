@@ -30,6 +30,7 @@ pub use super::exploration::{Exploration, Outcomes, Progress};
 pub use super::limits::Limits;
 use super::parallel::ProgramFactory;
 use super::passes::{self, CheckpointSink};
+use super::reference;
 use crate::executor::run::{Program, with_program};
 
 /// Computes the outcomes that a variant of the kernel allows.
@@ -39,7 +40,8 @@ pub fn outcomes(test: &Test, variant: &Variant, limits: &Limits) -> Outcomes {
     Outcomes { set: found.outcomes, exhaustive: found.exhaustive && found.counterexample.is_none() }
 }
 
-/// Searches all runs of a test on a variant of the kernel. Stops at the first violation.
+/// Searches all runs of a test on a variant of the kernel, or those that match the test's schedule if it is in words.
+/// Stops at the first violation. A search with a schedule uses no reduction, one processor and no checkpoint.
 ///
 /// Calls `progress` after every few thousand transitions.
 pub fn explore(
@@ -63,6 +65,9 @@ pub fn explore_with(
     checkpoint: Option<&Checkpoint>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Exploration, CheckpointError> {
+    if test.schedule.as_ref().is_some_and(|schedule| schedule.switches().is_some()) {
+        return Ok(reference::explore(test, variant, limits));
+    }
     let factory = |f: &mut dyn FnMut(&Program<'_>)| {
         with_program(&Rc::new(test.clone()), variant, |program| f(&limits.program(program)));
     };

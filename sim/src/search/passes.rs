@@ -355,6 +355,7 @@ impl Search<'_> {
             exhaustive: complete && counterexample.is_none(),
             counterexample,
             limit_reached,
+            unfollowed: None,
             elapsed: self.started.elapsed(),
         }
     }

@@ -7,9 +7,12 @@ use ifq_model::invariant::Invariant;
 use ifq_model::platform::Kind;
 
 use super::{Machine, ObjectState};
+use ifq_model::test::schedule::AccessKind;
+
 use crate::executor::event::StepEvent;
 use crate::executor::fingerprint::zobrist_key;
 use crate::executor::naming::{self, live_name};
+use crate::executor::schedule::step_log::{Accessed, Happened};
 
 impl Machine {
     /// Begins the creation of an object. Returns its index, and that of the object under construction before.
@@ -30,6 +33,7 @@ impl Machine {
         if let Some(recorder) = &mut self.recorder {
             recorder.alloc(pointer, kind);
         }
+        self.log(Happened::Access(AccessKind::Alloc, Accessed::Object(kind, number)));
         let outer = std::mem::replace(&mut self.constructing, index);
         if self.tracing() && kind != Kind::Harness {
             self.note(format!("allocates {}{number}", kind.name()));
@@ -69,12 +73,14 @@ impl Machine {
             return;
         }
         object.live = false;
+        let accessed = Accessed::Object(object.kind, object.number);
         self.live[object.kind as usize] -= 1;
         self.fingerprint ^= zobrist_key(live_name(pointer), 1);
         // The contents of freed memory are unobservable and leave the fingerprint.
         for word in object.words.clone() {
             self.fingerprint ^= zobrist_key(self.names[word as usize], self.values[word as usize]);
         }
+        self.log(Happened::Access(AccessKind::Free, accessed));
         if self.tracing() {
             self.note(format!("frees {name}"));
         }

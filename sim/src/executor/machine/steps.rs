@@ -95,6 +95,9 @@ impl Machine {
         // Each step changes the private state, even if it reads nothing.
         let thread = &mut self.threads[index];
         thread.observed = append(thread.observed, STEP_MARKER);
+        if let Some(log) = &mut self.step_log {
+            log.clear();
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.begin();
         }

@@ -2,6 +2,7 @@
 
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::{Kind, Label};
+use ifq_model::test::schedule::AccessKind;
 
 use super::{Machine, NO_OBJECT};
 use crate::executor::event::{StepEvent, Update};
@@ -48,6 +49,17 @@ impl Machine {
             }
             _ => label.to_owned(),
         }
+    }
+
+    /// The label of a word.
+    pub(crate) fn label(&self, word: u32) -> &'static str {
+        self.labels[word as usize]
+    }
+
+    /// Kind and number of the object that contains a word, except for state of the harness.
+    pub(crate) fn owner(&self, word: u32) -> Option<(Kind, u32)> {
+        let owner = self.objects.get(self.owners[word as usize] as usize)?;
+        (owner.kind != Kind::Harness).then_some((owner.kind, owner.number))
     }
 
     /// The kind of the object that contains a word.
@@ -176,6 +188,7 @@ impl Machine {
             self.record_event(|r| StepEvent::Write { word: r.word(word), value: 0 });
             return;
         }
+        self.log_access(AccessKind::Unlock, word);
         self.write_lock(word, 0);
         self.release(word);
         let current = self.current;

@@ -2,6 +2,7 @@
 
 use ifq_model::fault::FaultPoint;
 
+use crate::executor::machine::Machine;
 use crate::executor::threads::{Pending, Thread};
 
 /// A scheduling point.
@@ -16,6 +17,8 @@ pub struct SchedulingPoint<'a> {
     pub fingerprint: u128,
     /// All threads of the run.
     pub(crate) threads: &'a [Thread],
+    /// The machine.
+    pub(crate) machine: &'a Machine,
 }
 
 impl SchedulingPoint<'_> {
@@ -60,6 +63,10 @@ impl PreemptionCounter {
 pub trait Scheduler {
     /// Whether the next [`Scheduler::pick`] needs the fingerprint.
     fn wants_fingerprint(&self) -> bool {
+        false
+    }
+    /// Whether the machine records what each step does in the terms of a schedule in words.
+    fn wants_step_log(&self) -> bool {
         false
     }
     /// Returns an index into `point.enabled`; `None` ends the run.

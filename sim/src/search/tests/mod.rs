@@ -64,7 +64,7 @@ fn explore_with(main: &dyn Fn() -> Main, faults: &[FaultPoint], max_faults: u32)
     let program = Program { faults, max_faults, ..program(main) };
     let found = search(&program, &Limits::default(), &mut |_| {});
     let reference = Limits { remember_states: false, ..Limits::default() };
-    let reference = reference::search(&program, &reference);
+    let reference = reference::search(&program, None, &reference, &mut |_| true);
     let violated = |e: &Exploration| e.counterexample.as_ref().map(|c| c.violation.invariant);
     assert_eq!(violated(&found), violated(&reference));
     if violated(&found).is_none() {
