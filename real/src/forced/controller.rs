@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use ifq_model::test::schedule::{Place, Switch, ThreadName};
 use ifq_model::test::{Op, RingId, Step, Test};
+use ifq_sim::format::print_switch;
 
 use super::code::What;
 use super::guest::{Guest, Hit};
-use super::line::{begins_operation, describe, entry, thread_name};
+use super::line::{Border, border, is_ordered, step_in};
 use super::park::Stand;
 use super::places;
 use super::record::{ForcedRun, Line};
@@ -77,6 +78,8 @@ struct Run<'a> {
     released: bool,
     /// The thread whose turn it is.
     turn: Option<ThreadName>,
+    /// A thread that runs because the one whose turn it is is blocked.
+    helper: Option<ThreadName>,
     ended: bool,
     log: Vec<Line>,
 }
@@ -123,6 +126,7 @@ impl Controller {
                 works: BTreeMap::new(),
                 released: false,
                 turn: None,
+                helper: None,
                 ended: false,
                 log: Vec::new(),
             };
@@ -150,8 +154,7 @@ impl<'a> Run<'a> {
         self.gather()?;
         for line in self.lines {
             let start = Instant::now();
-            let thread = thread_name(self.test, line.thread);
-            let asked = format!("{thread} until {}", describe(&line.until));
+            let asked = print_switch(self.test, line);
             let result = self.line(line);
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             let reached = result.as_ref().ok().cloned();
@@ -185,7 +188,7 @@ impl<'a> Run<'a> {
     /// Runs one line; returns where its thread stands.
     fn line(&mut self, line: &Switch) -> Result<String, String> {
         let thread = line.thread;
-        if !matches!(thread, ThreadName::Test(_) | ThreadName::Exit(_)) {
+        if !is_ordered(thread) {
             return Ok("left to the kernel".to_owned());
         }
         let mut target = self.target(line)?;
@@ -200,30 +203,28 @@ impl<'a> Run<'a> {
     }
 
     fn target(&mut self, line: &Switch) -> Result<Target, String> {
-        match &line.until {
-            Place::Done => Ok(Target::Done),
-            Place::Blocked => Ok(Target::Blocked),
-            Place::At(place) => {
-                if let (ThreadName::Test(at), true) = (line.thread, begins_operation(place)) {
-                    let step = self.step_of(at, place.function.as_deref(), place.occurrence);
-                    return step.map(Target::Step);
-                }
-                Ok(Target::Address(places::address(self.guest, place)?, place.occurrence.max(1)))
+        let place = match (&line.until, line.thread) {
+            (Place::Done, _) => return Ok(Target::Done),
+            (Place::Blocked, ThreadName::Exit(_)) => {
+                // It waits for the last reference to its ring.
+                return Ok(Target::Address(places::exit_wait(self.guest)?, 1));
             }
-        }
-    }
-
-    /// The n-th of the following steps of a thread that begins in a function.
-    fn step_of(&self, at: usize, function: Option<&str>, number: u32) -> Result<usize, String> {
-        let actor = &self.actors[&ThreadName::Test(at)];
-        let from = actor.step.map_or(0, |step| step + 1);
-        let steps = &self.test.threads[at].steps;
-        let fits = |step: &usize| entry(&steps[*step].op) == function;
-        let missing = || {
-            let function = function.unwrap_or("any function");
-            format!("it has no step left that begins in {function}")
+            (Place::Blocked, _) => return Ok(Target::Blocked),
+            (Place::At(place), _) => place,
         };
-        (from..steps.len()).filter(fits).nth(number.max(1) as usize - 1).ok_or_else(missing)
+        let (ThreadName::Test(at), Some(border)) = (line.thread, border(place)) else {
+            return Ok(Target::Address(
+                places::address(self.guest, place)?,
+                place.occurrence.max(1),
+            ));
+        };
+        let step = self.actors[&line.thread].step;
+        if border == Border::Begin {
+            return step_in(self.test, at, step.map_or(0, |step| step + 1), place).map(Target::Step);
+        }
+        let next = step_in(self.test, at, step.unwrap_or(0), place)? + 1;
+        let ends = next == self.test.threads[at].steps.len();
+        Ok(if ends { Target::Done } else { Target::Step(next) })
     }
 
     /// Lets a thread run until it is at a target, while all others that the schedule names stand.
@@ -241,14 +242,16 @@ impl<'a> Run<'a> {
         }
         let end = Instant::now() + LINE_TIME;
         let mut off_since = None;
+        self.helper = None;
         loop {
-            if *target == Target::Blocked && self.is_blocked(thread, &mut off_since)? {
-                return Ok("blocked".to_owned());
+            if self.is_blocked(thread, &mut off_since)? {
+                if *target == Target::Blocked {
+                    return Ok("blocked".to_owned());
+                }
+                // As in the model, another thread runs meanwhile.
+                self.helper = self.helper.or_else(|| self.first_parked());
             }
-            let limit = match target {
-                Target::Blocked => end.min(Instant::now() + BLOCKED_TIME / 4),
-                _ => end,
-            };
+            let limit = end.min(Instant::now() + BLOCKED_TIME / 4);
             let Some(event) = self.next(limit)? else {
                 if Instant::now() < end {
                     continue;
@@ -259,6 +262,9 @@ impl<'a> Run<'a> {
                     self.whereabouts(thread)
                 ));
             };
+            if self.is_of(&event, thread) {
+                (off_since, self.helper) = (None, None);
+            }
             if let Some(place) = self.reached(thread, target, &event)? {
                 return Ok(place);
             }
@@ -270,6 +276,19 @@ impl<'a> Run<'a> {
                 return Err("it has ended".to_owned());
             }
         }
+    }
+
+    /// Whether an event comes from a thread.
+    fn is_of(&mut self, event: &Event, thread: ThreadName) -> bool {
+        let (Event::Marker(hit, _) | Event::At(hit)) = event;
+        self.actor(thread).task == Some(hit.task)
+    }
+
+    /// The first parked thread of the test.
+    fn first_parked(&self) -> Option<ThreadName> {
+        let parked = |actor: &Actor| matches!(actor.stand, Some(Stand::Parked(_)));
+        let mut actors = self.actors.iter().filter(|(_, actor)| parked(actor));
+        actors.find_map(|(thread, _)| (Some(*thread) != self.turn).then_some(*thread))
     }
 
     /// Whether a thread has been off its processor for a while.
@@ -370,7 +389,7 @@ impl<'a> Run<'a> {
                 Some((*thread, parked.clone()))
             });
             if let Some((thread, parked)) = parked {
-                if self.released || self.turn == Some(thread) {
+                if self.released || self.turn == Some(thread) || self.helper == Some(thread) {
                     parked.go_on(self.guest, &hit)?;
                     self.actor(thread).stand = None;
                 } else {
@@ -398,7 +417,7 @@ impl<'a> Run<'a> {
             let mut lines = self.lines.iter();
             lines.any(|line| line.thread == thread)
         };
-        !self.released && self.turn != Some(thread) && named()
+        !self.released && ![self.turn, self.helper].contains(&Some(thread)) && named()
     }
 
     /// Follows what the threads do.

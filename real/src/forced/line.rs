@@ -1,93 +1,35 @@
-//! A schedule that a kernel can follow, derived from the trace of a run of the model.
+//! The lines of a schedule that a controller makes a kernel follow, and where operations begin.
 
-use ifq_model::test::schedule::{
-    Access, AccessKind, CodePlace, ObjectName, Place, Position, Switch, ThreadName,
-};
+use ifq_model::test::schedule::{CodePlace, Place, Position, Switch, ThreadName};
 use ifq_model::test::{Op, Test};
-use ifq_sim::executor::trace::{Trace, TraceEvent};
 
-/// The thread of the trace with this name. `None`: it is not one that a schedule orders on a kernel.
-fn thread(test: &Test, name: &str) -> Option<ThreadName> {
-    if let Some(at) = test.threads.iter().position(|thread| thread.name == name) {
-        return Some(ThreadName::Test(at));
-    }
-    name.strip_prefix("exit-")?.parse().ok().map(ThreadName::Exit)
+/// Whether a controller orders a thread. All others are left to the kernel: what they do decides only when a thread
+/// that waits for them goes on.
+pub(super) fn is_ordered(thread: ThreadName) -> bool {
+    matches!(thread, ThreadName::Test(_) | ThreadName::Exit(_))
 }
 
-/// Whether an event is one of user space or of the executor, which no schedule names.
-fn is_internal(event: &TraceEvent) -> bool {
-    event.action == "spawn" || event.function.is_empty()
-}
-
-/// The access that an event begins with.
-fn access(event: &TraceEvent) -> Access {
-    let (verb, rest) = event.action.split_once(' ').unwrap_or((&event.action, ""));
-    let change = event.changes.iter().find(|change| change.word == rest);
-    let kind = match (verb, change) {
-        ("lock", _) => AccessKind::Lock,
-        ("read", _) => AccessKind::Load,
-        ("write", Some(change)) if change.new == change.old.wrapping_add(1) => AccessKind::Inc,
-        ("write", Some(change)) if change.new == change.old.wrapping_sub(1) => AccessKind::Dec,
-        ("write", _) => AccessKind::Store,
-        _ => AccessKind::Wait,
-    };
-    let name = match event.action.strip_prefix("wait_event(") {
-        Some(condition) => condition.split_whitespace().next().unwrap_or_default(),
-        None => rest,
-    };
-    let name = name.split_once('.').map_or(name, |(_, field)| field).to_owned();
-    Access { kind, object: ObjectName { owner: None, name } }
-}
-
-fn place(event: &TraceEvent) -> (String, Access) {
-    (event.function.clone(), access(event))
-}
-
-/// The context switches of a run between the threads of the test and the exit work items of rings. Those of other
-/// work items and RCU callbacks are left to the kernel. Trailing lines that order nothing are left out.
-pub(crate) fn switches(test: &Test, trace: &Trace) -> Vec<Switch> {
-    let threads: Vec<Option<ThreadName>> =
-        trace.threads.iter().map(|name| thread(test, name)).collect();
-    let events: Vec<(ThreadName, &TraceEvent)> = trace
-        .events
-        .iter()
-        .filter(|event| !is_internal(event))
-        .filter_map(|event| Some((threads[event.thread]?, event)))
-        .collect();
-    let first = events.iter().position(|(thread, _)| !thread.is_kernel()).unwrap_or(events.len());
-    let mut lines: Vec<Switch> = Vec::new();
-    let mut from = 0;
-    while from < events.len() {
-        let thread = events[from].0;
-        let len = events[from..].iter().take_while(|(other, _)| *other == thread).count();
-        let until = from + len;
-        let next = events[until..].iter().find(|(other, _)| *other == thread);
-        let until_place = next.map_or(Place::Done, |(_, next)| {
-            let wanted = place(next);
-            let started = events[..from].iter().any(|(other, _)| *other == thread);
-            let passed = &events[from + usize::from(started)..until];
-            let before = passed.iter().filter(|(_, event)| place(event) == wanted).count();
-            Place::At(CodePlace {
-                function: Some(wanted.0),
-                position: Position::Before,
-                access: Some(wanted.1),
-                occurrence: before as u32 + 1,
-            })
-        });
-        // Work items that run before any thread of the test does are left to the kernel, too.
-        if until > first {
-            lines.push(Switch { thread, or_any: false, until: until_place, failing: Vec::new() });
+/// The lines of a schedule that order something on a kernel: without RCU callbacks and other work items, without exit
+/// work after the last step of the test, and without an end of a line after which the same thread goes on.
+#[must_use]
+pub fn kernel_lines(lines: &[Switch]) -> Vec<Switch> {
+    let mut kept: Vec<Switch> = Vec::new();
+    for line in lines.iter().filter(|line| is_ordered(line.thread)) {
+        let goes_on = kept.last().is_some_and(|last| last.thread == line.thread);
+        // Occurrences are counted from the beginning of a line.
+        if goes_on && !matches!(line.until, Place::At(_)) {
+            kept.pop();
         }
-        from = until;
+        kept.push(line.clone());
     }
-    while lines.last().is_some_and(|line| line.thread.is_kernel()) {
-        lines.pop();
+    while kept.last().is_some_and(|line| line.thread.is_kernel()) {
+        kept.pop();
     }
-    lines
+    kept
 }
 
-/// The function of the model in which the operation begins.
-pub(crate) fn entry(op: &Op) -> Option<&'static str> {
+/// The function of the model in which an operation begins and ends.
+pub(super) fn entry(op: &Op) -> Option<&'static str> {
     Some(match op {
         Op::Recv { .. } | Op::Wait { .. } => "io_uring_enter",
         Op::Close { .. } | Op::Exit { .. } | Op::CloseSocket { .. } => "close",
@@ -110,48 +52,95 @@ pub(crate) fn entry(op: &Op) -> Option<&'static str> {
     })
 }
 
-/// Whether a place is the beginning of an operation: its first access in the model.
-pub(crate) fn begins_operation(place: &CodePlace) -> bool {
-    let (Some(function), Some(access)) = (&place.function, &place.access) else { return false };
-    let object = access.object.name.as_str();
-    place.position == Position::Before
-        && match function.as_str() {
-            "io_uring_register" | "io_uring_enter" | "io_uring_mmap" => object == "fd",
-            "close" => object == "file_lock",
-            "tcp_rcv_established" => object == "readable",
-            "tcp_fin" | "tcp_reset" => object == "sk_lock",
-            "refill" => object == "producer_lock",
-            _ => false,
-        }
+/// The border of an operation that a place is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Border {
+    /// Before its first access.
+    Begin,
+    /// It has ended.
+    End,
 }
 
-/// A place in words, for people.
-pub(crate) fn describe(place: &Place) -> String {
-    match place {
-        Place::Done => "done".to_owned(),
-        Place::Blocked => "blocked".to_owned(),
-        Place::At(code) => {
-            let function = code.function.as_deref().unwrap_or("any");
-            let access = code.access.as_ref().map_or(String::new(), |access| {
-                format!(" {}({})", access.kind.name(), access.object.name)
-            });
-            let number = match code.occurrence {
-                0 | 1 => String::new(),
-                number => format!(" #{number}"),
-            };
-            format!("{function}: {}{access}{number}", code.position.name())
-        }
+/// Whether a place is where an operation begins or ends.
+pub(super) fn border(place: &CodePlace) -> Option<Border> {
+    let function = place.function.as_deref()?;
+    let first = match function {
+        "io_uring_register" | "io_uring_enter" | "io_uring_mmap" => "fd",
+        "close" => "file_lock",
+        "tcp_rcv_established" => "readable",
+        "tcp_fin" | "tcp_reset" => "sk_lock",
+        "refill" => "producer_lock",
+        _ => return None,
+    };
+    match (place.position, &place.access) {
+        (Position::Return, None) => Some(Border::End),
+        (Position::Enter, None) => Some(Border::Begin),
+        (Position::Before, Some(access)) if access.object.name == first => Some(Border::Begin),
+        _ => None,
     }
 }
 
-/// A thread in words.
-pub(crate) fn thread_name(test: &Test, thread: ThreadName) -> String {
-    let ring = |ring: u8| test.rings.get(usize::from(ring)).map_or("?", |name| name.as_str());
-    match thread {
-        ThreadName::Main => "main()".to_owned(),
-        ThreadName::Test(at) => test.threads.get(at).map_or("?".into(), |t| t.name.clone()),
-        ThreadName::Exit(number) => format!("exit({})", ring(number)),
-        ThreadName::Rcu(number) => format!("rcu({})", ring(number)),
-        other => format!("{other:?}"),
+/// The n-th step of a thread, from step `from` on, that begins in a function.
+///
+/// # Errors
+///
+/// A message for the user: there is none.
+pub(super) fn step_in(
+    test: &Test,
+    thread: usize,
+    from: usize,
+    place: &CodePlace,
+) -> Result<usize, String> {
+    let steps = &test.threads[thread].steps;
+    let function = place.function.as_deref();
+    let fits = |step: &usize| entry(&steps[*step].op) == function;
+    let number = place.occurrence.max(1) as usize - 1;
+    (from..steps.len()).filter(fits).nth(number).ok_or_else(|| {
+        let function = function.unwrap_or("any function");
+        format!("the thread has no step left that begins in {function}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test() -> Test {
+        let text = "test t\nrevision import-7.3\nring A B\nsetup\n \
+                    ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq\n\
+                    thread a\n x = B: import box\n y = close box\n B: flush x\n\
+                    thread b\n z = A: exit\nobserve x y z\nexpect holds\n";
+        ifq_sim::format::parse("t.ifq", text).unwrap()
+    }
+
+    fn place(function: &str, position: Position, occurrence: u32) -> CodePlace {
+        CodePlace { function: Some(function.to_owned()), position, access: None, occurrence }
+    }
+
+    #[test]
+    fn a_border_names_the_step_of_the_thread() {
+        let returns = place("io_uring_register", Position::Return, 2);
+        assert_eq!(border(&returns), Some(Border::End));
+        assert_eq!(step_in(&test(), 0, 0, &returns), Ok(2));
+        let error = step_in(&test(), 0, 1, &returns).unwrap_err();
+        assert!(error.contains("io_uring_register"), "{error}");
+        assert_eq!(border(&place("io_zcrx_scrub", Position::Enter, 1)), None);
+    }
+
+    #[test]
+    fn only_lines_that_order_something_are_kept() {
+        let line = |thread, until| Switch { thread, or_any: false, until, failing: Vec::new() };
+        let [a, exit] = [ThreadName::Test(0), ThreadName::Exit(0)];
+        let border = || Place::At(place("io_uring_register", Position::Return, 1));
+        let lines = [
+            line(a, border()),
+            line(ThreadName::Rcu(0), Place::Done),
+            line(a, Place::Done),
+            line(exit, Place::Done),
+            line(ThreadName::Main, Place::Done),
+        ];
+        assert_eq!(kernel_lines(&lines), [line(a, Place::Done)]);
+        let ordered = [line(a, border()), line(exit, Place::Blocked), line(a, Place::Done)];
+        assert_eq!(kernel_lines(&ordered), ordered);
     }
 }

@@ -90,6 +90,20 @@ const fn row(
     Row { function, kind, object, within, calls, number }
 }
 
+/// Where `io_ring_exit_work` waits for the last reference to its ring.
+///
+/// # Errors
+///
+/// A message for the user: why it is not known.
+pub(super) fn exit_wait(guest: &mut Guest) -> Result<u64, String> {
+    let function = guest.symbols.function("io_ring_exit_work")?;
+    let waits: Vec<u64> = WAIT.iter().filter_map(|name| guest.symbols.address(name)).collect();
+    let calls = |what| matches!(what, What::Call { target, .. } if waits.contains(&target));
+    let sites = guest.sites(function)?;
+    let site = sites.iter().find(|site| calls(site.what));
+    site.map(|site| site.at).ok_or_else(|| format!("io_ring_exit_work does not call {}", WAIT[0]))
+}
+
 /// The address of a place in a kernel.
 ///
 /// # Errors
