@@ -13,6 +13,7 @@
 //!   kernel warnings afterwards.
 //! * `guest`: the process inside a machine that reads a job, runs it with `live` and writes the answer.
 //! * [`machine`]: what runs kernels: this host, user-mode Linux, QEMU.
+//! * `forced`: makes an emulated kernel follow a schedule.
 //! * [`conform`]: campaigns: many tests on many machines, compared with the model.
 //! * [`cmd`]: the subcommands of `ifq`.
 //!

@@ -182,7 +182,8 @@ fn print(
         }
         for failed in one.attempts.iter().filter(|one| one.not_forced.is_some()) {
             let why = failed.not_forced.as_deref().unwrap_or_default();
-            notes.push_str(&format!("{}: {} not forced, because {why}\n", one.path, failed.outcome));
+            notes
+                .push_str(&format!("{}: {} not forced, because {why}\n", one.path, failed.outcome));
         }
         for what in &line.outside {
             notes.push_str(&format!("{}: outside: {what}\n", one.path));
@@ -238,7 +239,9 @@ pub(super) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
     let replayed = replay(&test, schedule);
     if replayed.diverged_at.is_some() || replayed.unfollowed.is_some() {
         let file = file.display();
-        return usage_error(format!("{file}: the model cannot follow the schedule; see `ifq replay {file}`"));
+        return usage_error(format!(
+            "{file}: the model cannot follow the schedule; see `ifq replay {file}`"
+        ));
     }
     let words = match schedule.switches() {
         Some(lines) => Some(lines.to_vec()),
@@ -266,9 +269,9 @@ pub(super) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         None => {}
     }
     let expected = replayed.run.outcome.as_ref().map(|outcome| outcome.display(&test));
-    let failure = run.as_ref().map_or_else(|| Some("the machine did not run it".into()), |run| {
-        run.failure.clone()
-    });
+    let failure = run
+        .as_ref()
+        .map_or_else(|| Some("the machine did not run it".into()), |run| run.failure.clone());
     let report = ScheduleReport {
         test: &test.name,
         machine: on.to_string(),

@@ -16,12 +16,17 @@ use super::record::{ForcedRun, Line};
 use super::remote::Reg;
 use crate::abi::marker::Marker;
 
-/// Time limit of one line of a schedule.
-const LINE_TIME: Duration = Duration::from_secs(6);
+/// Time limit of one line of a schedule. A busy host needs it; a place that is reached takes some milliseconds.
+const LINE_TIME: Duration = Duration::from_secs(12);
 /// Time limit of the set-up, and of what follows the schedule.
 const PHASE_TIME: Duration = Duration::from_secs(25);
-/// Time after which a thread that is not on its processor counts as blocked.
-const BLOCKED_TIME: Duration = Duration::from_millis(30);
+/// Sleeps of each parked thread, one timer tick each, after which a thread that is not on its processor counts as
+/// blocked.
+const BLOCKED_TICKS: usize = 25;
+/// The same as time, if no thread is parked.
+const BLOCKED_TIME: Duration = Duration::from_millis(500);
+/// Time between two looks at the thread whose turn it is.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A thread or work item that the schedule orders.
 #[derive(Debug, Default)]
@@ -36,12 +41,12 @@ struct Actor {
 }
 
 /// Where a line of the schedule ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     /// The thread is about to execute this step.
     Step(usize),
-    /// The thread is at this address for the n-th time.
-    Address(u64, u32),
+    /// The thread is at one of these addresses for the n-th time.
+    Address(Vec<u64>, u32),
     Done,
     Blocked,
 }
@@ -80,6 +85,8 @@ struct Run<'a> {
     turn: Option<ThreadName>,
     /// A thread that runs because the one whose turn it is is blocked.
     helper: Option<ThreadName>,
+    /// Number of sleeps of parked threads.
+    sleeps: usize,
     ended: bool,
     log: Vec<Line>,
 }
@@ -127,6 +134,7 @@ impl Controller {
                 released: false,
                 turn: None,
                 helper: None,
+                sleeps: 0,
                 ended: false,
                 log: Vec::new(),
             };
@@ -192,12 +200,16 @@ impl<'a> Run<'a> {
             return Ok("left to the kernel".to_owned());
         }
         let mut target = self.target(line)?;
-        if let Target::Address(at, _) = target {
-            self.guest.add_breakpoint(at)?;
+        let sites = match &target {
+            Target::Address(sites, _) => sites.clone(),
+            _ => Vec::new(),
+        };
+        for site in &sites {
+            self.guest.add_breakpoint(*site)?;
         }
         let result = self.run_to(thread, &mut target);
-        if let Target::Address(at, _) = target {
-            self.guest.drop_breakpoint(at)?;
+        for site in &sites {
+            self.guest.drop_breakpoint(*site)?;
         }
         result
     }
@@ -207,20 +219,21 @@ impl<'a> Run<'a> {
             (Place::Done, _) => return Ok(Target::Done),
             (Place::Blocked, ThreadName::Exit(_)) => {
                 // It waits for the last reference to its ring.
-                return Ok(Target::Address(places::exit_wait(self.guest)?, 1));
+                return Ok(Target::Address(vec![places::exit_wait(self.guest)?], 1));
             }
             (Place::Blocked, _) => return Ok(Target::Blocked),
             (Place::At(place), _) => place,
         };
         let (ThreadName::Test(at), Some(border)) = (line.thread, border(place)) else {
             return Ok(Target::Address(
-                places::address(self.guest, place)?,
+                places::addresses(self.guest, place)?,
                 place.occurrence.max(1),
             ));
         };
         let step = self.actors[&line.thread].step;
         if border == Border::Begin {
-            return step_in(self.test, at, step.map_or(0, |step| step + 1), place).map(Target::Step);
+            return step_in(self.test, at, step.map_or(0, |step| step + 1), place)
+                .map(Target::Step);
         }
         let next = step_in(self.test, at, step.unwrap_or(0), place)? + 1;
         let ends = next == self.test.threads[at].steps.len();
@@ -251,7 +264,7 @@ impl<'a> Run<'a> {
                 // As in the model, another thread runs meanwhile.
                 self.helper = self.helper.or_else(|| self.first_parked());
             }
-            let limit = end.min(Instant::now() + BLOCKED_TIME / 4);
+            let limit = end.min(Instant::now() + LOOK);
             let Some(event) = self.next(limit)? else {
                 if Instant::now() < end {
                     continue;
@@ -295,7 +308,7 @@ impl<'a> Run<'a> {
     fn is_blocked(
         &mut self,
         thread: ThreadName,
-        since: &mut Option<Instant>,
+        since: &mut Option<(Instant, usize)>,
     ) -> Result<bool, String> {
         let (ThreadName::Test(at), Some(task)) = (thread, self.actor(thread).task) else {
             return Ok(false);
@@ -304,8 +317,13 @@ impl<'a> Run<'a> {
             *since = None;
             return Ok(false);
         }
-        let since = *since.get_or_insert_with(Instant::now);
-        Ok(since.elapsed() > BLOCKED_TIME)
+        let now = (Instant::now(), self.sleeps);
+        let (time, sleeps) = *since.get_or_insert(now);
+        let parked = |actor: &&Actor| matches!(actor.stand, Some(Stand::Parked(_)));
+        Ok(match self.actors.values().filter(parked).count() {
+            0 => time.elapsed() > BLOCKED_TIME,
+            parked => self.sleeps - sleeps > BLOCKED_TICKS * parked,
+        })
     }
 
     /// Whether an event is the end of the line; the thread stands there then.
@@ -330,8 +348,8 @@ impl<'a> Run<'a> {
                 self.guest.step_over(hit)?;
                 return Ok(Some("its last step has ended".to_owned()));
             }
-            (Event::At(hit), Target::Address(at, left))
-                if hit.address == *at && self.actor(thread).task == Some(hit.task) =>
+            (Event::At(hit), Target::Address(sites, left))
+                if sites.contains(&hit.address) && self.actor(thread).task == Some(hit.task) =>
             {
                 *left -= 1;
                 if *left > 0 {
@@ -369,7 +387,9 @@ impl<'a> Run<'a> {
     fn whereabouts(&mut self, thread: ThreadName) -> String {
         let actor = &self.actors[&thread];
         match (&actor.stand, actor.step, actor.task) {
-            (Some(stand), ..) => format!("it stands at {}", self.guest.symbols.name(stand.address())),
+            (Some(stand), ..) => {
+                format!("it stands at {}", self.guest.symbols.name(stand.address()))
+            }
             (None, Some(step), _) => format!("it is in step {step}"),
             (None, None, Some(_)) => "it runs or waits".to_owned(),
             (None, None, None) => "it has not started".to_owned(),
@@ -394,6 +414,7 @@ impl<'a> Run<'a> {
                     self.actor(thread).stand = None;
                 } else {
                     parked.sleep(self.guest, &hit)?;
+                    self.sleeps += 1;
                 }
                 continue;
             }

@@ -103,7 +103,8 @@ impl Guest {
 
     /// The task that a vCPU executes.
     pub(super) fn task(&mut self, cpu: usize, regs: &Registers) -> Result<u64, String> {
-        let at = self.per_cpu(&[("current_task", 0), ("const_current_task", 0), ("pcpu_hot", 0)])?;
+        let at =
+            self.per_cpu(&[("current_task", 0), ("const_current_task", 0), ("pcpu_hot", 0)])?;
         self.word(cpu, regs.get(Reg::GsBase).wrapping_add(at))
     }
 

@@ -2,7 +2,7 @@
 
 use ifq_model::test::schedule::{AccessKind, CodePlace, Position};
 
-use super::code::What;
+use super::code::{Site, What};
 use super::guest::Guest;
 
 /// How a model function and an access of it are found in a kernel.
@@ -17,8 +17,6 @@ struct Row {
     within: &'static [&'static str],
     /// What is called there; empty: an atomic instruction is executed.
     calls: &'static [&'static str],
-    /// Which of these calls or instructions it is, from 0.
-    number: usize,
 }
 
 const LOCK: &[&str] = &["mutex_lock", "mutex_lock_killable", "mutex_lock_interruptible"];
@@ -27,14 +25,13 @@ const WAIT: &[&str] = &["wait_for_completion_interruptible_timeout"];
 
 /// The table.
 const ROWS: &[Row] = &[
-    row("io_ring_exit_work", AccessKind::Wait, "events", &["io_ring_exit_work"], WAIT, 0),
+    row("io_ring_exit_work", AccessKind::Wait, "events", &["io_ring_exit_work"], WAIT),
     row(
         "import_zcrx",
         AccessKind::Load,
         "fd",
         &["import_zcrx", "io_register_zcrx"],
         &["fget", "fdget"],
-        0,
     ),
     row(
         "io_uring_register",
@@ -42,29 +39,26 @@ const ROWS: &[Row] = &[
         "uring_lock",
         &["__x64_sys_io_uring_register", "__do_sys_io_uring_register"],
         LOCK,
-        0,
     ),
-    row("io_register_zcrx", AccessKind::Lock, "mmap_lock", &["io_register_zcrx"], LOCK, 0),
-    row("import_zcrx", AccessKind::Lock, "mmap_lock", &["import_zcrx", "io_register_zcrx"], LOCK, 0),
+    row("io_register_zcrx", AccessKind::Lock, "mmap_lock", &["io_register_zcrx"], LOCK),
+    row("import_zcrx", AccessKind::Lock, "mmap_lock", &["import_zcrx", "io_register_zcrx"], LOCK),
     row(
         "io_zcrx_tcp_recvmsg",
         AccessKind::Lock,
         "sk_lock",
         &["io_zcrx_tcp_recvmsg", "io_zcrx_recv"],
         &["lock_sock_nested"],
-        0,
     ),
-    row("io_close_queue", AccessKind::Lock, "pp_lock", &["io_close_queue"], LOCK, 0),
-    row("io_zcrx_scrub", AccessKind::Lock, "pp_lock", &["io_zcrx_scrub"], LOCK, 0),
-    row("io_terminate_zcrx", AccessKind::Lock, "mmap_lock", &["io_terminate_zcrx"], LOCK, 0),
-    row("io_unregister_zcrx", AccessKind::Lock, "mmap_lock", &["io_unregister_zcrx"], LOCK, 0),
+    row("io_close_queue", AccessKind::Lock, "pp_lock", &["io_close_queue"], LOCK),
+    row("io_zcrx_scrub", AccessKind::Lock, "pp_lock", &["io_zcrx_scrub"], LOCK),
+    row("io_terminate_zcrx", AccessKind::Lock, "mmap_lock", &["io_terminate_zcrx"], LOCK),
+    row("io_unregister_zcrx", AccessKind::Lock, "mmap_lock", &["io_unregister_zcrx"], LOCK),
     row(
         "zcrx_unregister_user",
         AccessKind::Dec,
         "user_refs",
         &["zcrx_unregister_user", "io_terminate_zcrx"],
         &[],
-        0,
     ),
     row(
         "zcrx_unregister_user",
@@ -72,11 +66,18 @@ const ROWS: &[Row] = &[
         "ctx_lock",
         &["zcrx_unregister_user", "io_terminate_zcrx"],
         SPIN,
-        0,
     ),
-    row("io_alloc_fallback_niov", AccessKind::Lock, "alloc_lock", &["io_alloc_fallback_niov"], SPIN, 0),
-    row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN, 0),
-    row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN, 0),
+    // The list is taken as a whole by an exchange.
+    row("io_run_local_work", AccessKind::Lock, "work_list", &["__io_run_local_work"], &[]),
+    row(
+        "io_alloc_fallback_niov",
+        AccessKind::Lock,
+        "alloc_lock",
+        &["io_alloc_fallback_niov"],
+        SPIN,
+    ),
+    row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN),
+    row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN),
 ];
 
 const fn row(
@@ -85,9 +86,8 @@ const fn row(
     object: &'static str,
     within: &'static [&'static str],
     calls: &'static [&'static str],
-    number: usize,
 ) -> Row {
-    Row { function, kind, object, within, calls, number }
+    Row { function, kind, object, within, calls }
 }
 
 /// Where `io_ring_exit_work` waits for the last reference to its ring.
@@ -104,59 +104,65 @@ pub(super) fn exit_wait(guest: &mut Guest) -> Result<u64, String> {
     site.map(|site| site.at).ok_or_else(|| format!("io_ring_exit_work does not call {}", WAIT[0]))
 }
 
-/// The address of a place in a kernel.
+/// The addresses of a place in a kernel: a thread that does the access passes one of them.
+///
+/// All calls of the same function, or all atomic instructions, of a kernel function count: which of them a thread
+/// passes first, second and so on, the schedule says as it does for the model.
 ///
 /// # Errors
 ///
-/// A message for the user: why it is not known.
-pub(super) fn address(guest: &mut Guest, place: &CodePlace) -> Result<u64, String> {
+/// A message for the user: why they are not known.
+pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>, String> {
     let name = place.function.as_deref().ok_or("a place in any function is not known")?;
     let Some(access) = &place.access else {
         return match place.position {
-            Position::Enter => guest.symbols.function(name),
+            Position::Enter => guest.symbols.function(name).map(|address| vec![address]),
             other => Err(format!("`{}` of a function is not known", other.name())),
         };
     };
     let object = access.object.name.as_str();
-    let what = format!("{} {}", access.kind.name(), object);
+    let what = format!("{}({object})", access.kind.name());
     let fits = |row: &&Row| {
         row.function == name
             && row.kind == access.kind
             && (row.object.is_empty() || row.object == object)
     };
-    let row = ROWS
-        .iter()
-        .find(fits)
-        .ok_or_else(|| format!("where {name} has `{what}` is not known; known is {}", known(name)))?;
+    let row = ROWS.iter().find(fits).ok_or_else(|| {
+        format!("where {name} has `{what}` is not known; known is {}", known(name))
+    })?;
     let function = row.within.iter().find_map(|name| guest.symbols.address(name));
-    let Some(function) = function else {
-        guest.symbols.function(name)?;
-        return Err(format!("the kernel has none of {}", row.within.join(", ")));
+    let function = match function {
+        Some(function) => function,
+        None => guest.symbols.function(name)?,
     };
-    let called: Vec<u64> = row.calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
+    let called: Vec<u64> =
+        row.calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
     let mut sites = guest.sites(function)?;
     sites.retain(|site| match site.what {
         What::Call { target, .. } => called.contains(&target),
         What::Atomic { .. } => row.calls.is_empty(),
     });
-    let site = sites.get(row.number).ok_or_else(|| {
-        let within = guest.symbols.name(function);
-        let calls = row.calls.join(", ");
-        format!("{within} has {} calls of {calls}; expected more than {}", sites.len(), row.number)
-    })?;
-    match (place.position, site.what) {
+    if sites.is_empty() {
+        let (within, calls) = (guest.symbols.name(function), row.calls.join(", "));
+        return Err(match row.calls {
+            [] => format!("{within} has no atomic instruction"),
+            _ => format!("{within} does not call {calls}"),
+        });
+    }
+    let address = |site: &Site| match (place.position, site.what) {
         (Position::Before, _) => Ok(site.at),
         (Position::After, What::Call { tail: true, .. }) => {
             Err(format!("{name} ends with `{what}`"))
         }
         (Position::After, _) => Ok(site.next),
         (other, _) => Err(format!("`{}` of an access is not known", other.name())),
-    }
+    };
+    sites.iter().map(address).collect()
 }
 
 /// The places of a function that are known.
 fn known(function: &str) -> String {
-    let of = |row: &Row| format!("`{} {}`", row.kind.name(), row.object);
+    let of = |row: &Row| format!("`{}({})`", row.kind.name(), row.object);
     let known: Vec<String> = ROWS.iter().filter(|row| row.function == function).map(of).collect();
     if known.is_empty() { "no place of it".to_owned() } else { known.join(", ") }
 }

@@ -51,7 +51,8 @@ pub fn run(
     let socket = folder.path().join("gdb");
     let tests: Vec<Test> = cases.iter().map(|case| case.test.clone()).collect();
     let threads = tests.iter().map(|test| test.threads.len()).max().unwrap_or(1).max(1);
-    let job = Job { forced: true, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: true, ..Job::new(tests) };
+    let job =
+        Job { forced: true, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: true, ..Job::new(tests) };
     let runs = Mutex::new(BTreeMap::new());
     let (send, boots) = channel();
     let reply = std::thread::scope(|scope| {

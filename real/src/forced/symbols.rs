@@ -69,13 +69,15 @@ impl Symbols {
     fn nearest(&self, name: &str) -> Vec<&str> {
         let common = |other: &str| {
             let starts = (0..other.len()).filter(|start| other.is_char_boundary(*start));
-            let at = |start: usize| {
-                (0..name.len()).map(move |from| (from, start))
-            };
-            starts.flat_map(at).map(|(from, start)| {
-                let (a, b) = (&name.as_bytes()[from..], &other.as_bytes()[start..]);
-                a.iter().zip(b).take_while(|(a, b)| a == b).count()
-            }).max().unwrap_or(0)
+            let at = |start: usize| (0..name.len()).map(move |from| (from, start));
+            starts
+                .flat_map(at)
+                .map(|(from, start)| {
+                    let (a, b) = (&name.as_bytes()[from..], &other.as_bytes()[start..]);
+                    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+                })
+                .max()
+                .unwrap_or(0)
         };
         let mut all: Vec<(usize, &str)> =
             self.by_name.keys().map(|other| (common(other), other.as_str())).collect();

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::answer::AnswerWriter;
+use crate::abi::marker::{FUNCTION, Marker, TAKEN};
 use crate::abi::syscall;
 use crate::job::JobLine;
-use crate::abi::marker::{FUNCTION, Marker, TAKEN};
 
 /// Time that the controller has to connect.
 const TIME_LIMIT: Duration = Duration::from_secs(60);

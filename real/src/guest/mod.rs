@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::abi::syscall;
 use crate::abi::marker::Marker;
+use crate::abi::syscall;
 use crate::job::{Job, JobLine, Report};
 use crate::live::device::Nic;
 use crate::live::kernel_log::KernelLogWatch;
@@ -94,8 +94,7 @@ fn run_test(
 ) -> Report {
     let test = &job.tests[at];
     let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
-    let options =
-        Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced };
+    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced };
     let mut resources = ProcessSnapshot::take();
     let done = Arc::new(AtomicU32::new(0));
     let limit = Duration::from_millis(job.stuck_timeout_ms)

@@ -18,10 +18,10 @@ use super::rng::Rng;
 use super::start::StartBarrier;
 use super::tasks::Tasks;
 use super::values::{StepResult, Values};
+use crate::abi::marker::Marker;
 use crate::abi::syscall;
 use crate::abi::syscall::exec::execute_in_new_task;
 use crate::abi::syscall::ring::{Ring, Setup};
-use crate::abi::marker::Marker;
 use crate::job::start_skew::SkewSample;
 use crate::job::{OVERWRITTEN_BUFFER, Stalls};
 

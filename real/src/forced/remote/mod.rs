@@ -131,7 +131,11 @@ impl Remote {
     /// # Errors
     ///
     /// [`RemoteError`].
-    pub(crate) fn set_registers(&mut self, cpu: usize, regs: &Registers) -> Result<(), RemoteError> {
+    pub(crate) fn set_registers(
+        &mut self,
+        cpu: usize,
+        regs: &Registers,
+    ) -> Result<(), RemoteError> {
         self.select(cpu)?;
         self.ask_ok(&format!("G{}", to_hex(regs.bytes())))
     }

@@ -155,7 +155,11 @@ fn an_error_says_what_was_sent_and_what_was_expected() {
     let error = with_stub(script(acts), |remote| remote.unwrap().read(0, 0, 4).unwrap_err());
     let text = "the gdb stub answered `m0,4` with `E14`; expected the bytes in hexadecimal";
     assert_eq!(error.to_string(), text);
-    let other = vec![send("T05thread:p01.01;"), Expect("qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+"), send("")];
+    let other = vec![
+        send("T05thread:p01.01;"),
+        Expect("qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+"),
+        send(""),
+    ];
     let error = with_stub(other, |remote| remote.unwrap_err());
     assert!(error.to_string().contains("multiprocess+"), "{error}");
 }

@@ -170,6 +170,9 @@ impl Control<'_> {
     }
 }
 
+/// The parameter that makes KFENCE check often. Its timer would run all the time while threads stand still.
+const SAMPLING: &str = "kfence.sample_interval=1";
+
 /// The same clock as [`engine`] has for one processor: the processors take turns.
 const CONTROLLED: [&str; 6] =
     ["-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=2,sleep=off"];
@@ -199,7 +202,7 @@ impl Qemu {
             serial_lines(&mut command);
             let gdb = format!("unix:path={},server=on,wait=off", control.socket.display());
             command.args(["-gdb", &gdb, "-initrd", INPUT, "-append"]);
-            let line = append(&["guest", initramfs::JOB, ANSWER_LINE]);
+            let line = append(&["guest", initramfs::JOB, ANSWER_LINE]).replace(SAMPLING, "");
             command.arg(format!("{} {line}", control.parameters()));
             channel.connect(&mut command).map_err(Failure::NotRun)?;
             guest_process::supervise(command, part, &channel, BOOT_EMULATED, progress)
