@@ -224,5 +224,6 @@ pub const FIELDS: &[&str] = &[
 ];
 
 /// The kinds of objects that have fields or are allocated: [`crate::platform::Kind::name`], without the harness.
-pub const KINDS: &[&str] =
-    &["ring", "ifq", "proxy", "area", "req", "file", "pp", "sock", "netdev", "mem", "completion"];
+pub const KINDS: &[&str] = &[
+    "ring", "ifq", "proxy", "area", "req", "file", "pp", "sock", "netdev", "mem", "completion",
+];

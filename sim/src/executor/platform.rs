@@ -179,7 +179,9 @@ impl WaitWord for WaitQueue {
     fn wait_event_timeout(&self, min: u64) -> impl Future<Output = Option<u64>> {
         let word = self.0.0;
         let pending = Pending::WaitUntil { word, min, quiesce: true };
-        scheduled(pending, AccessKind::Wait, move |m, granted| granted.then(|| m.read(word)))
+        scheduled(pending, AccessKind::Wait, move |m, granted| {
+            granted.then(|| m.read(word))
+        })
     }
 }
 

@@ -72,11 +72,7 @@ impl<'t> FileReader<'t> {
         }
         self.in_schedule &= !HEADERS.contains(&word) && !SECTIONS.contains(&word);
         if self.in_schedule {
-            return Err(Problem::new(
-                line.end..line.end,
-                "no `until` in a line of the schedule",
-                SWITCH,
-            ));
+            return Err(Problem::new(line.end..line.end, "no `until` in a line of the schedule", SWITCH));
         }
         if HEADERS.contains(&word) {
             self.section = None;

@@ -58,9 +58,7 @@ impl<'t> Header<'t> {
         } else if cursor.eat("blocked") {
             Until::Blocked
         } else {
-            Until::At(
-                self.code_place(&mut cursor, &mut |part, token| spans.push(note(part, token)))?,
-            )
+            Until::At(self.code_place(&mut cursor, &mut |part, token| spans.push(note(part, token)))?)
         };
         let mut failing = Vec::new();
         if cursor.eat("failing") {
@@ -146,8 +144,7 @@ impl<'t> Header<'t> {
                     cursor.exactly(":", &format!("`:` after the function; a place is {PLACE}"))?;
                     Some(word.to_owned())
                 };
-                let side =
-                    if function.is_some() { cursor.word("`before` or `after`")? } else { first };
+                let side = if function.is_some() { cursor.word("`before` or `after`")? } else { first };
                 let sides = [Position::Before, Position::After];
                 let position = pick("place", side, &sides, Position::name)?;
                 let (access, occurrence) = self.access(cursor, note)?;
@@ -200,11 +197,7 @@ fn ifq_of(cursor: &mut Cursor<'_, '_>) -> Result<u32, Problem> {
     let number = word.text.strip_prefix("ifq").and_then(|number| number.parse().ok());
     number.filter(|number| *number < IFQS && word.text == format!("ifq{number}")).ok_or_else(|| {
         let message = format!("`{}` is no ifq", word.text);
-        Problem::new(
-            word.span.clone(),
-            message,
-            "`ifq0` for the first ifq of the run, `ifq1` for the second",
-        )
+        Problem::new(word.span.clone(), message, "`ifq0` for the first ifq of the run, `ifq1` for the second")
     })
 }
 
@@ -251,9 +244,7 @@ pub fn print_thread(test: &Test, thread: ThreadName) -> String {
     let ring = |ring: u8| test.rings.get(usize::from(ring)).map_or("?", String::as_str);
     match thread {
         ThreadName::Main => "main()".to_owned(),
-        ThreadName::Test(i) => {
-            test.threads.get(i).map_or_else(|| "?".to_owned(), |t| t.name.clone())
-        }
+        ThreadName::Test(i) => test.threads.get(i).map_or_else(|| "?".to_owned(), |t| t.name.clone()),
         ThreadName::Exit(of) => format!("exit({})", ring(of)),
         ThreadName::Rcu(of) => format!("rcu({})", ring(of)),
         ThreadName::IfqRcu(ifq) => format!("ifq-rcu(ifq{ifq})"),

@@ -39,7 +39,9 @@ impl Checker<'_> {
                 (usize::from(ring) < test.rings.len(), "a ring of the test")
             }
             ThreadName::IfqRcu(ifq) | ThreadName::Release(ifq) => (ifq < IFQS, "a smaller number"),
-            ThreadName::PagePool(ifq, pool) => (ifq < IFQS && pool <= POOLS, "a smaller number"),
+            ThreadName::PagePool(ifq, pool) => {
+                (ifq < IFQS && pool <= POOLS, "a smaller number")
+            }
         };
         if !known {
             return self.fail(at(SwitchPart::Thread), "no such thread", expected);
@@ -82,8 +84,7 @@ impl Checker<'_> {
                 self.access(i, place.position, access)
             }
             _ => {
-                let expected =
-                    "a function for `enter` and `return`, an access for `before` and `after`";
+                let expected = "a function for `enter` and `return`, an access for `before` and `after`";
                 self.fail(at(SwitchPart::Thread), "an incomplete place", expected)
             }
         }
@@ -123,11 +124,7 @@ impl Checker<'_> {
         let text = print_owner(self.test, owner, name);
         if !is_ring && self.test.rings.contains(&text) {
             let message = format!("`{text}` is also the name of a ring");
-            return self.fail(
-                at(SwitchPart::Object),
-                message,
-                format!("another name of the ring, or `{name}` alone"),
-            );
+            return self.fail(at(SwitchPart::Object), message, format!("another name of the ring, or `{name}` alone"));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Says why no run matches a schedule in words.
 
-use ifq_model::test::schedule::{CodePlace, Place};
 use ifq_model::test::{Schedule, Test};
+use ifq_model::test::schedule::{CodePlace, Place};
 
 use crate::executor::schedule::Instead;
 use crate::format::{print_place, print_switch};
@@ -16,12 +16,8 @@ pub fn unfollowed_text(test: &Test, unfollowed: &Unfollowed) -> String {
     let Unfollowed { deviation, passed } = unfollowed;
     let switches = test.schedule.as_ref().and_then(Schedule::switches).unwrap_or_default();
     let Some(switch) = switches.get(deviation.line) else { return deviation.what.to_string() };
-    let mut text = format!(
-        "line {}, `{}`: {}",
-        deviation.line + 1,
-        print_switch(test, switch),
-        deviation.what
-    );
+    let mut text =
+        format!("line {}, `{}`: {}", deviation.line + 1, print_switch(test, switch), deviation.what);
     if deviation.what == Instead::NeverStarted {
         return text;
     }
@@ -48,7 +44,10 @@ pub fn unfollowed_text(test: &Test, unfollowed: &Unfollowed) -> String {
 }
 
 /// Whether a place that a thread came to is one that a line names: function and owner may be left out.
-fn same_place(passed: &CodePlace, wanted: &CodePlace) -> bool {
+fn same_place(
+    passed: &CodePlace,
+    wanted: &CodePlace,
+) -> bool {
     let same_access = match (&passed.access, &wanted.access) {
         (Some(passed), Some(wanted)) => {
             passed.kind == wanted.kind

@@ -61,8 +61,10 @@ impl Recording {
             return;
         };
         if start {
-            self.test_started |=
-                matches!(ThreadName::of_slot(machine.threads[thread].slot), ThreadName::Test(_));
+            self.test_started |= matches!(
+                ThreadName::of_slot(machine.threads[thread].slot),
+                ThreadName::Test(_)
+            );
             self.fresh.insert(thread, events.clone());
         } else if let Some(segment) = &mut self.segment {
             let next = machine.next_access(thread);

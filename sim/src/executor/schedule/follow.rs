@@ -111,8 +111,7 @@ impl Follower {
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let own = append(append(0x11e, self.line as u64), u64::from(self.count));
         let faults = self.faults.iter();
-        let own =
-            faults.fold(own, |own, (point, n)| append(own, (*point as u64) << 32 | u64::from(*n)));
+        let own = faults.fold(own, |own, (point, n)| append(own, (*point as u64) << 32 | u64::from(*n)));
         self.fresh.keys().fold(own, |own, thread| append(own, 1 + *thread as u64))
     }
 

@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ifq_model::revision::Variant;
-use ifq_model::test::schedule::Switch;
 use ifq_model::test::{ScheduleOrder, Test};
+use ifq_model::test::schedule::Switch;
 
 pub use describe::switches;
 use follow::Follower;

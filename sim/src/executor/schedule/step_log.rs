@@ -72,8 +72,7 @@ impl Accessed {
             }
             Accessed::Word(word) => {
                 let owner = machine.owner(word);
-                let owner =
-                    owner.map(|(kind, number)| Owner { kind: kind.name().to_owned(), number });
+                let owner = owner.map(|(kind, number)| Owner { kind: kind.name().to_owned(), number });
                 ObjectName { owner, name: machine.label(word).to_owned() }
             }
         }
