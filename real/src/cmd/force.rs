@@ -277,7 +277,7 @@ pub(super) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         machine: on.to_string(),
         kernel: &reply.reply.probe.kernel,
         expected,
-        not_forced: failure.or(broken),
+        not_forced: if run.is_none() { broken.or(failure) } else { failure.or(broken) },
         observed,
         problems,
         run,

@@ -10,7 +10,7 @@ use super::symbols::Symbols;
 use crate::abi::marker::{Marker, OPTION, TAKEN};
 
 /// Time that a guest has to call the marker once it has announced itself.
-const MEETING_TIME: Duration = Duration::from_secs(20);
+const MEETING_TIME: Duration = Duration::from_secs(60);
 /// Offsets in `struct pt_regs` of the first four arguments of a system call.
 const ARGUMENTS: [usize; 4] = [112, 104, 96, 56];
 /// Bytes of `struct pt_regs` that are read.

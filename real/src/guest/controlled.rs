@@ -1,5 +1,7 @@
 //! A guest whose threads are controlled from outside: hands the kernel's symbols to the controller.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use super::answer::AnswerWriter;
@@ -11,14 +13,14 @@ use crate::job::JobLine;
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// Time between two attempts to reach it.
 const POLL: Duration = Duration::from_millis(2);
+/// Lines after which progress is reported.
+const LINES_PER_BEAT: usize = 20_000;
 /// Data symbols that the controller needs.
 const DATA: [&str; 4] = ["__preempt_count", "current_task", "const_current_task", "pcpu_hot"];
 
 /// Announces this guest to its controller, and waits until it has read the kernel's symbols.
 pub(super) fn meet_controller(answer: &AnswerWriter) -> Result<(), String> {
-    let all = std::fs::read_to_string("/proc/kallsyms")
-        .map_err(|error| format!("/proc/kallsyms: {error}"))?;
-    let symbols = selection(&all);
+    let symbols = read_symbols(answer)?;
     let marker = address(&symbols, FUNCTION)
         .filter(|address| *address != 0)
         .ok_or_else(|| format!("/proc/kallsyms does not say where {FUNCTION} is"))?;
@@ -32,6 +34,20 @@ pub(super) fn meet_controller(answer: &AnswerWriter) -> Result<(), String> {
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Reads the symbols, which takes an emulated processor a while.
+fn read_symbols(answer: &AnswerWriter) -> Result<String, String> {
+    let context = |error: std::io::Error| format!("/proc/kallsyms: {error}");
+    let lines = BufReader::new(File::open("/proc/kallsyms").map_err(context)?).lines();
+    let mut symbols = String::new();
+    for (number, line) in lines.enumerate() {
+        symbols += &selection(&line.map_err(context)?);
+        if number % LINES_PER_BEAT == 0 {
+            answer.write(&JobLine::Beat { test: 0, done: 0 })?;
+        }
+    }
+    Ok(symbols)
 }
 
 /// The lines of all functions and of the data that the controller needs.

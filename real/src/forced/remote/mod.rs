@@ -240,15 +240,6 @@ impl Remote {
         }
     }
 
-    /// Detaches from the machine, which runs on.
-    ///
-    /// # Errors
-    ///
-    /// [`RemoteError`].
-    pub(crate) fn detach(&mut self) -> Result<(), RemoteError> {
-        self.ask_ok("D;1")
-    }
-
     /// Takes the stop reply of an interrupt that came after another stop, if the stub sends one.
     fn forget_interrupt(&mut self) -> Result<(), RemoteError> {
         self.receive(CONNECT_POLL).map(drop)

@@ -5,9 +5,7 @@
 #[repr(usize)]
 pub(crate) enum Reg {
     Rax = 0,
-    Rcx = 16,
     Rdx = 24,
-    Rsi = 32,
     Rdi = 40,
     Rsp = 56,
     Rip = 128,
@@ -81,7 +79,7 @@ mod tests {
         bytes[EFLAGS + 1] = 2;
         bytes[CS] = 0x10;
         let registers = Registers::new(bytes.clone()).unwrap();
-        assert_eq!(registers.get(Reg::Rcx), 0x1716_1514_1312_1110);
+        assert_eq!(registers.get(Reg::Rdx), 0x1f1e_1d1c_1b1a_1918);
         assert_eq!(registers.get(Reg::GsBase) & 0xff, 172);
         assert!(registers.in_kernel() && registers.interrupts_enabled());
         let changed = registers.clone().with(Reg::Rip, 7);
