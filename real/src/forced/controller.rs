@@ -1,10 +1,12 @@
 //! The controller: lets the threads of a test run in the order of a schedule.
 
+mod events;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ifq_model::test::schedule::{Place, Switch, ThreadName};
-use ifq_model::test::{Op, RingId, Step, Test};
+use ifq_model::test::{RingId, Step, Test};
 use ifq_sim::format::print_switch;
 
 use super::code::What;
@@ -372,13 +374,6 @@ impl<'a> Run<'a> {
         Ok(Some(format!("{}{how}", self.guest.symbols.name(hit.address))))
     }
 
-    fn leave_work(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
-        self.actor(thread).done = true;
-        self.actor(thread).back = None;
-        self.guest.step_over(hit)?;
-        self.guest.drop_breakpoint(hit.address)
-    }
-
     fn actor(&mut self, thread: ThreadName) -> &mut Actor {
         self.actors.entry(thread).or_default()
     }
@@ -439,85 +434,6 @@ impl<'a> Run<'a> {
             lines.any(|line| line.thread == thread)
         };
         !self.released && ![self.turn, self.helper].contains(&Some(thread)) && named()
-    }
-
-    /// Follows what the threads do.
-    fn handle(&mut self, event: Event) -> Result<(), String> {
-        match event {
-            Event::Marker(hit, marker) => {
-                match marker {
-                    Marker::Step(at, step) => {
-                        let thread = ThreadName::Test(at as usize);
-                        let actor = self.actor(thread);
-                        (actor.task, actor.step) = (Some(hit.task), Some(step as usize));
-                        if self.has_to_stand(thread) {
-                            // The step has not begun.
-                            let stand = Stand::begin(self.guest, &hit)?;
-                            self.actor(thread).stand = Some(stand);
-                            return Ok(());
-                        }
-                    }
-                    Marker::Done(at) => self.actor(ThreadName::Test(at as usize)).done = true,
-                    Marker::Setup(step) => self.outside = self.test.setup.get(step as usize),
-                    Marker::Finally(step) => self.outside = self.test.finally.get(step as usize),
-                    Marker::End(_) => self.ended = true,
-                    Marker::Begin(_) | Marker::Symbols(..) => {}
-                }
-                self.guest.step_over(&hit)
-            }
-            Event::At(hit) if hit.address == self.exit_work => self.exit_begins(&hit),
-            Event::At(hit) if hit.address == self.queues_work => {
-                if let Some(ring) = self.closing_ring(hit.task) {
-                    self.works.insert(hit.regs.get(Reg::Rdx), ring);
-                }
-                self.guest.step_over(&hit)
-            }
-            Event::At(hit) => {
-                let ended = self.actors.iter().find_map(|(thread, actor)| {
-                    let back = Some((hit.address, hit.regs.get(Reg::Rsp)));
-                    (actor.back == back && actor.task == Some(hit.task)).then_some(*thread)
-                });
-                match ended {
-                    Some(thread) => self.leave_work(thread, &hit),
-                    None => self.guest.step_over(&hit),
-                }
-            }
-        }
-    }
-
-    /// The ring that a task closes.
-    fn closing_ring(&self, task: u64) -> Option<RingId> {
-        let of = |step: &Step| match step.op {
-            Op::Exit { ring } => Some(ring),
-            _ => None,
-        };
-        for (thread, actor) in &self.actors {
-            let (ThreadName::Test(at), true) = (thread, actor.task == Some(task)) else { continue };
-            if let (Some(step), false) = (actor.step, actor.done) {
-                return of(self.test.threads[*at].steps.get(step)?);
-            }
-        }
-        self.outside.and_then(of)
-    }
-
-    /// The exit work item of a ring begins.
-    fn exit_begins(&mut self, hit: &Hit) -> Result<(), String> {
-        let ring = self.works.remove(&hit.regs.get(Reg::Rdi));
-        let thread = ring.map(ThreadName::Exit);
-        let Some(thread) = thread.filter(|thread| self.actors.contains_key(thread)) else {
-            return self.guest.step_over(hit);
-        };
-        let stack = hit.regs.get(Reg::Rsp);
-        let back = self.guest.word(hit.cpu, stack)?;
-        self.guest.add_breakpoint(back)?;
-        let actor = self.actor(thread);
-        (actor.task, actor.back) = (Some(hit.task), Some((back, stack + 8)));
-        if self.has_to_stand(thread) {
-            let stand = Stand::begin(self.guest, hit)?;
-            self.actor(thread).stand = Some(stand);
-            return Ok(());
-        }
-        self.guest.step_over(hit)
     }
 
     /// Lets all threads go, and runs the test to its end.
