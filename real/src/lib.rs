@@ -13,6 +13,7 @@
 //!   kernel warnings afterwards.
 //! * `guest`: the process inside a machine that reads a job, runs it with `live` and writes the answer.
 //! * [`machine`]: what runs kernels: this host, user-mode Linux, QEMU.
+//! * `forced`: makes an emulated kernel follow a schedule.
 //! * [`conform`]: campaigns: many tests on many machines, compared with the model.
 //! * [`cmd`]: the subcommands of `ifq`.
 //!
@@ -41,6 +42,8 @@ mod output;
 pub mod abi;
 pub mod cmd;
 pub mod conform;
+#[cfg(target_os = "linux")]
+pub mod forced;
 #[cfg(target_os = "linux")]
 pub mod guest;
 pub mod job;

@@ -66,6 +66,9 @@ pub struct Args {
     /// Skip the first N tests of the seed
     #[arg(long, value_name = "N", default_value_t = 0, requires = "generate")]
     pub skip: u64,
+    /// Force each outcome that the model allows: an emulated kernel follows the schedule of a run with it
+    #[arg(long, conflicts_with_all = ["generate", "enumerated"])]
+    pub force: bool,
     /// How to run and compare
     #[command(flatten)]
     pub live: Live,
@@ -112,6 +115,16 @@ impl Args {
 /// Runs the named tests, or the library, on all machines and prints the table; returns the exit code.
 #[must_use]
 pub fn conform(args: &Args, library: &[Input]) -> u8 {
+    #[cfg(target_os = "linux")]
+    if args.force {
+        return match read_or(&args.files, library) {
+            Ok(inputs) => {
+                let code = super::force::conform(&inputs.tests, &args.on, &args.live, args.json);
+                combined([inputs.code, code])
+            }
+            Err(code) => code,
+        };
+    }
     let options = args.options();
     let how = args.live.again(&options);
     let again = |input: &Input, on: &MachineSpec| {

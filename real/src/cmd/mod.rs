@@ -8,6 +8,8 @@ pub mod defects;
 pub mod diff;
 pub mod enumerate;
 pub mod exit;
+#[cfg(target_os = "linux")]
+mod force;
 mod guest;
 mod interrupt;
 mod keep;

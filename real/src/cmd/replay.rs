@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK};
 use super::keep::layout;
 use super::selection::usage_error;
+use crate::machine::MachineSpec;
 
 /// Arguments of `ifq replay`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -25,6 +26,9 @@ use super::selection::usage_error;
 pub struct Args {
     /// A test file with a schedule; `-` is standard input
     pub file: PathBuf,
+    /// Make the kernel of this machine follow the schedule: qemu:SERIES, qemu:SERIES+nic or kernel:PATH
+    #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
+    pub on: Option<MachineSpec>,
     /// Also show the steps of the setup
     #[arg(long)]
     pub full: bool,
@@ -51,6 +55,10 @@ struct ReplayReport<'a> {
 /// Replays the run and prints it; returns the exit code.
 #[must_use]
 pub fn replay(args: &Args) -> u8 {
+    #[cfg(target_os = "linux")]
+    if let Some(on) = &args.on {
+        return super::force::follow(&args.file, on, args.json);
+    }
     let test = match format::load(&args.file) {
         Ok(test) => Rc::new(test),
         Err(error) => return usage_error(error),

@@ -10,7 +10,7 @@ use ifq_sim::format::Input;
 use super::exit::combined;
 use super::interrupt::Interrupted;
 use super::live::{Live, exit_code};
-use super::selection::read_or;
+use super::selection::{read_or, usage_error};
 use crate::conform::oracle::Oracle;
 use crate::conform::progress::Progress;
 use crate::conform::result_view::ResultView;
@@ -36,6 +36,9 @@ pub struct Args {
     /// Machine to run on: host, uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
     #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
     pub on: MachineSpec,
+    /// Make an emulated kernel follow the schedule of the file
+    #[arg(long)]
+    pub force: bool,
     /// How to run and compare
     #[command(flatten)]
     pub live: Live,
@@ -47,6 +50,13 @@ pub struct Args {
 /// Runs the named tests, or the library, and prints the comparison; returns the exit code.
 #[must_use]
 pub fn run(args: &Args, library: &[Input]) -> u8 {
+    #[cfg(target_os = "linux")]
+    if args.force {
+        return match args.files.as_slice() {
+            [file] => super::force::follow(file, &args.on, args.json),
+            _ => usage_error("`--force` takes one file, which has a schedule"),
+        };
+    }
     let inputs = match read_or(&args.files, library) {
         Ok(inputs) => inputs,
         Err(code) => return code,

@@ -13,6 +13,8 @@ pub mod campaign;
 pub mod compare;
 pub mod divergences;
 pub mod enumerated;
+#[cfg(target_os = "linux")]
+pub mod force;
 pub mod generated;
 pub mod minimise;
 pub mod oracle;

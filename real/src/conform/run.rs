@@ -234,7 +234,7 @@ fn run(
             let number = test + 1;
             progress.machine(format!("running test {number}/{all} {name}: {done}/{times}"));
         }
-        JobLine::Stuck { .. } | JobLine::End => {}
+        JobLine::Controlled { .. } | JobLine::Stuck { .. } | JobLine::End => {}
     };
     match machine.run(&job, &mut on_line) {
         Ok(reply) => {

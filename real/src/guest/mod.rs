@@ -2,6 +2,7 @@
 //! the init process of a guest it also sets the guest up and powers it off.
 
 mod answer;
+mod controlled;
 mod init;
 mod injected_failure;
 pub mod shell;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::abi::marker::Marker;
+use crate::abi::syscall;
 use crate::job::{Job, JobLine, Report};
 use crate::live::device::Nic;
 use crate::live::kernel_log::KernelLogWatch;
@@ -53,6 +56,9 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;
+    if job.forced {
+        controlled::meet_controller(&answer)?;
+    }
     // First the memlock probe: threads started from here on are charged for locked memory.
     let memlock = MemlockProbe::start();
     let mut checks = Checks {
@@ -88,7 +94,7 @@ fn run_test(
 ) -> Report {
     let test = &job.tests[at];
     let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
-    let options = Options { times: job.times, seed: job.seed, idle_timeout };
+    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced };
     let mut resources = ProcessSnapshot::take();
     let done = Arc::new(AtomicU32::new(0));
     let limit = Duration::from_millis(job.stuck_timeout_ms)
@@ -97,9 +103,12 @@ fn run_test(
     if let Some(failure) = job.injected.filter(|_| at == 0 && std::process::id() == 1) {
         inject(failure);
     }
+    let mark = |marker| _ = job.forced.then(|| syscall::mark(marker));
+    mark(Marker::Begin(at as u64));
     let result = live::run(test, &options, nic, &|| {
         done.fetch_add(1, Ordering::Relaxed);
     });
+    mark(Marker::End(at as u64));
     watchdog.stop();
     match result {
         Ok(observed) => {

@@ -33,6 +33,9 @@ pub struct Job {
     pub crashes: bool,
     /// A failure to inject into the first test, to test that it is detected.
     pub injected: Option<InjectedFailure>,
+    /// Whether a controller outside of the machine decides which thread runs; see [`crate::abi::marker`].
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// A failure that can be injected into a guest. A host ignores it.
@@ -71,6 +74,7 @@ impl Job {
             stuck_timeout_ms: 30_000,
             crashes: false,
             injected: None,
+            forced: false,
         }
     }
 }
@@ -83,6 +87,13 @@ pub enum JobLine {
     Ready {
         /// The probe of its kernel.
         probe: Probe,
+    },
+    /// The machine waits for its controller.
+    Controlled {
+        /// The index in the whole job of the first test of this boot.
+        first: usize,
+        /// The address of the kernel function that a marker enters.
+        marker: u64,
     },
     /// A test makes progress.
     Beat {

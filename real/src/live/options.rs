@@ -11,4 +11,7 @@ pub struct Options {
     pub seed: u64,
     /// A wait ends without a result after this time without progress of the test.
     pub idle_timeout: Duration,
+    /// A controller outside of the machine decides which thread runs: each thread has a processor of its own and
+    /// announces its steps.
+    pub forced: bool,
 }

@@ -18,6 +18,8 @@ use super::rng::Rng;
 use super::start::StartBarrier;
 use super::tasks::Tasks;
 use super::values::{StepResult, Values};
+use crate::abi::marker::Marker;
+use crate::abi::syscall;
 use crate::abi::syscall::exec::execute_in_new_task;
 use crate::abi::syscall::ring::{Ring, Setup};
 use crate::job::start_skew::SkewSample;
@@ -60,6 +62,8 @@ pub(super) struct LiveRun<'t> {
     phase: Barrier,
     start: StartBarrier,
     delays: DelayProfile,
+    /// A controller outside of the machine decides which thread runs.
+    forced: bool,
     /// The page fault that is delayed, if any.
     pub(super) delayed_fault: Option<DelayedFault<'t>>,
     /// Whether that step has reached the page fault, or its call has returned.
@@ -104,6 +108,7 @@ impl<'t> LiveRun<'t> {
             phase: Barrier::new(threads),
             start: StartBarrier::new(test.threads.len(), spins),
             delays,
+            forced: options.forced,
             delayed_fault,
             fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
@@ -158,12 +163,15 @@ impl<'t> LiveRun<'t> {
             self.start.release(me);
             self.wait_for_fault(&thread.steps, rng);
             for (at, step) in thread.steps.iter().enumerate() {
-                self.delays.step(rng);
+                if !self.forced {
+                    self.delays.step(rng);
+                }
                 if at == 0 {
                     self.start.step(me);
                 }
-                self.step(me, step);
+                self.step(me, step, Marker::Step(me as u64, at as u64));
             }
+            self.mark(Marker::Done(me as u64));
         }
     }
 
@@ -205,7 +213,9 @@ impl<'t> LiveRun<'t> {
             if settles {
                 self.settle();
             }
-            self.step(me, step);
+            let at_step = (base + at) as u64;
+            let marker = if settles { Marker::Finally(at as u64) } else { Marker::Setup(at_step) };
+            self.step(me, step, marker);
             let mut turn = lock(&self.turn);
             *turn += 1;
             self.idle.wake(steps.get(at + 1).map(owner).into_iter());
@@ -214,7 +224,14 @@ impl<'t> LiveRun<'t> {
         }
     }
 
-    fn step(&self, me: usize, step: &Step) {
+    /// Tells the controller where the calling thread is.
+    fn mark(&self, marker: Marker) {
+        if self.forced {
+            syscall::mark(marker);
+        }
+    }
+
+    fn step(&self, me: usize, step: &Step, marker: Marker) {
         // Wait for all variables that the step uses. After a failure no step runs.
         if !step
             .after
@@ -228,6 +245,7 @@ impl<'t> LiveRun<'t> {
         if step.op == Op::Exec {
             return;
         }
+        self.mark(marker);
         let Some(bound) = self.execute(me, step) else {
             return;
         };

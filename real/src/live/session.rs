@@ -44,13 +44,18 @@ impl<'t> Session<'t> {
             current: Mutex::new(None),
             start: Barrier::new(threads + 1),
             end: Barrier::new(threads + 1),
-            spins: std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= threads),
+            spins: !options.forced
+                && std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= threads),
         };
         std::thread::scope(|scope| {
             for thread in 0..threads {
                 let session = &session;
                 scope.spawn(move || {
-                    syscall::pin_thread(thread);
+                    match session.options.forced {
+                        // Processor 0 is for everything else.
+                        true => _ = syscall::pin_to_cpu(thread + 1),
+                        false => syscall::pin_thread(thread),
+                    }
                     session.run_all(thread);
                 });
             }
@@ -96,7 +101,10 @@ impl<'t> Session<'t> {
             self.options.seed,
             u64::from(repetition) << 8 | 255,
         ));
-        let delayed_fault = late_page::choose(self.test, self.options.seed, repetition);
+        let delayed_fault = match self.options.forced {
+            true => None,
+            false => late_page::choose(self.test, self.options.seed, repetition),
+        };
         let run = LiveRun::new(
             self.test,
             &self.options,

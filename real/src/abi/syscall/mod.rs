@@ -15,6 +15,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use shared_mem::SharedMem;
 
+use super::marker::{Marker, OPTION};
+
 /// Bytes of a page; every area and region is made of these.
 pub const PAGE: usize = 4096;
 
@@ -85,6 +87,21 @@ pub fn pin_thread(number: usize) {
         // A hint: the test means the same wherever its threads run.
         let _ = sched_setaffinity(None, &one);
     }
+}
+
+/// Pins the calling thread to one processor, which may be isolated.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(cpu);
+    rustix::thread::sched_setaffinity(None, &one).map_err(io::Error::from)
+}
+
+/// Calls `prctl(2)` as a marker; returns what the kernel or the controller returns.
+pub fn mark(marker: Marker) -> i64 {
+    let [kind, first, second] = marker.arguments();
+    // SAFETY: the kernel rejects the unknown option without looking at the other arguments.
+    let result = unsafe { libc::prctl(OPTION, kind, first, second, 0u64) };
+    if result < 0 { -i64::from(errno()) } else { i64::from(result) }
 }
 
 /// The number by which the kernel knows the calling thread.

@@ -133,7 +133,7 @@ impl AnswerState {
     fn add(&mut self, line: JobLine) {
         match line {
             JobLine::Ready { probe } => self.probe = Some(probe),
-            JobLine::Beat { .. } => {}
+            JobLine::Beat { .. } | JobLine::Controlled { .. } => {}
             JobLine::Test { test, report } => self.set(test, report),
             JobLine::Stuck { test, done, tasks } => {
                 let tasks = tasks.join("\n");

@@ -26,6 +26,6 @@ mod uml;
 pub use host::Host;
 pub use inventory::{MachineStatus, fetch, inventory};
 pub use process::{interrupt_flag, interrupted};
-pub use qemu::Qemu;
+pub use qemu::{Control, Qemu};
 pub use shell::shell;
 pub use uml::Uml;

@@ -147,7 +147,68 @@ impl Machine for Qemu {
     }
 }
 
+/// How a guest is controlled from outside, see [`crate::forced`].
+#[derive(Clone, Copy, Debug)]
+pub struct Control<'a> {
+    /// The socket of QEMU's gdb stub.
+    pub socket: &'a Path,
+    /// The number of threads of the largest test. Each has a processor of its own, from 1 on.
+    pub threads: usize,
+}
+
+impl Control<'_> {
+    /// The number of processors: one more for unbound work items, and processor 0 for everything else.
+    fn cpus(&self) -> usize {
+        self.threads + 2
+    }
+
+    /// The kernel parameters that keep all other work away from the processors of threads.
+    fn parameters(&self) -> String {
+        let (last, work) = (self.threads, self.threads + 1);
+        let cpus = if last == 1 { "1".to_owned() } else { format!("1-{last}") };
+        format!("nokaslr isolcpus={cpus} rcu_nocbs={cpus} workqueue.unbound_cpus={work}")
+    }
+}
+
+/// The parameter that makes KFENCE check often. Its timer would run all the time while threads stand still.
+const SAMPLING: &str = "kfence.sample_interval=1";
+
+/// The same clock as [`engine`] has for one processor: the processors take turns.
+const CONTROLLED: [&str; 6] =
+    ["-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=2,sleep=off"];
+
 impl Qemu {
+    /// Runs a job whose threads are controlled from outside. `progress` gets a [`JobLine::Controlled`] after each
+    /// boot; the guest then waits for its controller.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`].
+    pub fn run_controlled(
+        &self,
+        job: &Job,
+        control: Control<'_>,
+        progress: &mut dyn FnMut(&JobLine),
+    ) -> Result<Reply, Failure> {
+        process::interrupted();
+        let image = self.image()?;
+        let cpus = u32::try_from(control.cpus()).ok();
+        let how = RunInfo { accelerated: Some(false), cpus, ..RunInfo::default() };
+        let mut root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
+        self.add_files(&mut root)?;
+        retry::run(job, how, progress, &mut |part, _, progress| {
+            let channel = initramfs::channel(&root, part).map_err(Failure::NotRun)?;
+            let mut command = machine(&image, control.cpus(), &CONTROLLED);
+            serial_lines(&mut command);
+            let gdb = format!("unix:path={},server=on,wait=off", control.socket.display());
+            command.args(["-gdb", &gdb, "-initrd", INPUT, "-append"]);
+            let line = append(&["guest", initramfs::JOB, ANSWER_LINE]).replace(SAMPLING, "");
+            command.arg(format!("{} {line}", control.parameters()));
+            channel.connect(&mut command).map_err(Failure::NotRun)?;
+            guest_process::supervise(command, part, &channel, BOOT_EMULATED, progress)
+        })
+    }
+
     /// The command that starts it with a shell.
     pub(super) fn session(&self, session: &ShellSession<'_>) -> Result<Command, Failure> {
         let image = self.image()?;
@@ -227,10 +288,15 @@ fn engine(accelerated: bool, cpus: u32) -> &'static [&'static str] {
 
 /// QEMU with a kernel and without any device.
 fn command(image: &Path, accelerated: bool, cpus: u32) -> Command {
+    machine(image, cpus as usize, engine(accelerated, cpus))
+}
+
+/// The same with these arguments of the accelerator.
+fn machine(image: &Path, cpus: usize, engine: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command
         .args(["-machine", "q35", "-smp", &cpus.to_string()])
-        .args(engine(accelerated, cpus))
+        .args(engine)
         .args(["-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
         .arg("-kernel")
         .arg(image);

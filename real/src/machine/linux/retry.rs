@@ -72,6 +72,7 @@ fn with_offset(line: &JobLine, from: usize) -> JobLine {
         JobLine::Beat { test, .. } | JobLine::Test { test, .. } | JobLine::Stuck { test, .. } => {
             *test += from;
         }
+        JobLine::Controlled { first, .. } => *first += from,
         JobLine::Ready { .. } | JobLine::End => {}
     }
     line

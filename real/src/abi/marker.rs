@@ -1,0 +1,79 @@
+//! Markers: calls of `prctl(2)` by which the threads of a forced test tell the controller where they are.
+//!
+//! The controller has a breakpoint at the kernel's entry of the call. The kernel itself rejects the unknown option.
+
+/// The option of a marker, which no kernel knows.
+pub const OPTION: i32 = 0x0069_6671;
+
+/// The kernel function that a marker enters.
+pub const FUNCTION: &str = "__x64_sys_prctl";
+
+/// The result that the controller gives to [`Marker::Symbols`].
+pub const TAKEN: i64 = 0x7a6b;
+
+/// What a marker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marker {
+    /// The kernel's symbols are at this address, so many bytes. The call is repeated until it returns [`TAKEN`].
+    Symbols(u64, u64),
+    /// A test begins: its index in the job.
+    Begin(u64),
+    /// The calling thread of the test is about to execute a step of its own.
+    Step(u64, u64),
+    /// The calling thread is about to execute a step of the set-up.
+    Setup(u64),
+    /// The calling thread is about to execute a final step.
+    Finally(u64),
+    /// The calling thread of the test has executed all its steps.
+    Done(u64),
+    /// A test has ended.
+    End(u64),
+}
+
+impl Marker {
+    /// The second to fourth argument of the call.
+    #[must_use]
+    pub fn arguments(self) -> [u64; 3] {
+        match self {
+            Marker::Symbols(at, len) => [0, at, len],
+            Marker::Begin(test) => [1, test, 0],
+            Marker::Step(thread, step) => [2, thread, step],
+            Marker::Setup(step) => [3, step, 0],
+            Marker::Finally(step) => [4, step, 0],
+            Marker::Done(thread) => [5, thread, 0],
+            Marker::End(test) => [6, test, 0],
+        }
+    }
+
+    /// The marker with these arguments.
+    #[must_use]
+    pub fn of(arguments: [u64; 3]) -> Option<Self> {
+        let [kind, first, second] = arguments;
+        Some(match kind {
+            0 => Marker::Symbols(first, second),
+            1 => Marker::Begin(first),
+            2 => Marker::Step(first, second),
+            3 => Marker::Setup(first),
+            4 => Marker::Finally(first),
+            5 => Marker::Done(first),
+            6 => Marker::End(first),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_name_one_marker() {
+        let (test, end) = (Marker::Begin(3), Marker::End(3));
+        let steps = [Marker::Step(1, 2), Marker::Step(2, 1), Marker::Setup(1), Marker::Finally(1)];
+        let all = [Marker::Symbols(5, 6), test, end, Marker::Done(3)];
+        for marker in all.into_iter().chain(steps) {
+            assert_eq!(Marker::of(marker.arguments()), Some(marker));
+        }
+        assert_eq!(Marker::of([7, 0, 0]), None);
+    }
+}

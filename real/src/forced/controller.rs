@@ -1,0 +1,465 @@
+//! The controller: lets the threads of a test run in the order of a schedule.
+
+mod events;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ifq_model::test::schedule::{Place, Switch, ThreadName};
+use ifq_model::test::{RingId, Step, Test};
+use ifq_sim::format::print_switch;
+
+use super::code::What;
+use super::guest::{Guest, Hit};
+use super::line::{Border, border, is_ordered, step_in};
+use super::park::Stand;
+use super::places;
+use super::record::{ForcedRun, Line};
+use super::remote::Reg;
+use crate::abi::marker::Marker;
+
+/// Time limit of one line of a schedule. A busy host needs it; a place that is reached takes some milliseconds.
+const LINE_TIME: Duration = Duration::from_secs(12);
+/// Time limit of the set-up, and of what follows the schedule.
+const PHASE_TIME: Duration = Duration::from_secs(25);
+/// Sleeps of each parked thread, one timer tick each, after which a thread that is not on its processor counts as
+/// blocked.
+const BLOCKED_TICKS: usize = 25;
+/// The same as time, if no thread is parked.
+const BLOCKED_TIME: Duration = Duration::from_millis(500);
+/// Time between two looks at the thread whose turn it is.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A thread or work item that the schedule orders.
+#[derive(Debug, Default)]
+struct Actor {
+    task: Option<u64>,
+    stand: Option<Stand>,
+    /// The step that a thread of the test executes, or is about to.
+    step: Option<usize>,
+    done: bool,
+    /// Of a work item: the return address, and where it is on the stack.
+    back: Option<(u64, u64)>,
+}
+
+/// Where a line of the schedule ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    /// The thread is about to execute this step.
+    Step(usize),
+    /// The thread is at one of these addresses for the n-th time.
+    Address(Vec<u64>, u32),
+    Done,
+    Blocked,
+}
+
+/// What has stopped the guest.
+enum Event {
+    Marker(Hit, Marker),
+    At(Hit),
+}
+
+/// The controller of a guest.
+#[derive(Debug)]
+pub(super) struct Controller {
+    guest: Guest,
+    /// The entry of `io_ring_exit_work`.
+    exit_work: u64,
+    /// Where a ring's exit work is queued.
+    queues_work: u64,
+}
+
+/// One run of a test.
+struct Run<'a> {
+    guest: &'a mut Guest,
+    exit_work: u64,
+    queues_work: u64,
+    test: &'a Test,
+    lines: &'a [Switch],
+    actors: BTreeMap<ThreadName, Actor>,
+    /// The step of the set-up or the final step that is executed.
+    outside: Option<&'a Step>,
+    /// The ring of each exit work item.
+    works: BTreeMap<u64, RingId>,
+    /// All threads go on.
+    released: bool,
+    /// The thread whose turn it is.
+    turn: Option<ThreadName>,
+    /// A thread that runs because the one whose turn it is is blocked.
+    helper: Option<ThreadName>,
+    /// Number of sleeps of parked threads.
+    sleeps: usize,
+    ended: bool,
+    log: Vec<Line>,
+}
+
+impl Controller {
+    /// A controller of a guest that it has met.
+    pub(super) fn new(mut guest: Guest) -> Result<Self, String> {
+        let exit_work = guest.symbols.function("io_ring_exit_work")?;
+        let queue = guest.symbols.function("queue_work_on")?;
+        let mut queues_work = None;
+        for name in ["io_ring_ctx_wait_and_kill", "io_uring_release"] {
+            let Some(function) = guest.symbols.address(name) else { continue };
+            let sites = guest.sites(function)?;
+            let calls = |what| matches!(what, What::Call { target, .. } if target == queue);
+            queues_work = queues_work.or(sites.iter().find(|site| calls(site.what)).map(|s| s.at));
+        }
+        let queues_work = queues_work.ok_or("io_uring_release queues no work")?;
+        guest.add_breakpoint(exit_work)?;
+        guest.add_breakpoint(queues_work)?;
+        Ok(Controller { guest, exit_work, queues_work })
+    }
+
+    /// Serves the guest until it ends. `schedule` is called with the index of a test in this boot, `record` with the
+    /// result.
+    pub(super) fn serve<'t>(
+        &mut self,
+        schedule: &dyn Fn(usize) -> Option<(&'t Test, &'t [Switch])>,
+        record: &mut dyn FnMut(usize, ForcedRun),
+    ) -> Result<(), String> {
+        loop {
+            let Some(hit) = self.guest.run(PHASE_TIME)? else { continue };
+            let marker = self.guest.marker(&hit)?;
+            self.guest.step_over(&hit)?;
+            let Some(Marker::Begin(number)) = marker else { continue };
+            let Some((test, lines)) = schedule(number as usize) else { continue };
+            let mut run = Run {
+                guest: &mut self.guest,
+                exit_work: self.exit_work,
+                queues_work: self.queues_work,
+                test,
+                lines,
+                actors: BTreeMap::new(),
+                outside: None,
+                works: BTreeMap::new(),
+                released: false,
+                turn: None,
+                helper: None,
+                sleeps: 0,
+                ended: false,
+                log: Vec::new(),
+            };
+            let start = Instant::now();
+            let mut failure = run.follow().err();
+            if let Err(reason) = run.finish() {
+                failure.get_or_insert(reason);
+            }
+            let lines = std::mem::take(&mut run.log);
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            record(number as usize, ForcedRun { lines, failure, ms });
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Runs the set-up and the schedule.
+    fn follow(&mut self) -> Result<(), String> {
+        for at in 0..self.test.threads.len() {
+            self.actors.insert(ThreadName::Test(at), Actor::default());
+        }
+        for line in self.lines {
+            self.actors.entry(line.thread).or_default();
+        }
+        self.gather()?;
+        for line in self.lines {
+            let start = Instant::now();
+            let asked = print_switch(self.test, line);
+            let result = self.line(line);
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let reached = result.as_ref().ok().cloned();
+            self.log.push(Line { asked: asked.clone(), reached, ms });
+            result.map_err(|reason| format!("{asked}: {reason}"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each thread of the test stands before its first step, except threads whose first step needs a
+    /// result of another thread.
+    fn gather(&mut self) -> Result<(), String> {
+        let test = self.test;
+        let bound = |var| test.setup.iter().any(|step| step.bind == Some(var));
+        let comes = |at: &usize| {
+            let first = test.threads[*at].steps.first();
+            first.is_none_or(|step| step.after.iter().copied().chain(step.op.uses()).all(bound))
+        };
+        let expected: Vec<usize> = (0..test.threads.len()).filter(comes).collect();
+        let end = Instant::now() + PHASE_TIME;
+        let here = |actor: &Actor| actor.stand.is_some() || actor.done;
+        while !expected.iter().all(|at| here(&self.actors[&ThreadName::Test(*at)])) {
+            let Some(event) = self.next(end)? else {
+                return Err("the threads did not come to their first steps".to_owned());
+            };
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one line; returns where its thread stands.
+    fn line(&mut self, line: &Switch) -> Result<String, String> {
+        let thread = line.thread;
+        if !is_ordered(thread) {
+            return Ok("left to the kernel".to_owned());
+        }
+        let mut target = self.target(line)?;
+        let sites = match &target {
+            Target::Address(sites, _) => sites.clone(),
+            _ => Vec::new(),
+        };
+        for site in &sites {
+            self.guest.add_breakpoint(*site)?;
+        }
+        let result = self.run_to(thread, &mut target);
+        for site in &sites {
+            self.guest.drop_breakpoint(*site)?;
+        }
+        result
+    }
+
+    fn target(&mut self, line: &Switch) -> Result<Target, String> {
+        let place = match (&line.until, line.thread) {
+            (Place::Done, _) => return Ok(Target::Done),
+            (Place::Blocked, ThreadName::Exit(_)) => {
+                // It waits for the last reference to its ring.
+                return Ok(Target::Address(vec![places::exit_wait(self.guest)?], 1));
+            }
+            (Place::Blocked, _) => return Ok(Target::Blocked),
+            (Place::At(place), _) => place,
+        };
+        let (ThreadName::Test(at), Some(border)) = (line.thread, border(place)) else {
+            return Ok(Target::Address(
+                places::addresses(self.guest, place)?,
+                place.occurrence.max(1),
+            ));
+        };
+        let step = self.actors[&line.thread].step;
+        if border == Border::Begin {
+            return step_in(self.test, at, step.map_or(0, |step| step + 1), place)
+                .map(Target::Step);
+        }
+        let next = step_in(self.test, at, step.unwrap_or(0), place)? + 1;
+        let ends = next == self.test.threads[at].steps.len();
+        Ok(if ends { Target::Done } else { Target::Step(next) })
+    }
+
+    /// Lets a thread run until it is at a target, while all others that the schedule names stand.
+    fn run_to(&mut self, thread: ThreadName, target: &mut Target) -> Result<String, String> {
+        self.turn = Some(thread);
+        if *target == Target::Done && self.actor(thread).done {
+            return Ok("it has ended before".to_owned());
+        }
+        let held = match &self.actor(thread).stand {
+            Some(Stand::Held(hit)) => Some(hit.clone()),
+            _ => None,
+        };
+        if let Some(hit) = held {
+            self.let_go(thread, &hit)?;
+        }
+        let end = Instant::now() + LINE_TIME;
+        let mut off_since = None;
+        self.helper = None;
+        loop {
+            if self.is_blocked(thread, &mut off_since)? {
+                if *target == Target::Blocked {
+                    return Ok("blocked".to_owned());
+                }
+                // As in the model, another thread runs meanwhile.
+                self.helper = self.helper.or_else(|| self.first_parked());
+            }
+            let limit = end.min(Instant::now() + LOOK);
+            let Some(event) = self.next(limit)? else {
+                if Instant::now() < end {
+                    continue;
+                }
+                return Err(format!(
+                    "not reached within {} s; {}",
+                    LINE_TIME.as_secs(),
+                    self.whereabouts(thread)
+                ));
+            };
+            if self.is_of(&event, thread) {
+                (off_since, self.helper) = (None, None);
+            }
+            if let Some(place) = self.reached(thread, target, &event)? {
+                return Ok(place);
+            }
+            self.handle(event)?;
+            if self.ended {
+                return Err("the test has ended".to_owned());
+            }
+            if *target != Target::Done && self.actor(thread).done {
+                return Err("it has ended".to_owned());
+            }
+        }
+    }
+
+    /// Whether an event comes from a thread.
+    fn is_of(&mut self, event: &Event, thread: ThreadName) -> bool {
+        let (Event::Marker(hit, _) | Event::At(hit)) = event;
+        self.actor(thread).task == Some(hit.task)
+    }
+
+    /// The first parked thread of the test.
+    fn first_parked(&self) -> Option<ThreadName> {
+        let parked = |actor: &Actor| matches!(actor.stand, Some(Stand::Parked(_)));
+        let mut actors = self.actors.iter().filter(|(_, actor)| parked(actor));
+        actors.find_map(|(thread, _)| (Some(*thread) != self.turn).then_some(*thread))
+    }
+
+    /// Whether a thread has been off its processor for a while.
+    fn is_blocked(
+        &mut self,
+        thread: ThreadName,
+        since: &mut Option<(Instant, usize)>,
+    ) -> Result<bool, String> {
+        let (ThreadName::Test(at), Some(task)) = (thread, self.actor(thread).task) else {
+            return Ok(false);
+        };
+        if self.actor(thread).stand.is_some() || self.guest.current(at + 1)? == Some(task) {
+            *since = None;
+            return Ok(false);
+        }
+        let now = (Instant::now(), self.sleeps);
+        let (time, sleeps) = *since.get_or_insert(now);
+        let parked = |actor: &&Actor| matches!(actor.stand, Some(Stand::Parked(_)));
+        Ok(match self.actors.values().filter(parked).count() {
+            0 => time.elapsed() > BLOCKED_TIME,
+            parked => self.sleeps - sleeps > BLOCKED_TICKS * parked,
+        })
+    }
+
+    /// Whether an event is the end of the line; the thread stands there then.
+    fn reached(
+        &mut self,
+        thread: ThreadName,
+        target: &mut Target,
+        event: &Event,
+    ) -> Result<Option<String>, String> {
+        let hit = match (event, &mut *target) {
+            (Event::Marker(hit, Marker::Step(at, step)), Target::Step(wanted))
+                if thread == ThreadName::Test(*at as usize) && *step == *wanted as u64 =>
+            {
+                let actor = self.actor(thread);
+                (actor.task, actor.step) = (Some(hit.task), Some(*step as usize));
+                hit
+            }
+            (Event::Marker(hit, Marker::Done(at)), Target::Done)
+                if thread == ThreadName::Test(*at as usize) =>
+            {
+                self.actor(thread).done = true;
+                self.guest.step_over(hit)?;
+                return Ok(Some("its last step has ended".to_owned()));
+            }
+            (Event::At(hit), Target::Address(sites, left))
+                if sites.contains(&hit.address) && self.actor(thread).task == Some(hit.task) =>
+            {
+                *left -= 1;
+                if *left > 0 {
+                    return Ok(None);
+                }
+                hit
+            }
+            (Event::At(hit), Target::Done)
+                if self.actor(thread).back == Some((hit.address, hit.regs.get(Reg::Rsp)))
+                    && self.actor(thread).task == Some(hit.task) =>
+            {
+                self.leave_work(thread, hit)?;
+                return Ok(Some("its work function has returned".to_owned()));
+            }
+            _ => return Ok(None),
+        };
+        let stand = Stand::begin(self.guest, hit)?;
+        let how = if matches!(stand, Stand::Held(_)) { ", held" } else { "" };
+        self.actor(thread).stand = Some(stand);
+        Ok(Some(format!("{}{how}", self.guest.symbols.name(hit.address))))
+    }
+
+    fn actor(&mut self, thread: ThreadName) -> &mut Actor {
+        self.actors.entry(thread).or_default()
+    }
+
+    /// What is known about a thread that does not come.
+    fn whereabouts(&mut self, thread: ThreadName) -> String {
+        let actor = &self.actors[&thread];
+        match (&actor.stand, actor.step, actor.task) {
+            (Some(stand), ..) => {
+                format!("it stands at {}", self.guest.symbols.name(stand.address()))
+            }
+            (None, Some(step), _) => format!("it is in step {step}"),
+            (None, None, Some(_)) => "it runs or waits".to_owned(),
+            (None, None, None) => "it has not started".to_owned(),
+        }
+    }
+
+    /// Runs the guest until something happens that is not a sleep of a parked thread. `None`: nothing did.
+    fn next(&mut self, end: Instant) -> Result<Option<Event>, String> {
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let Some(hit) = self.guest.run(left)? else { return Ok(None) };
+            let parked = self.actors.iter().find_map(|(thread, actor)| {
+                let parked = actor.stand.as_ref()?.is_at(&hit)?;
+                Some((*thread, parked.clone()))
+            });
+            if let Some((thread, parked)) = parked {
+                if self.released || self.turn == Some(thread) || self.helper == Some(thread) {
+                    parked.go_on(self.guest, &hit)?;
+                    self.actor(thread).stand = None;
+                } else {
+                    parked.sleep(self.guest, &hit)?;
+                    self.sleeps += 1;
+                }
+                continue;
+            }
+            return Ok(Some(match self.guest.marker(&hit)? {
+                Some(marker) => Event::Marker(hit, marker),
+                None => Event::At(hit),
+            }));
+        }
+    }
+
+    fn let_go(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
+        self.actor(thread).stand = None;
+        self.guest.hold(hit.cpu, false);
+        self.guest.step_over(hit)?;
+        self.guest.drop_breakpoint(hit.address)
+    }
+
+    /// Whether a thread has to stand when it comes to a place where threads are stopped.
+    fn has_to_stand(&self, thread: ThreadName) -> bool {
+        let named = || {
+            let mut lines = self.lines.iter();
+            lines.any(|line| line.thread == thread)
+        };
+        !self.released && ![self.turn, self.helper].contains(&Some(thread)) && named()
+    }
+
+    /// Lets all threads go, and runs the test to its end.
+    fn finish(&mut self) -> Result<(), String> {
+        self.released = true;
+        self.turn = None;
+        let held = |(thread, actor): (&ThreadName, &Actor)| match &actor.stand {
+            Some(Stand::Held(hit)) => Some((*thread, hit.clone())),
+            _ => None,
+        };
+        let held: Vec<(ThreadName, Hit)> = self.actors.iter().filter_map(held).collect();
+        for (thread, hit) in held {
+            self.let_go(thread, &hit)?;
+        }
+        let end = Instant::now() + PHASE_TIME;
+        while !self.ended || self.actors.values().any(|actor| actor.stand.is_some()) {
+            let Some(event) = self.next(end)? else {
+                return Err("the test did not end".to_owned());
+            };
+            self.handle(event)?;
+        }
+        for actor in self.actors.values_mut() {
+            if let Some((at, _)) = actor.back.take() {
+                self.guest.drop_breakpoint(at)?;
+            }
+        }
+        Ok(())
+    }
+}

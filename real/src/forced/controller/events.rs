@@ -1,0 +1,99 @@
+//! What the controller does when a thread calls a marker, or a work item begins or ends.
+
+use ifq_model::test::schedule::ThreadName;
+use ifq_model::test::{Op, RingId, Step};
+
+use super::{Event, Run};
+use crate::abi::marker::Marker;
+use crate::forced::guest::Hit;
+use crate::forced::park::Stand;
+use crate::forced::remote::Reg;
+
+impl Run<'_> {
+    /// Follows what the threads do.
+    pub(super) fn handle(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Marker(hit, marker) => {
+                match marker {
+                    Marker::Step(at, step) => {
+                        let thread = ThreadName::Test(at as usize);
+                        let actor = self.actor(thread);
+                        (actor.task, actor.step) = (Some(hit.task), Some(step as usize));
+                        if self.has_to_stand(thread) {
+                            // The step has not begun.
+                            let stand = Stand::begin(self.guest, &hit)?;
+                            self.actor(thread).stand = Some(stand);
+                            return Ok(());
+                        }
+                    }
+                    Marker::Done(at) => self.actor(ThreadName::Test(at as usize)).done = true,
+                    Marker::Setup(step) => self.outside = self.test.setup.get(step as usize),
+                    Marker::Finally(step) => self.outside = self.test.finally.get(step as usize),
+                    Marker::End(_) => self.ended = true,
+                    Marker::Begin(_) | Marker::Symbols(..) => {}
+                }
+                self.guest.step_over(&hit)
+            }
+            Event::At(hit) if hit.address == self.exit_work => self.exit_begins(&hit),
+            Event::At(hit) if hit.address == self.queues_work => {
+                if let Some(ring) = self.closing_ring(hit.task) {
+                    self.works.insert(hit.regs.get(Reg::Rdx), ring);
+                }
+                self.guest.step_over(&hit)
+            }
+            Event::At(hit) => {
+                let ended = self.actors.iter().find_map(|(thread, actor)| {
+                    let back = Some((hit.address, hit.regs.get(Reg::Rsp)));
+                    (actor.back == back && actor.task == Some(hit.task)).then_some(*thread)
+                });
+                match ended {
+                    Some(thread) => self.leave_work(thread, &hit),
+                    None => self.guest.step_over(&hit),
+                }
+            }
+        }
+    }
+
+    /// The ring that a task closes.
+    fn closing_ring(&self, task: u64) -> Option<RingId> {
+        let of = |step: &Step| match step.op {
+            Op::Exit { ring } => Some(ring),
+            _ => None,
+        };
+        for (thread, actor) in &self.actors {
+            let (ThreadName::Test(at), true) = (thread, actor.task == Some(task)) else { continue };
+            if let (Some(step), false) = (actor.step, actor.done) {
+                return of(self.test.threads[*at].steps.get(step)?);
+            }
+        }
+        self.outside.and_then(of)
+    }
+
+    /// The exit work item of a ring begins.
+    fn exit_begins(&mut self, hit: &Hit) -> Result<(), String> {
+        let ring = self.works.remove(&hit.regs.get(Reg::Rdi));
+        let thread = ring.map(ThreadName::Exit);
+        let Some(thread) = thread.filter(|thread| self.actors.contains_key(thread)) else {
+            return self.guest.step_over(hit);
+        };
+        let stack = hit.regs.get(Reg::Rsp);
+        let back = self.guest.word(hit.cpu, stack)?;
+        self.guest.add_breakpoint(back)?;
+        let actor = self.actor(thread);
+        (actor.task, actor.back) = (Some(hit.task), Some((back, stack + 8)));
+        if self.has_to_stand(thread) {
+            let stand = Stand::begin(self.guest, hit)?;
+            self.actor(thread).stand = Some(stand);
+            return Ok(());
+        }
+        self.guest.step_over(hit)
+    }
+
+    /// A work item has ended.
+    pub(super) fn leave_work(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
+        self.actor(thread).done = true;
+        self.actor(thread).back = None;
+        self.guest.step_over(hit)?;
+        self.guest.drop_breakpoint(hit.address)
+    }
+}

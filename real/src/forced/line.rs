@@ -1,0 +1,146 @@
+//! The lines of a schedule that a controller makes a kernel follow, and where operations begin.
+
+use ifq_model::test::schedule::{CodePlace, Place, Position, Switch, ThreadName};
+use ifq_model::test::{Op, Test};
+
+/// Whether a controller orders a thread. All others are left to the kernel: what they do decides only when a thread
+/// that waits for them goes on.
+pub(super) fn is_ordered(thread: ThreadName) -> bool {
+    matches!(thread, ThreadName::Test(_) | ThreadName::Exit(_))
+}
+
+/// The lines of a schedule that order something on a kernel: without RCU callbacks and other work items, without exit
+/// work after the last step of the test, and without an end of a line after which the same thread goes on.
+#[must_use]
+pub fn kernel_lines(lines: &[Switch]) -> Vec<Switch> {
+    let mut kept: Vec<Switch> = Vec::new();
+    for line in lines.iter().filter(|line| is_ordered(line.thread)) {
+        let goes_on = kept.last().is_some_and(|last| last.thread == line.thread);
+        // Occurrences are counted from the beginning of a line.
+        if goes_on && !matches!(line.until, Place::At(_)) {
+            kept.pop();
+        }
+        kept.push(line.clone());
+    }
+    while kept.last().is_some_and(|line| line.thread.is_kernel()) {
+        kept.pop();
+    }
+    kept
+}
+
+/// The function of the model in which an operation begins and ends.
+pub(super) fn entry(op: &Op) -> Option<&'static str> {
+    Some(match op {
+        Op::Recv { .. } | Op::Wait { .. } => "io_uring_enter",
+        Op::Close { .. } | Op::Exit { .. } | Op::CloseSocket { .. } => "close",
+        Op::Mmap { .. } => "io_uring_mmap",
+        Op::Send { .. } => "tcp_rcv_established",
+        Op::Shutdown { .. } => "tcp_fin",
+        Op::Reset { .. } => "tcp_reset",
+        Op::Return { .. } => "refill",
+        Op::Register { .. }
+        | Op::Export { .. }
+        | Op::Import { .. }
+        | Op::Flush { .. }
+        | Op::AddArea { .. }
+        | Op::Arm { .. }
+        | Op::Enable { .. }
+        | Op::Cancel { .. }
+        | Op::CancelSocket { .. }
+        | Op::CancelAll { .. } => "io_uring_register",
+        _ => return None,
+    })
+}
+
+/// The border of an operation that a place is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Border {
+    /// Before its first access.
+    Begin,
+    /// It has ended.
+    End,
+}
+
+/// Whether a place is where an operation begins or ends.
+pub(super) fn border(place: &CodePlace) -> Option<Border> {
+    let function = place.function.as_deref()?;
+    let first = match function {
+        "io_uring_register" | "io_uring_enter" | "io_uring_mmap" => "fd",
+        "close" => "file_lock",
+        "tcp_rcv_established" => "readable",
+        "tcp_fin" | "tcp_reset" => "sk_lock",
+        "refill" => "producer_lock",
+        _ => return None,
+    };
+    match (place.position, &place.access) {
+        (Position::Return, None) => Some(Border::End),
+        (Position::Enter, None) => Some(Border::Begin),
+        (Position::Before, Some(access)) if access.object.name == first => Some(Border::Begin),
+        _ => None,
+    }
+}
+
+/// The n-th step of a thread, from step `from` on, that begins in a function.
+///
+/// # Errors
+///
+/// A message for the user: there is none.
+pub(super) fn step_in(
+    test: &Test,
+    thread: usize,
+    from: usize,
+    place: &CodePlace,
+) -> Result<usize, String> {
+    let steps = &test.threads[thread].steps;
+    let function = place.function.as_deref();
+    let fits = |step: &usize| entry(&steps[*step].op) == function;
+    let number = place.occurrence.max(1) as usize - 1;
+    (from..steps.len()).filter(fits).nth(number).ok_or_else(|| {
+        let function = function.unwrap_or("any function");
+        format!("the thread has no step left that begins in {function}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test() -> Test {
+        let text = "test t\nrevision import-7.3\nring A B\nsetup\n \
+                    ifq = A: register nodev buffers=1 entries=1\n box = A: export ifq\n\
+                    thread a\n x = B: import box\n y = close box\n B: flush x\n\
+                    thread b\n z = A: exit\nobserve x y z\nexpect holds\n";
+        ifq_sim::format::parse("t.ifq", text).unwrap()
+    }
+
+    fn place(function: &str, position: Position, occurrence: u32) -> CodePlace {
+        CodePlace { function: Some(function.to_owned()), position, access: None, occurrence }
+    }
+
+    #[test]
+    fn a_border_names_the_step_of_the_thread() {
+        let returns = place("io_uring_register", Position::Return, 2);
+        assert_eq!(border(&returns), Some(Border::End));
+        assert_eq!(step_in(&test(), 0, 0, &returns), Ok(2));
+        let error = step_in(&test(), 0, 1, &returns).unwrap_err();
+        assert!(error.contains("io_uring_register"), "{error}");
+        assert_eq!(border(&place("io_zcrx_scrub", Position::Enter, 1)), None);
+    }
+
+    #[test]
+    fn only_lines_that_order_something_are_kept() {
+        let line = |thread, until| Switch { thread, or_any: false, until, failing: Vec::new() };
+        let [a, exit] = [ThreadName::Test(0), ThreadName::Exit(0)];
+        let border = || Place::At(place("io_uring_register", Position::Return, 1));
+        let lines = [
+            line(a, border()),
+            line(ThreadName::Rcu(0), Place::Done),
+            line(a, Place::Done),
+            line(exit, Place::Done),
+            line(ThreadName::Main, Place::Done),
+        ];
+        assert_eq!(kernel_lines(&lines), [line(a, Place::Done)]);
+        let ordered = [line(a, border()), line(exit, Place::Blocked), line(a, Place::Done)];
+        assert_eq!(kernel_lines(&ordered), ordered);
+    }
+}

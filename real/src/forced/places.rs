@@ -1,0 +1,168 @@
+//! From a place in the model's words to addresses in a kernel.
+
+use ifq_model::test::schedule::{AccessKind, CodePlace, Position};
+
+use super::code::{Site, What};
+use super::guest::Guest;
+
+/// How a model function and an access of it are found in a kernel.
+struct Row {
+    /// The function of the model.
+    function: &'static str,
+    kind: AccessKind,
+    /// The object of the access; empty: any.
+    object: &'static str,
+    /// The functions of the kernel that may contain it, the first one that exists counts: a compiler inlines
+    /// functions into their callers.
+    within: &'static [&'static str],
+    /// What is called there; empty: an atomic instruction is executed.
+    calls: &'static [&'static str],
+}
+
+const LOCK: &[&str] = &["mutex_lock", "mutex_lock_killable", "mutex_lock_interruptible"];
+const SPIN: &[&str] = &["_raw_spin_lock_bh", "_raw_spin_lock", "_raw_spin_lock_irqsave"];
+const WAIT: &[&str] = &["wait_for_completion_interruptible_timeout"];
+
+/// The table.
+const ROWS: &[Row] = &[
+    row("io_ring_exit_work", AccessKind::Wait, "events", &["io_ring_exit_work"], WAIT),
+    row(
+        "import_zcrx",
+        AccessKind::Load,
+        "fd",
+        &["import_zcrx", "io_register_zcrx"],
+        &["fget", "fdget"],
+    ),
+    row(
+        "io_uring_register",
+        AccessKind::Lock,
+        "uring_lock",
+        &["__x64_sys_io_uring_register", "__do_sys_io_uring_register"],
+        LOCK,
+    ),
+    row("io_register_zcrx", AccessKind::Lock, "mmap_lock", &["io_register_zcrx"], LOCK),
+    row("import_zcrx", AccessKind::Lock, "mmap_lock", &["import_zcrx", "io_register_zcrx"], LOCK),
+    row(
+        "io_zcrx_tcp_recvmsg",
+        AccessKind::Lock,
+        "sk_lock",
+        &["io_zcrx_tcp_recvmsg", "io_zcrx_recv"],
+        &["lock_sock_nested"],
+    ),
+    row("io_close_queue", AccessKind::Lock, "pp_lock", &["io_close_queue"], LOCK),
+    row("io_zcrx_scrub", AccessKind::Lock, "pp_lock", &["io_zcrx_scrub"], LOCK),
+    row("io_terminate_zcrx", AccessKind::Lock, "mmap_lock", &["io_terminate_zcrx"], LOCK),
+    row("io_unregister_zcrx", AccessKind::Lock, "mmap_lock", &["io_unregister_zcrx"], LOCK),
+    row(
+        "zcrx_unregister_user",
+        AccessKind::Dec,
+        "user_refs",
+        &["zcrx_unregister_user", "io_terminate_zcrx"],
+        &[],
+    ),
+    row(
+        "zcrx_unregister_user",
+        AccessKind::Lock,
+        "ctx_lock",
+        &["zcrx_unregister_user", "io_terminate_zcrx"],
+        SPIN,
+    ),
+    // The list is taken as a whole by an exchange.
+    row("io_run_local_work", AccessKind::Lock, "work_list", &["__io_run_local_work"], &[]),
+    row(
+        "io_alloc_fallback_niov",
+        AccessKind::Lock,
+        "alloc_lock",
+        &["io_alloc_fallback_niov"],
+        SPIN,
+    ),
+    row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN),
+    row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN),
+];
+
+const fn row(
+    function: &'static str,
+    kind: AccessKind,
+    object: &'static str,
+    within: &'static [&'static str],
+    calls: &'static [&'static str],
+) -> Row {
+    Row { function, kind, object, within, calls }
+}
+
+/// Where `io_ring_exit_work` waits for the last reference to its ring.
+///
+/// # Errors
+///
+/// A message for the user: why it is not known.
+pub(super) fn exit_wait(guest: &mut Guest) -> Result<u64, String> {
+    let function = guest.symbols.function("io_ring_exit_work")?;
+    let waits: Vec<u64> = WAIT.iter().filter_map(|name| guest.symbols.address(name)).collect();
+    let calls = |what| matches!(what, What::Call { target, .. } if waits.contains(&target));
+    let sites = guest.sites(function)?;
+    let site = sites.iter().find(|site| calls(site.what));
+    site.map(|site| site.at).ok_or_else(|| format!("io_ring_exit_work does not call {}", WAIT[0]))
+}
+
+/// The addresses of a place in a kernel: a thread that does the access passes one of them.
+///
+/// All calls of the same function, or all atomic instructions, of a kernel function count: which of them a thread
+/// passes first, second and so on, the schedule says as it does for the model.
+///
+/// # Errors
+///
+/// A message for the user: why they are not known.
+pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>, String> {
+    let name = place.function.as_deref().ok_or("a place in any function is not known")?;
+    let Some(access) = &place.access else {
+        return match place.position {
+            Position::Enter => guest.symbols.function(name).map(|address| vec![address]),
+            other => Err(format!("`{}` of a function is not known", other.name())),
+        };
+    };
+    let object = access.object.name.as_str();
+    let what = format!("{}({object})", access.kind.name());
+    let fits = |row: &&Row| {
+        row.function == name
+            && row.kind == access.kind
+            && (row.object.is_empty() || row.object == object)
+    };
+    let row = ROWS.iter().find(fits).ok_or_else(|| {
+        format!("where {name} has `{what}` is not known; known is {}", known(name))
+    })?;
+    let function = row.within.iter().find_map(|name| guest.symbols.address(name));
+    let function = match function {
+        Some(function) => function,
+        None => guest.symbols.function(name)?,
+    };
+    let called: Vec<u64> =
+        row.calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
+    let mut sites = guest.sites(function)?;
+    sites.retain(|site| match site.what {
+        What::Call { target, .. } => called.contains(&target),
+        What::Atomic { .. } => row.calls.is_empty(),
+    });
+    if sites.is_empty() {
+        let (within, calls) = (guest.symbols.name(function), row.calls.join(", "));
+        return Err(match row.calls {
+            [] => format!("{within} has no atomic instruction"),
+            _ => format!("{within} does not call {calls}"),
+        });
+    }
+    let address = |site: &Site| match (place.position, site.what) {
+        (Position::Before, _) => Ok(site.at),
+        (Position::After, What::Call { tail: true, .. }) => {
+            Err(format!("{name} ends with `{what}`"))
+        }
+        (Position::After, _) => Ok(site.next),
+        (other, _) => Err(format!("`{}` of an access is not known", other.name())),
+    };
+    sites.iter().map(address).collect()
+}
+
+/// The places of a function that are known.
+fn known(function: &str) -> String {
+    let of = |row: &Row| format!("`{}({})`", row.kind.name(), row.object);
+    let known: Vec<String> = ROWS.iter().filter(|row| row.function == function).map(of).collect();
+    if known.is_empty() { "no place of it".to_owned() } else { known.join(", ") }
+}

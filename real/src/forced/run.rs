@@ -1,0 +1,105 @@
+//! Runs tests with schedules on a guest.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
+
+use ifq_model::test::Test;
+use ifq_model::test::schedule::Switch;
+
+use super::controller::Controller;
+use super::guest::Guest;
+use super::record::ForcedRun;
+use crate::job::{Job, JobLine, Reply};
+use crate::machine::{Control, Failure, Qemu};
+
+/// A test and the schedule that the kernel is to follow.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The test, without its schedule.
+    pub test: Test,
+    /// The schedule.
+    pub lines: Vec<Switch>,
+}
+
+/// The answer of a guest.
+#[derive(Debug)]
+pub struct ForcedReply {
+    /// Its reports.
+    pub reply: Reply,
+    /// One for each case. `None`: the guest did not run it.
+    pub runs: Vec<Option<ForcedRun>>,
+}
+
+/// A wait of a forced test ends after so many milliseconds of the guest's clock without progress: threads that stand
+/// make none.
+const IDLE_TIMEOUT_MS: u64 = 2_000;
+
+/// Runs each case once. All of them run in one boot, except after one that kills or blocks the guest.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub fn run(
+    qemu: &Qemu,
+    cases: &[Case],
+    progress: &mut dyn FnMut(&JobLine),
+) -> Result<ForcedReply, Failure> {
+    let folder = tempfile::tempdir()
+        .map_err(|error| Failure::NotRun(format!("a temporary folder: {error}")))?;
+    let socket = folder.path().join("gdb");
+    let tests: Vec<Test> = cases.iter().map(|case| case.test.clone()).collect();
+    let threads = tests.iter().map(|test| test.threads.len()).max().unwrap_or(1).max(1);
+    let job =
+        Job { forced: true, idle_timeout_ms: IDLE_TIMEOUT_MS, crashes: true, ..Job::new(tests) };
+    let runs = Mutex::new(BTreeMap::new());
+    let (send, boots) = channel();
+    let reply = std::thread::scope(|scope| {
+        let (runs, socket) = (&runs, &socket);
+        scope.spawn(move || control(&boots, socket, cases, runs));
+        let control = Control { socket, threads };
+        let reply = qemu.run_controlled(&job, control, &mut |line| {
+            if let JobLine::Controlled { first, marker } = line {
+                // The controller lives as long as this sender.
+                let _ = send.send((*first, *marker));
+            }
+            progress(line);
+        });
+        drop(send);
+        reply
+    })?;
+    let mut runs = runs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let runs = (0..cases.len()).map(|at| runs.remove(&at)).collect();
+    Ok(ForcedReply { reply, runs })
+}
+
+/// Controls one boot after the other.
+fn control(
+    boots: &Receiver<(usize, u64)>,
+    socket: &Path,
+    cases: &[Case],
+    runs: &Mutex<BTreeMap<usize, ForcedRun>>,
+) {
+    let add = |at: usize, run: ForcedRun| {
+        runs.lock().unwrap_or_else(PoisonError::into_inner).insert(at, run);
+    };
+    for (first, marker) in boots {
+        let current = std::cell::Cell::new(first);
+        let schedule = |at: usize| {
+            current.set(first + at);
+            let case = cases.get(first + at)?;
+            Some((&case.test, case.lines.as_slice()))
+        };
+        let served = Guest::meet(socket, marker).and_then(Controller::new).and_then(|mut one| {
+            one.serve(&schedule, &mut |at, run| {
+                current.set(first + at + 1);
+                add(first + at, run);
+            })
+        });
+        // A guest that has run all its tests ends, too.
+        if let (Err(reason), true) = (served, current.get() < cases.len()) {
+            add(current.get(), ForcedRun { failure: Some(reason), ..ForcedRun::default() });
+        }
+    }
+}

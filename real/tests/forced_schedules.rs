@@ -1,0 +1,58 @@
+//! Goal: a stock kernel follows a schedule, and a schedule that it cannot follow is never reported as followed.
+//! Method: run a schedule of the library on Debian's 7.3 in QEMU, and the same with a place that the kernel does not
+//! have. Without that kernel the test prints the reason and checks nothing.
+#![cfg(target_os = "linux")]
+
+mod not_run;
+
+use std::path::Path;
+
+use ifq_model::test::Test;
+use ifq_model::test::schedule::{Place, Switch};
+use ifq_real::conform::force::plain;
+use ifq_real::forced::{Case, kernel_lines, run};
+use ifq_real::job::Report;
+use ifq_real::machine::{Qemu, Series};
+
+fn file(name: &str) -> Test {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
+    ifq_sim::format::load(library.join(format!("{name}.ifq"))).unwrap()
+}
+
+/// The lines with another function in the place of the first one.
+fn elsewhere(mut lines: Vec<Switch>) -> Vec<Switch> {
+    let Place::At(place) = &mut lines[0].until else { panic!("{lines:?}") };
+    place.function = Some("io_pin_pages".to_owned());
+    lines
+}
+
+#[test]
+#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
+            cargo test -p ifq-real -- --ignored in_qemu"]
+fn in_qemu_an_importer_stands_in_the_kernel_while_the_owner_exits() {
+    let test = file("import/an-importer-stands-while-the-owner-exits");
+    let lines = kernel_lines(test.schedule.as_ref().and_then(|all| all.switches()).unwrap());
+    let test = plain(&test);
+    let wrong = elsewhere(lines.clone());
+    let cases: Vec<Case> =
+        [lines, wrong].map(|lines| Case { test: test.clone(), lines }).into_iter().collect();
+    let machine = Qemu::debian(Path::new(env!("CARGO_BIN_EXE_ifq")), Series::new(7, 3), 1);
+    let reply = match machine.and_then(|machine| run(&machine, &cases, &mut |_| {})) {
+        Ok(reply) => reply,
+        Err(failure) => return not_run::not_run(failure),
+    };
+    let followed = reply.runs[0].as_ref().expect("the first schedule was run");
+    assert_eq!(followed.failure, None, "{followed:?}");
+    let reached: Vec<&str> = followed.lines.iter().filter_map(|l| l.reached.as_deref()).collect();
+    assert_eq!(reached.len(), cases[0].lines.len(), "{followed:?}");
+    assert!(reached[0].contains("zcrx+0x"), "the importer stands in the kernel: {reached:?}");
+    let Report::Completed { histogram, problems, .. } = &reply.reply.reports[0] else {
+        panic!("{:?}", reply.reply.reports[0])
+    };
+    assert_eq!(histogram[0].0.display(&test), "x=0; imp=0; f=0;");
+    assert!(problems.is_empty(), "{problems:?}");
+    let failed = reply.runs[1].as_ref().expect("the second schedule was run");
+    let reason = failed.failure.as_deref().expect("the kernel has no such place");
+    assert!(reason.contains("io_pin_pages"), "{reason}");
+    assert_eq!(reply.reply.how.boots, 1, "one boot for both");
+}
