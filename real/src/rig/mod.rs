@@ -1,0 +1,18 @@
+//! Hardware rigs: machines with a NIC, local or reached through ssh, which a file describes.
+//!
+//! `docs/RIGS.md` describes the file and the safety rules.
+
+mod error;
+mod file;
+#[cfg(target_os = "linux")]
+pub mod journal;
+#[cfg(target_os = "linux")]
+pub mod refusal;
+#[cfg(target_os = "linux")]
+pub mod setup;
+#[cfg(target_os = "linux")]
+pub mod state;
+mod validate;
+
+pub use error::{Complaint, Field, RigError};
+pub use file::{Nic, Peer, Reboot, Rig, RigFile, RigMachine};
