@@ -112,7 +112,7 @@ fn fetchable(text: &str) -> Result<MachineSpec, String> {
     };
     match on {
         MachineSpec::Uml | MachineSpec::Qemu(_) | MachineSpec::QemuNic(_) => Ok(on),
-        MachineSpec::Host | MachineSpec::Kernel(_) => {
+        MachineSpec::Host | MachineSpec::Kernel(_) | MachineSpec::Rig(_) => {
             Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }
     }
@@ -130,6 +130,7 @@ fn with_nic(text: &str) -> Result<MachineSpec, String> {
 /// Parses a machine that is a guest.
 fn guest(text: &str) -> Result<MachineSpec, String> {
     match MachineSpec::argument(text) {
+        Ok(MachineSpec::Rig(_)) => Err("a rig is reached with ssh; expected a guest".into()),
         Ok(MachineSpec::Host) => Err("the host cannot run a guest shell; expected a guest".into()),
         Ok(on) => Ok(on),
         Err(error) => Err(error.to_string()),

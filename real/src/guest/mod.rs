@@ -4,6 +4,7 @@
 mod answer;
 mod init;
 mod injected_failure;
+pub mod rig;
 pub mod shell;
 mod watchdog;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::job::{Job, JobLine, Report};
-use crate::live::device::Nic;
+use crate::live::device::{self, Nic};
 use crate::live::kernel_log::KernelLogWatch;
 use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
 use crate::live::probe::probe;
@@ -49,7 +50,7 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = AnswerWriter::open(answer)?;
     let probe = probe();
-    let nic = Nic::open()?.map(Arc::new);
+    let nic = device::open(job.device.as_ref())?;
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;

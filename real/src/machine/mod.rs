@@ -14,7 +14,7 @@ use crate::kernels::supported::Equipment;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Host, MachineStatus, Qemu, Uml, fetch, interrupt_flag, interrupted, inventory, shell,
+    HardwareRig, Host, MachineStatus, Qemu, Uml, ask_rig, fetch, interrupt_flag, interrupted, inventory, shell,
 };
 pub use spec::{MachineSpec, ParseError, Series};
 

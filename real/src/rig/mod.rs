@@ -2,6 +2,8 @@
 //!
 //! `docs/RIGS.md` describes the file and the safety rules.
 
+#[cfg(target_os = "linux")]
+pub mod agent;
 mod error;
 mod file;
 #[cfg(target_os = "linux")]

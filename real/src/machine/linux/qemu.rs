@@ -251,7 +251,14 @@ mod tests {
     fn booted(up: bool) -> BootResult {
         let probe = up.then(Probe::default);
         let end = "it died; its console:\n[1] Kernel panic - not syncing: Oops".into();
-        BootResult { probe, up: Duration::ZERO, reports: Vec::new(), end }
+        BootResult {
+            probe,
+            up: Duration::ZERO,
+            reports: Vec::new(),
+            end,
+            complete: false,
+            lost: false,
+        }
     }
 
     #[test]
