@@ -148,11 +148,9 @@ impl<'i> Ethtool<'i> {
     /// Those of the kernel and of the driver.
     pub fn set_rings(&self, rings: &Rings) -> io::Result<()> {
         let mut request = self.request();
-        for (kind, value) in [
-            (RINGS_RX, rings.rx),
-            (RINGS_TX, rings.tx),
-            (RINGS_HDS_THRESH, rings.hds_thresh),
-        ] {
+        for (kind, value) in
+            [(RINGS_RX, rings.rx), (RINGS_TX, rings.tx), (RINGS_HDS_THRESH, rings.hds_thresh)]
+        {
             request = value.map_or(request.clone(), |value| request.u32(kind, value));
         }
         if let Some(split) = rings.tcp_data_split {

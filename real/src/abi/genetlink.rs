@@ -196,9 +196,9 @@ fn take_answers(mut datagram: &[u8], answers: &mut Vec<Vec<u8>>) -> io::Result<b
         let body = datagram.get(HEADER..len).ok_or(io::ErrorKind::InvalidData)?;
         match half(4) {
             NLMSG_ERROR | NLMSG_DONE => {
-                let code = body.get(..4).map_or(0, |code| {
-                    i32::from_ne_bytes([code[0], code[1], code[2], code[3]])
-                });
+                let code = body
+                    .get(..4)
+                    .map_or(0, |code| i32::from_ne_bytes([code[0], code[1], code[2], code[3]]));
                 return if code == 0 { Ok(true) } else { Err(error(code, half(6), body)) };
             }
             _ => answers.push(body.get(GENL_HEADER..).unwrap_or_default().to_vec()),
@@ -214,7 +214,8 @@ fn error(code: i32, flags: u16, body: &[u8]) -> io::Error {
     if flags & NLM_F_ACK_TLVS == 0 {
         return plain;
     }
-    let copied = body.get(4..8).map_or(0, |len| u32::from_ne_bytes([len[0], len[1], len[2], len[3]]));
+    let copied =
+        body.get(4..8).map_or(0, |len| u32::from_ne_bytes([len[0], len[1], len[2], len[3]]));
     let copied = if flags & NLM_F_CAPPED == 0 { copied as usize } else { HEADER };
     let attributes = body.get(4 + copied.next_multiple_of(4)..).unwrap_or_default();
     match text(attributes, NLMSGERR_ATTR_MSG) {

@@ -167,6 +167,9 @@ mod tests {
         assert!(netdev.rx_queues(lo).unwrap().iter().all(|q| q.user == QueueUser::None));
         assert_eq!(netdev.user_of(lo, 0).unwrap(), QueueUser::None);
         // Without statistics of page pools the kernel cannot list them.
-        assert!(netdev.page_pools(lo).is_ok_and(|pools| pools.all == 0) || netdev.page_pools(lo).is_err());
+        assert!(
+            netdev.page_pools(lo).is_ok_and(|pools| pools.all == 0)
+                || netdev.page_pools(lo).is_err()
+        );
     }
 }

@@ -49,7 +49,10 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = AnswerWriter::open(answer)?;
-    let probe = probe();
+    let mut probe = probe();
+    if let Some(rig) = &job.device {
+        probe.nic = crate::live::probe::nic(&rig.nic.interface);
+    }
     let nic = device::open(job.device.as_ref())?;
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();

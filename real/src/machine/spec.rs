@@ -238,7 +238,10 @@ mod tests {
         let line = format!("SN_MAX_QUEUES\t{NIC_QUEUES}\n");
         assert!(header.contains(&line), "{line}");
         for (name, queues) in [("qemu:7.3+nic", NIC_QUEUES), ("qemu:7.3", 0), ("uml", 0)] {
-            assert_eq!(name.parse::<MachineSpec>().unwrap().equipment(), Equipment { queues, ..Equipment::default() });
+            assert_eq!(
+                name.parse::<MachineSpec>().unwrap().equipment(),
+                Equipment { queues, ..Equipment::default() }
+            );
         }
     }
 

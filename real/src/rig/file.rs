@@ -252,7 +252,8 @@ impl Written {
         });
         let Some((address, prefix)) = parsed else {
             let problem = format!("`{address}` is no address with a prefix");
-            let help = "expected an IPv4 address and the length of its prefix, such as 192.0.2.1/24";
+            let help =
+                "expected an IPv4 address and the length of its prefix, such as 192.0.2.1/24";
             return Err((places, Complaint::new(Field::Address, problem, help)));
         };
         let silence_seconds = self.limits.silence_seconds.unwrap_or(SILENCE_SECONDS).max(1);

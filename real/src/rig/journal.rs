@@ -260,7 +260,9 @@ fn take_back(interface: &str, name: &str) -> io::Result<()> {
     });
     // A namespace that was not completely made has no interfaces.
     match moved {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => netlink::link(interface).map(drop),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            netlink::link(interface).map(drop)
+        }
         moved => moved,
     }
 }

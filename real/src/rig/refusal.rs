@@ -97,7 +97,10 @@ fn queues(rig: &Rig) -> Option<Complaint> {
     if let Some(queue) = rig.nic.queues.iter().find(|queue| **queue >= count) {
         return Some(Complaint::new(
             Field::Queues,
-            format!("`{name}` has no receive queue {queue}: its queues are 0 to {}", count.max(1) - 1),
+            format!(
+                "`{name}` has no receive queue {queue}: its queues are 0 to {}",
+                count.max(1) - 1
+            ),
             format!("name queues that it has, or `ethtool -L {name} combined {}`", queue + 1),
         ));
     }
@@ -146,14 +149,18 @@ fn foreign_rules(rig: &Rig) -> Option<Complaint> {
         if let Some(port) = rule.port.filter(|port| ports.contains(port)) {
             return Some(Complaint::new(
                 Field::FirstPort,
-                format!("the flow rule {location} of `{name}`, which is not ours, is about port {port}"),
+                format!(
+                    "the flow rule {location} of `{name}`, which is not ours, is about port {port}"
+                ),
                 format!("choose other ports, or {delete}"),
             ));
         }
         let queue = rig.nic.queues.iter().find(|queue| u64::from(**queue) == rule.queue)?;
         Some(Complaint::new(
             Field::Queues,
-            format!("the flow rule {location} of `{name}`, which is not ours, leads to queue {queue}"),
+            format!(
+                "the flow rule {location} of `{name}`, which is not ours, leads to queue {queue}"
+            ),
             format!("name other queues, or {delete}"),
         ))
     })

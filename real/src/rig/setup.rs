@@ -46,11 +46,12 @@ impl RigSetup {
     ///
     /// [`SetupError`]: another process uses the rig, its file is wrong, or the driver refuses something.
     pub fn new(rig: &Rig) -> Result<Self, SetupError> {
-        let (journal, undone) =
-            Journal::begin(&rig.nic.interface).map_err(SetupError::Failed)?;
+        let (journal, undone) = Journal::begin(&rig.nic.interface).map_err(SetupError::Failed)?;
         let mut setup = RigSetup { journal: Some(journal), notes: Vec::new() };
         if undone > 0 {
-            setup.notes.push(format!("restored {undone} changes of an earlier run that was killed"));
+            setup
+                .notes
+                .push(format!("restored {undone} changes of an earlier run that was killed"));
         }
         if let Some(complaint) = refusal(rig) {
             return Err(SetupError::Refused(complaint));
@@ -122,8 +123,7 @@ impl RigSetup {
             )));
         }
         let default = before.iter().enumerate().all(|(at, queue)| at as u32 % count == *queue);
-        let table: Vec<u32> =
-            (0..before.len()).map(|at| others[at % others.len()]).collect();
+        let table: Vec<u32> = (0..before.len()).map(|at| others[at % others.len()]).collect();
         let undo = Undo::Rss { interface: interface.clone(), table: before, default };
         self.note(&undo)?;
         ethtool::set_rss_table(interface, Some(&table)).map_err(complain)

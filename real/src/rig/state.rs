@@ -76,10 +76,7 @@ impl InterfaceState {
             rings: settings.rings()?,
             channels: settings.channels()?,
             rss: settings.rss()?,
-            rules: rules
-                .into_iter()
-                .map(|rule| (rule.location, rule.queue, rule.bytes))
-                .collect(),
+            rules: rules.into_iter().map(|rule| (rule.location, rule.queue, rule.bytes)).collect(),
         })
     }
 }

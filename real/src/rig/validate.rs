@@ -14,7 +14,8 @@ const QUEUES_MAX: u32 = 4096;
 pub(super) fn validate(machine: &RigMachine, rig: &Rig) -> Option<Complaint> {
     let host = machine.host.as_ref().filter(|host| host.starts_with('-') || host.is_empty());
     if let Some(host) = host {
-        let help = "expected a destination of ssh, such as root@rig1; leave it out for this machine";
+        let help =
+            "expected a destination of ssh, such as root@rig1; leave it out for this machine";
         return Some(Complaint::new(Field::Host, format!("`{host}` is no destination"), help));
     }
     let names = [
@@ -50,7 +51,8 @@ fn bad_name(field: Field, name: &str) -> Option<Complaint> {
 }
 
 fn queues(queues: &[u32]) -> Option<Complaint> {
-    let complaint = |problem: String, help: &str| Some(Complaint::new(Field::Queues, problem, help));
+    let complaint =
+        |problem: String, help: &str| Some(Complaint::new(Field::Queues, problem, help));
     if queues.is_empty() {
         return complaint(
             "there is no queue".into(),

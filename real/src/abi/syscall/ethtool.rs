@@ -162,32 +162,46 @@ impl Rule {
 pub fn insert_rule(interface: &str, to: Ipv4Addr, port: u16, queue: u32) -> io::Result<u32> {
     let mut count = RxNfc { cmd: ETHTOOL_GRXCLSRLCNT, ..RxNfc::default() };
     call(interface, &mut count)?;
-    let location = if count.data & RX_CLS_LOC_SPECIAL != 0 {
-        RX_CLS_LOC_ANY
-    } else {
+    let mut locations = vec![RX_CLS_LOC_ANY];
+    if count.data & RX_CLS_LOC_SPECIAL == 0 {
+        // Some drivers want a location, and some choose one without saying that they do.
         let used: Vec<u32> =
             rules(interface)?.unwrap_or_default().iter().map(|rule| rule.location).collect();
         let size = u32::try_from(count.data).unwrap_or(0).max(used.len() as u32 + 1);
-        let free = (0..size).rev().find(|location| !used.contains(location));
-        free.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?
-    };
-    let mut rule = RxNfc { cmd: ETHTOOL_SRXCLSRLINS, ..RxNfc::default() };
-    rule.spec.flow_type = TCP_V4_FLOW;
-    rule.spec.value.destination = to.octets();
-    rule.spec.mask.destination = [0xff; 4];
-    rule.spec.value.destination_port = port.to_be_bytes();
-    rule.spec.mask.destination_port = [0xff; 2];
-    rule.spec.ring_cookie = queue.into();
-    rule.spec.location = location;
-    let mut of_port = rule;
-    of_port.spec.value.destination = [0; 4];
-    of_port.spec.mask.destination = [0; 4];
-    match call(interface, &mut rule) {
-        Ok(()) => Ok(rule.spec.location),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
-            call(interface, &mut of_port).map(|()| of_port.spec.location)
+        locations.splice(..0, (0..size).rev().find(|location| !used.contains(location)));
+    }
+    let mut last = io::Error::from_raw_os_error(libc::ENOSPC);
+    for location in locations {
+        for address in [Some(to), None] {
+            let mut rule = RxNfc { cmd: ETHTOOL_SRXCLSRLINS, ..RxNfc::default() };
+            rule.spec = FlowSpec::to_port(address, port, queue, location);
+            match call(interface, &mut rule) {
+                Ok(()) => return Ok(rule.spec.location),
+                Err(error) => last = error,
+            }
+            if !matches!(last.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) {
+                return Err(last);
+            }
         }
-        Err(error) => Err(error),
+    }
+    Err(last)
+}
+
+impl FlowSpec {
+    fn to_port(address: Option<Ipv4Addr>, port: u16, queue: u32, location: u32) -> Self {
+        let mut spec = FlowSpec {
+            flow_type: TCP_V4_FLOW,
+            ring_cookie: queue.into(),
+            location,
+            ..FlowSpec::default()
+        };
+        spec.value.destination_port = port.to_be_bytes();
+        spec.mask.destination_port = [0xff; 2];
+        if let Some(address) = address {
+            spec.value.destination = address.octets();
+            spec.mask.destination = [0xff; 4];
+        }
+        spec
     }
 }
 

@@ -80,10 +80,7 @@ pub fn own() -> io::Result<File> {
 /// # Errors
 ///
 /// That it cannot be entered, and those of the function.
-pub fn inside<T: Send>(
-    name: &str,
-    call: impl FnOnce() -> io::Result<T> + Send,
-) -> io::Result<T> {
+pub fn inside<T: Send>(name: &str, call: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let namespace = open(name)?;
     on_thread(|| {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;

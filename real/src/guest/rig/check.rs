@@ -62,7 +62,9 @@ fn kernel(probe: &Probe, say: &mut dyn FnMut(Item)) {
     let release = &probe.kernel;
     let install = "install a kernel 6.19 or later with CONFIG_IO_URING_ZCRX=y, and boot it";
     match KernelSeries::of(release) {
-        Some(series) => say(there("kernel", format!("{release}, compared with {}", series.revision))),
+        Some(series) => {
+            say(there("kernel", format!("{release}, compared with {}", series.revision)))
+        }
         None => say(missing("kernel", format!("{release}: no revision has its code"), install)),
     }
     let zcrx = match (probe.ring, probe.register_ops) {
@@ -88,14 +90,21 @@ fn memory(say: &mut dyn FnMut(Item)) {
     say(match (enough, root) {
         (true, _) => there("RLIMIT_MEMLOCK", found),
         (false, true) => there("RLIMIT_MEMLOCK", format!("{found}, which does not bind root")),
-        (false, false) => missing("RLIMIT_MEMLOCK", found, "ulimit -l unlimited, in /etc/security/limits.conf"),
+        (false, false) => {
+            missing("RLIMIT_MEMLOCK", found, "ulimit -l unlimited, in /etc/security/limits.conf")
+        }
     });
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let pages = meminfo.lines().find_map(|line| line.strip_prefix("HugePages_Free:"));
     let pages: u64 = pages.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let help = "sysctl vm.nr_hugepages=16";
     say(match pages {
-        0 => item("huge pages", Status::Optional, "none is free; tests use small pages", Some(help.into())),
+        0 => item(
+            "huge pages",
+            Status::Optional,
+            "none is free; tests use small pages",
+            Some(help.into()),
+        ),
         pages => there("huge pages", format!("{pages} are free")),
     });
 }
@@ -159,7 +168,8 @@ fn flow_rules(name: &str) -> Item {
     match ethtool::rules(name) {
         Ok(Some(rules)) => there(WHAT, format!("the driver has them; {} are set", rules.len())),
         Ok(None) => {
-            let help = format!("ethtool -K {name} ntuple on; else use a NIC of the table in docs/RIGS.md");
+            let help =
+                format!("ethtool -K {name} ntuple on; else use a NIC of the table in docs/RIGS.md");
             missing(WHAT, "the driver has none", help)
         }
         Err(error) => unknown(WHAT, error.to_string(), Some(format!("ethtool -n {name}"))),
@@ -187,9 +197,10 @@ fn rss(rig: &Rig) -> Item {
 fn page_pools(index: u32) -> Item {
     const WHAT: &str = "page pools";
     match Netdev::open().and_then(|netdev| netdev.page_pools(index)) {
-        Ok(pools) if pools.of_io_uring > 0 => {
-            there(WHAT, format!("{}, of them {} with memory of an ifq", pools.all, pools.of_io_uring))
-        }
+        Ok(pools) if pools.of_io_uring > 0 => there(
+            WHAT,
+            format!("{}, of them {} with memory of an ifq", pools.all, pools.of_io_uring),
+        ),
         Ok(pools) if pools.all > 0 => there(WHAT, format!("{}", pools.all)),
         Ok(_) => unknown(WHAT, "none now", Some("bring the interface up, and check again".into())),
         Err(error) => unknown(
@@ -204,7 +215,12 @@ fn counters(index: u32, queue: u32) -> Item {
     const WHAT: &str = "counters of queues";
     match Netdev::open().and_then(|netdev| netdev.rx_packets(index, queue)) {
         Ok(Some(packets)) => there(WHAT, format!("queue {queue} has received {packets} packets")),
-        Ok(None) => item(WHAT, Status::Optional, "the driver has none, so a result does not say that packets were on their queue", None),
+        Ok(None) => item(
+            WHAT,
+            Status::Optional,
+            "the driver has none, so a result does not say that packets were on their queue",
+            None,
+        ),
         Err(error) => unknown(WHAT, error.to_string(), None),
     }
 }

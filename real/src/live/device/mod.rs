@@ -95,10 +95,7 @@ pub trait Device: fmt::Debug + Send + Sync {
     ///
     /// A message for the user: the connection cannot be made.
     #[doc(hidden)]
-    fn connect(
-        self: Arc<Self>,
-        connection: NewConnection,
-    ) -> Result<Connected, String>;
+    fn connect(self: Arc<Self>, connection: NewConnection) -> Result<Connected, String>;
 }
 
 /// The connection that is wanted.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use ifq_model::test::Test;
 
 use super::peer::DevicePeer;
-use super::{Connected, Device, Far, NewConnection};
 use super::soft_nic::{Counters, PEER_NAME, RECEIVER_NAME, SoftNic};
+use super::{Connected, Device, Far, NewConnection};
 use crate::abi::netlink::{LinkChange, add_address, change_link};
 use crate::abi::syscall::ethtool;
 use crate::abi::syscall::packet::PacketSocket;

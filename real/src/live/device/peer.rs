@@ -28,7 +28,7 @@ impl DevicePeer {
     /// # Errors
     ///
     /// A message for the user: the connection cannot be made.
-    pub(in crate::live) fn connect(
+    pub(super) fn connect(
         nic: &Arc<SoftDevice>,
         socket: usize,
         queue: u32,

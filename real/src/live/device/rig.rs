@@ -47,7 +47,8 @@ impl RigNic {
         let context = |error: io::Error| format!("the interface {name}: {error}");
         let link = netlink::link(name).map_err(context)?;
         let peer = namespace::inside(&rig.peer.namespace, || netlink::link(&rig.peer.interface));
-        let peer = peer.map_err(|error| format!("the interface {}: {error}", rig.peer.interface))?;
+        let peer =
+            peer.map_err(|error| format!("the interface {}: {error}", rig.peer.interface))?;
         let listen = |at: usize| {
             let address = SocketAddrV4::new(rig.nic.address, rig.port_of(at as u32));
             let bound = TcpListener::bind(address);

@@ -22,6 +22,7 @@ mod rig;
 mod shell;
 mod shell_session;
 mod softnic;
+mod ssh_guest;
 mod uml;
 
 pub use host::Host;
@@ -30,4 +31,5 @@ pub use process::{interrupt_flag, interrupted};
 pub use qemu::Qemu;
 pub use rig::{HardwareRig, ask as ask_rig};
 pub use shell::shell;
+pub use ssh_guest::ssh_guest;
 pub use uml::Uml;

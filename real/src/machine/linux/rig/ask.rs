@@ -67,9 +67,14 @@ pub(super) fn restore(file: &RigFile, remote: &Remote) -> Result<(), String> {
 }
 
 /// The lines of an answer.
-pub(super) fn lines(file: &RigFile, remote: &Remote, action: Action<()>) -> Result<Vec<Value>, String> {
+pub(super) fn lines(
+    file: &RigFile,
+    remote: &Remote,
+    action: Action<()>,
+) -> Result<Vec<Value>, String> {
     let mut all = Vec::new();
-    converse(file, remote, action, &mut |line| all.push(line)).map_err(|error| error.to_string())?;
+    converse(file, remote, action, &mut |line| all.push(line))
+        .map_err(|error| error.to_string())?;
     Ok(all)
 }
 
@@ -98,7 +103,9 @@ fn converse(
         if let Some(status) = status {
             if printed == 0 && !status.success() {
                 let console = channel.tail();
-                return Err(Failure::NotRun(format!("the rig gave no answer ({status}): {console}")));
+                return Err(Failure::NotRun(format!(
+                    "the rig gave no answer ({status}): {console}"
+                )));
             }
             return Ok(());
         }

@@ -41,7 +41,8 @@ impl Remote {
     /// The program on the rig. Another program has another name.
     fn program(&self) -> Result<String, String> {
         let file = std::fs::metadata(&self.ifq).map_err(|error| error.to_string())?;
-        let modified = file.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let modified =
+            file.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         let stamp = modified.map_or(0, |at| at.as_nanos());
         Ok(format!("{}/ifq-{:x}-{stamp:x}", self.folder(), file.len()))
     }
@@ -92,17 +93,17 @@ impl Remote {
             return self.shell(&format!("mkdir -p {folder}")).map(drop);
         };
         let program = self.program()?;
-        let there = format!("mkdir -p {folder} && test -x {0} && echo there || true", quoted(&program));
+        let there =
+            format!("mkdir -p {folder} && test -x {0} && echo there || true", quoted(&program));
         if self.shell(&there)?.contains("there") {
             return Ok(());
         }
         // A connection that is lost leaves no program that is cut off.
-        let script = format!(
-            "cat > {0}.part && chmod 755 {0}.part && mv {0}.part {0}",
-            quoted(&program)
-        );
+        let script =
+            format!("cat > {0}.part && chmod 755 {0}.part && mv {0}.part {0}", quoted(&program));
         let mut command = self.ssh(host, &script);
-        let file = File::open(&self.ifq).map_err(|error| format!("{}: {error}", self.ifq.display()))?;
+        let file =
+            File::open(&self.ifq).map_err(|error| format!("{}: {error}", self.ifq.display()))?;
         command.stdin(file).stdout(Stdio::null()).stderr(Stdio::piped());
         let done = command.output().map_err(|error| format!("starting ssh: {error}"))?;
         if done.status.success() {
@@ -142,7 +143,10 @@ impl Remote {
 
 /// A thread that writes the request and then signs of life. Dropping this ends it, and the input.
 #[derive(Debug)]
-struct Beats(std::sync::mpsc::Sender<()>);
+struct Beats {
+    /// Dropping it is noticed.
+    _stop: std::sync::mpsc::Sender<()>,
+}
 
 impl Beats {
     fn start(mut input: PipeWriter, request: Vec<u8>) -> Self {
@@ -153,18 +157,23 @@ impl Beats {
             }
             let interval = Duration::from_secs(BEAT_SECONDS);
             // Until the other end is dropped.
-            while stopped.recv_timeout(interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
                 if input.write_all(b"\n").is_err() {
                     return;
                 }
             }
         });
-        Beats(stop)
+        Beats { _stop: stop }
     }
 }
 
 /// Waits for an answer of the rig for a time; its boot.
-pub(super) fn wait_for_boot(remote: &Remote, seconds: u32, interrupted: fn() -> bool) -> Option<String> {
+pub(super) fn wait_for_boot(
+    remote: &Remote,
+    seconds: u32,
+    interrupted: fn() -> bool,
+) -> Option<String> {
     let start = Instant::now();
     loop {
         if let Some(id) = remote.boot_id() {

@@ -91,7 +91,8 @@ impl HardwareRig {
             return Ok(());
         };
         if how.boots > reboot.most {
-            how.notes.push(format!("the rig was rebooted {} times, which is the most", reboot.most));
+            how.notes
+                .push(format!("the rig was rebooted {} times, which is the most", reboot.most));
             return Ok(());
         }
         let mut command = Command::new("/bin/sh");
