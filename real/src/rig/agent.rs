@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::description::Rig;
 use super::error::Complaint;
-use super::file::Rig;
 
 /// The hidden subcommand of `ifq` that runs on the rig.
 pub const AGENT: &str = "rig-agent";

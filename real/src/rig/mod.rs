@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod agent;
+mod description;
 mod error;
 mod file;
 #[cfg(target_os = "linux")]
@@ -16,5 +17,6 @@ pub mod setup;
 pub mod state;
 mod validate;
 
+pub use description::{Nic, Peer, Reboot, Rig, RigMachine};
 pub use error::{Complaint, Field, RigError};
-pub use file::{Nic, Peer, Reboot, Rig, RigFile, RigMachine};
+pub use file::RigFile;

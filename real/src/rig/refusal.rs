@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::description::Rig;
 use super::error::{Complaint, Field};
-use super::file::Rig;
 use crate::abi::ethtool::Ethtool;
 use crate::abi::netdev::{Netdev, QueueUser};
 use crate::abi::netlink;

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use super::description::Rig;
 use super::error::{Complaint, Field};
-use super::file::Rig;
 use super::journal::{Journal, Undo};
 use super::refusal::refusal;
 use crate::abi::ethtool::{Ethtool, Rings, TCP_DATA_SPLIT_ENABLED};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::file::Rig;
+use super::description::Rig;
 use crate::abi::ethtool::{Channels, Ethtool, Feature, Rings, Rss};
 use crate::abi::netlink;
 use crate::abi::syscall::{ethtool, namespace};

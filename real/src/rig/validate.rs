@@ -1,7 +1,7 @@
 //! Checks of a rig file that need no machine.
 
+use super::description::{Rig, RigMachine};
 use super::error::{Complaint, Field};
-use super::file::{Rig, RigMachine};
 
 /// `IFNAMSIZ - 1`.
 const NAME_MAX: usize = 15;

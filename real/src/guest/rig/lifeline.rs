@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 
-use super::failed;
 use crate::job::Job;
 use crate::rig::agent::{Answer, Request};
+
+fn failed(why: &str) -> Answer {
+    Answer::Failed { why: why.to_owned() }
+}
 
 /// Whether the tool is still there.
 #[derive(Clone, Debug)]
@@ -27,13 +30,13 @@ impl Lifeline {
         for signal in [SIGHUP, SIGINT, SIGTERM, SIGPIPE] {
             let flag = Arc::clone(&cut);
             signal_hook::flag::register(signal, flag)
-                .map_err(|error| failed(format!("a signal handler: {error}")))?;
+                .map_err(|error| failed(&format!("a signal handler: {error}")))?;
         }
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
-        read.map_err(|error| failed(format!("the request: {error}")))?;
-        let request: Request<Job> =
-            serde_json::from_str(&line).map_err(|error| failed(format!("the request: {error}")))?;
+        read.map_err(|error| failed(&format!("the request: {error}")))?;
+        let request: Request<Job> = serde_json::from_str(&line)
+            .map_err(|error| failed(&format!("the request: {error}")))?;
         let lifeline = Lifeline {
             cut,
             last: Arc::new(Mutex::new(Instant::now())),

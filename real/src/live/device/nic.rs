@@ -3,14 +3,12 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ifq_model::test::Test;
 
-use super::peer::DevicePeer;
 use super::soft_nic::{Counters, PEER_NAME, RECEIVER_NAME, SoftNic};
-use super::{Connected, Device, Far, NewConnection};
 use crate::abi::netlink::{LinkChange, add_address, change_link};
 use crate::abi::syscall::ethtool;
 use crate::abi::syscall::packet::PacketSocket;
@@ -222,12 +220,13 @@ impl SoftDevice {
     }
 }
 
-impl Device for SoftDevice {
-    fn equipment(&self) -> Equipment {
+/// What [`Device`](super::interface::Device) describes.
+impl SoftDevice {
+    pub(super) fn equipment(&self) -> Equipment {
         Equipment { queues: self.queues, ..Equipment::default() }
     }
 
-    fn prepare(&self, test: &Test) -> Result<(), String> {
+    pub(super) fn prepare(&self, test: &Test) -> Result<(), String> {
         self.wait_until_unbound(test.queues)?;
         if self.changed.load(Ordering::Relaxed) {
             self.set_up()?;
@@ -247,7 +246,7 @@ impl Device for SoftDevice {
         Ok(())
     }
 
-    fn wait_until_unbound(&self, queues: u32) -> Result<(), String> {
+    pub(super) fn wait_until_unbound(&self, queues: u32) -> Result<(), String> {
         let start = Instant::now();
         for queue in 0..queues.min(self.queues) {
             while self.soft.bound(queue).map_err(|error| error.to_string())? {
@@ -263,7 +262,7 @@ impl Device for SoftDevice {
         Ok(())
     }
 
-    fn settle(&self, queues: u32) {
+    pub(super) fn settle(&self, queues: u32) {
         let start = Instant::now();
         let bound = || (0..queues.min(self.queues)).any(|q| self.soft.bound(q).unwrap_or(false));
         while bound() && start.elapsed() < BACKGROUND {
@@ -271,15 +270,15 @@ impl Device for SoftDevice {
         }
     }
 
-    fn index(&self) -> u32 {
+    pub(super) fn index(&self) -> u32 {
         *lock(&self.index)
     }
 
-    fn queue_of(&self, test: &Test, queue: u32) -> u32 {
+    pub(super) fn queue_of(&self, test: &Test, queue: u32) -> u32 {
         if queue < test.queues { queue } else { queue.max(self.queues) }
     }
 
-    fn set_running(&self, up: bool) -> i64 {
+    pub(super) fn set_running(&self, up: bool) -> i64 {
         self.changed.store(true, Ordering::Relaxed);
         match self.soft.registered() {
             Ok(true) => {
@@ -291,16 +290,16 @@ impl Device for SoftDevice {
         }
     }
 
-    fn unregister(&self) -> i64 {
+    pub(super) fn unregister(&self) -> i64 {
         self.changed.store(true, Ordering::Relaxed);
         status(self.soft.set_registered(false))
     }
 
-    fn restart(&self, queue: u32) -> i64 {
+    pub(super) fn restart(&self, queue: u32) -> i64 {
         status(self.soft.restart(queue))
     }
 
-    fn take_packets(&self) -> Option<DevicePackets> {
+    pub(super) fn take_packets(&self) -> Option<DevicePackets> {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
         Some(DevicePackets {
             placed: take(&self.placed),
@@ -309,12 +308,6 @@ impl Device for SoftDevice {
             zero_copy: take(&self.zero_copy),
             copied: take(&self.copied),
         })
-    }
-
-    fn connect(self: Arc<Self>, wanted: NewConnection) -> Result<Connected, String> {
-        let NewConnection { socket, queue, receive_buffer } = wanted;
-        let (peer, near) = DevicePeer::connect(&self, socket, queue, receive_buffer)?;
-        Ok(Connected { far: Far::Frames(peer), near })
     }
 }
 

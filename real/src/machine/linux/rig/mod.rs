@@ -18,6 +18,7 @@ use crate::rig::agent::{Action, Answer, Request};
 
 pub use ask::ask;
 use remote::Remote;
+use return_of_rig::ReturnOfRig;
 
 /// Time limit for the first line of the answer: set-up and probe.
 const START: Duration = Duration::from_secs(120);
@@ -72,7 +73,8 @@ impl HardwareRig {
         if boot.complete || boot.reports.iter().all(Option::is_some) || boot.probe.is_none() {
             return Ok(boot);
         }
-        self.after_the_end(&mut boot, before.as_deref(), &results, how)?;
+        let back = ReturnOfRig { file: &self.file, remote: &self.remote };
+        back.after_the_end(&mut boot, before.as_deref(), &results, how)?;
         Ok(boot)
     }
 }

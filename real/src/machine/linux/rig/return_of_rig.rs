@@ -4,16 +4,24 @@ use std::process::Command;
 
 use super::super::guest_process::BootResult;
 use super::super::process::{interrupted, output};
-use super::HardwareRig;
-use super::remote::wait_for_boot;
+use super::ask;
+use super::remote::{Remote, wait_for_boot};
 use crate::job::{JobLine, RunInfo};
 use crate::machine::Failure;
+use crate::rig::RigFile;
 use crate::rig::agent::Action;
 
 /// Bytes of a kernel log that are shown.
 const LOG: usize = 4000;
 
-impl HardwareRig {
+/// A rig whose answer has ended.
+#[derive(Debug)]
+pub(super) struct ReturnOfRig<'r> {
+    pub(super) file: &'r RigFile,
+    pub(super) remote: &'r Remote,
+}
+
+impl ReturnOfRig<'_> {
     /// Finds out why the answer ended, and waits until the rig can go on.
     pub(super) fn after_the_end(
         &self,
@@ -23,7 +31,7 @@ impl HardwareRig {
         how: &mut RunInfo,
     ) -> Result<(), Failure> {
         let limit = self.file.machine.reconnect_seconds;
-        let now = wait_for_boot(&self.remote, limit, interrupted);
+        let now = wait_for_boot(self.remote, limit, interrupted);
         if interrupted() {
             return Err(Failure::Interrupted);
         }
@@ -44,12 +52,12 @@ impl HardwareRig {
     /// The connection was lost, and the kernel runs on: takes what was finished, and restores the rig.
     fn lost(&self, boot: &mut BootResult, results: &str, how: &mut RunInfo) {
         // A test that hung is a result, and no line follows it.
-        let restored = super::ask::restore(&self.file, &self.remote);
+        let restored = ask::restore(self.file, self.remote);
         if let Err(error) = &restored {
             how.notes.push(format!("the connection was lost, and {error}"));
         }
         let request = Action::<()>::Results { results: results.to_owned() };
-        if let Ok(lines) = super::ask::lines(&self.file, &self.remote, request) {
+        if let Ok(lines) = ask::lines(self.file, self.remote, request) {
             for line in lines {
                 if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
                     && let Some(place) = boot.reports.get_mut(test)
@@ -102,7 +110,7 @@ impl HardwareRig {
             return Ok(());
         }
         how.notes.push("the rig was rebooted".into());
-        if wait_for_boot(&self.remote, reboot.seconds, interrupted).is_none() {
+        if wait_for_boot(self.remote, reboot.seconds, interrupted).is_none() {
             how.notes.push(format!("the rig did not come back in {} s", reboot.seconds));
         } else if let Err(error) = self.remote.bring() {
             how.notes.push(error);
