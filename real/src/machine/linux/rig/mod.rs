@@ -23,6 +23,9 @@ use return_of_rig::ReturnOfRig;
 /// Time limit for the first line of the answer: set-up and probe.
 const START: Duration = Duration::from_secs(120);
 
+/// How many times a job is begun if the connection is lost before it begins.
+const ATTEMPTS: u32 = 3;
+
 /// A hardware rig.
 #[derive(Debug)]
 pub struct HardwareRig {
@@ -43,8 +46,28 @@ impl HardwareRig {
         Ok(HardwareRig { path: path.to_path_buf(), file, remote })
     }
 
-    /// Runs a part of a job. A connection that is lost is no result of the kernel.
+    /// Runs a part of a job. A connection that is lost before the rig was up is made again.
     fn once(
+        &self,
+        job: &Job,
+        how: &mut RunInfo,
+        progress: &mut dyn FnMut(&JobLine),
+    ) -> Result<BootResult, Failure> {
+        let mut attempts = 1;
+        loop {
+            let boot = self.attempt(job, how, progress)?;
+            let again = boot.probe.is_none() && attempts < ATTEMPTS && !process::interrupted();
+            if !again || self.remote.boot_id().is_none() {
+                return Ok(boot);
+            }
+            attempts += 1;
+            how.notes.push("the connection to the rig was lost before the job began".into());
+            ask::restore(&self.file, &self.remote).map_err(Failure::NotRun)?;
+        }
+    }
+
+    /// Runs a part of a job. A connection that is lost is no result of the kernel.
+    fn attempt(
         &self,
         job: &Job,
         how: &mut RunInfo,
