@@ -140,6 +140,7 @@ fn in_qemu_a_rig_over_ssh_is_used_and_survives_a_lost_connection_and_a_crash() {
     assert_eq!(state(rig), before);
 
     // The kernel: it panics and the guest is booted again.
+    ssh(folder, "rm /var/tmp/ifq/results-*");
     let run = disturbed(rig, |_| {
         until_a_job_runs(folder);
         ssh(folder, "sleep 1; echo c > /proc/sysrq-trigger");
