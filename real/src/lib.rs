@@ -8,6 +8,7 @@
 //! * [`abi`]: the kernel interface: UAPI structures, system calls, one ring.
 //! * [`kernels`]: what is known about kernels: the probe's result, the revision of the model that a
 //!   release has, which tests can run.
+//! * [`rig`]: hardware rigs: their files, and the set-up of their interfaces with a journal.
 //! * [`job`]: what the tool sends to a machine (a job) and what the machine answers (reports).
 //! * `live`: the executor: runs the threads of a test on the running kernel, and checks for leaks and
 //!   kernel warnings afterwards.
@@ -52,3 +53,4 @@ pub mod library;
 #[cfg(target_os = "linux")]
 pub mod live;
 pub mod machine;
+pub mod rig;

@@ -66,12 +66,7 @@ impl<P: Platform> IfqFixture<P> {
     ///
     /// # Panics
     /// If registration fails.
-    pub async fn recording(
-        variant: Variant,
-        buffers: u32,
-        entries: u32,
-        records: Records,
-    ) -> Self {
+    pub async fn recording(variant: Variant, buffers: u32, entries: u32, records: Records) -> Self {
         let kernel: Ptr<P, Kernel<P>> =
             Kernel::alloc(&variant, capacities(buffers), None, Rc::new(Checks::new()));
         let owner = io_ring_ctx_alloc(&kernel, 0, Task::MAIN);

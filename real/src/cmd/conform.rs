@@ -169,7 +169,8 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
             let (kind, end) = (args.kind(), args.skip.saturating_add(count));
             // Tests that all machines can run.
             let queues = args.on.iter().map(|on| on.equipment().queues).min().unwrap_or(0);
-            let equipment = Equipment { queues };
+            let segment = args.on.iter().filter_map(|on| on.equipment().segment).min();
+            let equipment = Equipment { queues, segment };
             let mut next = args.skip;
             while next < end {
                 let batch = (end - next).min(BATCH as u64);

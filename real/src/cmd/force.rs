@@ -57,7 +57,7 @@ fn controlled(on: &MachineSpec) -> Result<Qemu, String> {
         MachineSpec::Qemu(series) => Qemu::debian(&ifq, *series, 1),
         MachineSpec::QemuNic(series) => Qemu::debian(&ifq, *series, 1).map(Qemu::with_nic),
         MachineSpec::Kernel(path) => Ok(Qemu::file(&ifq, path, 1)),
-        MachineSpec::Host | MachineSpec::Uml => {
+        MachineSpec::Host | MachineSpec::Uml | MachineSpec::Rig(_) => {
             return Err(format!("schedules are forced in QEMU only, not on {on}"));
         }
     };

@@ -69,3 +69,15 @@ pub(super) fn nic_selftest() -> u8 {
 pub(super) fn nic_selftest() -> u8 {
     EXIT_NOT_RUN
 }
+
+/// Carries out a request on a hardware rig; returns the exit code.
+#[cfg(target_os = "linux")]
+pub(super) fn rig_agent() -> u8 {
+    if crate::guest::rig::run() { EXIT_OK } else { EXIT_DIFFERENCE }
+}
+
+/// Rigs need Linux.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn rig_agent() -> u8 {
+    EXIT_NOT_RUN
+}

@@ -21,6 +21,8 @@ mod pool;
 pub mod probe;
 pub mod replay;
 pub mod rig;
+#[cfg(target_os = "linux")]
+mod rig_file;
 pub mod run;
 pub mod search;
 pub mod selection;
@@ -100,6 +102,9 @@ pub enum Command {
     /// The part of `rig selftest` that runs inside a guest
     #[command(hide = true, name = rig::GUEST_SELFTEST)]
     GuestSelftest,
+    /// The part of `--on rig:FILE` and of `rig` that runs on a hardware rig
+    #[command(hide = true)]
+    RigAgent,
 }
 
 /// Parses the command line and runs the command.
@@ -142,6 +147,7 @@ fn run_command(command: Command) -> u8 {
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest::run(&job, &answer),
         Command::GuestShell { line, .. } => guest::shell(&line),
+        Command::RigAgent => guest::rig_agent(),
         Command::GuestSelftest => guest::nic_selftest(),
     }
 }

@@ -14,7 +14,7 @@ use crate::machine::{Failure, MachineSpec};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  ifq probe --on host\n  ifq probe --on qemu:7.3 --json")]
 pub struct Args {
-    /// Machine to probe: host, uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
+    /// Machine to probe: host, uml, qemu:SERIES, qemu:SERIES+nic, kernel:PATH or rig:FILE
     #[arg(long, value_name = "MACHINE", default_value = "host", value_parser = MachineSpec::argument)]
     pub on: MachineSpec,
     /// Number of processors of a QEMU guest

@@ -1,9 +1,12 @@
 //! `ifq rig`: manages the machines that tests run on.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::rig_file::{Wish, rig_file};
 use crate::job::{Job, RunInfo};
 use crate::machine::{Failure, MachineSpec, ParseError, Series};
 
@@ -74,6 +77,35 @@ pub enum Command {
         #[arg(short, long, value_name = "COMMAND")]
         command: Option<String>,
     },
+    /// Say line by line what a hardware rig has and what is missing; change nothing
+    #[command(after_help = "Examples:\n  ifq rig check rig.toml\n\n\
+        Exits with 1 if something is missing. docs/RIGS.md describes the file.")]
+    Check(OfFile),
+    /// Set a hardware rig up, and restore it at Ctrl-C
+    #[command(after_help = "Examples:\n  ifq rig hold rig.toml")]
+    Hold(OfFile),
+    /// Undo what a run that was killed has changed on a hardware rig
+    #[command(after_help = "Examples:\n  ifq rig restore rig.toml")]
+    Restore(OfFile),
+    /// Print the complete state of the interfaces of a hardware rig
+    #[command(after_help = "Examples:\n  ifq rig state rig.toml --json")]
+    State(OfFile),
+    /// Boot a guest with the soft NIC and an ssh server on loopback, as a hardware rig without hardware
+    #[command(
+        after_help = "Examples:\n  ifq rig guest FOLDER &\n  ifq rig check FOLDER/rig.toml\n\n\
+        It runs until Ctrl-C, and boots again when its kernel has crashed."
+    )]
+    Guest {
+        /// Where the rig file, a key for ssh and the console are written
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// The series of its kernel
+        #[arg(long, value_name = "SERIES", default_value = "7.3")]
+        series: Series,
+        /// The port of 127.0.0.1 that leads to its ssh server
+        #[arg(long, default_value_t = 2222)]
+        port: u16,
+    },
     /// Check the NIC of a machine: its counters, flow rules and faults, with and without a memory provider
     #[command(after_help = "Examples:\n  ifq rig selftest qemu:7.3+nic")]
     Selftest {
@@ -81,6 +113,17 @@ pub enum Command {
         #[arg(value_name = "MACHINE", value_parser = with_nic)]
         on: MachineSpec,
     },
+}
+
+/// A hardware rig.
+#[derive(Debug, ClapArgs)]
+pub struct OfFile {
+    /// The rig file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON objects, one per line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the subcommand; returns the exit code.
@@ -94,6 +137,13 @@ pub fn rig(args: &Args) -> u8 {
             Ok(code) => code,
             Err(failure) => exit_code(Err(failure), false),
         },
+        Command::Check(of) => rig_file(&of.file, Wish::Check, of.json),
+        Command::Hold(of) => rig_file(&of.file, Wish::Hold, of.json),
+        Command::Restore(of) => rig_file(&of.file, Wish::Restore, of.json),
+        Command::State(of) => rig_file(&of.file, Wish::State, of.json),
+        Command::Guest { folder, series, port } => {
+            exit_code(ssh_guest(*series, folder, *port), false)
+        }
         Command::Selftest { on } => match shell(on, 1, Some(&format!("/ifq {GUEST_SELFTEST}"))) {
             Ok(code) => code,
             Err(failure) => exit_code(Err(failure), false),
@@ -112,7 +162,7 @@ fn fetchable(text: &str) -> Result<MachineSpec, String> {
     };
     match on {
         MachineSpec::Uml | MachineSpec::Qemu(_) | MachineSpec::QemuNic(_) => Ok(on),
-        MachineSpec::Host | MachineSpec::Kernel(_) => {
+        MachineSpec::Host | MachineSpec::Kernel(_) | MachineSpec::Rig(_) => {
             Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }
     }
@@ -130,6 +180,7 @@ fn with_nic(text: &str) -> Result<MachineSpec, String> {
 /// Parses a machine that is a guest.
 fn guest(text: &str) -> Result<MachineSpec, String> {
     match MachineSpec::argument(text) {
+        Ok(MachineSpec::Rig(_)) => Err("a rig is reached with ssh; expected a guest".into()),
         Ok(MachineSpec::Host) => Err("the host cannot run a guest shell; expected a guest".into()),
         Ok(on) => Ok(on),
         Err(error) => Err(error.to_string()),
@@ -215,6 +266,18 @@ fn shell(on: &MachineSpec, cpus: u32, command: Option<&str>) -> Result<u8, Failu
 #[cfg(not(target_os = "linux"))]
 fn shell(on: &MachineSpec, cpus: u32, _: Option<&str>) -> Result<u8, Failure> {
     on.machine_with(cpus).map(|_| EXIT_OK)
+}
+
+#[cfg(target_os = "linux")]
+fn ssh_guest(series: Series, folder: &std::path::Path, port: u16) -> Result<(), Failure> {
+    let ifq = std::env::current_exe()
+        .map_err(|error| Failure::NotRun(format!("cannot find the path of ifq: {error}")))?;
+    crate::machine::ssh_guest(&ifq, series, folder, port)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ssh_guest(_: Series, _: &std::path::Path, _: u16) -> Result<(), Failure> {
+    MachineSpec::Host.machine().map(drop)
 }
 
 fn boot(on: &MachineSpec, cpus: u32, json: bool) -> Result<(), Failure> {

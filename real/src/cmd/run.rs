@@ -33,7 +33,7 @@ pub struct Args {
     /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Machine to run on: host, uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
+    /// Machine to run on: host, uml, qemu:SERIES, qemu:SERIES+nic, kernel:PATH or rig:FILE
     #[arg(long, value_name = "MACHINE", value_parser = MachineSpec::argument)]
     pub on: MachineSpec,
     /// Make an emulated kernel follow the schedule of the file
@@ -64,7 +64,7 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
     let tests: Arc<Vec<Test>> =
         Arc::new(inputs.tests.iter().map(|input| input.test.clone()).collect());
     let mut options = args.live.options(TIMES, IDLE_TIMEOUT_MS);
-    options.crashes = args.on != MachineSpec::Host;
+    options.crashes = !matches!(args.on, MachineSpec::Host | MachineSpec::Rig(_));
     let oracle: Arc<dyn Oracle> = Arc::new(args.live.explorer());
     let (cache, progress) = (Arc::new(AllowedCache::default()), Arc::new(Progress::new()));
     let results = match args.on.machine_with(args.live.cpus) {

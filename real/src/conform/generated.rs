@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_generated_test_depends_only_on_seed_and_number_and_can_be_run() {
         let kinds = [DrawKind::Sequence, DrawKind::Race];
-        let with = kinds.map(|kind| (kind, Equipment { queues: 16 }));
+        let with = kinds.map(|kind| (kind, Equipment { queues: 16, ..Equipment::default() }));
         for (kind, equipment) in
             kinds.map(|kind| (kind, Equipment::default())).into_iter().chain(with)
         {

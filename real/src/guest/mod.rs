@@ -5,6 +5,7 @@ mod answer;
 mod controlled;
 mod init;
 mod injected_failure;
+pub mod rig;
 pub mod shell;
 mod watchdog;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::abi::marker::Marker;
 use crate::abi::syscall;
 use crate::job::{Job, JobLine, Report};
-use crate::live::device::Nic;
+use crate::live::device::{self, Nic};
 use crate::live::kernel_log::KernelLogWatch;
 use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
 use crate::live::probe::probe;
@@ -51,8 +52,11 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let text = std::fs::read(job).map_err(|error| format!("reading {}: {error}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).map_err(|error| format!("the job: {error}"))?;
     let answer = AnswerWriter::open(answer)?;
-    let probe = probe();
-    let nic = Nic::open()?.map(Arc::new);
+    let mut probe = probe();
+    if let Some(rig) = &job.device {
+        probe.nic = crate::live::probe::nic(&rig.nic.interface);
+    }
+    let nic = device::open(job.device.as_ref())?;
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;

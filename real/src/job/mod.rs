@@ -7,6 +7,7 @@ use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::probe::Probe;
+use crate::rig::Rig;
 
 pub use report::{DevicePackets, Reply, Report, RunInfo, Stalls};
 
@@ -31,6 +32,9 @@ pub struct Job {
     pub stuck_timeout_ms: u64,
     /// Whether tests run that crash the kernel according to the model.
     pub crashes: bool,
+    /// The NIC of a hardware rig, which is set up. `None`: the machine's own, if it has one.
+    #[serde(default)]
+    pub device: Option<Rig>,
     /// A failure to inject into the first test, to test that it is detected.
     pub injected: Option<InjectedFailure>,
     /// Whether a controller outside of the machine decides which thread runs; see [`crate::abi::marker`].
@@ -73,6 +77,7 @@ impl Job {
             idle_timeout_ms: 300,
             stuck_timeout_ms: 30_000,
             crashes: false,
+            device: None,
             injected: None,
             forced: false,
         }

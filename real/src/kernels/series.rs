@@ -92,15 +92,7 @@ pub const SERIES: &[KernelSeries] = &[
         version: (7, 0),
         revision: Revision::Import70,
         fixed: &[],
-        known: &[
-            STALE,
-            EXPORT,
-            STALL,
-            UNINSTALL,
-            REGISTER_PIN,
-            RESET_STALL_DEV,
-            MIXED_QUEUE,
-        ],
+        known: &[STALE, EXPORT, STALL, UNINSTALL, REGISTER_PIN, RESET_STALL_DEV, MIXED_QUEUE],
     },
     KernelSeries {
         version: (7, 1),

@@ -13,6 +13,9 @@ use crate::kernels::series::is_released;
 pub struct Equipment {
     /// Receive queues of a NIC with memory providers; 0: there is none.
     pub queues: u32,
+    /// The far end is TCP of another interface or host, with segments of up to so many bytes: no test decides when
+    /// a packet arrives. `None`: the packets are written one by one.
+    pub segment: Option<u32>,
 }
 
 /// Why a test cannot run on any live kernel of a machine. `None`: it can.
@@ -59,6 +62,9 @@ pub fn unsupported_setup(setup: RingSetup) -> Option<String> {
 #[must_use]
 pub fn unsupported_op(op: &Op, equipment: Equipment) -> Option<String> {
     let no_device = equipment.queues == 0;
+    if let Some(reason) = equipment.segment.and_then(|bytes| beyond_tcp(op, bytes)) {
+        return Some(reason);
+    }
     match op {
         Op::Register { source: Source::Queue(_), modifiers, .. }
             if no_device && !without_device(*modifiers) =>
@@ -74,6 +80,22 @@ pub fn unsupported_op(op: &Op, equipment: Equipment) -> Option<String> {
         Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
         Op::Die => {
             Some("`die` would end the process that runs the test and reports its results".into())
+        }
+        _ => None,
+    }
+}
+
+/// Why an operation cannot be executed where the far end is TCP, with segments of so many bytes.
+fn beyond_tcp(op: &Op, segment: u32) -> Option<String> {
+    match op {
+        Op::Send { layout, .. } if !layout.is_pages() => Some(
+            "it decides how packets lie in buffers, which no far end on a hardware rig can".into(),
+        ),
+        Op::Send { len, .. } if *len > segment => Some(format!(
+            "it sends {len} bytes in a packet for each page, and a packet on this rig has {segment} at most"
+        )),
+        op if op.acts_on_netdev() => {
+            Some("it takes an interface down, unregisters it or restarts a queue, which no test does on a hardware rig".into())
         }
         _ => None,
     }
@@ -127,7 +149,7 @@ mod tests {
     fn a_test_of_a_device_runs_where_a_nic_has_as_many_queues() {
         let text = "test t\nrevision import-7.3\nring A\nsocket s@1\nqueues 2\nexpect holds\nsetup\n                     ifq = A: register queue=1 buffers=1 entries=1\n unregister-netdev\n";
         let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
-        let why = |queues| unsupported(&test, Equipment { queues });
+        let why = |queues| unsupported(&test, Equipment { queues, ..Equipment::default() });
         assert!(why(0).is_some_and(|why| why.contains("network device")));
         assert!(why(1).is_some_and(|why| why.contains("needs 2 receive queues")));
         assert_eq!(why(2), None);

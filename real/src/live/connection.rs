@@ -72,6 +72,21 @@ impl Connection {
     ) -> io::Result<Self> {
         let peer = TcpStream::connect(listener.local_addr()?)?;
         let (receiver, _) = listener.accept()?;
+        Connection::of_sockets(number, in_order, peer, receiver, sender)
+    }
+
+    /// A connection between two sockets of the kernel. `in_order`: a single ring will receive.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt(2)`.
+    pub(super) fn of_sockets(
+        number: u8,
+        in_order: bool,
+        peer: TcpStream,
+        receiver: TcpStream,
+        sender: &Arc<Sender>,
+    ) -> io::Result<Self> {
         peer.set_nodelay(true)?;
         peer.set_write_timeout(Some(ARRIVAL))?;
         for end in [&peer, &receiver] {

@@ -76,7 +76,7 @@ pub fn run(
     nic: Option<&Arc<Nic>>,
     beat: &dyn Fn(),
 ) -> Result<Observations, String> {
-    let equipment = Equipment { queues: nic.map_or(0, |nic| nic.queues()) };
+    let equipment = nic.map_or(Equipment::default(), |nic| nic.equipment());
     if let Some(reason) = unsupported(test, equipment) {
         return Err(reason);
     }
@@ -108,7 +108,7 @@ pub fn run(
         }
         Ok::<(), String>(())
     })?;
-    seen.packets = nic.map(|nic| nic.take_packets());
+    seen.packets = nic.and_then(|nic| nic.take_packets());
     drop(pool);
     seen.problems.extend(resources.leaks());
     seen.start_skew = StartSkew::of(&samples);

@@ -24,7 +24,8 @@ pub fn probe() -> Probe {
             .and_then(|text| text.trim().parse().ok()),
         cap_net_admin: has_capability(CAP_NET_ADMIN),
         userfaultfd: Some(errno_of(userfault::check())),
-        nic: nic(),
+        // The module softnic, if it is loaded.
+        nic: nic(NIC_INTERFACES[0]),
         ..Probe::default()
     };
     let mut opcodes = QueryOpcodes::default();
@@ -51,9 +52,9 @@ pub fn probe() -> Probe {
     probe
 }
 
-/// The NIC of the module softnic, if it is loaded.
-fn nic() -> Option<Nic> {
-    let interface = NIC_INTERFACES[0];
+/// An interface as a NIC. `None`: there is none with this name.
+#[must_use]
+pub fn nic(interface: &str) -> Option<Nic> {
     let driver = net::driver_name(interface).ok()?;
     let queues = std::fs::read_dir(format!("/sys/class/net/{interface}/queues")).ok()?.flatten();
     let receive = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("rx-");

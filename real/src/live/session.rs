@@ -7,7 +7,7 @@ use ifq_model::test::{Op, RingId, SocketId, Test};
 
 use super::connection::{Connection, RECEIVE_BUFFER, listen};
 use super::delays::DelayProfile;
-use super::device::{DevicePeer, Nic};
+use super::device::{Connected, Far, NewConnection, Nic};
 use super::late_page;
 use super::options::Options;
 use super::rng::Rng;
@@ -185,10 +185,16 @@ impl<'t> ConnectionPool<'t> {
     }
 
     fn over_device(&self, number: usize, queue: u32, nic: &Arc<Nic>) -> Result<Connection, String> {
-        let (peer, receiver) = DevicePeer::connect(nic, number, queue, RECEIVE_BUFFER)?;
+        let wanted = NewConnection { socket: number, queue, receive_buffer: RECEIVE_BUFFER };
+        let Connected { far, near } = Arc::clone(nic).connect(wanted)?;
         let in_order = receivers(self.test, number as SocketId) <= 1;
-        Connection::over_device(number as SocketId, in_order, peer, receiver)
-            .map_err(|error| format!("a TCP connection over the device: {error}"))
+        let connection = match far {
+            Far::Frames(peer) => Connection::over_device(number as SocketId, in_order, peer, near),
+            Far::Socket(far) => {
+                Connection::of_sockets(number as SocketId, in_order, far, near, &self.sender)
+            }
+        };
+        connection.map_err(|error| format!("a TCP connection over the device: {error}"))
     }
 
     /// Returns the connections of a run that has ended.

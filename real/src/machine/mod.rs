@@ -14,7 +14,8 @@ use crate::kernels::supported::Equipment;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Control, Host, MachineStatus, Qemu, Uml, fetch, interrupt_flag, interrupted, inventory, shell,
+    Control, HardwareRig, Host, MachineStatus, Qemu, Uml, ask_rig, fetch, interrupt_flag,
+    interrupted, inventory, shell, ssh_guest,
 };
 pub use spec::{MachineSpec, ParseError, Series};
 

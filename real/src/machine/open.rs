@@ -1,7 +1,7 @@
 //! Opens a machine by its name.
 
 #[cfg(target_os = "linux")]
-use super::linux::{Host, Qemu, Uml};
+use super::linux::{HardwareRig, Host, Qemu, Uml};
 use super::spec::MachineSpec;
 use super::{Failure, Machine};
 
@@ -29,6 +29,7 @@ impl MachineSpec {
             MachineSpec::Uml => Box::new(Uml::new(&ifq)?),
             MachineSpec::Qemu(series) => Box::new(Qemu::debian(&ifq, *series, cpus)?),
             MachineSpec::QemuNic(series) => Box::new(Qemu::debian(&ifq, *series, cpus)?.with_nic()),
+            MachineSpec::Rig(path) => Box::new(HardwareRig::new(&ifq, path)?),
             MachineSpec::Kernel(path) => Box::new(Qemu::file(&ifq, path, cpus)),
         })
     }

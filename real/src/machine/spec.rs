@@ -7,6 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::kernels::supported::Equipment;
+use crate::rig::RigFile;
 
 /// A series of kernels, such as 7.2: all releases `7.2` and `7.2.n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,8 @@ impl FromStr for Series {
 
 /// Receive queues of the module softnic (`SN_MAX_QUEUES`).
 const NIC_QUEUES: u32 = 16;
+/// Bytes of a TCP segment on a rig whose packets have the usual size. The rig itself knows its own.
+const SEGMENT: u32 = 1448;
 /// What a name ends with if the machine has a NIC.
 const NIC: &str = "+nic";
 
@@ -73,6 +76,8 @@ pub enum MachineSpec {
     QemuNic(Series),
     /// A kernel image that the user has built, in QEMU: `kernel:PATH`.
     Kernel(PathBuf),
+    /// A machine with a NIC that a file describes: `rig:FILE`.
+    Rig(PathBuf),
 }
 
 /// Why a text names no machine.
@@ -81,7 +86,7 @@ pub enum ParseError {
     /// The word is unknown.
     #[error(
         "no machine is called `{0}`; expected host, uml, qemu:SERIES (such as qemu:7.3), \
-         qemu:SERIES+nic or kernel:PATH (a bzImage or vmlinuz)"
+         qemu:SERIES+nic, kernel:PATH (a bzImage or vmlinuz) or rig:FILE (docs/RIGS.md)"
     )]
     Machine(String),
     /// Something other than a NIC is added to a machine.
@@ -99,6 +104,12 @@ pub enum ParseError {
     /// `kernel:` without a path.
     #[error("`kernel:` names no file; expected kernel:PATH, the path of a bzImage or vmlinuz")]
     NoPath,
+    /// `rig:` without a path.
+    #[error("`rig:` names no file; expected rig:FILE, a file that docs/RIGS.md describes")]
+    NoRig,
+    /// The rig file cannot be used.
+    #[error("{0}")]
+    Rig(String),
     /// The path leads to no file.
     #[error("there is no file {}; expected a kernel image, a bzImage or vmlinuz", .0.display())]
     NoFile(PathBuf),
@@ -120,6 +131,8 @@ impl FromStr for MachineSpec {
                 Some((series, "nic")) => Ok(MachineSpec::QemuNic(series.parse()?)),
                 Some((_, addition)) => Err(ParseError::Addition(addition.to_owned())),
             },
+            Some(("rig", "")) => Err(ParseError::NoRig),
+            Some(("rig", path)) => Ok(MachineSpec::Rig(path.into())),
             Some(("kernel", "")) => Err(ParseError::NoPath),
             Some(("kernel", path)) if path.ends_with(NIC) => {
                 Err(ParseError::NoNic(text.trim_end_matches(NIC).to_owned()))
@@ -138,6 +151,7 @@ impl fmt::Display for MachineSpec {
             MachineSpec::Qemu(series) => write!(f, "qemu:{series}"),
             MachineSpec::QemuNic(series) => write!(f, "qemu:{series}{NIC}"),
             MachineSpec::Kernel(path) => write!(f, "kernel:{}", path.display()),
+            MachineSpec::Rig(path) => write!(f, "rig:{}", path.display()),
         }
     }
 }
@@ -146,8 +160,12 @@ impl MachineSpec {
     /// What the machine has beside its kernel.
     #[must_use]
     pub fn equipment(&self) -> Equipment {
+        if let MachineSpec::Rig(path) = self {
+            let queues = RigFile::load(path).map_or(0, |file| file.rig.nic.queues.len() as u32);
+            return Equipment { queues, segment: Some(SEGMENT) };
+        }
         let queues = if matches!(self, MachineSpec::QemuNic(_)) { NIC_QUEUES } else { 0 };
-        Equipment { queues }
+        Equipment { queues, ..Equipment::default() }
     }
 
     /// Parses an argument of the command line; a kernel image must be there.
@@ -158,6 +176,10 @@ impl MachineSpec {
     pub fn argument(text: &str) -> Result<Self, ParseError> {
         let on = text.parse()?;
         match &on {
+            MachineSpec::Rig(path) => {
+                RigFile::load(path).map_err(ParseError::Rig)?;
+                Ok(on)
+            }
             MachineSpec::Kernel(path) if !path.is_file() => Err(ParseError::NoFile(path.clone())),
             _ => Ok(on),
         }
@@ -216,7 +238,10 @@ mod tests {
         let line = format!("SN_MAX_QUEUES\t{NIC_QUEUES}\n");
         assert!(header.contains(&line), "{line}");
         for (name, queues) in [("qemu:7.3+nic", NIC_QUEUES), ("qemu:7.3", 0), ("uml", 0)] {
-            assert_eq!(name.parse::<MachineSpec>().unwrap().equipment(), Equipment { queues });
+            assert_eq!(
+                name.parse::<MachineSpec>().unwrap().equipment(),
+                Equipment { queues, ..Equipment::default() }
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod ethtool;
 pub mod exec;
+pub mod namespace;
 pub mod net;
 pub mod packet;
 pub mod ring;

@@ -13,6 +13,7 @@ use crate::abi::netlink::{LinkChange, add_address, change_link};
 use crate::abi::syscall::ethtool;
 use crate::abi::syscall::packet::PacketSocket;
 use crate::job::DevicePackets;
+use crate::kernels::supported::Equipment;
 
 /// Addresses of the receiver and of the peer, in a network for documentation (RFC 5737).
 pub(super) const RECEIVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -34,7 +35,7 @@ const POLL: Duration = Duration::from_micros(100);
 
 /// The NIC, set up.
 #[derive(Debug)]
-pub struct Nic {
+pub(super) struct SoftDevice {
     soft: SoftNic,
     queues: u32,
     peer: PacketSocket,
@@ -83,20 +84,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Nic {
+impl SoftDevice {
     /// The NIC of this machine, set up. `None`: there is none.
     ///
     /// # Errors
     ///
     /// A message for the user: it cannot be set up.
-    pub fn open() -> Result<Option<Nic>, String> {
+    pub(super) fn open() -> Result<Option<SoftDevice>, String> {
         let Some(soft) = SoftNic::find() else { return Ok(None) };
         let context = |error: io::Error| format!("the soft NIC: {error}");
         let peer_index = soft.peer_index().map_err(context)?;
         let peer = LinkChange { up: Some(true), no_arp: Some(true), mtu: Some(MTU) };
         change_link(peer_index, &peer)
             .map_err(|error| format!("the interface {PEER_NAME}: {error}"))?;
-        let nic = Nic {
+        let nic = SoftDevice {
             queues: soft.queues().map_err(context)?,
             peer: PacketSocket::open(peer_index).map_err(context)?,
             changed: AtomicBool::new(true),
@@ -115,12 +116,6 @@ impl Nic {
         Ok(Some(nic))
     }
 
-    /// The number of receive queues.
-    #[must_use]
-    pub fn queues(&self) -> u32 {
-        self.queues
-    }
-
     /// Registers the device if need be, gives it its address, brings it up.
     fn set_up(&self) -> Result<(), String> {
         let context = |error: io::Error| format!("the interface {RECEIVER_NAME}: {error}");
@@ -135,109 +130,6 @@ impl Nic {
         lock(&self.rules).clear();
         self.changed.store(false, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Prepares a run of a test: all queues are free, the device is up, and the packets of each socket go to
-    /// its queue.
-    ///
-    /// # Errors
-    ///
-    /// A message for the user: a queue is still bound, or the device cannot be set up.
-    pub(in crate::live) fn prepare(&self, test: &Test) -> Result<(), String> {
-        self.wait_until_unbound(test.queues)?;
-        if self.changed.load(Ordering::Relaxed) {
-            self.set_up()?;
-        }
-        let mut rules = lock(&self.rules);
-        for (number, socket) in test.sockets.iter().enumerate() {
-            let Some(queue) = socket.queue else { continue };
-            let rule = (port_of(number), queue);
-            if rules.contains(&rule) {
-                continue;
-            }
-            rules.retain(|(port, _)| *port != rule.0);
-            ethtool::steer_port(RECEIVER_NAME, number as u32, rule.0, queue)
-                .map_err(|error| format!("a flow rule of {RECEIVER_NAME}: {error}"))?;
-            rules.push(rule);
-        }
-        Ok(())
-    }
-
-    /// Waits until no queue of a test is bound.
-    ///
-    /// # Errors
-    ///
-    /// A message for the user: a queue stays bound although all rings are closed.
-    pub(in crate::live) fn wait_until_unbound(&self, queues: u32) -> Result<(), String> {
-        let start = Instant::now();
-        for queue in 0..queues.min(self.queues) {
-            while self.soft.bound(queue).map_err(|error| error.to_string())? {
-                if start.elapsed() > UNBOUND {
-                    return Err(format!(
-                        "queue {queue} of {RECEIVER_NAME} is still bound {} s after all rings were closed",
-                        UNBOUND.as_secs()
-                    ));
-                }
-                std::thread::sleep(10 * POLL);
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until no queue of a test is bound, or for a time in which background work would have ended.
-    pub(in crate::live) fn settle(&self, queues: u32) {
-        let start = Instant::now();
-        let bound = || (0..queues.min(self.queues)).any(|q| self.soft.bound(q).unwrap_or(false));
-        while bound() && start.elapsed() < BACKGROUND {
-            std::thread::sleep(10 * POLL);
-        }
-    }
-
-    /// The index of the device at the start of the run.
-    pub(in crate::live) fn index(&self) -> u32 {
-        *lock(&self.index)
-    }
-
-    /// The number of a queue of a test in the kernel. A queue that the test's device does not have is one that
-    /// the NIC does not have.
-    pub(in crate::live) fn queue_of(&self, test: &Test, queue: u32) -> u32 {
-        if queue < test.queues { queue } else { queue.max(self.queues) }
-    }
-
-    /// Takes the device down or up: 0 or -errno.
-    pub(in crate::live) fn set_running(&self, up: bool) -> i64 {
-        self.changed.store(true, Ordering::Relaxed);
-        match self.soft.registered() {
-            Ok(true) => {
-                let change = LinkChange { up: Some(up), ..LinkChange::default() };
-                status(change_link(self.index(), &change))
-            }
-            Ok(false) => -i64::from(libc::ENODEV),
-            Err(error) => negative(&error),
-        }
-    }
-
-    /// Unregisters the device: 0 or -errno. Does nothing the second time.
-    pub(in crate::live) fn unregister(&self) -> i64 {
-        self.changed.store(true, Ordering::Relaxed);
-        status(self.soft.set_registered(false))
-    }
-
-    /// Restarts a queue: 0 or -errno.
-    pub(in crate::live) fn restart(&self, queue: u32) -> i64 {
-        status(self.soft.restart(queue))
-    }
-
-    /// The packets with payload since the last call.
-    pub(in crate::live) fn take_packets(&self) -> DevicePackets {
-        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
-        DevicePackets {
-            placed: take(&self.placed),
-            ordinary: take(&self.ordinary),
-            misplaced: take(&self.misplaced),
-            zero_copy: take(&self.zero_copy),
-            copied: take(&self.copied),
-        }
     }
 
     /// Counts a completion with bytes of a packet.
@@ -325,6 +217,97 @@ impl Nic {
             }
             std::thread::sleep(POLL);
         }
+    }
+}
+
+/// What [`Device`](super::interface::Device) describes.
+impl SoftDevice {
+    pub(super) fn equipment(&self) -> Equipment {
+        Equipment { queues: self.queues, ..Equipment::default() }
+    }
+
+    pub(super) fn prepare(&self, test: &Test) -> Result<(), String> {
+        self.wait_until_unbound(test.queues)?;
+        if self.changed.load(Ordering::Relaxed) {
+            self.set_up()?;
+        }
+        let mut rules = lock(&self.rules);
+        for (number, socket) in test.sockets.iter().enumerate() {
+            let Some(queue) = socket.queue else { continue };
+            let rule = (port_of(number), queue);
+            if rules.contains(&rule) {
+                continue;
+            }
+            rules.retain(|(port, _)| *port != rule.0);
+            ethtool::steer_port(RECEIVER_NAME, number as u32, rule.0, queue)
+                .map_err(|error| format!("a flow rule of {RECEIVER_NAME}: {error}"))?;
+            rules.push(rule);
+        }
+        Ok(())
+    }
+
+    pub(super) fn wait_until_unbound(&self, queues: u32) -> Result<(), String> {
+        let start = Instant::now();
+        for queue in 0..queues.min(self.queues) {
+            while self.soft.bound(queue).map_err(|error| error.to_string())? {
+                if start.elapsed() > UNBOUND {
+                    return Err(format!(
+                        "queue {queue} of {RECEIVER_NAME} is still bound {} s after all rings were closed",
+                        UNBOUND.as_secs()
+                    ));
+                }
+                std::thread::sleep(10 * POLL);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle(&self, queues: u32) {
+        let start = Instant::now();
+        let bound = || (0..queues.min(self.queues)).any(|q| self.soft.bound(q).unwrap_or(false));
+        while bound() && start.elapsed() < BACKGROUND {
+            std::thread::sleep(10 * POLL);
+        }
+    }
+
+    pub(super) fn index(&self) -> u32 {
+        *lock(&self.index)
+    }
+
+    pub(super) fn queue_of(&self, test: &Test, queue: u32) -> u32 {
+        if queue < test.queues { queue } else { queue.max(self.queues) }
+    }
+
+    pub(super) fn set_running(&self, up: bool) -> i64 {
+        self.changed.store(true, Ordering::Relaxed);
+        match self.soft.registered() {
+            Ok(true) => {
+                let change = LinkChange { up: Some(up), ..LinkChange::default() };
+                status(change_link(self.index(), &change))
+            }
+            Ok(false) => -i64::from(libc::ENODEV),
+            Err(error) => negative(&error),
+        }
+    }
+
+    pub(super) fn unregister(&self) -> i64 {
+        self.changed.store(true, Ordering::Relaxed);
+        status(self.soft.set_registered(false))
+    }
+
+    pub(super) fn restart(&self, queue: u32) -> i64 {
+        status(self.soft.restart(queue))
+    }
+
+    pub(super) fn take_packets(&self) -> Option<DevicePackets> {
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+        Some(DevicePackets {
+            placed: take(&self.placed),
+            ordinary: take(&self.ordinary),
+            misplaced: take(&self.misplaced),
+            zero_copy: take(&self.zero_copy),
+            copied: take(&self.copied),
+        })
     }
 }
 

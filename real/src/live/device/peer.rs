@@ -4,7 +4,7 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::sync::Arc;
 
 use super::frame::{Kind, Route, segment};
-use super::nic::{Arrival, Nic, PEER, Placement, RECEIVER, port_of};
+use super::nic::{Arrival, PEER, Placement, RECEIVER, SoftDevice, port_of};
 use super::soft_nic::{PEER_NAME, RECEIVER_NAME};
 use crate::abi::syscall::tcp_repair::{Sequence, connected};
 
@@ -14,7 +14,7 @@ const SEQUENCE: Sequence = Sequence { receive: 1_000, send: 2_000_000 };
 /// The far end.
 #[derive(Debug)]
 pub(in crate::live) struct DevicePeer {
-    nic: Arc<Nic>,
+    nic: Arc<SoftDevice>,
     queue: u32,
     route: Route,
     next: u32,
@@ -28,8 +28,8 @@ impl DevicePeer {
     /// # Errors
     ///
     /// A message for the user: the connection cannot be made.
-    pub(in crate::live) fn connect(
-        nic: &Arc<Nic>,
+    pub(super) fn connect(
+        nic: &Arc<SoftDevice>,
         socket: usize,
         queue: u32,
         receive_buffer: usize,

@@ -25,6 +25,11 @@ pub(super) struct BootResult {
     pub(super) reports: Vec<Option<Report>>,
     /// Why the answer ended, with the end of the console.
     pub(super) end: String,
+    /// Whether the answer has its last line.
+    pub(super) complete: bool,
+    /// Whether the connection to the machine was lost, and the kernel runs on. It says nothing about the test that
+    /// ran.
+    pub(super) lost: bool,
 }
 
 /// Reads the answer while it is written.
@@ -65,8 +70,19 @@ pub(super) fn supervise(
     if interrupted() {
         return Err(Failure::Interrupted);
     }
+    let child = KillOnDrop::start(command).map_err(Failure::NotRun)?;
+    supervise_child(child, job, channel, boot, progress)
+}
+
+/// Like [`supervise`], for a process that has been started.
+pub(super) fn supervise_child(
+    mut child: KillOnDrop,
+    job: &Job,
+    channel: &GuestChannel,
+    boot: Duration,
+    progress: &mut dyn FnMut(&JobLine),
+) -> Result<BootResult, Failure> {
     let start = Instant::now();
-    let mut child = KillOnDrop::start(command).map_err(Failure::NotRun)?;
     let mut answer = Answer { channel, read: 0, rest: Vec::new() };
     let mut gathered = AnswerState::new(job.tests.len());
     let (mut last, mut up) = (start, None);
@@ -109,8 +125,10 @@ pub(super) fn supervise(
         tail if tail.is_empty() => format!("{end}; its console is empty"),
         tail => format!("{end}; its console:\n{tail}"),
     };
+    let complete = gathered.complete();
     let AnswerState { probe, reports, .. } = gathered;
-    Ok(BootResult { probe, up: up.unwrap_or_else(|| start.elapsed()), reports, end })
+    let up = up.unwrap_or_else(|| start.elapsed());
+    Ok(BootResult { probe, up, reports, end, complete, lost: false })
 }
 
 fn exit_reason(status: ExitStatus) -> String {

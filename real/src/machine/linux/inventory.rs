@@ -123,7 +123,7 @@ pub fn fetch(on: &MachineSpec, again: bool) -> Result<(), Failure> {
         MachineSpec::QemuNic(series) => debian_kernel::get(&cache, *series, again)
             .and_then(|image| softnic::get(&cache, &image, again))
             .map(drop),
-        MachineSpec::Host | MachineSpec::Kernel(_) => {
+        MachineSpec::Host | MachineSpec::Kernel(_) | MachineSpec::Rig(_) => {
             Err(format!("there is nothing to fetch for {on}"))
         }
     };

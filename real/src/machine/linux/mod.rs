@@ -18,14 +18,18 @@ mod provenance;
 mod qemu;
 mod qemu_binary;
 mod retry;
+mod rig;
 mod shell;
 mod shell_session;
 mod softnic;
+mod ssh_guest;
 mod uml;
 
 pub use host::Host;
 pub use inventory::{MachineStatus, fetch, inventory};
 pub use process::{interrupt_flag, interrupted};
 pub use qemu::{Control, Qemu};
+pub use rig::{HardwareRig, ask as ask_rig};
 pub use shell::shell;
+pub use ssh_guest::ssh_guest;
 pub use uml::Uml;

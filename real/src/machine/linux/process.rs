@@ -1,11 +1,12 @@
 //! Child processes that are killed when dropped, and interrupts by the user.
 
+use std::fmt::Debug;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -17,7 +18,13 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A child process in its own process group. Dropping this kills the group; the kernel kills the child
 /// if this process dies.
 #[derive(Debug)]
-pub(super) struct KillOnDrop(Child);
+pub(super) struct KillOnDrop {
+    child: Child,
+    /// What is dropped first when this is dropped: the child is asked to end.
+    before: Option<Box<dyn Debug + Send>>,
+    /// Time that the child then has before it is killed.
+    grace: Duration,
+}
 
 impl KillOnDrop {
     pub(super) fn start(mut command: Command) -> Result<Self, String> {
@@ -29,26 +36,47 @@ impl KillOnDrop {
     /// Processes that the child starts are not killed.
     pub(super) fn start_in_foreground(mut command: Command) -> Result<Self, String> {
         syscall::kill_with_parent(&mut command);
+        KillOnDrop::spawn(command, Duration::ZERO)
+    }
+
+    /// A child that has something to put in order at its end, and notices the death of this process by itself.
+    pub(super) fn start_with_grace(mut command: Command, grace: Duration) -> Result<Self, String> {
+        command.process_group(0);
+        KillOnDrop::spawn(command, grace)
+    }
+
+    fn spawn(mut command: Command, grace: Duration) -> Result<Self, String> {
         let start = command.spawn();
         start
-            .map(KillOnDrop)
+            .map(|child| KillOnDrop { child, before: None, grace })
             .map_err(|error| format!("starting {}: {error}", command.get_program().display()))
+    }
+
+    /// Keeps something as long as the child is not asked to end.
+    pub(super) fn with(mut self, before: Box<dyn Debug + Send>) -> Self {
+        self.before = Some(before);
+        self
     }
 
     /// The exit status, if the child has exited.
     pub(super) fn exit_status(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().ok().flatten()
+        self.child.try_wait().ok().flatten()
     }
 }
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+        drop(self.before.take());
+        let start = Instant::now();
+        while start.elapsed() < self.grace && self.exit_status().is_none() {
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // The group may be gone already, or may never have been.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -87,7 +115,7 @@ pub(super) fn output(mut command: Command) -> Result<Output, String> {
     let name = name.join(" ");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = KillOnDrop::start(command)?;
-    let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
+    let (stdout, stderr) = (child.child.stdout.take(), child.child.stderr.take());
     std::thread::scope(|scope| {
         let stdout = scope.spawn(move || read(stdout));
         let stderr = scope.spawn(move || read(stderr));

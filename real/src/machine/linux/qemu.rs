@@ -225,6 +225,40 @@ impl Qemu {
     }
 }
 
+impl Qemu {
+    /// The command that starts it with a script, and a network card whose ssh port is one of loopback. Its console
+    /// is appended to a file.
+    pub(super) fn networked(
+        &self,
+        initrd: &str,
+        console: &Path,
+        port: u16,
+    ) -> Result<Command, Failure> {
+        let image = self.image()?;
+        let mut command = Command::new(PROGRAM);
+        let accelerated = kvm::works(&image).is_ok();
+        // No clock that counts instructions: it goes on while the guest waits for the network.
+        let engine: &[&str] = if accelerated {
+            engine(true, 1)
+        } else {
+            &["-accel", "tcg,thread=single", "-cpu", "max"]
+        };
+        let forward = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22");
+        command
+            .args(["-machine", "q35", "-smp", "1"])
+            .args(engine)
+            .args(["-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-display", "none", "-netdev", &forward])
+            .args(["-device", "virtio-net-pci,netdev=net,romfile="])
+            .args(["-chardev", &format!("file,id=console,append=on,path={}", console.display())])
+            .args(["-serial", "chardev:console"])
+            .arg("-kernel")
+            .arg(&image)
+            .args(["-initrd", initrd, "-append", &append(&["guest-shell", CONSOLE_LINE])]);
+        Ok(command)
+    }
+}
+
 /// Boots a machine; if it does not come up, boots it again with one processor.
 fn boot_with_fallback(
     how: &mut RunInfo,
@@ -317,7 +351,14 @@ mod tests {
     fn booted(up: bool) -> BootResult {
         let probe = up.then(Probe::default);
         let end = "it died; its console:\n[1] Kernel panic - not syncing: Oops".into();
-        BootResult { probe, up: Duration::ZERO, reports: Vec::new(), end }
+        BootResult {
+            probe,
+            up: Duration::ZERO,
+            reports: Vec::new(),
+            end,
+            complete: false,
+            lost: false,
+        }
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub(super) fn run(
         reports.extend(done);
         // A test that hung has a report. A test that crashed the machine has none.
         let hung = matches!(reports.last(), Some(Report::Broken { .. })) && reports.len() > from;
+        if boot.lost && how.boots < BOOTS && reports.len() < job.tests.len() {
+            continue;
+        }
         if !hung && reports.len() < job.tests.len() {
             reports.push(Report::Broken { reason: format!("in this test {}", boot.end) });
         }
@@ -99,7 +102,8 @@ mod tests {
 
     fn boot(reports: Vec<Option<Report>>) -> BootResult {
         let probe = Some(Probe::default());
-        BootResult { probe, up: Duration::from_millis(7), reports, end: "it died".into() }
+        let up = Duration::from_millis(7);
+        BootResult { probe, up, reports, end: "it died".into(), complete: false, lost: false }
     }
 
     fn kinds(reply: &Reply) -> String {
@@ -136,6 +140,25 @@ mod tests {
         let Report::Broken { reason } = &reply.reports[1] else { unreachable!() };
         assert!(reason.contains("it died") && reason.contains("new boot"), "{reason}");
         assert!(matches!(lines[1], JobLine::Beat { test: 2, .. }), "{lines:?}");
+    }
+
+    #[test]
+    fn a_lost_connection_is_no_result_of_the_test_that_ran() {
+        let mut asked = Vec::new();
+        let job = sample_job(3);
+        let reply = run(&job, RunInfo::default(), &mut |_| {}, &mut |part, _, _| {
+            asked.push(part.tests.len());
+            Ok(match part.tests.len() {
+                3 => BootResult { lost: true, ..boot(vec![Some(seen()), None, None]) },
+                tests => boot(vec![Some(seen()); tests]),
+            })
+        });
+        assert_eq!(kinds(&reply.unwrap()), "sss");
+        assert_eq!(asked, [3, 2]);
+        let reply = run(&job, RunInfo::default(), &mut |_| {}, &mut |part, _, _| {
+            Ok(BootResult { lost: true, ..boot(vec![None; part.tests.len()]) })
+        });
+        assert_eq!(kinds(&reply.unwrap()), "bnn", "it does not go on for ever");
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub fn shell(ifq: &Path, on: &MachineSpec, cpus: u32, script: Option<&str>) -> R
         MachineSpec::Host => {
             return Err(Failure::NotRun("this host has a shell of its own".into()));
         }
+        MachineSpec::Rig(_) => {
+            return Err(Failure::NotRun("a rig is reached with ssh".into()));
+        }
         MachineSpec::Uml => {
             let machine = Uml::new(ifq)?;
             &move |session| machine.session(session)

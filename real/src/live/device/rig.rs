@@ -1,0 +1,166 @@
+//! The NIC of a hardware rig, which is set up: its peer is an interface in a namespace of its own, and sends
+//! ordinary TCP.
+
+use std::io;
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ifq_model::test::Test;
+use socket2::SockRef;
+
+use super::interface::{Connected, Device, Far, NewConnection};
+use crate::abi::netdev::{Netdev, QueueUser};
+use crate::abi::netlink;
+use crate::abi::syscall::namespace;
+use crate::job::DevicePackets;
+use crate::kernels::supported::Equipment;
+use crate::rig::Rig;
+
+/// Headers of IPv4 and TCP, with time stamps.
+const HEADERS: u32 = 52;
+/// Longest time until the queues are unbound after a run.
+const UNBOUND: Duration = Duration::from_secs(30);
+/// Time in which the background work of a ring's exit ends unless something holds it.
+const BACKGROUND: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(1);
+/// Longest time of a handshake: a neighbour is found in it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The NIC of a rig.
+#[derive(Debug)]
+pub(super) struct RigNic {
+    rig: Rig,
+    index: u32,
+    segment: u32,
+    /// A queue of a test each.
+    listeners: Vec<TcpListener>,
+    /// Packets of the queues at the last look, if the driver counts them.
+    counted: Option<AtomicU64>,
+}
+
+impl RigNic {
+    /// Listens at the port of each queue.
+    pub(super) fn open(rig: &Rig) -> Result<Self, String> {
+        let name = &rig.nic.interface;
+        let context = |error: io::Error| format!("the interface {name}: {error}");
+        let link = netlink::link(name).map_err(context)?;
+        let peer = namespace::inside(&rig.peer.namespace, || netlink::link(&rig.peer.interface));
+        let peer =
+            peer.map_err(|error| format!("the interface {}: {error}", rig.peer.interface))?;
+        let listen = |at: usize| {
+            let address = SocketAddrV4::new(rig.nic.address, rig.port_of(at as u32));
+            let bound = TcpListener::bind(address);
+            bound.map_err(|error| format!("listening at {address}: {error}"))
+        };
+        let listeners: Result<_, String> = (0..rig.nic.queues.len()).map(listen).collect();
+        let nic = RigNic {
+            rig: rig.clone(),
+            index: link.index,
+            segment: link.mtu.min(peer.mtu).saturating_sub(HEADERS),
+            listeners: listeners?,
+            counted: None,
+        };
+        let counted = nic.packets_of_queues().map(AtomicU64::new);
+        Ok(RigNic { counted, ..nic })
+    }
+
+    fn queues(&self, of_test: u32) -> impl Iterator<Item = u32> {
+        self.rig.nic.queues.iter().copied().take(of_test as usize)
+    }
+
+    fn is_bound(&self, queue: u32) -> io::Result<bool> {
+        Ok(Netdev::open()?.user_of(self.index, queue)? != QueueUser::None)
+    }
+
+    /// Packets that the queues of tests have received. `None`: the driver does not count by queue.
+    fn packets_of_queues(&self) -> Option<u64> {
+        let netdev = Netdev::open().ok()?;
+        let count = |queue: &u32| netdev.rx_packets(self.index, *queue).ok().flatten();
+        self.rig.nic.queues.iter().map(count).sum()
+    }
+}
+
+impl Device for RigNic {
+    fn equipment(&self) -> Equipment {
+        Equipment { queues: self.listeners.len() as u32, segment: Some(self.segment) }
+    }
+
+    fn prepare(&self, test: &Test) -> Result<(), String> {
+        self.wait_until_unbound(test.queues)
+    }
+
+    fn wait_until_unbound(&self, queues: u32) -> Result<(), String> {
+        let start = Instant::now();
+        for queue in self.queues(queues) {
+            while self.is_bound(queue).map_err(|error| format!("queue {queue}: {error}"))? {
+                if start.elapsed() > UNBOUND {
+                    return Err(format!(
+                        "queue {queue} of {} is still bound {} s after all rings were closed",
+                        self.rig.nic.interface,
+                        UNBOUND.as_secs()
+                    ));
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&self, queues: u32) {
+        let start = Instant::now();
+        let bound = || self.queues(queues).any(|queue| self.is_bound(queue).unwrap_or(false));
+        while bound() && start.elapsed() < BACKGROUND {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn index(&self) -> u32 {
+        self.index
+    }
+
+    fn queue_of(&self, test: &Test, queue: u32) -> u32 {
+        let own = if queue < test.queues { self.rig.nic.queues.get(queue as usize) } else { None };
+        // No interface has so many queues.
+        own.copied().unwrap_or(u32::from(u16::MAX))
+    }
+
+    fn set_running(&self, _: bool) -> i64 {
+        -i64::from(libc::EOPNOTSUPP)
+    }
+
+    fn unregister(&self) -> i64 {
+        -i64::from(libc::EOPNOTSUPP)
+    }
+
+    fn restart(&self, _: u32) -> i64 {
+        -i64::from(libc::EOPNOTSUPP)
+    }
+
+    fn take_packets(&self) -> Option<DevicePackets> {
+        let counted = self.counted.as_ref()?;
+        let now = self.packets_of_queues()?;
+        let placed = now.saturating_sub(counted.swap(now, Ordering::Relaxed));
+        Some(DevicePackets { placed, ..DevicePackets::default() })
+    }
+
+    fn connect(self: Arc<Self>, wanted: NewConnection) -> Result<Connected, String> {
+        let listener = self.listeners.get(wanted.queue as usize);
+        let listener = listener.ok_or_else(|| format!("the rig has no queue {}", wanted.queue))?;
+        let context = |error: io::Error| format!("a TCP connection over the rig: {error}");
+        // Set before the handshake, so that the window can grow to it. Without the privilege for this size
+        // the default is enough for most tests.
+        let _ = SockRef::from(listener).set_recv_buffer_size(wanted.receive_buffer);
+        let near = listener.local_addr().map_err(context)?;
+        let far = namespace::inside(&self.rig.peer.namespace, || {
+            TcpStream::connect_timeout(&near, HANDSHAKE)
+        });
+        let far = far.map_err(context)?;
+        let (near, from) = listener.accept().map_err(context)?;
+        if far.local_addr().map_err(context)? != from {
+            return Err(format!("{from}, which is not the peer, has connected to the rig"));
+        }
+        Ok(Connected { far: Far::Socket(far), near })
+    }
+}

@@ -1,0 +1,120 @@
+//! What happens when the answer of a rig ends early: the connection was lost, or the kernel crashed or hangs.
+
+use std::process::Command;
+
+use super::super::guest_process::BootResult;
+use super::super::process::{interrupted, output};
+use super::ask;
+use super::remote::{Remote, wait_for_boot};
+use crate::job::{JobLine, RunInfo};
+use crate::machine::Failure;
+use crate::rig::RigFile;
+use crate::rig::agent::Action;
+
+/// Bytes of a kernel log that are shown.
+const LOG: usize = 4000;
+
+/// A rig whose answer has ended.
+#[derive(Debug)]
+pub(super) struct ReturnOfRig<'r> {
+    pub(super) file: &'r RigFile,
+    pub(super) remote: &'r Remote,
+}
+
+impl ReturnOfRig<'_> {
+    /// Finds out why the answer ended, and waits until the rig can go on.
+    pub(super) fn after_the_end(
+        &self,
+        boot: &mut BootResult,
+        before: Option<&str>,
+        results: &str,
+        how: &mut RunInfo,
+    ) -> Result<(), Failure> {
+        let limit = self.file.machine.reconnect_seconds;
+        let now = wait_for_boot(self.remote, limit, interrupted);
+        if interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        match (now.as_deref(), before) {
+            (Some(now), Some(before)) if now == before => {
+                self.lost(boot, results, how);
+                Ok(())
+            }
+            (Some(_), _) => {
+                let why = format!("its kernel was booted again meanwhile\n{}", self.log());
+                boot.end = format!("{why}\n{}", boot.end);
+                Ok(())
+            }
+            (None, _) => self.reboot(boot, how),
+        }
+    }
+
+    /// The connection was lost, and the kernel runs on: takes what was finished, and restores the rig.
+    fn lost(&self, boot: &mut BootResult, results: &str, how: &mut RunInfo) {
+        // A test that hung is a result, and no line follows it.
+        let restored = ask::restore(self.file, self.remote);
+        if let Err(error) = &restored {
+            how.notes.push(format!("the connection was lost, and {error}"));
+        }
+        let request = Action::<()>::Results { results: results.to_owned() };
+        if let Ok(lines) = ask::lines(self.file, self.remote, request) {
+            for line in lines {
+                if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
+                    && let Some(place) = boot.reports.get_mut(test)
+                {
+                    place.get_or_insert(report);
+                }
+            }
+        }
+        boot.lost = true;
+        how.notes.push(format!(
+            "the connection to the rig was lost after {} results",
+            boot.reports.iter().flatten().count()
+        ));
+    }
+
+    /// The end of the console, or of the log that the kernel has kept over a reboot.
+    fn log(&self) -> String {
+        let console = self.file.reboot.as_ref().and_then(|reboot| reboot.log.as_deref());
+        let text = match console {
+            Some(script) => {
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", script]);
+                output(command).map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            }
+            None => self.remote.shell("cat /sys/fs/pstore/* 2>/dev/null || true"),
+        };
+        let text = text.unwrap_or_else(|error| format!("its log cannot be read: {error}"));
+        let start = text.len().saturating_sub(LOG);
+        let start = (start..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        format!("the end of its log:\n{}", text[start..].trim())
+    }
+
+    /// The rig does not answer: reboots it, if its file says how.
+    fn reboot(&self, boot: &mut BootResult, how: &mut RunInfo) -> Result<(), Failure> {
+        let limit = self.file.machine.reconnect_seconds;
+        boot.end = format!("the rig did not answer for {limit} s\n{}\n{}", self.log(), boot.end);
+        let Some(reboot) = &self.file.reboot else {
+            how.notes.push("the rig does not answer, and its file has no [reboot]".into());
+            return Ok(());
+        };
+        if how.boots > reboot.most {
+            how.notes
+                .push(format!("the rig was rebooted {} times, which is the most", reboot.most));
+            return Ok(());
+        }
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &reboot.command]);
+        if let Err(error) = output(command) {
+            how.notes.push(format!("rebooting the rig: {error}"));
+            return Ok(());
+        }
+        how.notes.push("the rig was rebooted".into());
+        if wait_for_boot(self.remote, reboot.seconds, interrupted).is_none() {
+            how.notes.push(format!("the rig did not come back in {} s", reboot.seconds));
+        } else if let Err(error) = self.remote.bring() {
+            how.notes.push(error);
+        }
+        Ok(())
+    }
+}
