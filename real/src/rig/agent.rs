@@ -55,7 +55,7 @@ pub enum Answer {
     /// The state of the interfaces.
     State {
         /// The state.
-        state: super::state::RigState,
+        state: Box<super::state::RigState>,
     },
     /// The rig is set up.
     Ready,
@@ -72,7 +72,7 @@ pub enum Answer {
     /// The rig file is wrong, or the rig is.
     Refused {
         /// Why.
-        complaint: Complaint,
+        complaint: Box<Complaint>,
     },
     /// It did not work.
     Failed {

@@ -111,7 +111,7 @@ fn addresses(rig: &Rig) -> Option<Complaint> {
 }
 
 fn ports(first: u16) -> Option<Complaint> {
-    (first < 1024 || first > u16::MAX - PORTS).then(|| {
+    (!(1024..=u16::MAX - PORTS).contains(&first)).then(|| {
         Complaint::new(
             Field::FirstPort,
             format!("the ports from {first} on cannot be used"),

@@ -60,7 +60,7 @@ fn answer(lifeline: &Lifeline, request: Request<Job>) -> Result<(), Answer> {
             Ok(())
         }
         Action::State => {
-            say(&Answer::State { state: RigState::read(&rig) });
+            say(&Answer::State { state: Box::new(RigState::read(&rig)) });
             Ok(())
         }
         Action::Restore => {
@@ -84,7 +84,7 @@ fn answer(lifeline: &Lifeline, request: Request<Job>) -> Result<(), Answer> {
 
 fn set_up(rig: &Rig) -> Result<RigSetup, Answer> {
     let setup = RigSetup::new(rig).map_err(|error| match error {
-        SetupError::Refused(complaint) => Answer::Refused { complaint },
+        SetupError::Refused(complaint) => Answer::Refused { complaint: Box::new(complaint) },
         SetupError::Failed(why) => failed(why),
     })?;
     for text in &setup.notes {

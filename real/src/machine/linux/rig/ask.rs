@@ -34,7 +34,7 @@ pub fn ask(
     let mut refused = None;
     let held = matches!(action, Action::Hold);
     converse(&file, &remote, action, &mut |line| match serde_json::from_value(line) {
-        Ok(Answer::Refused { complaint }) => refused = Some(file.error(complaint).to_string()),
+        Ok(Answer::Refused { complaint }) => refused = Some(file.error(*complaint).to_string()),
         Ok(Answer::Failed { why }) => refused = Some(why),
         Ok(answer) => each(answer),
         Err(_) => {}

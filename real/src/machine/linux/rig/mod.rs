@@ -83,7 +83,7 @@ impl HardwareRig {
         for line in channel.answer(0).split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(Answer::Refused { complaint }) => {
-                    return Err(Failure::NotRun(self.file.error(complaint).to_string()));
+                    return Err(Failure::NotRun(self.file.error(*complaint).to_string()));
                 }
                 Ok(Answer::Failed { why }) if boot.probe.is_none() => {
                     return Err(Failure::NotRun(why));
