@@ -11,11 +11,10 @@ use ifq_fuzz::targets::{
     Failure, canary, canary_variant, check_round_trips, fixed_variant, parse_bytes, run, world,
 };
 use ifq_model::outcome::Value;
-use ifq_model::revision::{Defect, Variant};
+use ifq_model::revision::Defect;
 use ifq_model::test::{Step, Test};
+use ifq_sim::commands::replay::replay;
 use ifq_sim::executor::rng::Rng;
-use ifq_sim::executor::run::run_once;
-use ifq_sim::executor::scheduler::Replay;
 use ifq_sim::format::{load, print, validate};
 
 /// Length of a random input in bytes: the largest number of operations, and a schedule.
@@ -74,13 +73,10 @@ fn the_canary_fails_within_a_hundred_inputs_and_fails_again_in_a_replay() {
     check_round_trips(&failure.test);
     let Failure { test, violation } = *failure;
     let schedule = test.schedule.clone().expect("a schedule");
-    let decisions = schedule.decisions().expect("decisions").to_vec();
-    let defects = schedule.defects;
-    assert_eq!(defects, [Defect::EarlyPut]);
-    let variant = Variant::with(test.revisions[0], &defects);
-    let again = run_once(&Rc::new(test), &variant, Box::new(Replay::new(&decisions)));
-    assert_eq!(again.violation, Some(violation));
-    assert_eq!(again.decisions, decisions);
+    assert_eq!(schedule.defects, [Defect::EarlyPut]);
+    let again = replay(&Rc::new(test), &schedule);
+    assert!(again.unfollowed.is_none() && again.diverged_at.is_none());
+    assert_eq!(again.run.violation, Some(violation));
 }
 
 fn files(folder: &str) -> Vec<(String, Vec<u8>)> {

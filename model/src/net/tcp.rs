@@ -341,7 +341,7 @@ pub async fn tcp_rcv_established<P: Platform>(
     let mut left = len;
     while left > 0 && layout.is_pages() {
         let (received, chunk) = match (sock.queue, &kernel.netdev) {
-            // The device cuts at pages, whoever owns its buffers.
+            // The device cuts at pages, also when no ifq is bound to the queue.
             (Some(queue), Some(netdev)) => {
                 (napi_receive(netdev, queue).await?, left.min(PAGE_SIZE))
             }

@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn an_interface_that_does_not_exist_is_an_error() {
         let none = Ethtool::of("no-such-if").unwrap();
-        assert_eq!(none.rings().unwrap_err().raw_os_error(), Some(libc::ENODEV));
+        let error = none.rings().unwrap_err().to_string();
+        assert!(error.starts_with("No such device"), "{error}");
         assert!(none.features().is_err());
     }
 }

@@ -18,7 +18,7 @@ use super::event::StepEvent;
 use super::fingerprint::Fingerprint;
 use super::race::RaceFootprint;
 use super::recorder::Recorder;
-use super::schedule::step_log::{Accessed, Happened, LoggedEvent};
+use super::step_log::{Accessed, Happened, LoggedEvent};
 use super::symbols::OBJECT_KINDS;
 use super::threads::{Pending, Thread, ThreadFuture, operation_start};
 use super::trace::Trace;

@@ -20,6 +20,7 @@ pub mod rng;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;
+pub(crate) mod step_log;
 pub(crate) mod symbols;
 pub(crate) mod threads;
 pub(crate) mod trace;

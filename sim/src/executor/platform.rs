@@ -16,7 +16,7 @@ use ifq_model::test::schedule::AccessKind;
 
 use super::event::Update;
 use super::machine::{Machine, with};
-use super::schedule::step_log::kind_of_rmw;
+use super::step_log::kind_of_rmw;
 use super::threads::Pending;
 
 /// The deterministic platform. Runs inside [`crate::executor::run::run_once`] only.

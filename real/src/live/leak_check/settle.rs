@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Minimum time between two scans of all kernel objects. A scan costs an emulated machine as much as several tests.
-pub(super) const SCAN_INTERVAL: Duration = Duration::from_secs(20);
+/// Minimum time between two scans of all kernel objects, because a scan is slow.
+pub(super) const SCAN_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between the first two checks; it doubles with each check.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 

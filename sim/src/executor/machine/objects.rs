@@ -12,7 +12,7 @@ use ifq_model::test::schedule::AccessKind;
 use crate::executor::event::StepEvent;
 use crate::executor::fingerprint::zobrist_key;
 use crate::executor::naming::{self, live_name};
-use crate::executor::schedule::step_log::{Accessed, Happened};
+use crate::executor::step_log::{Accessed, Happened};
 
 impl Machine {
     /// Begins the creation of an object. Returns its index, and that of the object under construction before.

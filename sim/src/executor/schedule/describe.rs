@@ -11,10 +11,10 @@ use ifq_model::test::schedule::{FailingFault, Place, Switch, ThreadName};
 
 use super::follow::{Follower, after, before, times};
 use super::scheduler::Follow;
-use super::step_log::{Happened, LoggedEvent};
 use crate::executor::machine::Machine;
 use crate::executor::run::{Program, RunResult, run, with_program};
 use crate::executor::scheduler::{Replay, Scheduler, SchedulingPoint};
+use crate::executor::step_log::{Happened, LoggedEvent};
 use crate::executor::threads::Pending;
 
 /// The context switches of a run in words: a schedule that repeats exactly the run with these decisions. `None` if

@@ -12,10 +12,10 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::test::schedule::{CodePlace, Place, Position, Switch};
 use serde::{Deserialize, Serialize};
 
-use super::step_log::{Happened, LoggedEvent};
 use crate::executor::fingerprint::{Fingerprint, append};
 use crate::executor::machine::Machine;
 use crate::executor::scheduler::SchedulingPoint;
+use crate::executor::step_log::{Happened, LoggedEvent};
 use crate::executor::threads::Pending;
 
 /// Why a run does not match a schedule.

@@ -2,9 +2,9 @@
 
 pub(crate) mod describe;
 pub(crate) mod follow;
+mod named;
 mod passed;
 mod scheduler;
-pub(crate) mod step_log;
 
 use std::cell::RefCell;
 use std::rc::Rc;
