@@ -48,9 +48,9 @@ fn in_guest(script: &str) -> Option<String> {
 }
 
 #[test]
-#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
-            cargo test -p ifq-real -- --ignored in_qemu"]
-fn in_qemu_a_rig_that_is_killed_at_any_moment_is_restored() {
+#[ignore = "not run by default: takes minutes on an emulated kernel; \
+            cargo test -p ifq-real --test hardware_rig -- --ignored runs it"]
+fn a_rig_that_is_killed_at_any_moment_is_restored() {
     let script = format!(
         r#"
 /ifq rig state /rig.toml --json > /before
@@ -81,9 +81,9 @@ ls /run/ifq
 }
 
 #[test]
-#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
-            cargo test -p ifq-real -- --ignored in_qemu"]
-fn in_qemu_a_rig_is_checked_runs_device_tests_and_is_as_before() {
+#[ignore = "not run by default: takes minutes on an emulated kernel; \
+            cargo test -p ifq-real --test hardware_rig -- --ignored runs it"]
+fn a_rig_is_checked_runs_device_tests_and_is_as_before() {
     let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/library/device/");
     let test = |name: &str| std::fs::read_to_string(format!("{library}{name}.ifq")).unwrap();
     let script = format!(

@@ -106,9 +106,9 @@ fn until_a_job_runs(folder: &Path) {
 }
 
 #[test]
-#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
-            cargo test -p ifq-real -- --ignored in_qemu"]
-fn in_qemu_a_rig_over_ssh_is_used_and_survives_a_lost_connection_and_a_crash() {
+#[ignore = "not run by default: takes minutes on an emulated kernel; \
+            cargo test -p ifq-real --test rig_over_ssh -- --ignored runs it"]
+fn a_rig_over_ssh_is_used_and_survives_a_lost_connection_and_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let _guest = match boot(folder) {

@@ -325,6 +325,9 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 ///
 /// # Divergence from Linux
 /// - Left out: segmentation, backlog, windows, the size of the receive buffer.
+/// - Left out: `tcp_try_coalesce`, which joins a packet with the unread one before it. The device then gets the buffers
+///   of both back when the last byte of the second one has been received. Outcomes: a send over a queue fails for lack
+///   of a buffer (-EAGAIN) where the model finds one.
 ///
 /// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 pub async fn tcp_rcv_established<P: Platform>(
