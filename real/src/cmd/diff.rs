@@ -96,6 +96,7 @@ pub fn diff(args: &Args) -> u8 {
         let Some(found) = compare(args, &differ) else { return EXIT_INTERRUPTED };
         outln!("\n## {from} to {to}\n\n{}", summary(args, &found));
         if !print_groups(&differ, &found, &explanations) {
+            eprintln!("{from} to {to}: a group has no explanation in docs/differences.json");
             code = EXIT_DIFFERENCE;
         }
     }
@@ -165,6 +166,14 @@ fn print_groups(differ: &Differ, found: &Comparison, explanations: &[Explanation
     all
 }
 
+/// Whether the name in an explanation is the one of a group.
+fn names(name: &str, group: &str) -> bool {
+    match name.strip_suffix("...") {
+        Some(beginning) => group.starts_with(beginning),
+        None => group == name,
+    }
+}
+
 fn explanation<'e>(
     differ: &Differ,
     group: &str,
@@ -172,10 +181,7 @@ fn explanation<'e>(
 ) -> Option<&'e str> {
     let fits = |e: &&Explanation| {
         let same = (e.from, e.to) == (differ.from, differ.to);
-        same && match e.group.strip_suffix("...") {
-            Some(beginning) => group.starts_with(beginning),
-            None => group == e.group,
-        }
+        same && names(&e.group, group)
     };
     explanations.iter().find(fits).map(|explanation| explanation.why.as_str())
 }
@@ -183,6 +189,31 @@ fn explanation<'e>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The committed report, whose groups come from tests that are larger than those that a test can search.
+    const REPORT: &str = include_str!("../../../docs/DIFFERENCES.md");
+
+    #[test]
+    fn the_report_explains_each_of_its_groups_and_uses_each_explanation() {
+        let explanations: Vec<Explanation> = serde_json::from_str(EXPLANATIONS).unwrap();
+        let mut used = vec![false; explanations.len()];
+        let mut pair = String::new();
+        for line in REPORT.lines() {
+            if let Some(revisions) = line.strip_prefix("## ") {
+                revisions.clone_into(&mut pair);
+            }
+            let Some(group) = line.strip_prefix("### ") else { continue };
+            let at = explanations
+                .iter()
+                .position(|e| format!("{} to {}", e.from, e.to) == pair && names(&e.group, group));
+            used[at.unwrap_or_else(|| panic!("{pair}: {group} has no explanation"))] = true;
+        }
+        for (explanation, used) in explanations.iter().zip(used) {
+            let Explanation { from, to, group, .. } = explanation;
+            assert!(used, "{from} to {to}: no group {group} in the report");
+            assert!(REPORT.contains(&explanation.why), "{from} to {to}: {group}");
+        }
+    }
 
     #[test]
     fn every_difference_between_revisions_has_an_explanation() {
