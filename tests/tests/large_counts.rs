@@ -40,3 +40,20 @@ fn a_page_pool_releases_the_buffers_that_its_ring_has_no_place_for() {
     );
     assert_eq!(outcome(&text), "x=0;");
 }
+
+#[test]
+fn a_packet_of_seventeen_fragments_is_not_joined_with_an_unread_one() {
+    // The buffer of the first packet is free when its byte is received and the buffer returned, unless the packet
+    // was joined with the second one.
+    let outcome = |frags: u32| {
+        outcome(&format!(
+            "test frags\nrevision import-7.3\nring A\nsocket s@0\nqueues 1\nsetup\n    \
+             ifq = A: register queue=0 buffers={} entries=4\n    A: recv ifq s len=1\n    s: send 1\n    \
+             x = s: send 17 frags={frags}\n    c = A: wait\n    r = return c to ifq\n    u = s: send 1\n\
+             observe x c r u\nexpect holds\n",
+            frags + 1
+        ))
+    };
+    assert_eq!(outcome(17), "x=0; c=1; r=0; u=0;");
+    assert_eq!(outcome(16), "x=0; c=1; r=0; u=-EAGAIN;");
+}

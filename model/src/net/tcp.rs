@@ -1,20 +1,22 @@
 //! A TCP connection's receive side (`net/ipv4/tcp.c`).
 
 mod file;
+mod receive_queue;
 
-use crate::capacity::{SockCapacity, exceeded, slot};
+use crate::capacity::{SockCapacity, exceeded};
 use crate::errno::{ECONNRESET, EPIPE};
 use crate::io_uring::poll::io_poll_wake;
 use crate::io_uring::submit::Req;
-use crate::io_uring::zcrx::niov::{NiovRef, io_zcrx_return_niov, niov_label};
 use crate::kernel::Kernel;
 use crate::net::layout::Layout;
 use crate::net::netdev::{napi_free_frags, napi_receive, napi_receive_empty, napi_receive_packet};
-use crate::net::page_pool::page_pool_unref_and_test;
 use crate::platform::{AtomicWord, Kind, Label, Order, PlainWord, Platform, Ptr, RawLock};
 use crate::prim::refcount::Refcount;
 
+use receive_queue::{NewFrag, Slot, tcp_queue_rcv};
+
 pub use file::{sock_close_fd, sock_end, sock_fget, sock_fput, sock_free_closed};
+pub use receive_queue::{Frag, Skb};
 
 /// `POLLIN`.
 pub const POLLIN: u64 = 1;
@@ -35,51 +37,6 @@ const SK_ERR: u64 = 1 << 42;
 const CLOSED: u64 = 1 << 43;
 /// The bits that are no number of bytes.
 const FLAGS: u64 = SHUTDOWN | DONE | SK_ERR | CLOSED;
-const FRAGMENT: &str = "a fragment in a receive queue";
-
-/// One fragment in the receive queue.
-#[derive(Clone, Debug)]
-pub struct Frag<P: Platform> {
-    /// Position in the stream of its first byte.
-    pub seq: u64,
-    /// Bytes.
-    pub len: u32,
-    /// `skb_frag_off`: where in the buffer the first byte lies.
-    pub off: u32,
-    /// The buffer with the bytes; `None`: ordinary pages.
-    pub niov: Option<NiovRef<P>>,
-}
-
-/// `struct sk_buff` in the receive queue.
-#[derive(Clone, Debug)]
-pub struct Skb<P: Platform> {
-    /// Its fragments, in order; at least one.
-    pub frags: Vec<Frag<P>>,
-}
-
-/// A fragment of a packet that arrives: its length, its offset in the buffer, the buffer.
-type NewFrag<P> = (u32, u32, Option<NiovRef<P>>);
-
-impl<P: Platform> Skb<P> {
-    /// `skb->len`.
-    ///
-    /// Linux: `include/linux/skbuff.h`, 6.18 to 7.3.
-    #[must_use]
-    pub fn skb_len(&self) -> u32 {
-        self.frags.iter().map(|frag| frag.len).sum()
-    }
-}
-
-#[derive(Debug)]
-struct Slot<P: Platform> {
-    seq: P::Plain,
-    len: P::Plain,
-    niov: P::Plain,
-    /// `skb_frag_off`, and the number of fragments of the packet that begins here. `None`: all packets have
-    /// one fragment, at the start of its buffer.
-    frag: Option<(P::Plain, P::Plain)>,
-}
-
 /// `struct sock` of the near end, and the peer's position.
 pub struct Sock<P: Platform> {
     /// Number of the connection in the test.
@@ -129,15 +86,7 @@ pub fn sock_alloc<P: Platform>(
         fd: capacity.closes.then(|| P::atomic("sock_fd", 1)),
         queue,
         sk_lock: P::lock("sk_lock"),
-        slots: (0..capacity.fragments)
-            .map(|_| Slot {
-                seq: P::plain("skb.seq", 0),
-                len: P::plain("skb.len", 0),
-                niov: P::plain(niov_label("skb.niov"), 0),
-                frag: (capacity.layouts)
-                    .then(|| (P::plain("skb.frag_off", 0), P::plain("skb.nr_frags", 0))),
-            })
-            .collect(),
+        slots: Slot::all(queue, capacity),
         head: P::plain("rcvq.head", 0),
         tail: P::plain("rcvq.tail", 0),
         offset: P::plain("copied_seq", 0),
@@ -150,73 +99,6 @@ pub fn sock_alloc<P: Platform>(
 }
 
 impl<P: Platform> Sock<P> {
-    fn slot(&self, position: u64) -> &Slot<P> {
-        slot(&self.slots, position, FRAGMENT)
-    }
-
-    /// The first packet and how many of its bytes have been read. Under `sk_lock`.
-    #[must_use]
-    pub fn first(&self) -> Option<(Skb<P>, u32)> {
-        let head = self.head.get();
-        if head == self.tail.get() {
-            return None;
-        }
-        let nr = self.slot(head).frag.as_ref().map_or(1, |(_, nr)| nr.get());
-        let frag = |position| {
-            let slot = self.slot(position);
-            Frag {
-                seq: slot.seq.get(),
-                len: slot.len.get() as u32,
-                off: slot.frag.as_ref().map_or(0, |(off, _)| off.get() as u32),
-                niov: NiovRef::from_word(slot.niov.get()),
-            }
-        };
-        let frags = (head..head + nr).map(frag).collect();
-        Some((Skb { frags }, self.offset.get() as u32))
-    }
-
-    /// Consumes `used` bytes of the first packet; `tcp_eat_recv_skb` after its last byte.
-    pub async fn consume(&self, skb: &Skb<P>, offset: u32, used: u32) {
-        self.readable.store_in_step(self.readable.load_in_step() - u64::from(used));
-        if offset + used < skb.skb_len() {
-            self.offset.set(u64::from(offset + used));
-            return;
-        }
-        self.offset.set(0);
-        self.head.set(self.head.get() + skb.frags.len() as u64);
-        for niov in skb.frags.iter().filter_map(|frag| frag.niov.as_ref()) {
-            if page_pool_unref_and_test(niov).await {
-                io_zcrx_return_niov(niov).await;
-            }
-        }
-    }
-
-    /// Queues a packet, whose fragments have these lengths, offsets and buffers. The device has written it.
-    fn push(&self, frags: &[NewFrag<P>]) {
-        for (i, (len, off, niov)) in frags.iter().enumerate() {
-            let (tail, seq) = (self.tail.get(), self.write_seq.get());
-            if tail - self.head.get() == self.slots.len() as u64 {
-                exceeded(FRAGMENT);
-            }
-            let slot = self.slot(tail);
-            slot.seq.set(seq);
-            slot.len.set(u64::from(*len));
-            slot.niov.set(niov.as_ref().map_or(0, NiovRef::to_word));
-            if let Some((frag_off, nr_frags)) = &slot.frag {
-                frag_off.set(u64::from(*off));
-                nr_frags.set(if i == 0 { frags.len() as u64 } else { 0 });
-            }
-            self.tail.set(tail + 1);
-            self.write_seq.set(seq + u64::from(*len));
-            self.readable.store_in_step(self.readable.load_in_step() + u64::from(*len));
-            if let Some(niov) = niov
-                && *off == 0
-            {
-                niov.fill(self.number, seq);
-            }
-        }
-    }
-
     /// `sk_shutdown & RCV_SHUTDOWN`. Under `sk_lock`.
     ///
     /// Linux: `net/ipv4/tcp.c`, 6.18 to 7.3.
@@ -325,9 +207,6 @@ pub async fn tcp_poll<P: Platform>(sock: &Sock<P>) -> u64 {
 ///
 /// # Divergence from Linux
 /// - Left out: segmentation, backlog, windows, the size of the receive buffer.
-/// - Left out: `tcp_try_coalesce`, which joins a packet with the unread one before it. The device then gets the buffers
-///   of both back when the last byte of the second one has been received. Outcomes: a send over a queue fails for lack
-///   of a buffer (-EAGAIN) where the model finds one.
 ///
 /// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
 pub async fn tcp_rcv_established<P: Platform>(
@@ -350,7 +229,7 @@ pub async fn tcp_rcv_established<P: Platform>(
             }
             _ => (None, left),
         };
-        tcp_queue_rcv(sock, &[vec![(chunk, 0, received)]]).await?;
+        tcp_data_queue(sock, &[vec![(chunk, 0, received)]]).await?;
         left -= chunk;
     }
     if let (false, Some(queue), Some(netdev)) = (layout.is_pages(), sock.queue, &kernel.netdev) {
@@ -365,18 +244,18 @@ pub async fn tcp_rcv_established<P: Platform>(
             Layout::Packets(_) => frags.map(|frag| vec![frag]).collect(),
             _ => vec![frags.collect()],
         };
-        tcp_queue_rcv(sock, &packets).await?;
+        tcp_data_queue(sock, &packets).await?;
     }
     Ok(())
 }
 
-/// `tcp_queue_rcv` for packets that NAPI hands up together, each with its fragments.
+/// `tcp_data_queue` for packets that NAPI hands up together, each with its fragments.
 ///
 /// # Errors
 /// -EPIPE if the connection has ended: the packets are freed.
 ///
 /// Linux: `net/ipv4/tcp_input.c`, 6.18 to 7.3.
-async fn tcp_queue_rcv<P: Platform>(
+async fn tcp_data_queue<P: Platform>(
     sock: &Sock<P>,
     packets: &[Vec<NewFrag<P>>],
 ) -> Result<(), i64> {
@@ -388,7 +267,7 @@ async fn tcp_queue_rcv<P: Platform>(
         return Err(-EPIPE);
     }
     for packet in packets {
-        sock.push(packet);
+        tcp_queue_rcv(sock, packet);
         sock.data_ready(POLLIN).await;
     }
     Ok(())

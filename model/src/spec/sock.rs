@@ -9,6 +9,9 @@ use crate::test::{Event, Layout, RingId, SocketId};
 /// Bytes in a buffer.
 pub(super) const PAGE: u32 = 4096;
 
+/// Parts of a packet at most.
+const MAX_PARTS: usize = 17;
+
 /// A part of a packet in the receive queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
@@ -25,11 +28,22 @@ pub(super) struct Segment {
     pub(super) parts: VecDeque<Part>,
     /// Buffers of received parts: the packet keeps them until it is received wholly.
     pub(super) done: Vec<(IfqIndex, NiovId)>,
+    /// Number of all its parts, received or not.
+    nr: usize,
+    /// Whether its bytes are in buffers.
+    in_buffers: bool,
 }
 
 impl Segment {
     fn new(parts: impl IntoIterator<Item = Part>) -> Self {
-        Segment { parts: parts.into_iter().collect(), done: Vec::new() }
+        let parts: VecDeque<Part> = parts.into_iter().collect();
+        let in_buffers = parts.iter().any(|part| part.niov.is_some());
+        Segment { nr: parts.len(), parts, done: Vec::new(), in_buffers }
+    }
+
+    /// Whether the kernel makes this packet the end of an unread one.
+    fn joins(&self, unread: &Segment) -> bool {
+        self.in_buffers == unread.in_buffers && self.nr + unread.nr <= MAX_PARTS
     }
 
     /// Bytes that no request has received yet.
@@ -124,8 +138,17 @@ impl Spec {
         Ok(Some((ifq, self.packet(ifq).ok_or(-EAGAIN)?)))
     }
 
+    /// Queues a packet. Over a queue it may become part of the last unread one, which then keeps the buffers of both
+    /// until it is received wholly (`tcp_try_coalesce`).
     fn arrive(&mut self, socket: SocketId, segment: Segment) {
-        self.socks[usize::from(socket)].segments.push_back(segment);
+        let sock = &mut self.socks[usize::from(socket)];
+        match sock.segments.back_mut() {
+            Some(last) if sock.queue.is_some() && segment.joins(last) => {
+                last.parts.extend(segment.parts);
+                last.nr += segment.nr;
+            }
+            _ => sock.segments.push_back(segment),
+        }
         self.wake(socket);
     }
 

@@ -96,7 +96,7 @@ pub fn diff(args: &Args) -> u8 {
         let Some(found) = compare(args, &differ) else { return EXIT_INTERRUPTED };
         outln!("\n## {from} to {to}\n\n{}", summary(args, &found));
         if !print_groups(&differ, &found, &explanations) {
-            eprintln!("{from} to {to}: a group has no explanation in docs/differences.json");
+            errln!("{from} to {to}: a group has no explanation in docs/differences.json");
             code = EXIT_DIFFERENCE;
         }
     }
