@@ -134,11 +134,16 @@ impl Collected {
         let mut text = String::from(
             "# What the model has of Linux\n\n\
              The test `tests/tests/fidelity.rs` makes this file from the documentation in `model/src`. \
-             Do not edit it: run `IFQ_UPDATE_DOCS=1 cargo test -p ifq-tests --test fidelity`.\n\n\
-             The code was read from 6.18.15, 6.19.10, 7.1.13, 7.2.12 and 7.3.4. 7.0 was observed from outside, on \
-             7.0.13. Paths are below `model/src/`.\n",
+             Do not edit it: run `IFQ_UPDATE_DOCS=1 cargo test -p ifq-tests --test fidelity`.\n\n",
         );
-        text.push_str(&self.zcrx(&kernels(), &not_modelled()));
+        let kernels = kernels();
+        let releases: Vec<&str> = kernels.keys().map(String::as_str).collect();
+        let _ = writeln!(
+            text,
+            "The code was read from {}. Paths are below `model/src/`.",
+            releases.join(", ")
+        );
+        text.push_str(&self.zcrx(&kernels, &not_modelled()));
         for (linux_file, entries) in &self.entries {
             if linux_file.is_empty() {
                 text.push_str("\n## Types and tables\n\n| type | here | simplified, left out |\n");

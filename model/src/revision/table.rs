@@ -168,7 +168,7 @@ revisions! {
     /// defects are fixed.
     ProxyFixed "proxy-fixed" PROXY [];
     /// Linux 6.19: export to a descriptor, import from it; unregistration in one step. Read from
-    /// 6.19.10, with the fixes that came after the release taken back.
+    /// 6.19.10 and 6.19.14, with the fixes that came after the release taken back.
     Import619 "import-6.19" IMPORT_6_19 [
         M1 M2 M4 M5 M6 M7 UninstallRace RegisterPin ResetStall MixedCqeCache
     ];
