@@ -56,3 +56,37 @@ fn in_qemu_an_importer_stands_in_the_kernel_while_the_owner_exits() {
     assert!(reason.contains("io_pin_pages"), "{reason}");
     assert_eq!(reply.reply.how.boots, 1, "one boot for both");
 }
+
+/// What `ifq replay` prints for the schedule of the library with another first line, and its exit code.
+fn replayed(first: &str) -> (String, Option<i32>) {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/library");
+    let file = library.join("import/an-importer-stands-while-the-owner-exits.ifq");
+    let text = std::fs::read_to_string(file).unwrap();
+    let known = "b until import_zcrx: before lock(mmap_lock)";
+    assert!(text.contains(known), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.ifq");
+    std::fs::write(&path, text.replace(known, first)).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ifq"))
+        .args([std::ffi::OsStr::new("replay"), path.as_os_str()])
+        .args(["--on", "qemu:7.3"])
+        .output()
+        .unwrap();
+    (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
+}
+
+#[test]
+fn a_wrong_line_of_a_schedule_is_an_error_at_its_place_before_a_kernel_boots() {
+    for (line, column, expected) in [
+        ("b until import_zcr: before lock(mmap_lock)", 13, "did you mean `import_zcrx`?"),
+        ("b until import_zcrx: before lock(mmap_loc)", 38, "did you mean `mmap_lock`?"),
+        ("q until import_zcrx: before lock(mmap_lock)", 5, "expected `a` or `b`"),
+        ("exit(Q) until done", 10, "expected `A` or `B`"),
+        ("b until import_zcrx: before lock(ifq7.mmap_lock)", 5, "it came to `import_zcrx: before"),
+    ] {
+        let (error, code) = replayed(line);
+        assert!(error.contains(&format!("changed.ifq:20:{column}: ")), "{line}: {error}");
+        assert!(error.contains(expected), "{line}: {error}");
+        assert_eq!(code, Some(2), "{line}: {error}");
+    }
+}

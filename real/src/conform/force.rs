@@ -10,6 +10,7 @@ use ifq_model::test::schedule::Switch;
 use ifq_sim::executor::schedule::switches;
 use ifq_sim::search::explore::Limits;
 use ifq_sim::search::shortest_witness::shortest_witnesses;
+use ifq_sim::shrink::few_switches_to;
 use serde::Serialize;
 
 use crate::conform::oracle::Oracle;
@@ -35,7 +36,7 @@ pub fn plain(test: &Test) -> Test {
     Test { faults: Vec::new(), max_faults: 0, schedule: None, ..test.clone() }
 }
 
-/// The outcomes that a variant allows without faults, each with its shortest run.
+/// The outcomes that a variant allows without faults, each with a run that has few context switches.
 ///
 /// # Errors
 ///
@@ -54,6 +55,7 @@ pub fn wanted(
     let found = shortest_witnesses(test, variant, &allowed.set, &limits, &mut |_| {});
     let lines = |outcome: &Outcome| {
         let witness = found.of(outcome).ok_or("no run with it was found within the limits")?;
+        let witness = few_switches_to(test, variant, witness);
         let words = switches(test, variant, &witness.decisions);
         words.map(|words| kernel_lines(&words)).ok_or("words cannot repeat its run".to_owned())
     };

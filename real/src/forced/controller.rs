@@ -2,7 +2,7 @@
 
 mod events;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ifq_model::test::schedule::{Place, Switch, ThreadName};
@@ -11,24 +11,29 @@ use ifq_sim::format::print_switch;
 
 use super::code::What;
 use super::guest::{Guest, Hit};
-use super::line::{Border, border, is_ordered, step_in};
+use super::line::{Border, border, is_ordered, producer_access, step_in};
 use super::park::Stand;
 use super::places;
 use super::record::{ForcedRun, Line};
 use super::remote::Reg;
-use crate::abi::marker::Marker;
+use crate::abi::marker::{Marker, ProducerAccess};
 
 /// Time limit of one line of a schedule. A busy host needs it; a place that is reached takes some milliseconds.
 const LINE_TIME: Duration = Duration::from_secs(12);
+/// The same in timer ticks of the guest: an idle guest skips its time.
+const LINE_TICKS: u64 = 6_000;
 /// Time limit of the set-up, and of what follows the schedule.
 const PHASE_TIME: Duration = Duration::from_secs(25);
-/// Sleeps of each parked thread, one timer tick each, after which a thread that is not on its processor counts as
-/// blocked.
-const BLOCKED_TICKS: usize = 25;
-/// The same as time, if no thread is parked.
-const BLOCKED_TIME: Duration = Duration::from_millis(500);
+/// So often [`PHASE_TIME`] may pass between two tests.
+const SILENT_PHASES: u32 = 3;
+/// Timer ticks of the guest after which a thread that is not on its processor counts as blocked, if it is to block.
+const BLOCKED_TICKS: u64 = 50;
+/// The same for a thread that is to come to another place: it may wait for an RCU grace period.
+const STUCK_TICKS: u64 = 750;
 /// Time between two looks at the thread whose turn it is.
 const LOOK: Duration = Duration::from_millis(10);
+/// Time limit of work items that the set-up has queued.
+const SETUP_WORK_TIME: Duration = Duration::from_secs(3);
 
 /// A thread or work item that the schedule orders.
 #[derive(Debug, Default)]
@@ -49,6 +54,8 @@ enum Target {
     Step(usize),
     /// The thread is at one of these addresses for the n-th time.
     Address(Vec<u64>, u32),
+    /// The thread is about to access the refill ring, as its producer, for the n-th time.
+    Producer(ProducerAccess, u32),
     Done,
     Blocked,
 }
@@ -81,14 +88,18 @@ struct Run<'a> {
     outside: Option<&'a Step>,
     /// The ring of each exit work item.
     works: BTreeMap<u64, RingId>,
+    /// The rings that are being closed, and whose work item is not queued.
+    closing: BTreeSet<RingId>,
+    /// The rings whose work item was queued before the first line.
+    closed_before: BTreeSet<RingId>,
+    /// A thread has been let go.
+    started: bool,
     /// All threads go on.
     released: bool,
     /// The thread whose turn it is.
     turn: Option<ThreadName>,
     /// A thread that runs because the one whose turn it is is blocked.
     helper: Option<ThreadName>,
-    /// Number of sleeps of parked threads.
-    sleeps: usize,
     ended: bool,
     log: Vec<Line>,
 }
@@ -111,6 +122,12 @@ impl Controller {
         Ok(Controller { guest, exit_work, queues_work })
     }
 
+    /// Ends the guest.
+    pub(super) fn end_guest(&mut self) {
+        // It may have ended by itself.
+        let _ = self.guest.kill();
+    }
+
     /// Serves the guest until it ends. `schedule` is called with the index of a test in this boot, `record` with the
     /// result.
     pub(super) fn serve<'t>(
@@ -118,8 +135,16 @@ impl Controller {
         schedule: &dyn Fn(usize) -> Option<(&'t Test, &'t [Switch])>,
         record: &mut dyn FnMut(usize, ForcedRun),
     ) -> Result<(), String> {
+        let mut silent = 0;
         loop {
-            let Some(hit) = self.guest.run(PHASE_TIME)? else { continue };
+            let Some(hit) = self.guest.run(PHASE_TIME)? else {
+                silent += 1;
+                if silent == SILENT_PHASES {
+                    return Err("no test began or ended for a long time".to_owned());
+                }
+                continue;
+            };
+            silent = 0;
             let marker = self.guest.marker(&hit)?;
             self.guest.step_over(&hit)?;
             let Some(Marker::Begin(number)) = marker else { continue };
@@ -133,21 +158,26 @@ impl Controller {
                 actors: BTreeMap::new(),
                 outside: None,
                 works: BTreeMap::new(),
+                closing: BTreeSet::new(),
+                closed_before: BTreeSet::new(),
+                started: false,
                 released: false,
                 turn: None,
                 helper: None,
-                sleeps: 0,
                 ended: false,
                 log: Vec::new(),
             };
             let start = Instant::now();
             let mut failure = run.follow().err();
-            if let Err(reason) = run.finish() {
-                failure.get_or_insert(reason);
+            let end = run.finish();
+            if let Err(reason) = &end {
+                failure.get_or_insert(reason.clone());
             }
             let lines = std::mem::take(&mut run.log);
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             record(number as usize, ForcedRun { lines, failure, ms });
+            // Its threads stand where no other test may find them.
+            end?;
         }
     }
 }
@@ -162,6 +192,7 @@ impl<'a> Run<'a> {
             self.actors.entry(line.thread).or_default();
         }
         self.gather()?;
+        self.started = true;
         for line in self.lines {
             let start = Instant::now();
             let asked = print_switch(self.test, line);
@@ -175,7 +206,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until each thread of the test stands before its first step, except threads whose first step needs a
-    /// result of another thread.
+    /// result of another thread, and until the work items that the set-up has queued have ended.
     fn gather(&mut self) -> Result<(), String> {
         let test = self.test;
         let bound = |var| test.setup.iter().any(|step| step.bind == Some(var));
@@ -192,7 +223,24 @@ impl<'a> Run<'a> {
             };
             self.handle(event)?;
         }
+        let end = Instant::now() + SETUP_WORK_TIME;
+        while self.setup_works() {
+            // In the model they have ended. If the kernel cannot end them yet, the test goes on all the same.
+            let Some(event) = self.next(end)? else { break };
+            self.handle(event)?;
+        }
         Ok(())
+    }
+
+    /// Whether a work item that the set-up has queued, and that no line names, has not ended.
+    fn setup_works(&self) -> bool {
+        self.closed_before.iter().map(|ring| ThreadName::Exit(*ring)).any(|thread| {
+            !self.is_named(thread) && !self.actors.get(&thread).is_some_and(|actor| actor.done)
+        })
+    }
+
+    fn is_named(&self, thread: ThreadName) -> bool {
+        self.lines.iter().any(|line| line.thread == thread)
     }
 
     /// Runs one line; returns where its thread stands.
@@ -226,6 +274,9 @@ impl<'a> Run<'a> {
             (Place::Blocked, _) => return Ok(Target::Blocked),
             (Place::At(place), _) => place,
         };
+        if let (ThreadName::Test(_), Some(access)) = (line.thread, producer_access(place)) {
+            return Ok(Target::Producer(access, place.occurrence.max(1)));
+        }
         let (ThreadName::Test(at), Some(border)) = (line.thread, border(place)) else {
             return Ok(Target::Address(
                 places::addresses(self.guest, place)?,
@@ -255,27 +306,26 @@ impl<'a> Run<'a> {
         if let Some(hit) = held {
             self.let_go(thread, &hit)?;
         }
-        let end = Instant::now() + LINE_TIME;
+        let (end, begin) = (Instant::now() + LINE_TIME, self.guest.jiffies()?);
         let mut off_since = None;
+        let ticks = if *target == Target::Blocked { BLOCKED_TICKS } else { STUCK_TICKS };
         self.helper = None;
         loop {
-            if self.is_blocked(thread, &mut off_since)? {
-                if *target == Target::Blocked {
-                    return Ok("blocked".to_owned());
-                }
-                // As in the model, another thread runs meanwhile.
-                self.helper = self.helper.or_else(|| self.first_parked());
-            }
             let limit = end.min(Instant::now() + LOOK);
             let Some(event) = self.next(limit)? else {
-                if Instant::now() < end {
+                if self.is_blocked(thread, ticks, &mut off_since)? {
+                    if *target == Target::Blocked {
+                        return Ok("blocked".to_owned());
+                    }
+                    // As in the model, another thread runs meanwhile.
+                    self.helper = self.helper.or_else(|| self.first_parked());
+                }
+                let ticks = self.guest.jiffies()?.wrapping_sub(begin);
+                if Instant::now() < end && ticks < LINE_TICKS {
                     continue;
                 }
-                return Err(format!(
-                    "not reached within {} s; {}",
-                    LINE_TIME.as_secs(),
-                    self.whereabouts(thread)
-                ));
+                let whereabouts = self.whereabouts(thread);
+                return Err(format!("not reached within {ticks} timer ticks; {whereabouts}"));
             };
             if self.is_of(&event, thread) {
                 (off_since, self.helper) = (None, None);
@@ -299,33 +349,34 @@ impl<'a> Run<'a> {
         self.actor(thread).task == Some(hit.task)
     }
 
-    /// The first parked thread of the test.
+    /// The first parked work item or thread.
     fn first_parked(&self) -> Option<ThreadName> {
         let parked = |actor: &Actor| matches!(actor.stand, Some(Stand::Parked(_)));
-        let mut actors = self.actors.iter().filter(|(_, actor)| parked(actor));
-        actors.find_map(|(thread, _)| (Some(*thread) != self.turn).then_some(*thread))
+        let actors = self.actors.iter().filter(|(_, actor)| parked(actor));
+        let others = actors.map(|(thread, _)| *thread).filter(|thread| Some(*thread) != self.turn);
+        others.min_by_key(|thread| (!thread.is_kernel(), *thread))
     }
 
-    /// Whether a thread has been off its processor for a while.
+    /// Whether a thread has been off its processor for so many timer ticks.
     fn is_blocked(
         &mut self,
         thread: ThreadName,
-        since: &mut Option<(Instant, usize)>,
+        ticks: u64,
+        since: &mut Option<u64>,
     ) -> Result<bool, String> {
-        let (ThreadName::Test(at), Some(task)) = (thread, self.actor(thread).task) else {
-            return Ok(false);
+        let ThreadName::Test(at) = thread else { return Ok(false) };
+        let runs = match self.actor(thread).task {
+            // In user mode it is the thread that is pinned to this processor.
+            Some(task) => self.guest.current(at + 1)?.is_none_or(|current| current == task),
+            // Its first step waits for a result.
+            None => false,
         };
-        if self.actor(thread).stand.is_some() || self.guest.current(at + 1)? == Some(task) {
+        if self.actor(thread).stand.is_some() || runs {
             *since = None;
             return Ok(false);
         }
-        let now = (Instant::now(), self.sleeps);
-        let (time, sleeps) = *since.get_or_insert(now);
-        let parked = |actor: &&Actor| matches!(actor.stand, Some(Stand::Parked(_)));
-        Ok(match self.actors.values().filter(parked).count() {
-            0 => time.elapsed() > BLOCKED_TIME,
-            parked => self.sleeps - sleeps > BLOCKED_TICKS * parked,
-        })
+        let now = self.guest.jiffies()?;
+        Ok(now.wrapping_sub(*since.get_or_insert(now)) > ticks)
     }
 
     /// Whether an event is the end of the line; the thread stands there then.
@@ -341,6 +392,16 @@ impl<'a> Run<'a> {
             {
                 let actor = self.actor(thread);
                 (actor.task, actor.step) = (Some(hit.task), Some(*step as usize));
+                self.begins(*at as usize, *step as usize);
+                hit
+            }
+            (Event::Marker(hit, Marker::Producer(at, access)), Target::Producer(wanted, left))
+                if thread == ThreadName::Test(*at as usize) && access == wanted =>
+            {
+                *left -= 1;
+                if *left > 0 {
+                    return Ok(None);
+                }
                 hit
             }
             (Event::Marker(hit, Marker::Done(at)), Target::Done)
@@ -409,7 +470,6 @@ impl<'a> Run<'a> {
                     self.actor(thread).stand = None;
                 } else {
                     parked.sleep(self.guest, &hit)?;
-                    self.sleeps += 1;
                 }
                 continue;
             }
@@ -429,11 +489,12 @@ impl<'a> Run<'a> {
 
     /// Whether a thread has to stand when it comes to a place where threads are stopped.
     fn has_to_stand(&self, thread: ThreadName) -> bool {
-        let named = || {
-            let mut lines = self.lines.iter();
-            lines.any(|line| line.thread == thread)
+        // A work item that no line names comes after all lines, unless it has ended in the set-up.
+        let before = match thread {
+            ThreadName::Exit(ring) => self.closed_before.contains(&ring) && !self.is_named(thread),
+            _ => false,
         };
-        !self.released && ![self.turn, self.helper].contains(&Some(thread)) && named()
+        !self.released && ![self.turn, self.helper].contains(&Some(thread)) && !before
     }
 
     /// Lets all threads go, and runs the test to its end.

@@ -9,8 +9,8 @@ use super::remote::{Reg, Registers};
 
 /// The function that a parked task calls.
 const SLEEP: &str = "schedule_timeout_uninterruptible";
-/// Timer ticks that one call of it takes.
-const TICKS: u64 = 1;
+/// Timer ticks that one call of it takes. An idle guest skips them.
+const TICKS: u64 = 50;
 /// Bytes of the stack below the stack pointer that stay unused.
 const GAP: u64 = 512;
 

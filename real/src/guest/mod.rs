@@ -61,7 +61,7 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;
     if job.forced {
-        controlled::meet_controller(&answer)?;
+        controlled::meet_controller(&answer, job.symbols_known)?;
     }
     // First the memlock probe: threads started from here on are charged for locked memory.
     let memlock = MemlockProbe::start();
