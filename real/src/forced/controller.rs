@@ -167,15 +167,25 @@ impl Controller {
                 ended: false,
                 log: Vec::new(),
             };
-            let start = Instant::now();
+            let (start, stops, running) =
+                (Instant::now(), run.guest.stops, run.guest.running);
             let mut failure = run.follow().err();
+            let followed = start.elapsed();
             let end = run.finish();
             if let Err(reason) = &end {
                 failure.get_or_insert(reason.clone());
             }
             let lines = std::mem::take(&mut run.log);
-            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            record(number as usize, ForcedRun { lines, failure, ms });
+            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let result = ForcedRun {
+                lines,
+                failure,
+                ms: ms(start.elapsed()),
+                end_ms: ms(start.elapsed() - followed),
+                running_ms: ms(run.guest.running - running),
+                stops: run.guest.stops - stops,
+            };
+            record(number as usize, result);
             // Its threads stand where no other test may find them.
             end?;
         }

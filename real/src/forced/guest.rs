@@ -41,6 +41,10 @@ pub(super) struct Guest {
     /// How many users each breakpoint has.
     breakpoints: BTreeMap<u64, usize>,
     marker: u64,
+    /// How often it has stopped.
+    pub(super) stops: u64,
+    /// How long it has run.
+    pub(super) running: Duration,
 }
 
 impl Guest {
@@ -58,7 +62,9 @@ impl Guest {
         let known = known.map(Symbols::parse).unwrap_or_default();
         let marker = known.address(FUNCTION).unwrap_or(marker);
         let (symbols, held) = (Symbols::default(), BTreeSet::new());
-        let mut guest = Guest { remote, symbols, cpus, held, breakpoints: BTreeMap::new(), marker };
+        let (breakpoints, stops, running) = (BTreeMap::new(), 0, Duration::ZERO);
+        let mut guest =
+            Guest { remote, symbols, cpus, held, breakpoints, marker, stops, running };
         guest.add_breakpoint(marker)?;
         let start = Instant::now();
         loop {
@@ -90,7 +96,11 @@ impl Guest {
     /// Runs until a vCPU stops at a breakpoint. `None`: none did within the time limit.
     pub(super) fn run(&mut self, limit: Duration) -> Result<Option<Hit>, String> {
         let cpus = (0..self.cpus).filter(|cpu| !self.held.contains(cpu));
-        match self.remote.run(cpus, limit).map_err(|error| error.to_string())? {
+        let start = Instant::now();
+        let stop = self.remote.run(cpus, limit).map_err(|error| error.to_string())?;
+        self.running += start.elapsed();
+        self.stops += 1;
+        match stop {
             None => Ok(None),
             Some(Stop::Exited) => Err("the guest has ended".to_owned()),
             Some(Stop::Signal { cpu, .. }) => {

@@ -30,7 +30,7 @@ pub struct ForcedReply {
     pub reply: Reply,
     /// One for each case. `None`: the guest did not run it.
     pub runs: Vec<Option<ForcedRun>>,
-    /// The time from the first meeting with the controller to the end of the last test, boots left out.
+    /// The time from the begin of the first test of each boot to the end of its last one.
     pub served: Duration,
 }
 
@@ -93,7 +93,7 @@ pub fn run(
     Ok(ForcedReply { reply, runs, served })
 }
 
-/// Controls one boot after the other; returns the time that they took from the meeting on.
+/// Controls one boot after the other; returns the time that their tests took.
 fn control(
     boots: &Receiver<(usize, u64)>,
     meet: &dyn Fn(u64) -> Result<Guest, String>,
@@ -106,22 +106,27 @@ fn control(
     };
     for (first, marker) in boots {
         let current = std::cell::Cell::new(first);
+        let start = std::cell::Cell::new(None);
+        let end = std::cell::Cell::new(None);
         let schedule = |at: usize| {
+            start.set(start.get().or_else(|| Some(Instant::now())));
             current.set(first + at);
             let case = cases.get(first + at)?;
             Some((&case.test, case.lines.as_slice()))
         };
         let met = meet(marker).and_then(Controller::new);
-        let start = Instant::now();
         let served = met.and_then(|mut one| {
             let served = one.serve(&schedule, &mut |at, run| {
                 current.set(first + at + 1);
+                end.set(Some(Instant::now()));
                 add(first + at, run);
             });
             one.end_guest();
             served
         });
-        time += start.elapsed();
+        if let (Some(start), Some(end)) = (start.get(), end.get()) {
+            time += end.saturating_duration_since(start);
+        }
         // A guest that has run all its tests ends, too.
         if let (Err(reason), true) = (served, current.get() < cases.len()) {
             add(current.get(), ForcedRun { failure: Some(reason), ..ForcedRun::default() });
