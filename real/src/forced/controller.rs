@@ -12,7 +12,7 @@ use ifq_sim::format::print_switch;
 use super::code::What;
 use super::guest::{Guest, Hit};
 use super::line::{Border, border, is_ordered, producer_access, step_in};
-use super::park::Stand;
+use super::park::{Parked, Stand};
 use super::places;
 use super::record::{ForcedRun, Line};
 use super::remote::Reg;
@@ -100,6 +100,10 @@ struct Run<'a> {
     turn: Option<ThreadName>,
     /// A thread that runs because the one whose turn it is is blocked.
     helper: Option<ThreadName>,
+    /// The parked tasks whose sleep the next parked task that stops has to end.
+    to_wake: Vec<u64>,
+    /// The thread that has stopped last and the guest has not run since then.
+    fresh: Option<(ThreadName, Hit)>,
     ended: bool,
     log: Vec<Line>,
 }
@@ -164,6 +168,8 @@ impl Controller {
                 released: false,
                 turn: None,
                 helper: None,
+                to_wake: Vec::new(),
+                fresh: None,
                 ended: false,
                 log: Vec::new(),
             };
@@ -316,6 +322,7 @@ impl<'a> Run<'a> {
         if let Some(hit) = held {
             self.let_go(thread, &hit)?;
         }
+        self.wake(thread)?;
         let (end, begin) = (Instant::now() + LINE_TIME, self.guest.jiffies()?);
         let mut off_since = None;
         let ticks = if *target == Target::Blocked { BLOCKED_TICKS } else { STUCK_TICKS };
@@ -329,6 +336,9 @@ impl<'a> Run<'a> {
                     }
                     // As in the model, another thread runs meanwhile.
                     self.helper = self.helper.or_else(|| self.first_parked());
+                    if let Some(helper) = self.helper {
+                        self.wake(helper)?;
+                    }
                 }
                 let ticks = self.guest.jiffies()?.wrapping_sub(begin);
                 if Instant::now() < end && ticks < LINE_TICKS {
@@ -418,7 +428,7 @@ impl<'a> Run<'a> {
                 if thread == ThreadName::Test(*at as usize) =>
             {
                 self.actor(thread).done = true;
-                self.guest.step_over(hit)?;
+                self.stop(thread, hit)?;
                 return Ok(Some("its last step has ended".to_owned()));
             }
             (Event::At(hit), Target::Address(sites, left))
@@ -439,10 +449,43 @@ impl<'a> Run<'a> {
             }
             _ => return Ok(None),
         };
-        let stand = Stand::begin(self.guest, hit)?;
-        let how = if matches!(stand, Stand::Held(_)) { ", held" } else { "" };
-        self.actor(thread).stand = Some(stand);
+        self.stop(thread, hit)?;
+        let how = match self.actor(thread).stand {
+            Some(Stand::Held(_)) => ", held",
+            _ => "",
+        };
         Ok(Some(format!("{}{how}", self.guest.symbols.name(hit.address))))
+    }
+
+    /// Stops a thread where it has hit a breakpoint.
+    fn stop(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
+        let stand = Stand::begin(self.guest, hit)?;
+        self.actor(thread).stand = Some(stand);
+        self.fresh = Some((thread, hit.clone()));
+        Ok(())
+    }
+
+    /// Ends the sleep of a parked thread: the thread that has just stopped does it, or the next parked one that stops.
+    fn wake(&mut self, thread: ThreadName) -> Result<(), String> {
+        let Some(Stand::Parked(parked)) = &self.actor(thread).stand else { return Ok(()) };
+        let task = parked.task();
+        match self.fresh.take() {
+            Some((last, hit)) if last == thread => {
+                // It does not sleep yet.
+                if let Some(Stand::Parked(parked)) = self.actor(thread).stand.take() {
+                    parked.go_on(self.guest, &hit)?;
+                }
+            }
+            Some((last, hit)) => {
+                if let Some(Stand::Parked(last)) = self.actor(last).stand.clone() {
+                    last.wake(self.guest, &hit, task)?;
+                } else {
+                    self.to_wake.push(task);
+                }
+            }
+            None => self.to_wake.push(task),
+        }
+        Ok(())
     }
 
     fn actor(&mut self, thread: ThreadName) -> &mut Actor {
@@ -469,24 +512,37 @@ impl<'a> Run<'a> {
             if left.is_zero() {
                 return Ok(None);
             }
+            self.fresh = None;
             let Some(hit) = self.guest.run(left)? else { return Ok(None) };
             let parked = self.actors.iter().find_map(|(thread, actor)| {
                 let parked = actor.stand.as_ref()?.is_at(&hit)?;
                 Some((*thread, parked.clone()))
             });
             if let Some((thread, parked)) = parked {
-                if self.released || self.turn == Some(thread) || self.helper == Some(thread) {
-                    parked.go_on(self.guest, &hit)?;
-                    self.actor(thread).stand = None;
-                } else {
-                    parked.sleep(self.guest, &hit)?;
-                }
+                self.slept(thread, &parked, &hit)?;
                 continue;
             }
             return Ok(Some(match self.guest.marker(&hit)? {
                 Some(marker) => Event::Marker(hit, marker),
                 None => Event::At(hit),
             }));
+        }
+    }
+
+    /// A parked thread has returned from a call to its place.
+    fn slept(&mut self, thread: ThreadName, parked: &Parked, hit: &Hit) -> Result<(), String> {
+        let goes_on = self.released
+            || [self.turn, self.helper].contains(&Some(thread))
+            || self.actor(thread).done;
+        // Once it goes on, its task may end.
+        self.to_wake.retain(|task| *task != parked.task());
+        match self.to_wake.pop() {
+            Some(other) => parked.wake(self.guest, hit, other),
+            None if goes_on => {
+                self.actor(thread).stand = None;
+                parked.go_on(self.guest, hit)
+            }
+            None => parked.sleep(self.guest, hit),
         }
     }
 
@@ -518,6 +574,13 @@ impl<'a> Run<'a> {
         let held: Vec<(ThreadName, Hit)> = self.actors.iter().filter_map(held).collect();
         for (thread, hit) in held {
             self.let_go(thread, &hit)?;
+        }
+        let threads: Vec<ThreadName> = self.actors.keys().copied().collect();
+        if let Some((last, _)) = &self.fresh {
+            self.wake(*last)?;
+        }
+        for thread in threads {
+            self.wake(thread)?;
         }
         let end = Instant::now() + PHASE_TIME;
         while !self.ended || self.actors.values().any(|actor| actor.stand.is_some()) {
