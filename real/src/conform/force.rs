@@ -1,20 +1,21 @@
 //! Two-sided conformance: forces each outcome that the model allows.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
-use ifq_model::test::schedule::Switch;
-use ifq_sim::executor::schedule::switches;
-use ifq_sim::search::explore::Limits;
+use ifq_model::test::schedule::{Place, Switch};
+use ifq_sim::executor::schedule::{run_following, switches};
+use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::search::shortest_witness::shortest_witnesses;
-use ifq_sim::shrink::few_switches_to;
+use ifq_sim::shrink::{few_switches, few_switches_to};
 use serde::Serialize;
 
 use crate::conform::oracle::Oracle;
-use crate::forced::{ForcedRun, kernel_lines};
+use crate::forced::{ForcedRun, kernel_lines, whole_lines};
 use crate::job::Report;
 
 /// An outcome that the model allows, and the schedule of a run that ends with it.
@@ -53,14 +54,62 @@ pub fn wanted(
     }
     let limits = Limits { max_time: Some(time), ..Limits::default() };
     let found = shortest_witnesses(test, variant, &allowed.set, &limits, &mut |_| {});
+    let left: Vec<&Outcome> = allowed.set.iter().filter(|one| found.of(one).is_none()).collect();
     let lines = |outcome: &Outcome| {
-        let witness = found.of(outcome).ok_or("no run with it was found within the limits")?;
+        let Some(witness) = found.of(outcome) else {
+            // A run that violates what is tolerated has no outcome in the model.
+            return match left[..] {
+                [_] => violation(test, variant, &limits),
+                _ => None,
+            }
+            .ok_or("no run with it was found within the limits".to_owned());
+        };
         let witness = few_switches_to(test, variant, witness);
-        let words = switches(test, variant, &witness.decisions);
+        let words = switches(test, variant, &witness.decisions)
+            .map(|words| fewer_places(test, variant, outcome, words));
         words.map(|words| kernel_lines(&words)).ok_or("words cannot repeat its run".to_owned())
     };
     let all = allowed.set.iter();
     Ok(all.map(|outcome| Wanted { outcome: outcome.clone(), lines: lines(outcome) }).collect())
+}
+
+/// The lines of a run that violates an invariant.
+fn violation(test: &Test, variant: &Variant, limits: &Limits) -> Option<Vec<Switch>> {
+    let found = explore(test, variant, limits, &mut |_| {}).counterexample?;
+    let found = few_switches(test, variant, &found);
+    let words = switches(test, variant, &found.decisions)?;
+    Some(whole_lines(test, &words))
+}
+
+/// Lines with the same outcome in which a thread runs until it is blocked, where it stopped in the middle of a function:
+/// every kernel can follow such a line.
+fn fewer_places(
+    test: &Test,
+    variant: &Variant,
+    outcome: &Outcome,
+    mut lines: Vec<Switch>,
+) -> Vec<Switch> {
+    let program = Rc::new(test.clone());
+    let is_place = |line: &&Switch| matches!(line.until, Place::At(_));
+    let places = |lines: &[Switch]| lines.iter().filter(is_place).count();
+    let mut at = 0;
+    while at < lines.len() {
+        let mut changed = lines.clone();
+        let line = &mut changed[at];
+        at += 1;
+        if !matches!(std::mem::replace(&mut line.until, Place::Blocked), Place::At(_)) {
+            continue;
+        }
+        let (run, deviation) = run_following(&program, variant, &changed);
+        if deviation.is_none()
+            && run.outcome.as_ref() == Some(outcome)
+            && let Some(words) = switches(test, variant, &run.decisions)
+            && places(&words) < places(&lines)
+        {
+            (lines, at) = (words, 0);
+        }
+    }
+    lines
 }
 
 /// What came of an outcome that was to be forced.
@@ -89,10 +138,13 @@ pub fn attempt(
     let outcome = wanted.outcome.display(test);
     let mut attempt =
         Attempt { outcome, not_forced: None, observed: None, outside: Vec::new(), run };
-    let failure = match (&wanted.lines, &attempt.run) {
-        (Err(reason), _) => Some(reason.clone()),
-        (_, None) => Some("the machine did not run it".to_owned()),
-        (_, Some(run)) => run.failure.clone(),
+    let failure = match (&wanted.lines, &attempt.run, report) {
+        (Err(reason), ..) => Some(reason.clone()),
+        (_, None, Some(Report::Broken { reason } | Report::NotRun { reason })) => {
+            Some(reason.clone())
+        }
+        (_, None, _) => Some("the machine did not run it".to_owned()),
+        (_, Some(run), _) => run.failure.clone(),
     };
     match report {
         Some(Report::Completed { histogram, problems, .. }) => {
@@ -103,7 +155,8 @@ pub fn attempt(
                     let what = format!("the schedule was followed, and the outcome was {text}");
                     attempt.not_forced = Some(what);
                 }
-                if !allowed.contains(seen) {
+                // A wait gives up where a thread has stood too long, which no outcome of the model is about.
+                if failure.is_none() && !allowed.contains(seen) {
                     attempt.outside.push(text.clone());
                 }
                 attempt.observed = Some(text);

@@ -529,11 +529,32 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A parked thread has returned from a call to its place.
+    /// Ends the sleep of all parked threads.
+    fn wake_all(&mut self) -> Result<(), String> {
+        let last = self.fresh.as_ref().map(|(thread, _)| *thread);
+        let parked = |(thread, actor): (&ThreadName, &Actor)| match &actor.stand {
+            Some(Stand::Parked(parked)) if Some(*thread) != last => Some(parked.task()),
+            _ => None,
+        };
+        self.to_wake = self.actors.iter().filter_map(parked).collect();
+        let Some((last, hit)) = self.fresh.take() else { return Ok(()) };
+        let Some(Stand::Parked(parked)) = self.actor(last).stand.clone() else { return Ok(()) };
+        self.slept(last, &parked, &hit)
+    }
+
+    /// A parked thread has returned from a call to its place, or has just stopped there.
     fn slept(&mut self, thread: ThreadName, parked: &Parked, hit: &Hit) -> Result<(), String> {
-        let goes_on = self.released
-            || [self.turn, self.helper].contains(&Some(thread))
-            || self.actor(thread).done;
+        let goes_on = match thread {
+            // It stands after the end of the test, until all others have gone on.
+            ThreadName::Main => {
+                self.actors.iter().all(|(own, actor)| *own == thread || actor.stand.is_none())
+            }
+            _ => {
+                self.released
+                    || [self.turn, self.helper].contains(&Some(thread))
+                    || self.actor(thread).done
+            }
+        };
         // Once it goes on, its task may end.
         self.to_wake.retain(|task| *task != parked.task());
         match self.to_wake.pop() {
@@ -575,13 +596,7 @@ impl<'a> Run<'a> {
         for (thread, hit) in held {
             self.let_go(thread, &hit)?;
         }
-        let threads: Vec<ThreadName> = self.actors.keys().copied().collect();
-        if let Some((last, _)) = &self.fresh {
-            self.wake(*last)?;
-        }
-        for thread in threads {
-            self.wake(thread)?;
-        }
+        self.wake_all()?;
         let end = Instant::now() + PHASE_TIME;
         while !self.ended || self.actors.values().any(|actor| actor.stand.is_some()) {
             let Some(event) = self.next(end)? else {

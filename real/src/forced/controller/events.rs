@@ -31,7 +31,14 @@ impl Run<'_> {
                     Marker::Setup(step) => self.outside = self.test.setup.get(step as usize),
                     Marker::Finally(step) => self.outside = self.test.finally.get(step as usize),
                     Marker::Producer(..) => {}
-                    Marker::End(_) => self.ended = true,
+                    Marker::End(_) => {
+                        self.ended = true;
+                        if self.actors.values().any(|actor| actor.stand.is_some()) {
+                            // The next test begins when all have gone on.
+                            self.stop(ThreadName::Main, &hit)?;
+                            return self.wake_all();
+                        }
+                    }
                     Marker::Begin(_) | Marker::Symbols(..) => {}
                 }
                 self.guest.step_over(&hit)
