@@ -93,10 +93,16 @@ pub(in crate::cmd) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         Some(Report::Broken { reason } | Report::NotRun { reason }) => broken = Some(reason),
         None => {}
     }
+    let violation = replayed.run.failure().map(|violation| violation.to_string());
     let failure = match &run {
         None => Some("the machine did not run it".to_owned()),
+        // The model's run ends with a violation in the last line, and so does the kernel's.
+        Some(run) if violation.is_some() && crashed(run, &broken, &case.lines) => None,
         Some(run) => run.failure.clone(),
     };
+    if run.is_some() && failure.is_none() {
+        problems.extend(broken.take());
+    }
     if let (Some(run), Some(reason), Some(_)) = (&run, &failure, schedule.switches())
         && let Some(line) = failed_line(run, &case.lines, &lines)
     {
@@ -107,7 +113,7 @@ pub(in crate::cmd) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         machine: on.to_string(),
         kernel: &reply.reply.probe.kernel,
         expected: replayed.run.outcome.as_ref().map(|outcome| outcome.display(&test)),
-        violation: replayed.run.failure().map(|violation| violation.to_string()),
+        violation,
         not_forced: if run.is_none() { broken.or(failure) } else { failure.or(broken) },
         observed,
         problems,
@@ -124,6 +130,12 @@ fn place_of(file: &Path, line: usize) -> String {
         Some((line, column)) => format!("{path}:{line}:{column}"),
         None => path.to_string(),
     }
+}
+
+/// Whether the kernel crashed after it had followed all lines but the last one that the model's run needs.
+fn crashed(run: &ForcedRun, broken: &Option<String>, lines: &[Switch]) -> bool {
+    let reached = run.lines.iter().take_while(|line| line.reached.is_some()).count();
+    broken.is_some() && reached > 0 && reached + 1 >= run.lines.len().min(lines.len())
 }
 
 /// The line of a file at which a run failed. `followed` are the lines that the kernel followed.
