@@ -50,4 +50,3 @@ fn execute(on: &MachineSpec, cases: &[Case]) -> Result<ForcedReply, String> {
         Failure::Interrupted => "interrupted".to_owned(),
     })
 }
-

@@ -173,8 +173,7 @@ impl Controller {
                 ended: false,
                 log: Vec::new(),
             };
-            let (start, stops, running) =
-                (Instant::now(), run.guest.stops, run.guest.running);
+            let (start, stops, running) = (Instant::now(), run.guest.stops, run.guest.running);
             let mut failure = run.follow().err();
             let followed = start.elapsed();
             let end = run.finish();

@@ -63,8 +63,7 @@ impl Guest {
         let marker = known.address(FUNCTION).unwrap_or(marker);
         let (symbols, held) = (Symbols::default(), BTreeSet::new());
         let (breakpoints, stops, running) = (BTreeMap::new(), 0, Duration::ZERO);
-        let mut guest =
-            Guest { remote, symbols, cpus, held, breakpoints, marker, stops, running };
+        let mut guest = Guest { remote, symbols, cpus, held, breakpoints, marker, stops, running };
         guest.add_breakpoint(marker)?;
         let start = Instant::now();
         loop {

@@ -128,7 +128,7 @@ fn run_test(
             };
             let last = at + 1 == job.tests.len();
             // The clock of a controlled guest skips idle time, and says nothing about the cost of a scan.
-            let due = !job.forced || last || (at + 1) % TESTS_PER_SCAN == 0;
+            let due = !job.forced || last || (at + 1).is_multiple_of(TESTS_PER_SCAN);
             let memlock = checks.memlock.as_mut().filter(|_| due);
             let now = last || job.forced;
             problems.extend(memlock.into_iter().flat_map(|memlock| memlock.leaks(now, &beat)));

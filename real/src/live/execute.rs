@@ -132,7 +132,9 @@ impl LiveRun<'_> {
                 let cancel = SyncCancelReg { flags, ..SyncCancelReg::default() };
                 StepResult::status(self.with_ring(ring, |ring| ring.fd.cancel(&cancel)))
             }
-            Op::Enable { ring } => StepResult::status(self.with_ring(ring, |ring| ring.fd.enable())),
+            Op::Enable { ring } => {
+                StepResult::status(self.with_ring(ring, |ring| ring.fd.enable()))
+            }
             Op::UnregisterNetdev => StepResult::status(self.nic()?.unregister()),
             Op::NetdevDown => StepResult::status(self.nic()?.set_running(false)),
             Op::NetdevUp => StepResult::status(self.nic()?.set_running(true)),

@@ -253,10 +253,8 @@ fn print(planned: &[Planned], on: &MachineSpec, reply: &ForcedReply, json: bool)
         }
         for failed in one.attempts.iter().filter(|one| one.not_forced.is_some()) {
             let why = failed.not_forced.as_deref().unwrap_or_default();
-            notes.push_str(&format!(
-                "{}: {} not forced, because {why}\n",
-                one.path, failed.outcome
-            ));
+            notes
+                .push_str(&format!("{}: {} not forced, because {why}\n", one.path, failed.outcome));
         }
         for what in &line.outside_of_model {
             notes.push_str(&format!("{}: outside: {what}\n", one.path));
@@ -265,7 +263,8 @@ fn print(planned: &[Planned], on: &MachineSpec, reply: &ForcedReply, json: bool)
     if !json {
         outln!("{}", table.trim_fmt());
         out!("{notes}");
-        let seen = sum.seen.map_or(String::new(), |seen| format!(", {seen} seen without a schedule"));
+        let seen =
+            sum.seen.map_or(String::new(), |seen| format!(", {seen} seen without a schedule"));
         outln!(
             "{on}, kernel {}: {} of {} allowed outcomes forced{seen}, {} outside; tests not run: {}",
             reply.reply.probe.kernel,
