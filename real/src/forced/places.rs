@@ -17,6 +17,8 @@ struct Row {
     within: &'static [&'static str],
     /// What is called there; empty: an atomic instruction is executed.
     calls: &'static [&'static str],
+    /// Functions that it calls, whose places belong to it, too: the model has one function for all of them.
+    also: &'static [&'static str],
 }
 
 const LOCK: &[&str] = &["mutex_lock", "mutex_lock_killable", "mutex_lock_interruptible"];
@@ -83,7 +85,17 @@ const ROWS: &[Row] = &[
         &["__io_queue_proc", "io_async_queue_proc"],
         &["add_wait_queue", "add_wait_queue_exclusive"],
     ),
-    row("io_pp_uninstall", AccessKind::Lock, "pp_lock", &["io_pp_uninstall"], LOCK),
+    row(
+        "io_zcrx_ring_refill",
+        AccessKind::Dec,
+        "niov.user_refs",
+        &["io_zcrx_ring_refill", "io_pp_zc_alloc_netmems"],
+        &[],
+    ),
+    Row {
+        also: &["io_zcrx_drop_netdev", "io_zcrx_unmap_area"],
+        ..row("io_pp_uninstall", AccessKind::Lock, "pp_lock", &["io_pp_uninstall"], LOCK)
+    },
     row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN),
     row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN),
 ];
@@ -95,7 +107,7 @@ const fn row(
     within: &'static [&'static str],
     calls: &'static [&'static str],
 ) -> Row {
-    Row { function, kind, object, within, calls }
+    Row { function, kind, object, within, calls, also: &[] }
 }
 
 /// Where `io_ring_exit_work` waits for the last reference to its ring.
@@ -151,6 +163,11 @@ pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>
     };
     let called: Vec<u64> = calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
     let mut sites = guest.sites(function)?;
+    for name in row.map_or(&[][..], |row| row.also) {
+        if let Some(function) = guest.symbols.address(name) {
+            sites.extend(guest.sites(function)?);
+        }
+    }
     sites.retain(|site| match site.what {
         What::Call { target, .. } => called.contains(&target),
         What::Atomic { .. } => calls.is_empty(),
