@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::conform::oracle::Oracle;
 use crate::forced::{ForcedRun, kernel_lines, whole_lines};
-use crate::job::Report;
+use crate::job::{OVERWRITTEN_BUFFER, REPEATED_COMPLETION, Report};
 
 /// An outcome that the model allows, and the schedule of a run that ends with it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Wanted {
     ///
     /// Why there is none.
     pub lines: Result<Vec<Switch>, String>,
+    /// Problems that are no difference, because the test is expected to break an invariant on the kernel.
+    pub expected: Vec<&'static str>,
 }
 
 /// The test as a kernel runs it under a schedule: no fault is injected, and the schedule is not part of it.
@@ -70,7 +72,14 @@ pub fn wanted(
         words.map(|words| kernel_lines(&words)).ok_or("words cannot repeat its run".to_owned())
     };
     let all = allowed.set.iter();
-    Ok(all.map(|outcome| Wanted { outcome: outcome.clone(), lines: lines(outcome) }).collect())
+    let known = [(allowed.repeats, REPEATED_COMPLETION), (allowed.overwrites, OVERWRITTEN_BUFFER)];
+    let expected: Vec<&str> = known.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+    let wanted = |outcome: &Outcome| Wanted {
+        outcome: outcome.clone(),
+        lines: lines(outcome),
+        expected: expected.clone(),
+    };
+    Ok(all.map(wanted).collect())
 }
 
 /// The lines of a run that violates an invariant.
@@ -148,7 +157,8 @@ pub fn attempt(
     };
     match report {
         Some(Report::Completed { histogram, problems, .. }) => {
-            attempt.outside.clone_from(problems);
+            let is_expected = |what: &&String| wanted.expected.contains(&what.as_str());
+            attempt.outside = problems.iter().filter(|what| !is_expected(what)).cloned().collect();
             if let Some((seen, _)) = histogram.first() {
                 let text = seen.display(test);
                 if *seen != wanted.outcome {
@@ -176,6 +186,8 @@ pub fn attempt(
 
 #[cfg(test)]
 mod tests {
+    use ifq_model::outcome::Value;
+
     use super::*;
     use crate::conform::oracle::Explorer;
     use crate::job::Stalls;
@@ -217,6 +229,16 @@ mod tests {
         assert_eq!(lucky.not_forced.as_deref(), Some("no place"));
         assert!(lucky.outside.is_empty());
         assert_eq!(result(followed(), &seen(&one.outcome, &["a leak"])).outside, ["a leak"]);
+        let repeated = seen(&one.outcome, &[REPEATED_COMPLETION]);
+        assert_eq!(result(followed(), &repeated).outside, [REPEATED_COMPLETION]);
+        let expects = Wanted { expected: vec![REPEATED_COMPLETION], ..one.clone() };
+        let allows = attempt(&test, &expects, &allowed, (followed(), Some(&repeated)));
+        assert!(allows.outside.is_empty() && allows.not_forced.is_none());
+        let stood = Outcome(vec![Value::Number(7), Value::Number(7)]);
+        let failed = Some(ForcedRun { failure: Some("no place".into()), ..ForcedRun::default() });
+        let outside = |run| attempt(&test, one, &allowed, (run, Some(&seen(&stood, &[])))).outside;
+        assert_eq!(outside(followed()).len(), 1, "the model does not allow it");
+        assert!(outside(failed).is_empty(), "a thread may have stood for too long");
         assert!(attempt(&test, one, &allowed, (None, None)).not_forced.is_some());
     }
 }
