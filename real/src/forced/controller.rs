@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
         for site in &sites {
             self.guest.add_breakpoint(*site)?;
         }
-        let result = self.run_to(thread, &mut target);
+        let result = self.run_to(thread, &mut target, line.until == Place::Blocked);
         for site in &sites {
             self.guest.drop_breakpoint(*site)?;
         }
@@ -310,7 +310,13 @@ impl<'a> Run<'a> {
     }
 
     /// Lets a thread run until it is at a target, while all others that the schedule names stand.
-    fn run_to(&mut self, thread: ThreadName, target: &mut Target) -> Result<String, String> {
+    /// `blocks`: it is there, too, once it is blocked.
+    fn run_to(
+        &mut self,
+        thread: ThreadName,
+        target: &mut Target,
+        blocks: bool,
+    ) -> Result<String, String> {
         self.turn = Some(thread);
         if *target == Target::Done && self.actor(thread).done {
             return Ok("it has ended before".to_owned());
@@ -325,13 +331,13 @@ impl<'a> Run<'a> {
         self.wake(thread)?;
         let (end, begin) = (Instant::now() + LINE_TIME, self.guest.jiffies()?);
         let mut off_since = None;
-        let ticks = if *target == Target::Blocked { BLOCKED_TICKS } else { STUCK_TICKS };
+        let ticks = if blocks { BLOCKED_TICKS } else { STUCK_TICKS };
         self.helper = None;
         loop {
             let limit = end.min(Instant::now() + LOOK);
             let Some(event) = self.next(limit)? else {
                 if self.is_blocked(thread, ticks, &mut off_since)? {
-                    if *target == Target::Blocked {
+                    if blocks {
                         return Ok("blocked".to_owned());
                     }
                     // As in the model, another thread runs meanwhile.

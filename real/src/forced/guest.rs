@@ -137,6 +137,16 @@ impl Guest {
         if regs.in_kernel() { self.task(cpu, &regs).map(Some) } else { Ok(None) }
     }
 
+    /// Whether a vCPU executes a task of the kernel.
+    pub(super) fn runs(&mut self, task: u64) -> Result<bool, String> {
+        for cpu in 0..self.cpus {
+            if self.current(cpu)? == Some(task) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The timer ticks since the kernel has booted, from some number on.
     pub(super) fn jiffies(&mut self) -> Result<u64, String> {
         let at = self.symbols.address("jiffies").ok_or("the kernel has no variable jiffies")?;

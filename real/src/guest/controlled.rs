@@ -19,6 +19,13 @@ const LINES_PER_BEAT: usize = 20_000;
 const DATA: [&str; 5] =
     ["__preempt_count", "current_task", "const_current_task", "pcpu_hot", "jiffies"];
 
+/// Makes the kernel free packets where they are consumed. Otherwise they wait for the processor that allocated them
+/// (`skb_attempt_defer_free`), which may be idle from then on, and keep the memory of an ifq.
+pub(super) fn free_packets_at_once() {
+    // An older kernel does not have it.
+    let _ = std::fs::write("/proc/sys/net/core/skb_defer_max", "0");
+}
+
 /// Announces this guest to its controller, and waits until it has read the kernel's symbols. `known`: the controller
 /// knows them already.
 pub(super) fn meet_controller(answer: &AnswerWriter, known: bool) -> Result<(), String> {

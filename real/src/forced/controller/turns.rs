@@ -24,12 +24,16 @@ impl Run<'_> {
         ticks: u64,
         since: &mut Option<u64>,
     ) -> Result<bool, String> {
-        let ThreadName::Test(at) = thread else { return Ok(false) };
-        let runs = match self.actor(thread).task {
+        let runs = match (thread, self.actor(thread).task) {
             // In user mode it is the thread that is pinned to this processor.
-            Some(task) => self.guest.current(at + 1)?.is_none_or(|current| current == task),
+            (ThreadName::Test(at), Some(task)) => {
+                self.guest.current(at + 1)?.is_none_or(|current| current == task)
+            }
             // Its first step waits for a result.
-            None => false,
+            (ThreadName::Test(_), None) => false,
+            (_, Some(task)) => self.guest.runs(task)?,
+            // It has not started.
+            (_, None) => true,
         };
         if self.actor(thread).stand.is_some() || runs {
             *since = None;

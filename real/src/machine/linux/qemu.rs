@@ -167,7 +167,11 @@ impl Control<'_> {
     fn parameters(&self) -> String {
         let (last, work) = (self.threads, self.threads + 1);
         let cpus = if last == 1 { "1".to_owned() } else { format!("1-{last}") };
-        format!("nokaslr isolcpus={cpus} rcu_nocbs={cpus} workqueue.unbound_cpus={work}")
+        // Offloaded callbacks would be lazy, and free objects after seconds only.
+        format!(
+            "nokaslr isolcpus={cpus} rcu_nocbs={cpus} rcutree.enable_rcu_lazy=0 \
+             workqueue.unbound_cpus={work}"
+        )
     }
 }
 
