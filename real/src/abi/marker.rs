@@ -28,6 +28,28 @@ pub enum Marker {
     Done(u64),
     /// A test has ended.
     End(u64),
+    /// The calling thread of the test is about to access the refill ring, as its producer.
+    Producer(u64, ProducerAccess),
+}
+
+/// An access of the producer of a refill ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ProducerAccess {
+    /// It reads its own index.
+    LoadTail,
+    /// It reads the index of the kernel.
+    LoadHead,
+    /// It writes an entry.
+    StoreEntry,
+    /// It publishes the entry.
+    StoreTail,
+}
+
+impl ProducerAccess {
+    /// All of them, by their number.
+    pub const ALL: [ProducerAccess; 4] =
+        [Self::LoadTail, Self::LoadHead, Self::StoreEntry, Self::StoreTail];
 }
 
 impl Marker {
@@ -42,6 +64,7 @@ impl Marker {
             Marker::Finally(step) => [4, step, 0],
             Marker::Done(thread) => [5, thread, 0],
             Marker::End(test) => [6, test, 0],
+            Marker::Producer(thread, access) => [7, thread, access as u64],
         }
     }
 
@@ -57,6 +80,7 @@ impl Marker {
             4 => Marker::Finally(first),
             5 => Marker::Done(first),
             6 => Marker::End(first),
+            7 => Marker::Producer(first, *ProducerAccess::ALL.get(second as usize)?),
             _ => return None,
         })
     }
@@ -71,9 +95,11 @@ mod tests {
         let (test, end) = (Marker::Begin(3), Marker::End(3));
         let steps = [Marker::Step(1, 2), Marker::Step(2, 1), Marker::Setup(1), Marker::Finally(1)];
         let all = [Marker::Symbols(5, 6), test, end, Marker::Done(3)];
-        for marker in all.into_iter().chain(steps) {
+        let accesses = ProducerAccess::ALL.map(|access| Marker::Producer(1, access));
+        for marker in all.into_iter().chain(steps).chain(accesses) {
             assert_eq!(Marker::of(marker.arguments()), Some(marker));
         }
-        assert_eq!(Marker::of([7, 0, 0]), None);
+        assert_eq!(Marker::of([8, 0, 0]), None);
+        assert_eq!(Marker::of([7, 0, 4]), None);
     }
 }

@@ -1,20 +1,22 @@
 //! Two-sided conformance: forces each outcome that the model allows.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
-use ifq_model::test::schedule::Switch;
-use ifq_sim::executor::schedule::switches;
-use ifq_sim::search::explore::Limits;
+use ifq_model::test::schedule::{Place, Switch};
+use ifq_sim::executor::schedule::{run_following, switches};
+use ifq_sim::search::explore::{Limits, explore};
 use ifq_sim::search::shortest_witness::shortest_witnesses;
+use ifq_sim::shrink::{few_switches, few_switches_to};
 use serde::Serialize;
 
 use crate::conform::oracle::Oracle;
-use crate::forced::{ForcedRun, kernel_lines};
-use crate::job::Report;
+use crate::forced::{ForcedRun, kernel_lines, whole_lines};
+use crate::job::{OVERWRITTEN_BUFFER, REPEATED_COMPLETION, Report};
 
 /// An outcome that the model allows, and the schedule of a run that ends with it.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Wanted {
     ///
     /// Why there is none.
     pub lines: Result<Vec<Switch>, String>,
+    /// Problems that are no difference, because the test is expected to break an invariant on the kernel.
+    pub expected: Vec<&'static str>,
 }
 
 /// The test as a kernel runs it under a schedule: no fault is injected, and the schedule is not part of it.
@@ -35,7 +39,7 @@ pub fn plain(test: &Test) -> Test {
     Test { faults: Vec::new(), max_faults: 0, schedule: None, ..test.clone() }
 }
 
-/// The outcomes that a variant allows without faults, each with its shortest run.
+/// The outcomes that a variant allows without faults, each with a run that has few context switches.
 ///
 /// # Errors
 ///
@@ -52,13 +56,69 @@ pub fn wanted(
     }
     let limits = Limits { max_time: Some(time), ..Limits::default() };
     let found = shortest_witnesses(test, variant, &allowed.set, &limits, &mut |_| {});
+    let left: Vec<&Outcome> = allowed.set.iter().filter(|one| found.of(one).is_none()).collect();
     let lines = |outcome: &Outcome| {
-        let witness = found.of(outcome).ok_or("no run with it was found within the limits")?;
-        let words = switches(test, variant, &witness.decisions);
+        let Some(witness) = found.of(outcome) else {
+            // A run that violates what is tolerated has no outcome in the model.
+            return match left[..] {
+                [_] => violation(test, variant, &limits),
+                _ => None,
+            }
+            .ok_or("no run with it was found within the limits".to_owned());
+        };
+        let witness = few_switches_to(test, variant, witness);
+        let words = switches(test, variant, &witness.decisions)
+            .map(|words| fewer_places(test, variant, outcome, words));
         words.map(|words| kernel_lines(&words)).ok_or("words cannot repeat its run".to_owned())
     };
     let all = allowed.set.iter();
-    Ok(all.map(|outcome| Wanted { outcome: outcome.clone(), lines: lines(outcome) }).collect())
+    let known = [(allowed.repeats, REPEATED_COMPLETION), (allowed.overwrites, OVERWRITTEN_BUFFER)];
+    let expected: Vec<&str> = known.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+    let wanted = |outcome: &Outcome| Wanted {
+        outcome: outcome.clone(),
+        lines: lines(outcome),
+        expected: expected.clone(),
+    };
+    Ok(all.map(wanted).collect())
+}
+
+/// The lines of a run that violates an invariant.
+fn violation(test: &Test, variant: &Variant, limits: &Limits) -> Option<Vec<Switch>> {
+    let found = explore(test, variant, limits, &mut |_| {}).counterexample?;
+    let found = few_switches(test, variant, &found);
+    let words = switches(test, variant, &found.decisions)?;
+    Some(whole_lines(test, &words))
+}
+
+/// Lines with the same outcome in which a thread runs until it is blocked, where it stopped in the middle of a function:
+/// every kernel can follow such a line.
+fn fewer_places(
+    test: &Test,
+    variant: &Variant,
+    outcome: &Outcome,
+    mut lines: Vec<Switch>,
+) -> Vec<Switch> {
+    let program = Rc::new(test.clone());
+    let is_place = |line: &&Switch| matches!(line.until, Place::At(_));
+    let places = |lines: &[Switch]| lines.iter().filter(is_place).count();
+    let mut at = 0;
+    while at < lines.len() {
+        let mut changed = lines.clone();
+        let line = &mut changed[at];
+        at += 1;
+        if !matches!(std::mem::replace(&mut line.until, Place::Blocked), Place::At(_)) {
+            continue;
+        }
+        let (run, deviation) = run_following(&program, variant, &changed);
+        if deviation.is_none()
+            && run.outcome.as_ref() == Some(outcome)
+            && let Some(words) = switches(test, variant, &run.decisions)
+            && places(&words) < places(&lines)
+        {
+            (lines, at) = (words, 0);
+        }
+    }
+    lines
 }
 
 /// What came of an outcome that was to be forced.
@@ -87,21 +147,26 @@ pub fn attempt(
     let outcome = wanted.outcome.display(test);
     let mut attempt =
         Attempt { outcome, not_forced: None, observed: None, outside: Vec::new(), run };
-    let failure = match (&wanted.lines, &attempt.run) {
-        (Err(reason), _) => Some(reason.clone()),
-        (_, None) => Some("the machine did not run it".to_owned()),
-        (_, Some(run)) => run.failure.clone(),
+    let failure = match (&wanted.lines, &attempt.run, report) {
+        (Err(reason), ..) => Some(reason.clone()),
+        (_, None, Some(Report::Broken { reason } | Report::NotRun { reason })) => {
+            Some(reason.clone())
+        }
+        (_, None, _) => Some("the machine did not run it".to_owned()),
+        (_, Some(run), _) => run.failure.clone(),
     };
     match report {
         Some(Report::Completed { histogram, problems, .. }) => {
-            attempt.outside.clone_from(problems);
+            let is_expected = |what: &&String| wanted.expected.contains(&what.as_str());
+            attempt.outside = problems.iter().filter(|what| !is_expected(what)).cloned().collect();
             if let Some((seen, _)) = histogram.first() {
                 let text = seen.display(test);
                 if *seen != wanted.outcome {
                     let what = format!("the schedule was followed, and the outcome was {text}");
                     attempt.not_forced = Some(what);
                 }
-                if !allowed.contains(seen) {
+                // A wait gives up where a thread has stood too long, which no outcome of the model is about.
+                if failure.is_none() && !allowed.contains(seen) {
                     attempt.outside.push(text.clone());
                 }
                 attempt.observed = Some(text);
@@ -121,6 +186,8 @@ pub fn attempt(
 
 #[cfg(test)]
 mod tests {
+    use ifq_model::outcome::Value;
+
     use super::*;
     use crate::conform::oracle::Explorer;
     use crate::job::Stalls;
@@ -162,6 +229,16 @@ mod tests {
         assert_eq!(lucky.not_forced.as_deref(), Some("no place"));
         assert!(lucky.outside.is_empty());
         assert_eq!(result(followed(), &seen(&one.outcome, &["a leak"])).outside, ["a leak"]);
+        let repeated = seen(&one.outcome, &[REPEATED_COMPLETION]);
+        assert_eq!(result(followed(), &repeated).outside, [REPEATED_COMPLETION]);
+        let expects = Wanted { expected: vec![REPEATED_COMPLETION], ..one.clone() };
+        let allows = attempt(&test, &expects, &allowed, (followed(), Some(&repeated)));
+        assert!(allows.outside.is_empty() && allows.not_forced.is_none());
+        let stood = Outcome(vec![Value::Number(7), Value::Number(7)]);
+        let failed = Some(ForcedRun { failure: Some("no place".into()), ..ForcedRun::default() });
+        let outside = |run| attempt(&test, one, &allowed, (run, Some(&seen(&stood, &[])))).outside;
+        assert_eq!(outside(followed()).len(), 1, "the model does not allow it");
+        assert!(outside(failed).is_empty(), "a thread may have stood for too long");
         assert!(attempt(&test, one, &allowed, (None, None)).not_forced.is_some());
     }
 }

@@ -1,8 +1,9 @@
 //! The controller: lets the threads of a test run in the order of a schedule.
 
 mod events;
+mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ifq_model::test::schedule::{Place, Switch, ThreadName};
@@ -11,24 +12,29 @@ use ifq_sim::format::print_switch;
 
 use super::code::What;
 use super::guest::{Guest, Hit};
-use super::line::{Border, border, is_ordered, step_in};
+use super::line::{Border, border, is_ordered, producer_access, step_in};
 use super::park::Stand;
 use super::places;
 use super::record::{ForcedRun, Line};
 use super::remote::Reg;
-use crate::abi::marker::Marker;
+use crate::abi::marker::{Marker, ProducerAccess};
 
 /// Time limit of one line of a schedule. A busy host needs it; a place that is reached takes some milliseconds.
 const LINE_TIME: Duration = Duration::from_secs(12);
+/// The same in timer ticks of the guest: an idle guest skips its time.
+const LINE_TICKS: u64 = 6_000;
 /// Time limit of the set-up, and of what follows the schedule.
 const PHASE_TIME: Duration = Duration::from_secs(25);
-/// Sleeps of each parked thread, one timer tick each, after which a thread that is not on its processor counts as
-/// blocked.
-const BLOCKED_TICKS: usize = 25;
-/// The same as time, if no thread is parked.
-const BLOCKED_TIME: Duration = Duration::from_millis(500);
+/// So often [`PHASE_TIME`] may pass between two tests.
+const SILENT_PHASES: u32 = 3;
+/// Timer ticks of the guest after which a thread that is not on its processor counts as blocked, if it is to block.
+const BLOCKED_TICKS: u64 = 50;
+/// The same for a thread that is to come to another place: it may wait for an RCU grace period.
+const STUCK_TICKS: u64 = 750;
 /// Time between two looks at the thread whose turn it is.
 const LOOK: Duration = Duration::from_millis(10);
+/// Time limit of work items that the set-up has queued.
+const SETUP_WORK_TIME: Duration = Duration::from_secs(3);
 
 /// A thread or work item that the schedule orders.
 #[derive(Debug, Default)]
@@ -49,6 +55,8 @@ enum Target {
     Step(usize),
     /// The thread is at one of these addresses for the n-th time.
     Address(Vec<u64>, u32),
+    /// The thread is about to access the refill ring, as its producer, for the n-th time.
+    Producer(ProducerAccess, u32),
     Done,
     Blocked,
 }
@@ -81,14 +89,22 @@ struct Run<'a> {
     outside: Option<&'a Step>,
     /// The ring of each exit work item.
     works: BTreeMap<u64, RingId>,
+    /// The rings that are being closed, and whose work item is not queued.
+    closing: BTreeSet<RingId>,
+    /// The rings whose work item was queued before the first line.
+    closed_before: BTreeSet<RingId>,
+    /// A thread has been let go.
+    started: bool,
     /// All threads go on.
     released: bool,
     /// The thread whose turn it is.
     turn: Option<ThreadName>,
     /// A thread that runs because the one whose turn it is is blocked.
     helper: Option<ThreadName>,
-    /// Number of sleeps of parked threads.
-    sleeps: usize,
+    /// The parked tasks whose sleep the next parked task that stops has to end.
+    to_wake: Vec<u64>,
+    /// The thread that has stopped last and the guest has not run since then.
+    fresh: Option<(ThreadName, Hit)>,
     ended: bool,
     log: Vec<Line>,
 }
@@ -111,6 +127,12 @@ impl Controller {
         Ok(Controller { guest, exit_work, queues_work })
     }
 
+    /// Ends the guest.
+    pub(super) fn end_guest(&mut self) {
+        // It may have ended by itself.
+        let _ = self.guest.kill();
+    }
+
     /// Serves the guest until it ends. `schedule` is called with the index of a test in this boot, `record` with the
     /// result.
     pub(super) fn serve<'t>(
@@ -118,8 +140,16 @@ impl Controller {
         schedule: &dyn Fn(usize) -> Option<(&'t Test, &'t [Switch])>,
         record: &mut dyn FnMut(usize, ForcedRun),
     ) -> Result<(), String> {
+        let mut silent = 0;
         loop {
-            let Some(hit) = self.guest.run(PHASE_TIME)? else { continue };
+            let Some(hit) = self.guest.run(PHASE_TIME)? else {
+                silent += 1;
+                if silent == SILENT_PHASES {
+                    return Err("no test began or ended for a long time".to_owned());
+                }
+                continue;
+            };
+            silent = 0;
             let marker = self.guest.marker(&hit)?;
             self.guest.step_over(&hit)?;
             let Some(Marker::Begin(number)) = marker else { continue };
@@ -133,21 +163,37 @@ impl Controller {
                 actors: BTreeMap::new(),
                 outside: None,
                 works: BTreeMap::new(),
+                closing: BTreeSet::new(),
+                closed_before: BTreeSet::new(),
+                started: false,
                 released: false,
                 turn: None,
                 helper: None,
-                sleeps: 0,
+                to_wake: Vec::new(),
+                fresh: None,
                 ended: false,
                 log: Vec::new(),
             };
-            let start = Instant::now();
+            let (start, stops, running) = (Instant::now(), run.guest.stops, run.guest.running);
             let mut failure = run.follow().err();
-            if let Err(reason) = run.finish() {
-                failure.get_or_insert(reason);
+            let followed = start.elapsed();
+            let end = run.finish();
+            if let Err(reason) = &end {
+                failure.get_or_insert(reason.clone());
             }
             let lines = std::mem::take(&mut run.log);
-            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            record(number as usize, ForcedRun { lines, failure, ms });
+            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let result = ForcedRun {
+                lines,
+                failure,
+                ms: ms(start.elapsed()),
+                end_ms: ms(start.elapsed() - followed),
+                running_ms: ms(run.guest.running - running),
+                stops: run.guest.stops - stops,
+            };
+            record(number as usize, result);
+            // Its threads stand where no other test may find them.
+            end?;
         }
     }
 }
@@ -162,6 +208,7 @@ impl<'a> Run<'a> {
             self.actors.entry(line.thread).or_default();
         }
         self.gather()?;
+        self.started = true;
         for line in self.lines {
             let start = Instant::now();
             let asked = print_switch(self.test, line);
@@ -175,7 +222,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until each thread of the test stands before its first step, except threads whose first step needs a
-    /// result of another thread.
+    /// result of another thread, and until the work items that the set-up has queued have ended.
     fn gather(&mut self) -> Result<(), String> {
         let test = self.test;
         let bound = |var| test.setup.iter().any(|step| step.bind == Some(var));
@@ -192,7 +239,24 @@ impl<'a> Run<'a> {
             };
             self.handle(event)?;
         }
+        let end = Instant::now() + SETUP_WORK_TIME;
+        while self.setup_works() {
+            // In the model they have ended. If the kernel cannot end them yet, the test goes on all the same.
+            let Some(event) = self.next(end)? else { break };
+            self.handle(event)?;
+        }
         Ok(())
+    }
+
+    /// Whether a work item that the set-up has queued, and that no line names, has not ended.
+    fn setup_works(&self) -> bool {
+        self.closed_before.iter().map(|ring| ThreadName::Exit(*ring)).any(|thread| {
+            !self.is_named(thread) && !self.actors.get(&thread).is_some_and(|actor| actor.done)
+        })
+    }
+
+    fn is_named(&self, thread: ThreadName) -> bool {
+        self.lines.iter().any(|line| line.thread == thread)
     }
 
     /// Runs one line; returns where its thread stands.
@@ -209,7 +273,7 @@ impl<'a> Run<'a> {
         for site in &sites {
             self.guest.add_breakpoint(*site)?;
         }
-        let result = self.run_to(thread, &mut target);
+        let result = self.run_to(thread, &mut target, line.until == Place::Blocked);
         for site in &sites {
             self.guest.drop_breakpoint(*site)?;
         }
@@ -226,6 +290,9 @@ impl<'a> Run<'a> {
             (Place::Blocked, _) => return Ok(Target::Blocked),
             (Place::At(place), _) => place,
         };
+        if let (ThreadName::Test(_), Some(access)) = (line.thread, producer_access(place)) {
+            return Ok(Target::Producer(access, place.occurrence.max(1)));
+        }
         let (ThreadName::Test(at), Some(border)) = (line.thread, border(place)) else {
             return Ok(Target::Address(
                 places::addresses(self.guest, place)?,
@@ -243,7 +310,13 @@ impl<'a> Run<'a> {
     }
 
     /// Lets a thread run until it is at a target, while all others that the schedule names stand.
-    fn run_to(&mut self, thread: ThreadName, target: &mut Target) -> Result<String, String> {
+    /// `blocks`: it is there, too, once it is blocked.
+    fn run_to(
+        &mut self,
+        thread: ThreadName,
+        target: &mut Target,
+        blocks: bool,
+    ) -> Result<String, String> {
         self.turn = Some(thread);
         if *target == Target::Done && self.actor(thread).done {
             return Ok("it has ended before".to_owned());
@@ -255,27 +328,30 @@ impl<'a> Run<'a> {
         if let Some(hit) = held {
             self.let_go(thread, &hit)?;
         }
-        let end = Instant::now() + LINE_TIME;
+        self.wake(thread)?;
+        let (end, begin) = (Instant::now() + LINE_TIME, self.guest.jiffies()?);
         let mut off_since = None;
+        let ticks = if blocks { BLOCKED_TICKS } else { STUCK_TICKS };
         self.helper = None;
         loop {
-            if self.is_blocked(thread, &mut off_since)? {
-                if *target == Target::Blocked {
-                    return Ok("blocked".to_owned());
-                }
-                // As in the model, another thread runs meanwhile.
-                self.helper = self.helper.or_else(|| self.first_parked());
-            }
             let limit = end.min(Instant::now() + LOOK);
             let Some(event) = self.next(limit)? else {
-                if Instant::now() < end {
+                if self.is_blocked(thread, ticks, &mut off_since)? {
+                    if blocks {
+                        return Ok("blocked".to_owned());
+                    }
+                    // As in the model, another thread runs meanwhile.
+                    self.helper = self.helper.or_else(|| self.first_parked());
+                    if let Some(helper) = self.helper {
+                        self.wake(helper)?;
+                    }
+                }
+                let ticks = self.guest.jiffies()?.wrapping_sub(begin);
+                if Instant::now() < end && ticks < LINE_TICKS {
                     continue;
                 }
-                return Err(format!(
-                    "not reached within {} s; {}",
-                    LINE_TIME.as_secs(),
-                    self.whereabouts(thread)
-                ));
+                let whereabouts = self.whereabouts(thread);
+                return Err(format!("not reached within {ticks} timer ticks; {whereabouts}"));
             };
             if self.is_of(&event, thread) {
                 (off_since, self.helper) = (None, None);
@@ -299,35 +375,6 @@ impl<'a> Run<'a> {
         self.actor(thread).task == Some(hit.task)
     }
 
-    /// The first parked thread of the test.
-    fn first_parked(&self) -> Option<ThreadName> {
-        let parked = |actor: &Actor| matches!(actor.stand, Some(Stand::Parked(_)));
-        let mut actors = self.actors.iter().filter(|(_, actor)| parked(actor));
-        actors.find_map(|(thread, _)| (Some(*thread) != self.turn).then_some(*thread))
-    }
-
-    /// Whether a thread has been off its processor for a while.
-    fn is_blocked(
-        &mut self,
-        thread: ThreadName,
-        since: &mut Option<(Instant, usize)>,
-    ) -> Result<bool, String> {
-        let (ThreadName::Test(at), Some(task)) = (thread, self.actor(thread).task) else {
-            return Ok(false);
-        };
-        if self.actor(thread).stand.is_some() || self.guest.current(at + 1)? == Some(task) {
-            *since = None;
-            return Ok(false);
-        }
-        let now = (Instant::now(), self.sleeps);
-        let (time, sleeps) = *since.get_or_insert(now);
-        let parked = |actor: &&Actor| matches!(actor.stand, Some(Stand::Parked(_)));
-        Ok(match self.actors.values().filter(parked).count() {
-            0 => time.elapsed() > BLOCKED_TIME,
-            parked => self.sleeps - sleeps > BLOCKED_TICKS * parked,
-        })
-    }
-
     /// Whether an event is the end of the line; the thread stands there then.
     fn reached(
         &mut self,
@@ -341,13 +388,23 @@ impl<'a> Run<'a> {
             {
                 let actor = self.actor(thread);
                 (actor.task, actor.step) = (Some(hit.task), Some(*step as usize));
+                self.begins(*at as usize, *step as usize);
+                hit
+            }
+            (Event::Marker(hit, Marker::Producer(at, access)), Target::Producer(wanted, left))
+                if thread == ThreadName::Test(*at as usize) && access == wanted =>
+            {
+                *left -= 1;
+                if *left > 0 {
+                    return Ok(None);
+                }
                 hit
             }
             (Event::Marker(hit, Marker::Done(at)), Target::Done)
                 if thread == ThreadName::Test(*at as usize) =>
             {
                 self.actor(thread).done = true;
-                self.guest.step_over(hit)?;
+                self.stop(thread, hit)?;
                 return Ok(Some("its last step has ended".to_owned()));
             }
             (Event::At(hit), Target::Address(sites, left))
@@ -368,9 +425,11 @@ impl<'a> Run<'a> {
             }
             _ => return Ok(None),
         };
-        let stand = Stand::begin(self.guest, hit)?;
-        let how = if matches!(stand, Stand::Held(_)) { ", held" } else { "" };
-        self.actor(thread).stand = Some(stand);
+        self.stop(thread, hit)?;
+        let how = match self.actor(thread).stand {
+            Some(Stand::Held(_)) => ", held",
+            _ => "",
+        };
         Ok(Some(format!("{}{how}", self.guest.symbols.name(hit.address))))
     }
 
@@ -391,51 +450,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Runs the guest until something happens that is not a sleep of a parked thread. `None`: nothing did.
-    fn next(&mut self, end: Instant) -> Result<Option<Event>, String> {
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            let Some(hit) = self.guest.run(left)? else { return Ok(None) };
-            let parked = self.actors.iter().find_map(|(thread, actor)| {
-                let parked = actor.stand.as_ref()?.is_at(&hit)?;
-                Some((*thread, parked.clone()))
-            });
-            if let Some((thread, parked)) = parked {
-                if self.released || self.turn == Some(thread) || self.helper == Some(thread) {
-                    parked.go_on(self.guest, &hit)?;
-                    self.actor(thread).stand = None;
-                } else {
-                    parked.sleep(self.guest, &hit)?;
-                    self.sleeps += 1;
-                }
-                continue;
-            }
-            return Ok(Some(match self.guest.marker(&hit)? {
-                Some(marker) => Event::Marker(hit, marker),
-                None => Event::At(hit),
-            }));
-        }
-    }
-
-    fn let_go(&mut self, thread: ThreadName, hit: &Hit) -> Result<(), String> {
-        self.actor(thread).stand = None;
-        self.guest.hold(hit.cpu, false);
-        self.guest.step_over(hit)?;
-        self.guest.drop_breakpoint(hit.address)
-    }
-
-    /// Whether a thread has to stand when it comes to a place where threads are stopped.
-    fn has_to_stand(&self, thread: ThreadName) -> bool {
-        let named = || {
-            let mut lines = self.lines.iter();
-            lines.any(|line| line.thread == thread)
-        };
-        !self.released && ![self.turn, self.helper].contains(&Some(thread)) && named()
-    }
-
     /// Lets all threads go, and runs the test to its end.
     fn finish(&mut self) -> Result<(), String> {
         self.released = true;
@@ -448,6 +462,7 @@ impl<'a> Run<'a> {
         for (thread, hit) in held {
             self.let_go(thread, &hit)?;
         }
+        self.wake_all()?;
         let end = Instant::now() + PHASE_TIME;
         while !self.ended || self.actors.values().any(|actor| actor.stand.is_some()) {
             let Some(event) = self.next(end)? else {

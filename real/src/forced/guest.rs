@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::code::{Site, sites};
 use super::remote::{Reg, Registers, Remote, RemoteError, Stop};
 use super::symbols::Symbols;
-use crate::abi::marker::{Marker, OPTION, TAKEN};
+use crate::abi::marker::{FUNCTION, Marker, OPTION, TAKEN};
 
 /// Time that a guest has to call the marker once it has announced itself.
 const MEETING_TIME: Duration = Duration::from_secs(60);
@@ -41,24 +41,42 @@ pub(super) struct Guest {
     /// How many users each breakpoint has.
     breakpoints: BTreeMap<u64, usize>,
     marker: u64,
+    /// How often it has stopped.
+    pub(super) stops: u64,
+    /// How long it has run.
+    pub(super) running: Duration,
 }
 
 impl Guest {
-    /// Meets a guest that has announced itself: connects, and reads its symbols.
-    pub(super) fn meet(socket: &Path, marker: u64) -> Result<Self, String> {
+    /// Meets a guest that has announced itself: connects, and reads its symbols unless they are known. `read` gets
+    /// what was read.
+    pub(super) fn meet(
+        socket: &Path,
+        marker: u64,
+        known: Option<&str>,
+        read: &dyn Fn(&str),
+    ) -> Result<Self, String> {
         let text = |error: RemoteError| error.to_string();
         let mut remote = Remote::connect(socket, MEETING_TIME).map_err(text)?;
         let cpus = remote.cpus().map_err(text)?;
+        let known = known.map(Symbols::parse).unwrap_or_default();
+        let marker = known.address(FUNCTION).unwrap_or(marker);
         let (symbols, held) = (Symbols::default(), BTreeSet::new());
-        let mut guest = Guest { remote, symbols, cpus, held, breakpoints: BTreeMap::new(), marker };
+        let (breakpoints, stops, running) = (BTreeMap::new(), 0, Duration::ZERO);
+        let mut guest = Guest { remote, symbols, cpus, held, breakpoints, marker, stops, running };
         guest.add_breakpoint(marker)?;
         let start = Instant::now();
         loop {
             let left = MEETING_TIME.saturating_sub(start.elapsed());
             let hit = guest.run(left)?.ok_or("the guest did not come to meet its controller")?;
             if let Some(Marker::Symbols(at, len)) = guest.marker(&hit)? {
-                let bytes = guest.remote.read(hit.cpu, at, len as usize).map_err(text)?;
-                guest.symbols = Symbols::parse(&String::from_utf8_lossy(&bytes));
+                guest.symbols = known;
+                if len > 0 {
+                    let bytes = guest.remote.read(hit.cpu, at, len as usize).map_err(text)?;
+                    let all = String::from_utf8_lossy(&bytes);
+                    guest.symbols = Symbols::parse(&all);
+                    read(&all);
+                }
                 guest.return_from(&hit, TAKEN)?;
                 return Ok(guest);
             }
@@ -77,7 +95,11 @@ impl Guest {
     /// Runs until a vCPU stops at a breakpoint. `None`: none did within the time limit.
     pub(super) fn run(&mut self, limit: Duration) -> Result<Option<Hit>, String> {
         let cpus = (0..self.cpus).filter(|cpu| !self.held.contains(cpu));
-        match self.remote.run(cpus, limit).map_err(|error| error.to_string())? {
+        let start = Instant::now();
+        let stop = self.remote.run(cpus, limit).map_err(|error| error.to_string())?;
+        self.running += start.elapsed();
+        self.stops += 1;
+        match stop {
             None => Ok(None),
             Some(Stop::Exited) => Err("the guest has ended".to_owned()),
             Some(Stop::Signal { cpu, .. }) => {
@@ -113,6 +135,27 @@ impl Guest {
         let regs = self.registers(cpu)?;
         // In user mode `gs` is the program's.
         if regs.in_kernel() { self.task(cpu, &regs).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether a vCPU executes a task of the kernel.
+    pub(super) fn runs(&mut self, task: u64) -> Result<bool, String> {
+        for cpu in 0..self.cpus {
+            if self.current(cpu)? == Some(task) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The timer ticks since the kernel has booted, from some number on.
+    pub(super) fn jiffies(&mut self) -> Result<u64, String> {
+        let at = self.symbols.address("jiffies").ok_or("the kernel has no variable jiffies")?;
+        self.word(0, at)
+    }
+
+    /// Ends the guest.
+    pub(super) fn kill(&mut self) -> Result<(), String> {
+        self.remote.kill().map_err(|error| error.to_string())
     }
 
     /// How often preemption is disabled on a vCPU.

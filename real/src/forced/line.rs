@@ -1,7 +1,9 @@
 //! The lines of a schedule that a controller makes a kernel follow, and where operations begin.
 
-use ifq_model::test::schedule::{CodePlace, Place, Position, Switch, ThreadName};
+use ifq_model::test::schedule::{AccessKind, CodePlace, Place, Position, Switch, ThreadName};
 use ifq_model::test::{Op, Test};
+
+use crate::abi::marker::ProducerAccess;
 
 /// Whether a controller orders a thread. All others are left to the kernel: what they do decides only when a thread
 /// that waits for them goes on.
@@ -28,6 +30,23 @@ pub fn kernel_lines(lines: &[Switch]) -> Vec<Switch> {
     kept
 }
 
+/// The lines of a schedule that a person wrote, and what the model does after them: the thread that ran last goes on to
+/// its end, then the others do in their order.
+#[must_use]
+pub fn whole_lines(test: &Test, lines: &[Switch]) -> Vec<Switch> {
+    let last = lines.last().map(|line| line.thread);
+    let mut threads: Vec<ThreadName> = (0..test.threads.len()).map(ThreadName::Test).collect();
+    threads.sort_by_key(|thread| Some(*thread) != last);
+    let ends = |thread: &ThreadName| {
+        let own = lines.iter().rfind(|line| line.thread == *thread);
+        own.is_some_and(|line| line.until == Place::Done)
+    };
+    threads.retain(|thread| !ends(thread));
+    let done = |thread| Switch { thread, or_any: false, until: Place::Done, failing: Vec::new() };
+    let all: Vec<Switch> = lines.iter().cloned().chain(threads.into_iter().map(done)).collect();
+    kernel_lines(&all)
+}
+
 /// The function of the model in which an operation begins and ends.
 pub(super) fn entry(op: &Op) -> Option<&'static str> {
     Some(match op {
@@ -50,6 +69,22 @@ pub(super) fn entry(op: &Op) -> Option<&'static str> {
         | Op::CancelAll { .. } => "io_uring_register",
         _ => return None,
     })
+}
+
+/// The access of the producer of a refill ring that a place is before. The producer is the user space of the test.
+pub(super) fn producer_access(place: &CodePlace) -> Option<ProducerAccess> {
+    let access = place.access.as_ref()?;
+    let known = [
+        (AccessKind::Load, "rq.tail", ProducerAccess::LoadTail),
+        (AccessKind::Load, "rq.head", ProducerAccess::LoadHead),
+        (AccessKind::Store, "rqe.off", ProducerAccess::StoreEntry),
+        (AccessKind::Store, "rq.tail", ProducerAccess::StoreTail),
+    ];
+    let here = place.function.as_deref() == Some("refill") && place.position == Position::Before;
+    let fits = |(kind, name, _): &&(AccessKind, &str, ProducerAccess)| {
+        *kind == access.kind && *name == access.object.name
+    };
+    known.iter().find(fits).filter(|_| here).map(|(.., access)| *access)
 }
 
 /// The border of an operation that a place is at.
@@ -142,5 +177,14 @@ mod tests {
         assert_eq!(kernel_lines(&lines), [line(a, Place::Done)]);
         let ordered = [line(a, border()), line(exit, Place::Blocked), line(a, Place::Done)];
         assert_eq!(kernel_lines(&ordered), ordered);
+        let b = ThreadName::Test(1);
+        let ends = [line(a, Place::Done), line(b, Place::Done)];
+        assert_eq!(whole_lines(&test(), &[]), ends, "the first thread runs first");
+        let begun = [line(b, border())];
+        let whole = whole_lines(&test(), &begun);
+        assert_eq!(whole, [line(b, Place::Done), line(a, Place::Done)], "the last one goes on");
+        let exits = [line(b, Place::Done), line(exit, Place::Done)];
+        let whole = whole_lines(&test(), &exits);
+        assert_eq!(whole, [exits[0].clone(), exits[1].clone(), line(a, Place::Done)]);
     }
 }

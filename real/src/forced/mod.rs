@@ -14,6 +14,6 @@ mod remote;
 mod run;
 mod symbols;
 
-pub use line::kernel_lines;
+pub use line::{kernel_lines, whole_lines};
 pub use record::{ForcedRun, Line};
 pub use run::{Case, ForcedReply, run};

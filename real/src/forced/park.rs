@@ -9,8 +9,10 @@ use super::remote::{Reg, Registers};
 
 /// The function that a parked task calls.
 const SLEEP: &str = "schedule_timeout_uninterruptible";
-/// Timer ticks that one call of it takes.
-const TICKS: u64 = 1;
+/// The function with which one task ends the sleep of another.
+const WAKE: &str = "wake_up_process";
+/// Timer ticks after which a sleep ends if nothing ends it. An idle guest skips them.
+const TICKS: u64 = 50;
 /// Bytes of the stack below the stack pointer that stay unused.
 const GAP: u64 = 512;
 
@@ -66,12 +68,27 @@ impl Stand {
 }
 
 impl Parked {
-    /// Sleeps once, from the place or after another sleep.
+    /// The task that is parked.
+    pub(super) fn task(&self) -> u64 {
+        self.task
+    }
+
+    /// Sleeps once, from the place or after another call.
     pub(super) fn sleep(&self, guest: &mut Guest, hit: &Hit) -> Result<(), String> {
-        let sleep = guest.symbols.function(SLEEP)?;
+        self.call(guest, hit, SLEEP, TICKS)
+    }
+
+    /// Ends the sleep of another task, from the place or after another call.
+    pub(super) fn wake(&self, guest: &mut Guest, hit: &Hit, other: u64) -> Result<(), String> {
+        self.call(guest, hit, WAKE, other)
+    }
+
+    /// Calls a function, which returns to the place.
+    fn call(&self, guest: &mut Guest, hit: &Hit, name: &str, argument: u64) -> Result<(), String> {
+        let function = guest.symbols.function(name)?;
         guest.write_word(hit.cpu, self.stack - 8, self.address)?;
         let regs = hit.regs.clone().with(Reg::Rsp, self.stack - 8);
-        guest.set_registers(hit.cpu, &regs.with(Reg::Rdi, TICKS).with(Reg::Rip, sleep))
+        guest.set_registers(hit.cpu, &regs.with(Reg::Rdi, argument).with(Reg::Rip, function))
     }
 
     /// Continues at the place after a sleep.

@@ -17,6 +17,8 @@ struct Row {
     within: &'static [&'static str],
     /// What is called there; empty: an atomic instruction is executed.
     calls: &'static [&'static str],
+    /// Functions that it calls, whose places belong to it, too: the model has one function for all of them.
+    also: &'static [&'static str],
 }
 
 const LOCK: &[&str] = &["mutex_lock", "mutex_lock_killable", "mutex_lock_interruptible"];
@@ -76,6 +78,24 @@ const ROWS: &[Row] = &[
         &["io_alloc_fallback_niov"],
         SPIN,
     ),
+    row(
+        "io_arm_poll_handler",
+        AccessKind::Lock,
+        "sk_wq",
+        &["__io_queue_proc", "io_async_queue_proc"],
+        &["add_wait_queue", "add_wait_queue_exclusive"],
+    ),
+    row(
+        "io_zcrx_ring_refill",
+        AccessKind::Dec,
+        "niov.user_refs",
+        &["io_zcrx_ring_refill", "io_pp_zc_alloc_netmems"],
+        &[],
+    ),
+    Row {
+        also: &["io_zcrx_drop_netdev", "io_zcrx_unmap_area"],
+        ..row("io_pp_uninstall", AccessKind::Lock, "pp_lock", &["io_pp_uninstall"], LOCK)
+    },
     row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN),
     row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN),
 ];
@@ -87,7 +107,7 @@ const fn row(
     within: &'static [&'static str],
     calls: &'static [&'static str],
 ) -> Row {
-    Row { function, kind, object, within, calls }
+    Row { function, kind, object, within, calls, also: &[] }
 }
 
 /// Where `io_ring_exit_work` waits for the last reference to its ring.
@@ -104,7 +124,8 @@ pub(super) fn exit_wait(guest: &mut Guest) -> Result<u64, String> {
     site.map(|site| site.at).ok_or_else(|| format!("io_ring_exit_work does not call {}", WAIT[0]))
 }
 
-/// The addresses of a place in a kernel: a thread that does the access passes one of them.
+/// The addresses of a place in a kernel: a thread that does the access passes one of them. The place is in the table, or
+/// it is the only one of its kind in its function.
 ///
 /// All calls of the same function, or all atomic instructions, of a kernel function count: which of them a thread
 /// passes first, second and so on, the schedule says as it does for the model.
@@ -127,27 +148,43 @@ pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>
             && row.kind == access.kind
             && (row.object.is_empty() || row.object == object)
     };
-    let row = ROWS.iter().find(fits).ok_or_else(|| {
-        format!("where {name} has `{what}` is not known; known is {}", known(name))
-    })?;
-    let function = row.within.iter().find_map(|name| guest.symbols.address(name));
+    let row = ROWS.iter().find(fits);
+    let calls = match row {
+        Some(row) => row.calls.to_vec(),
+        None => calls_of(access.kind).ok_or_else(|| {
+            format!("where {name} has `{what}` is not known; known is {}", known(name))
+        })?,
+    };
+    let within = row.map_or(&[][..], |row| row.within);
+    let function = within.iter().find_map(|name| guest.symbols.address(name));
     let function = match function {
         Some(function) => function,
         None => guest.symbols.function(name)?,
     };
-    let called: Vec<u64> =
-        row.calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
+    let called: Vec<u64> = calls.iter().filter_map(|name| guest.symbols.address(name)).collect();
     let mut sites = guest.sites(function)?;
+    for name in row.map_or(&[][..], |row| row.also) {
+        if let Some(function) = guest.symbols.address(name) {
+            sites.extend(guest.sites(function)?);
+        }
+    }
     sites.retain(|site| match site.what {
         What::Call { target, .. } => called.contains(&target),
-        What::Atomic { .. } => row.calls.is_empty(),
+        What::Atomic { .. } => calls.is_empty(),
     });
     if sites.is_empty() {
-        let (within, calls) = (guest.symbols.name(function), row.calls.join(", "));
-        return Err(match row.calls {
-            [] => format!("{within} has no atomic instruction"),
+        let (within, calls) = (guest.symbols.name(function), calls.join(", "));
+        return Err(match calls.as_str() {
+            "" => format!("{within} has no atomic instruction"),
             _ => format!("{within} does not call {calls}"),
         });
+    }
+    if let (None, 2..) = (row, sites.len()) {
+        return Err(format!(
+            "where {name} has `{what}` is not known: the kernel's has {} places of this kind; known is {}",
+            sites.len(),
+            known(name)
+        ));
     }
     let address = |site: &Site| match (place.position, site.what) {
         (Position::Before, _) => Ok(site.at),
@@ -158,6 +195,22 @@ pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>
         (other, _) => Err(format!("`{}` of an access is not known", other.name())),
     };
     sites.iter().map(address).collect()
+}
+
+/// The functions that are called for a kind of access; empty: it is an atomic instruction. `None`: it is an ordinary
+/// instruction, which cannot be told from others.
+fn calls_of(kind: AccessKind) -> Option<Vec<&'static str>> {
+    Some(match kind {
+        AccessKind::Lock => [LOCK, SPIN].concat(),
+        AccessKind::Inc
+        | AccessKind::Dec
+        | AccessKind::IncUnless
+        | AccessKind::Xchg
+        | AccessKind::CmpXchg
+        | AccessKind::Or
+        | AccessKind::And => Vec::new(),
+        _ => return None,
+    })
 }
 
 /// The places of a function that are known.

@@ -22,4 +22,10 @@ pub struct ForcedRun {
     pub failure: Option<String>,
     /// Milliseconds from the begin to the end of the test.
     pub ms: u64,
+    /// Milliseconds of these from the end of the last line on.
+    pub end_ms: u64,
+    /// Milliseconds of these in which the guest ran.
+    pub running_ms: u64,
+    /// So often the guest stopped.
+    pub stops: u64,
 }

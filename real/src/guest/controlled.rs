@@ -16,14 +16,26 @@ const POLL: Duration = Duration::from_millis(2);
 /// Lines after which progress is reported.
 const LINES_PER_BEAT: usize = 20_000;
 /// Data symbols that the controller needs.
-const DATA: [&str; 4] = ["__preempt_count", "current_task", "const_current_task", "pcpu_hot"];
+const DATA: [&str; 5] =
+    ["__preempt_count", "current_task", "const_current_task", "pcpu_hot", "jiffies"];
 
-/// Announces this guest to its controller, and waits until it has read the kernel's symbols.
-pub(super) fn meet_controller(answer: &AnswerWriter) -> Result<(), String> {
-    let symbols = read_symbols(answer)?;
-    let marker = address(&symbols, FUNCTION)
-        .filter(|address| *address != 0)
-        .ok_or_else(|| format!("/proc/kallsyms does not say where {FUNCTION} is"))?;
+/// Makes the kernel free packets where they are consumed. Otherwise they wait for the processor that allocated them
+/// (`skb_attempt_defer_free`), which may be idle from then on, and keep the memory of an ifq.
+pub(super) fn free_packets_at_once() {
+    // An older kernel does not have it.
+    let _ = std::fs::write("/proc/sys/net/core/skb_defer_max", "0");
+}
+
+/// Announces this guest to its controller, and waits until it has read the kernel's symbols. `known`: the controller
+/// knows them already.
+pub(super) fn meet_controller(answer: &AnswerWriter, known: bool) -> Result<(), String> {
+    let symbols = if known { String::new() } else { read_symbols(answer)? };
+    let marker = match known {
+        true => 0,
+        false => address(&symbols, FUNCTION)
+            .filter(|address| *address != 0)
+            .ok_or_else(|| format!("/proc/kallsyms does not say where {FUNCTION} is"))?,
+    };
     answer.write(&JobLine::Controlled { first: 0, marker })?;
     let start = Instant::now();
     let here = Marker::Symbols(symbols.as_ptr() as u64, symbols.len() as u64);
@@ -50,12 +62,14 @@ fn read_symbols(answer: &AnswerWriter) -> Result<String, String> {
     Ok(symbols)
 }
 
-/// The lines of all functions and of the data that the controller needs.
+/// The lines of all functions and of the data that the controller needs, without those of modules, whose addresses
+/// change.
 fn selection(all: &str) -> String {
     let wanted = |line: &&str| {
         let mut words = line.split_whitespace().skip(1);
         let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        matches!(kind, "t" | "T" | "w" | "W") || DATA.contains(&name)
+        let of_kernel = words.next().is_none();
+        of_kernel && (matches!(kind, "t" | "T" | "w" | "W") || DATA.contains(&name))
     };
     all.lines().filter(wanted).fold(String::new(), |text, line| text + line + "\n")
 }
@@ -71,12 +85,12 @@ mod tests {
 
     #[test]
     fn functions_and_the_wanted_data_are_selected() {
-        let all = "ffffffff81000000 T _stext\nffffffff82000000 D jiffies\n\
+        let all = "ffffffff81000000 T _stext\nffffffff82000000 D jiffies_64\n\
                    ffffffff83000000 A __preempt_count\nffffffffc0000000 t poll\t[softnic]\n";
         let selected = selection(all);
-        assert_eq!(selected.lines().count(), 3);
-        assert!(!selected.contains("jiffies"));
+        assert_eq!(selected.lines().count(), 2, "not the module's: {selected}");
+        assert!(!selected.contains("jiffies_64"));
         assert_eq!(address(&selected, "__preempt_count"), Some(0xffff_ffff_8300_0000));
-        assert_eq!(address(&selected, "jiffies"), None);
+        assert_eq!(address(&selected, "jiffies_64"), None);
     }
 }

@@ -53,6 +53,6 @@ fn reserve_fd() -> std::io::Result<()> {
 /// Creates a ring that outlives its descriptor, because of a leaked mapping.
 fn leak_mapping() -> std::io::Result<()> {
     let ring = Ring::new(Setup::default())?;
-    std::mem::forget(SharedMem::of_ring(ring.fd(), uapi::IORING_OFF_SQ_RING, PAGE)?);
+    std::mem::forget(SharedMem::of_ring(ring.fd().number(), uapi::IORING_OFF_SQ_RING, PAGE)?);
     Ok(())
 }

@@ -30,6 +30,9 @@ pub use init::MODULE;
 use injected_failure::inject;
 use watchdog::Watchdog;
 
+/// So many tests of a controlled guest share one scan of all objects of the kernel. A leak is a problem of the last of them.
+const TESTS_PER_SCAN: usize = 32;
+
 /// Runs the job in the file `job` and appends [`JobLine`]s to `answer`. Does not return as process 1.
 ///
 /// # Errors
@@ -60,9 +63,6 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
     answer.write(&JobLine::Ready { probe })?;
-    if job.forced {
-        controlled::meet_controller(&answer)?;
-    }
     // First the memlock probe: threads started from here on are charged for locked memory.
     let memlock = MemlockProbe::start();
     let mut checks = Checks {
@@ -70,6 +70,10 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
         allocations: AllocationSnapshot::take(),
         memlock,
     };
+    if job.forced {
+        controlled::free_packets_at_once();
+        controlled::meet_controller(&answer, job.symbols_known)?;
+    }
     for (at, obstacle) in obstacles.into_iter().enumerate() {
         let report = match obstacle {
             Some(reason) => Report::NotRun { reason },
@@ -124,9 +128,14 @@ fn run_test(
                 let _ = answer.write(&JobLine::Beat { test: at, done: job.times });
             };
             let last = at + 1 == job.tests.len();
-            let memlock = checks.memlock.as_mut();
-            problems.extend(memlock.into_iter().flat_map(|memlock| memlock.leaks(last, &beat)));
-            problems.extend(checks.allocations.leaks(last, &beat));
+            // The clock of a controlled guest skips idle time, and says nothing about the cost of a scan.
+            let due = !job.forced || last || (at + 1).is_multiple_of(TESTS_PER_SCAN);
+            let memlock = checks.memlock.as_mut().filter(|_| due);
+            let now = last || job.forced;
+            problems.extend(memlock.into_iter().flat_map(|memlock| memlock.leaks(now, &beat)));
+            if due {
+                problems.extend(checks.allocations.leaks(now, &beat));
+            }
             problems.extend(checks.kernel_log.new_warnings());
             let histogram = observed.histogram.into_iter().collect();
             let live::Observations { stalls, start_skew, packets, .. } = observed;

@@ -40,6 +40,9 @@ pub struct Job {
     /// Whether a controller outside of the machine decides which thread runs; see [`crate::abi::marker`].
     #[serde(default)]
     pub forced: bool,
+    /// Whether that controller knows the symbols of the kernel.
+    #[serde(default)]
+    pub symbols_known: bool,
 }
 
 /// A failure that can be injected into a guest. A host ignores it.
@@ -80,6 +83,7 @@ impl Job {
             device: None,
             injected: None,
             forced: false,
+            symbols_known: false,
         }
     }
 }
@@ -97,7 +101,7 @@ pub enum JobLine {
     Controlled {
         /// The index in the whole job of the first test of this boot.
         first: usize,
-        /// The address of the kernel function that a marker enters.
+        /// The address of the kernel function that a marker enters; 0 if the controller knows it.
         marker: u64,
     },
     /// A test makes progress.

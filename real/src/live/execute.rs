@@ -15,9 +15,9 @@ use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::operand::{CLOSED_FD, NEVER_OPEN, close, id_of, mem_of};
 use super::pending::CompletionKind;
-use super::run::{LiveRun, SharedRing, ThreadStep};
+use super::run::{LiveRun, OpenRing, SharedRing, ThreadStep};
 use super::values::{Exported, Ifq, Resource, StepResult};
-use crate::abi::syscall::ring::{Cqe, RecvZc, Ring};
+use crate::abi::syscall::ring::{Cqe, RecvZc};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
 use crate::abi::uapi::{self, SyncCancelReg};
 
@@ -79,14 +79,14 @@ impl LiveRun<'_> {
                     msg_flags: u32::from(modifiers.has(ArgModifier::MsgFlags)),
                     addr: if modifiers.has(ArgModifier::Addr) { NOWHERE } else { 0 },
                 };
-                let raw = self.with_ring(ring, |ring| ring.recv_zc(&recv));
+                let raw = self.with_ring(ring, |ring| lock(&ring.queues).recv_zc(&recv));
                 StepResult { raw, resource: Resource::Request(user_data) }
             }
             Op::Wait { ring } => self.wait(thread, ring),
             Op::Return { cqe, ifq, locked, checked } => {
                 let bound = value(cqe)?;
                 value(ifq)?;
-                StepResult::status(self.return_buffer(&bound, ifq, (locked, checked))?)
+                StepResult::status(self.return_buffer(thread, &bound, ifq, (locked, checked))?)
             }
             Op::Send { socket, len, layout } => {
                 let sent = self.sockets[usize::from(socket)].send(len, layout);
@@ -116,7 +116,7 @@ impl LiveRun<'_> {
                     _ => u64::MAX,
                 };
                 let cancel = SyncCancelReg { addr: user_data, ..SyncCancelReg::default() };
-                StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
+                StepResult::status(self.with_ring(ring, |ring| ring.fd.cancel(&cancel)))
             }
             Op::CancelSocket { ring, socket } => {
                 let receiver = self.sockets[usize::from(socket)].receiver();
@@ -125,14 +125,16 @@ impl LiveRun<'_> {
                     flags: uapi::IORING_ASYNC_CANCEL_FD | uapi::IORING_ASYNC_CANCEL_ALL,
                     ..SyncCancelReg::default()
                 };
-                StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
+                StepResult::status(self.with_ring(ring, |ring| ring.fd.cancel(&cancel)))
             }
             Op::CancelAll { ring } => {
                 let flags = uapi::IORING_ASYNC_CANCEL_ANY;
                 let cancel = SyncCancelReg { flags, ..SyncCancelReg::default() };
-                StepResult::status(self.with_ring(ring, |ring| ring.cancel(&cancel)))
+                StepResult::status(self.with_ring(ring, |ring| ring.fd.cancel(&cancel)))
             }
-            Op::Enable { ring } => StepResult::status(self.with_ring(ring, |ring| ring.enable())),
+            Op::Enable { ring } => {
+                StepResult::status(self.with_ring(ring, |ring| ring.fd.enable()))
+            }
             Op::UnregisterNetdev => StepResult::status(self.nic()?.unregister()),
             Op::NetdevDown => StepResult::status(self.nic()?.set_running(false)),
             Op::NetdevUp => StepResult::status(self.nic()?.set_running(true)),
@@ -167,9 +169,9 @@ impl LiveRun<'_> {
         lock(&self.rings[usize::from(ring)]).clone()
     }
 
-    fn with_ring(&self, ring: RingId, f: impl FnOnce(&mut Ring) -> i64) -> i64 {
+    fn with_ring(&self, ring: RingId, f: impl FnOnce(&OpenRing) -> i64) -> i64 {
         match self.ring(ring) {
-            Some(ring) => f(&mut lock(&ring)),
+            Some(ring) => f(&ring),
             None => errno_of(libc::EBADF),
         }
     }
@@ -228,10 +230,10 @@ impl LiveRun<'_> {
             &mut pointed,
         );
         let result = if modifiers.has(ArgModifier::ArgFault) {
-            lock(&shared).register(None)
+            shared.fd.register(None)
         } else {
             let pinned = [(LatePage::Area, area.reg().addr), (LatePage::Region, mem.region.addr())];
-            self.with_pinned(at, &pinned, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+            self.with_pinned(at, &pinned, &mut reg, |reg| shared.fd.register(Some(reg)))?
         };
         Some(match result {
             Ok(reg) => {
@@ -268,9 +270,9 @@ impl LiveRun<'_> {
         let mut ctrl = arg::ctrl(id_of(bound), uapi::ZCRX_CTRL_EXPORT, &[], modifiers);
         let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
         let ret = if modifiers.has(ArgModifier::ArgFault) {
-            lock(&ring).ctrl(None, nr_args)
+            ring.fd.ctrl(None, nr_args)
         } else {
-            self.with_argument(at, &mut ctrl, |ctrl| lock(&ring).ctrl(Some(ctrl), nr_args))?
+            self.with_argument(at, &mut ctrl, |ctrl| ring.fd.ctrl(Some(ctrl), nr_args))?
         };
         if ret < 0 {
             return Some(StepResult::status(ret));
@@ -300,14 +302,18 @@ impl LiveRun<'_> {
             Resource::Fd(exported) => (lock(&exported.fd).clone(), Some(&exported.ifq)),
             _ => (None, None),
         };
+        let open = fd.as_ref().map(AsRawFd::as_raw_fd);
+        // A clone keeps the number from being used again, and delays the close of another thread. A schedule says
+        // when that happens.
+        let _fd = fd.filter(|_| !self.forced);
         // Keeps the descriptor of a ring open.
         let other = match bound.resource {
             Resource::Literal(Literal::Ring(ring)) => self.ring(ring),
             _ => None,
         };
-        let number = match (&fd, &other, &bound.resource) {
-            (Some(fd), ..) => fd.as_raw_fd(),
-            (None, Some(ring), _) => lock(ring).fd().as_raw_fd(),
+        let number = match (open, &other, &bound.resource) {
+            (Some(open), ..) => open,
+            (None, Some(ring), _) => ring.fd.number(),
             (None, None, Resource::Literal(Literal::Number(number))) => {
                 number.cast_signed() | NEVER_OPEN
             }
@@ -316,9 +322,9 @@ impl LiveRun<'_> {
         let mut pointed = Pointed::default();
         let mut reg = arg::import(number, modifiers, &mut pointed);
         let imported = if modifiers.has(ArgModifier::ArgFault) {
-            lock(&shared).register(None)
+            shared.fd.register(None)
         } else {
-            self.with_argument(at, &mut reg, |reg| lock(&shared).register(Some(reg)))?
+            self.with_argument(at, &mut reg, |reg| shared.fd.register(Some(reg)))?
         };
         Some(match (imported, ifq) {
             (Ok(reg), Some(ifq)) => {
@@ -343,7 +349,7 @@ impl LiveRun<'_> {
         let mut ctrl = arg::ctrl(id_of(ifq), op, words, modifiers);
         let readable = !modifiers.has(ArgModifier::ArgFault);
         let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
-        self.with_ring(ring, |ring| ring.ctrl(readable.then_some(&mut ctrl), nr_args))
+        self.with_ring(ring, |ring| ring.fd.ctrl(readable.then_some(&mut ctrl), nr_args))
     }
 
     fn add_area(
@@ -397,7 +403,7 @@ impl LiveRun<'_> {
     /// Maps and unmaps the region of the refill ring. The kernel maps only the whole region.
     fn mmap(&self, ring: RingId, bound: &StepResult) -> i64 {
         let (id, len) = (id_of(bound), mem_of(bound).map_or(syscall::PAGE, |mem| mem.region.len()));
-        self.with_ring(ring, |ring| match ring.map_region(id, len) {
+        self.with_ring(ring, |ring| match ring.fd.map_region(id, len) {
             Ok(_mapped) => 0,
             Err(error) => errno_of(error.raw_os_error().unwrap_or(libc::EIO)),
         })
@@ -405,13 +411,9 @@ impl LiveRun<'_> {
 
     /// Closes the ring. The last reference unmaps it and closes its descriptor.
     fn exit(&self, ring: RingId) -> i64 {
-        match lock(&self.rings[usize::from(ring)]).take() {
-            Some(ring) => {
-                drop(ring);
-                0
-            }
-            None => errno_of(libc::EBADF),
-        }
+        let open = lock(&self.rings[usize::from(ring)]).take();
+        // Other threads look at the ring meanwhile.
+        open.map_or(errno_of(libc::EBADF), |_open| 0)
     }
 
     fn wait(&self, thread: usize, ring: RingId) -> StepResult {
@@ -420,7 +422,7 @@ impl LiveRun<'_> {
         };
         let mut wait = self.idle.begin(thread);
         let result = loop {
-            match lock(&shared).wait(self.idle.tick()) {
+            match lock(&shared.queues).wait(self.idle.tick()) {
                 Ok(None) if self.idle.timed_out(thread, &mut wait) => break Ok(None),
                 Ok(None) => {}
                 other => break other,
@@ -451,7 +453,7 @@ impl LiveRun<'_> {
         }
         let open = rings.into_iter().find_map(|(ring, id)| Some((self.ring(ring)?, id)));
         let mapped = match open {
-            Some((ring, id)) => lock(&ring).map_region(id, mem.region.len()),
+            Some((ring, id)) => ring.fd.map_region(id, mem.region.len()),
             None => {
                 let why =
                     "the region of the kernel is mapped through a ring, and all rings are closed";
@@ -471,6 +473,7 @@ impl LiveRun<'_> {
     /// Returns the buffer of a completion through the refill ring of the ifq. `None`: the run failed.
     fn return_buffer(
         &self,
+        thread: usize,
         cqe: &StepResult,
         ifq: VarId,
         (locked, checked): (bool, bool),
@@ -488,6 +491,7 @@ impl LiveRun<'_> {
         let off = buffer.off & !(syscall::PAGE as u64 - 1);
         let push = |region: &SharedMem| {
             let ring = mem.refill_ring(region);
+            let ring = if self.forced { ring.announced(thread as u64) } else { ring };
             match checked {
                 true => poll_once(refill_push(&ring, off)),
                 false => poll_once(refill_push_unchecked(&ring, off)).map(Ok),

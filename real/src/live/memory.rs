@@ -9,7 +9,8 @@ use ifq_model::test::{RingId, RqWord};
 use ifq_model::user::refill::RefillRing;
 
 use super::payload;
-use crate::abi::syscall::{PAGE, SharedMem};
+use crate::abi::marker::{Marker, ProducerAccess};
+use crate::abi::syscall::{self, PAGE, SharedMem};
 use crate::abi::uapi::{self, AREA_OFFSET_MASK, Offsets};
 
 /// The areas and the refill ring of an ifq. All rings that share the ifq share this.
@@ -104,11 +105,12 @@ impl IfqMem {
     pub(super) fn refill_ring<'m>(&'m self, region: &'m SharedMem) -> MappedRing<'m> {
         let offsets = *self.offsets.get().unwrap_or(&UNREGISTERED);
         MappedRing {
-            head: MappedWord(region.atomic_u32(offsets.head as usize)),
-            tail: MappedWord(region.atomic_u32(offsets.tail as usize)),
+            head: MappedWord::new(region.atomic_u32(offsets.head as usize)),
+            tail: MappedWord::new(region.atomic_u32(offsets.tail as usize)),
             rqes: offsets.rqes as usize,
             region,
             entries: self.entries,
+            announced: None,
         }
     }
 }
@@ -161,7 +163,23 @@ impl Area {
 
 /// A word that is shared with the kernel. Its futures complete at the first poll.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MappedWord<'m>(&'m AtomicU32);
+pub(super) struct MappedWord<'m> {
+    word: &'m AtomicU32,
+    /// The thread that tells the controller before each access, and the accesses: a load and a store.
+    announced: Option<(u64, [ProducerAccess; 2])>,
+}
+
+impl<'m> MappedWord<'m> {
+    fn new(word: &'m AtomicU32) -> Self {
+        MappedWord { word, announced: None }
+    }
+
+    fn announce(&self, store: bool) {
+        if let Some((thread, accesses)) = self.announced {
+            syscall::mark(Marker::Producer(thread, accesses[usize::from(store)]));
+        }
+    }
+}
 
 /// The C11 ordering of a kernel ordering. The producer needs nothing stronger than `SeqCst`.
 fn ordering(order: Order, weakest: Ordering) -> Ordering {
@@ -174,11 +192,13 @@ fn ordering(order: Order, weakest: Ordering) -> Ordering {
 
 impl AtomicWord for MappedWord<'_> {
     async fn load(&self, order: Order) -> u64 {
-        u64::from(self.0.load(ordering(order, Ordering::Acquire)))
+        self.announce(false);
+        u64::from(self.word.load(ordering(order, Ordering::Acquire)))
     }
 
     async fn store(&self, value: u64, order: Order) {
-        self.0.store(value as u32, ordering(order, Ordering::Release));
+        self.announce(true);
+        self.word.store(value as u32, ordering(order, Ordering::Release));
     }
 
     async fn rmw(&self, op: Rmw, order: Order) -> u64 {
@@ -188,16 +208,16 @@ impl AtomicWord for MappedWord<'_> {
             Order::Acquire | Order::Release => Ordering::AcqRel,
             Order::Full => Ordering::SeqCst,
         };
-        let (Ok(found) | Err(found)) = self.0.fetch_update(success, Ordering::Acquire, apply);
+        let (Ok(found) | Err(found)) = self.word.fetch_update(success, Ordering::Acquire, apply);
         u64::from(found)
     }
 
     fn load_in_step(&self) -> u64 {
-        u64::from(self.0.load(Ordering::Acquire))
+        u64::from(self.word.load(Ordering::Acquire))
     }
 
     fn store_in_step(&self, value: u64) {
-        self.0.store(value as u32, Ordering::Release);
+        self.word.store(value as u32, Ordering::Release);
     }
 }
 
@@ -209,9 +229,20 @@ pub(super) struct MappedRing<'m> {
     rqes: usize,
     region: &'m SharedMem,
     entries: u32,
+    /// The thread that tells the controller before it writes an entry.
+    announced: Option<u64>,
 }
 
 impl MappedRing<'_> {
+    /// The same ring, whose accesses the calling thread announces to the controller.
+    pub(super) fn announced(mut self, thread: u64) -> Self {
+        use ProducerAccess::{LoadHead, LoadTail, StoreTail};
+        self.announced = Some(thread);
+        self.head.announced = Some((thread, [LoadHead, LoadHead]));
+        self.tail.announced = Some((thread, [LoadTail, StoreTail]));
+        self
+    }
+
     /// Writes a word without any check. A word past the last entry is not written.
     pub(super) fn scribble(&self, word: RqWord, value: u64) {
         let entry = |index: u32| self.rqes + index as usize * size_of::<uapi::Rqe>();
@@ -246,6 +277,9 @@ impl<'m> RefillRing for MappedRing<'m> {
     }
 
     async fn write(&self, index: u32, off: u64) {
+        if let Some(thread) = self.announced {
+            syscall::mark(Marker::Producer(thread, ProducerAccess::StoreEntry));
+        }
         // Length and padding are not written: the kernel does not read the length.
         let rqe = self.rqes + index as usize * size_of::<uapi::Rqe>();
         self.region.atomic_u64(rqe).store(off, Ordering::Relaxed);
@@ -333,7 +367,7 @@ mod tests {
     #[test]
     fn a_mapped_word_is_updated_atomically_and_has_32_bits() {
         let word = AtomicU32::new(u32::MAX);
-        let mapped = MappedWord(&word);
+        let mapped = MappedWord::new(&word);
         assert_eq!(poll_once(mapped.rmw(Rmw::Add(2), Order::Full)), Some(u64::from(u32::MAX)));
         assert_eq!(mapped.load_in_step(), 1);
         let failed = Rmw::CmpXchg { old: 9, new: 8 };

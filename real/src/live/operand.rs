@@ -42,12 +42,8 @@ pub(super) fn mem_of(bound: &StepResult) -> Option<Arc<IfqMem>> {
 }
 
 pub(super) fn close(bound: &StepResult) -> i64 {
-    match &bound.resource {
-        Resource::Fd(exported)
-            if exported.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() =>
-        {
-            0
-        }
-        _ => -i64::from(libc::EBADF),
-    }
+    let Resource::Fd(exported) = &bound.resource else { return -i64::from(libc::EBADF) };
+    let open = exported.fd.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Dropping it closes the descriptor. Other threads look at the number meanwhile.
+    open.map_or(-i64::from(libc::EBADF), |_open| 0)
 }

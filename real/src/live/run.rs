@@ -21,12 +21,27 @@ use super::values::{StepResult, Values};
 use crate::abi::marker::Marker;
 use crate::abi::syscall;
 use crate::abi::syscall::exec::execute_in_new_task;
-use crate::abi::syscall::ring::{Ring, Setup};
+use crate::abi::syscall::ring::{Ring, RingFd, Setup};
 use crate::job::start_skew::SkewSample;
 use crate::job::{OVERWRITTEN_BUFFER, Stalls};
 
 /// A ring of the test. Its users hold a reference, as `io_uring_enter(2)` does.
-pub(super) type SharedRing = Arc<Mutex<Ring>>;
+pub(super) type SharedRing = Arc<OpenRing>;
+
+/// An open ring.
+#[derive(Debug)]
+pub(super) struct OpenRing {
+    /// For the calls that any thread may make at any time.
+    pub(super) fd: RingFd,
+    /// For those that use its queues.
+    pub(super) queues: Mutex<Ring>,
+}
+
+impl OpenRing {
+    fn new(ring: Ring) -> Self {
+        OpenRing { fd: ring.fd(), queues: Mutex::new(ring) }
+    }
+}
 
 /// A step with the number of the thread that executes it.
 pub(super) type ThreadStep<'s> = (usize, &'s Step);
@@ -63,7 +78,7 @@ pub(super) struct LiveRun<'t> {
     start: StartBarrier,
     delays: DelayProfile,
     /// A controller outside of the machine decides which thread runs.
-    forced: bool,
+    pub(super) forced: bool,
     /// The page fault that is delayed, if any.
     pub(super) delayed_fault: Option<DelayedFault<'t>>,
     /// Whether that step has reached the page fault, or its call has returned.
@@ -148,6 +163,7 @@ impl<'t> LiveRun<'t> {
             Err(error) => self.values.fail(format!("executing a program: {error}")),
         }
         self.idle.progress();
+        self.mark(Marker::Done(me as u64));
     }
 
     /// Rings, set-up and the steps of one thread.
@@ -171,7 +187,9 @@ impl<'t> LiveRun<'t> {
                 }
                 self.step(me, step, Marker::Step(me as u64, at as u64));
             }
-            self.mark(Marker::Done(me as u64));
+            if self.exec_step(me).is_none() {
+                self.mark(Marker::Done(me as u64));
+            }
         }
     }
 
@@ -183,7 +201,7 @@ impl<'t> LiveRun<'t> {
     fn make_rings(&self, me: usize) {
         for ring in (0..self.test.rings.len()).filter(|&ring| self.driver(ring as RingId) == me) {
             match Ring::new(setup_of(self.test, ring as RingId)) {
-                Ok(made) => *lock(&self.rings[ring]) = Some(Arc::new(Mutex::new(made))),
+                Ok(made) => *lock(&self.rings[ring]) = Some(Arc::new(OpenRing::new(made))),
                 Err(error) => self.values.fail(format!("io_uring_setup: {error}")),
             }
         }
@@ -242,10 +260,10 @@ impl<'t> LiveRun<'t> {
         {
             return;
         }
+        self.mark(marker);
         if step.op == Op::Exec {
             return;
         }
-        self.mark(marker);
         let Some(bound) = self.execute(me, step) else {
             return;
         };

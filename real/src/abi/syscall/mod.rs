@@ -60,6 +60,14 @@ pub fn io_uring_register_nowhere(fd: RawFd, opcode: u32, nr_args: u32) -> i64 {
     if ret < 0 { -i64::from(errno()) } else { ret }
 }
 
+/// `io_uring_register(2)` without an argument. Returns the result or -errno.
+#[must_use]
+pub fn io_uring_register_nothing(fd: RawFd, opcode: u32) -> i64 {
+    // SAFETY: no argument is passed.
+    let ret = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, opcode, 0_usize, 0) };
+    if ret < 0 { -i64::from(errno()) } else { ret }
+}
+
 /// Calls a function while the calling thread lacks `CAP_NET_ADMIN`.
 ///
 /// # Errors

@@ -43,14 +43,143 @@ impl Default for Setup {
 /// Dropping it unmaps it and closes its descriptor.
 pub struct Ring {
     uring: Uring,
+    fd: RingFd,
     /// The thread that made it, unless another one may have enabled it.
     owner: Option<i32>,
+}
+
+/// The descriptor of an open ring, for the calls that need nothing but it. Several threads may make them at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingFd(RawFd);
+
+impl RingFd {
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> RawFd {
+        self.0
+    }
+
+    /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_NODEV`: `area` for the data, `region` for a refill
+    /// ring of `entries`.
+    ///
+    /// # Errors
+    ///
+    /// -errno.
+    pub fn register_nodev(
+        self,
+        area: &SharedMem,
+        region: &SharedMem,
+        entries: u32,
+    ) -> Result<Registered, i64> {
+        let mut area_reg =
+            AreaReg { addr: area.addr(), len: area.len() as u64, ..AreaReg::default() };
+        let mut region_desc = RegionDesc {
+            user_addr: region.addr(),
+            size: region.len() as u64,
+            flags: uapi::IORING_MEM_REGION_TYPE_USER,
+            ..RegionDesc::default()
+        };
+        let mut reg = IfqReg {
+            rq_entries: entries,
+            flags: uapi::ZCRX_REG_NODEV,
+            area_ptr: syscall::address(&mut area_reg),
+            region_ptr: syscall::address(&mut region_desc),
+            ..IfqReg::default()
+        };
+        self.register(Some(&mut reg))
+    }
+
+    /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. The kernel does not report the number of entries to an importer.
+    ///
+    /// # Errors
+    ///
+    /// -errno.
+    pub fn import(self, fd: RawFd) -> Result<Registered, i64> {
+        let mut reg =
+            IfqReg { if_idx: fd as u32, flags: uapi::ZCRX_REG_IMPORT, ..IfqReg::default() };
+        self.register(Some(&mut reg))
+    }
+
+    /// `IORING_REGISTER_ZCRX_IFQ` with this argument; `None`: one that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// -errno.
+    pub fn register(self, reg: Option<&mut IfqReg>) -> Result<Registered, i64> {
+        const OP: u32 = uapi::IORING_REGISTER_ZCRX_IFQ;
+        let Some(reg) = reg else {
+            let ret = syscall::io_uring_register_nowhere(self.0, OP, 1);
+            return Err(if ret < 0 { ret } else { -ifq_model::errno::EBADMSG });
+        };
+        match syscall::io_uring_register(self.0, OP, reg, 1) {
+            ret if ret < 0 => Err(ret),
+            _ => Ok(Registered { id: reg.zcrx_id, entries: reg.rq_entries, offsets: reg.offsets }),
+        }
+    }
+
+    /// `IORING_REGISTER_ZCRX_CTRL` with this argument; `None`: one that cannot be read. 0 or -errno.
+    #[must_use]
+    pub fn ctrl(self, ctrl: Option<&mut ZcrxCtrl>, nr_args: u32) -> i64 {
+        const OP: u32 = uapi::IORING_REGISTER_ZCRX_CTRL;
+        match ctrl {
+            Some(ctrl) => syscall::io_uring_register(self.0, OP, ctrl, nr_args),
+            None => syscall::io_uring_register_nowhere(self.0, OP, nr_args),
+        }
+    }
+
+    /// `ZCRX_CTRL_EXPORT`: the number of the new descriptor, which is the caller's to close.
+    ///
+    /// # Errors
+    ///
+    /// -errno.
+    pub fn export(self, id: u32) -> Result<RawFd, i64> {
+        let mut ctrl = ZcrxCtrl { zcrx_id: id, op: uapi::ZCRX_CTRL_EXPORT, ..ZcrxCtrl::default() };
+        match self.ctrl(Some(&mut ctrl), 0) {
+            ret if ret < 0 => Err(ret),
+            _ => Ok(ctrl.arg[0] as RawFd),
+        }
+    }
+
+    /// Maps the refill ring's region of an ifq, `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`.
+    pub fn map_region(self, id: u32, len: usize) -> io::Result<SharedMem> {
+        let offset = u64::from(id) << uapi::IORING_OFF_ZCRX_SHIFT;
+        SharedMem::of_ring(self.0, uapi::IORING_MAP_OFF_ZCRX_REGION + offset, len)
+    }
+
+    /// `IORING_REGISTER_SYNC_CANCEL`: its result, or -errno.
+    #[must_use]
+    pub fn cancel(self, cancel: &SyncCancelReg) -> i64 {
+        syscall::io_uring_register(
+            self.0,
+            uapi::IORING_REGISTER_SYNC_CANCEL,
+            &mut cancel.clone(),
+            1,
+        )
+    }
+
+    /// `IORING_REGISTER_ENABLE_RINGS`: 0 or -errno.
+    #[must_use]
+    pub fn enable(self) -> i64 {
+        syscall::io_uring_register_nothing(self.0, uapi::IORING_REGISTER_ENABLE_RINGS)
+    }
 }
 
 /// By the size of its completions.
 enum Uring {
     Cqe32(IoUring<squeue::Entry, cqueue::Entry32>),
     Cqe16(IoUring<squeue::Entry, cqueue::Entry>),
+}
+
+impl std::ops::Deref for Ring {
+    type Target = RingFd;
+
+    fn deref(&self) -> &RingFd {
+        &self.fd
+    }
 }
 
 impl std::fmt::Debug for Ring {
@@ -158,107 +287,17 @@ impl Ring {
             Uring::Cqe16(build(IoUring::builder(), setup)?)
         };
         let owner = (!setup.disabled).then(syscall::thread_id);
-        Ok(Ring { uring, owner })
+        let fd = RingFd(match &uring {
+            Uring::Cqe32(uring) => uring.as_raw_fd(),
+            Uring::Cqe16(uring) => uring.as_raw_fd(),
+        });
+        Ok(Ring { uring, fd, owner })
     }
 
     /// The descriptor.
     #[must_use]
-    pub fn fd(&self) -> RawFd {
-        match &self.uring {
-            Uring::Cqe32(uring) => uring.as_raw_fd(),
-            Uring::Cqe16(uring) => uring.as_raw_fd(),
-        }
-    }
-
-    /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_NODEV`: `area` for the data, `region` for a refill
-    /// ring of `entries`.
-    ///
-    /// # Errors
-    ///
-    /// -errno.
-    pub fn register_nodev(
-        &self,
-        area: &SharedMem,
-        region: &SharedMem,
-        entries: u32,
-    ) -> Result<Registered, i64> {
-        let mut area_reg =
-            AreaReg { addr: area.addr(), len: area.len() as u64, ..AreaReg::default() };
-        let mut region_desc = RegionDesc {
-            user_addr: region.addr(),
-            size: region.len() as u64,
-            flags: uapi::IORING_MEM_REGION_TYPE_USER,
-            ..RegionDesc::default()
-        };
-        let mut reg = IfqReg {
-            rq_entries: entries,
-            flags: uapi::ZCRX_REG_NODEV,
-            area_ptr: syscall::address(&mut area_reg),
-            region_ptr: syscall::address(&mut region_desc),
-            ..IfqReg::default()
-        };
-        self.register(Some(&mut reg))
-    }
-
-    /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. The kernel does not report the number of entries to an importer.
-    ///
-    /// # Errors
-    ///
-    /// -errno.
-    pub fn import(&self, fd: RawFd) -> Result<Registered, i64> {
-        let mut reg =
-            IfqReg { if_idx: fd as u32, flags: uapi::ZCRX_REG_IMPORT, ..IfqReg::default() };
-        self.register(Some(&mut reg))
-    }
-
-    /// `IORING_REGISTER_ZCRX_IFQ` with this argument; `None`: one that cannot be read.
-    ///
-    /// # Errors
-    ///
-    /// -errno.
-    pub fn register(&self, reg: Option<&mut IfqReg>) -> Result<Registered, i64> {
-        const OP: u32 = uapi::IORING_REGISTER_ZCRX_IFQ;
-        let Some(reg) = reg else {
-            let ret = syscall::io_uring_register_nowhere(self.fd(), OP, 1);
-            return Err(if ret < 0 { ret } else { -ifq_model::errno::EBADMSG });
-        };
-        match syscall::io_uring_register(self.fd(), OP, reg, 1) {
-            ret if ret < 0 => Err(ret),
-            _ => Ok(Registered { id: reg.zcrx_id, entries: reg.rq_entries, offsets: reg.offsets }),
-        }
-    }
-
-    /// `IORING_REGISTER_ZCRX_CTRL` with this argument; `None`: one that cannot be read. 0 or -errno.
-    #[must_use]
-    pub fn ctrl(&self, ctrl: Option<&mut ZcrxCtrl>, nr_args: u32) -> i64 {
-        const OP: u32 = uapi::IORING_REGISTER_ZCRX_CTRL;
-        match ctrl {
-            Some(ctrl) => syscall::io_uring_register(self.fd(), OP, ctrl, nr_args),
-            None => syscall::io_uring_register_nowhere(self.fd(), OP, nr_args),
-        }
-    }
-
-    /// `ZCRX_CTRL_EXPORT`: the number of the new descriptor, which is the caller's to close.
-    ///
-    /// # Errors
-    ///
-    /// -errno.
-    pub fn export(&self, id: u32) -> Result<RawFd, i64> {
-        let mut ctrl = ZcrxCtrl { zcrx_id: id, op: uapi::ZCRX_CTRL_EXPORT, ..ZcrxCtrl::default() };
-        match self.ctrl(Some(&mut ctrl), 0) {
-            ret if ret < 0 => Err(ret),
-            _ => Ok(ctrl.arg[0] as RawFd),
-        }
-    }
-
-    /// Maps the refill ring's region of an ifq, `len` bytes.
-    ///
-    /// # Errors
-    ///
-    /// Those of `mmap(2)`.
-    pub fn map_region(&self, id: u32, len: usize) -> io::Result<SharedMem> {
-        let offset = u64::from(id) << uapi::IORING_OFF_ZCRX_SHIFT;
-        SharedMem::of_ring(self.fd(), uapi::IORING_MAP_OFF_ZCRX_REGION + offset, len)
+    pub fn fd(&self) -> RingFd {
+        self.fd
     }
 
     /// Submits a receive: 0 or -errno of the submission.
@@ -270,30 +309,6 @@ impl Ring {
         match &mut self.uring {
             Uring::Cqe32(uring) => submit(uring, &recv.entry(), asks),
             Uring::Cqe16(uring) => submit(uring, &recv.entry(), asks),
-        }
-    }
-
-    /// `IORING_REGISTER_SYNC_CANCEL`: its result, or -errno.
-    #[must_use]
-    pub fn cancel(&self, cancel: &SyncCancelReg) -> i64 {
-        syscall::io_uring_register(
-            self.fd(),
-            uapi::IORING_REGISTER_SYNC_CANCEL,
-            &mut cancel.clone(),
-            1,
-        )
-    }
-
-    /// `IORING_REGISTER_ENABLE_RINGS`: 0 or -errno.
-    #[must_use]
-    pub fn enable(&self) -> i64 {
-        let enabled = match &self.uring {
-            Uring::Cqe32(uring) => uring.submitter().register_enable_rings(),
-            Uring::Cqe16(uring) => uring.submitter().register_enable_rings(),
-        };
-        match enabled {
-            Ok(()) => 0,
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         }
     }
 

@@ -19,6 +19,7 @@ impl Run<'_> {
                         let thread = ThreadName::Test(at as usize);
                         let actor = self.actor(thread);
                         (actor.task, actor.step) = (Some(hit.task), Some(step as usize));
+                        self.begins(at as usize, step as usize);
                         if self.has_to_stand(thread) {
                             // The step has not begun.
                             let stand = Stand::begin(self.guest, &hit)?;
@@ -29,7 +30,15 @@ impl Run<'_> {
                     Marker::Done(at) => self.actor(ThreadName::Test(at as usize)).done = true,
                     Marker::Setup(step) => self.outside = self.test.setup.get(step as usize),
                     Marker::Finally(step) => self.outside = self.test.finally.get(step as usize),
-                    Marker::End(_) => self.ended = true,
+                    Marker::Producer(..) => {}
+                    Marker::End(_) => {
+                        self.ended = true;
+                        if self.actors.values().any(|actor| actor.stand.is_some()) {
+                            // The next test begins when all have gone on.
+                            self.stop(ThreadName::Main, &hit)?;
+                            return self.wake_all();
+                        }
+                    }
                     Marker::Begin(_) | Marker::Symbols(..) => {}
                 }
                 self.guest.step_over(&hit)
@@ -38,6 +47,10 @@ impl Run<'_> {
             Event::At(hit) if hit.address == self.queues_work => {
                 if let Some(ring) = self.closing_ring(hit.task) {
                     self.works.insert(hit.regs.get(Reg::Rdx), ring);
+                    self.closing.remove(&ring);
+                    if !self.started {
+                        self.closed_before.insert(ring);
+                    }
                 }
                 self.guest.step_over(&hit)
             }
@@ -54,6 +67,14 @@ impl Run<'_> {
         }
     }
 
+    /// A thread begins a step.
+    pub(super) fn begins(&mut self, thread: usize, step: usize) {
+        let step = self.test.threads.get(thread).and_then(|thread| thread.steps.get(step));
+        if let Some(Step { op: Op::Exit { ring }, .. }) = step {
+            self.closing.insert(*ring);
+        }
+    }
+
     /// The ring that a task closes.
     fn closing_ring(&self, task: u64) -> Option<RingId> {
         let of = |step: &Step| match step.op {
@@ -63,7 +84,9 @@ impl Run<'_> {
         for (thread, actor) in &self.actors {
             let (ThreadName::Test(at), true) = (thread, actor.task == Some(task)) else { continue };
             if let (Some(step), false) = (actor.step, actor.done) {
-                return of(self.test.threads[*at].steps.get(step)?);
+                let own = self.test.threads[*at].steps.get(step).and_then(of);
+                // Another thread used the ring when it was closed, and has dropped the last reference.
+                return own.or_else(|| self.closing.first().copied());
             }
         }
         self.outside.and_then(of)
@@ -71,11 +94,10 @@ impl Run<'_> {
 
     /// The exit work item of a ring begins.
     fn exit_begins(&mut self, hit: &Hit) -> Result<(), String> {
-        let ring = self.works.remove(&hit.regs.get(Reg::Rdi));
-        let thread = ring.map(ThreadName::Exit);
-        let Some(thread) = thread.filter(|thread| self.actors.contains_key(thread)) else {
+        let Some(ring) = self.works.remove(&hit.regs.get(Reg::Rdi)) else {
             return self.guest.step_over(hit);
         };
+        let thread = ThreadName::Exit(ring);
         let stack = hit.regs.get(Reg::Rsp);
         let back = self.guest.word(hit.cpu, stack)?;
         self.guest.add_breakpoint(back)?;

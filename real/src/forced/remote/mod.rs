@@ -240,6 +240,15 @@ impl Remote {
         }
     }
 
+    /// Ends the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]: the stub is gone already.
+    pub(crate) fn kill(&mut self) -> Result<(), RemoteError> {
+        self.send("k")
+    }
+
     /// Takes the stop reply of an interrupt that came after another stop, if the stub sends one.
     fn forget_interrupt(&mut self) -> Result<(), RemoteError> {
         self.receive(CONNECT_POLL).map(drop)

@@ -1,5 +1,6 @@
 //! The machines `qemu:SERIES` and `kernel:PATH`: a kernel of Debian or of the user in QEMU.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -166,7 +167,51 @@ impl Control<'_> {
     fn parameters(&self) -> String {
         let (last, work) = (self.threads, self.threads + 1);
         let cpus = if last == 1 { "1".to_owned() } else { format!("1-{last}") };
-        format!("nokaslr isolcpus={cpus} rcu_nocbs={cpus} workqueue.unbound_cpus={work}")
+        // Offloaded callbacks would be lazy, and free objects after seconds only.
+        format!(
+            "nokaslr isolcpus={cpus} rcu_nocbs={cpus} rcutree.enable_rcu_lazy=0 \
+             workqueue.unbound_cpus={work}"
+        )
+    }
+}
+
+/// The file with the symbols of a kernel, beside its image. Its number says what is selected.
+const SYMBOLS: &str = "symbols-1";
+
+impl Qemu {
+    /// The release of the kernel as `uname -r` has it, fetched if need be. `None`: it is the user's, and only says so
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: there is no such kernel.
+    pub fn release(&self) -> Result<Option<String>, Failure> {
+        let Kernel::Debian(series, cache) = &self.kernel else { return Ok(None) };
+        let image = debian_kernel::get(cache, *series, false).map_err(not_run)?;
+        image.release().map(|release| Some(release.to_owned())).map_err(Failure::NotRun)
+    }
+
+    /// The symbols of the kernel, if an earlier guest has told them.
+    #[must_use]
+    pub fn known_symbols(&self) -> Option<String> {
+        std::fs::read_to_string(self.symbols_file()?).ok().filter(|text| !text.is_empty())
+    }
+
+    /// Keeps the symbols of the kernel for later guests. They are lost without harm.
+    pub fn remember_symbols(&self, text: &str) {
+        let Some(file) = self.symbols_file() else { return };
+        let Some(home) = file.parent() else { return };
+        if let Ok(mut new) = tempfile::NamedTempFile::new_in(home)
+            && new.write_all(text.as_bytes()).is_ok()
+        {
+            let _ = new.persist(file);
+        }
+    }
+
+    /// An image of the user may change at any time.
+    fn symbols_file(&self) -> Option<PathBuf> {
+        let Kernel::Debian(series, cache) = &self.kernel else { return None };
+        Some(debian_kernel::cached(cache, *series)?.path.with_file_name(SYMBOLS))
     }
 }
 
