@@ -37,6 +37,7 @@ enum sn_counter {
 	SN_DROPPED_FAULT,
 	SN_DROPPED_DOWN,
 	SN_RECEIVED,
+	SN_DMA_FAULTS,
 	SN_COUNTERS
 };
 
@@ -61,6 +62,8 @@ struct sn_queue {
 	atomic_t		frags_next;
 	atomic_t		share_next;
 	atomic_t		fail_alloc;
+	atomic_t		fail_bound_alloc;
+	atomic_t		fail_unbound_alloc;
 	atomic_t		fail_start;
 	atomic_t		fail_stop;
 	bool			keep_last;

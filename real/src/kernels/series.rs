@@ -51,26 +51,32 @@ const RESET_STALL_DEV: KnownDefect =
 const REGISTER_PIN: KnownDefect =
     (Defect::RegisterPin, "faults/a-page-fault-while-registering-blocks-the-device");
 
+/// The defects of the base of the proposal.
+const OF_BASE: &[KnownDefect] = &[
+    EARLY_FREE,
+    TWO_READS,
+    STALE,
+    STALL,
+    UREF,
+    UNINSTALL,
+    REGISTER_PIN,
+    RESET_STALL_DEV,
+    MIXED_QUEUE,
+];
+
+/// A series that is, or is close to, the base of the proposal.
+const fn base(version: (u32, u32)) -> KernelSeries {
+    KernelSeries { version, revision: Revision::ProxyV1, fixed: &[], known: OF_BASE }
+}
+
 /// All series whose zcrx is modelled, oldest first.
 ///
-/// 6.18 is the base of the proposal and cannot share an ifq: only tests without sharing are compared.
+/// 6.18 is the base of the proposal and cannot share an ifq: only tests without sharing are compared. 6.16 and 6.17
+/// have no revision of their own either; [`note`] says what their code has otherwise.
 pub const SERIES: &[KernelSeries] = &[
-    KernelSeries {
-        version: (6, 18),
-        revision: Revision::ProxyV1,
-        fixed: &[],
-        known: &[
-            EARLY_FREE,
-            TWO_READS,
-            STALE,
-            STALL,
-            UREF,
-            UNINSTALL,
-            REGISTER_PIN,
-            RESET_STALL_DEV,
-            MIXED_QUEUE,
-        ],
-    },
+    base((6, 16)),
+    base((6, 17)),
+    base((6, 18)),
     KernelSeries {
         version: (6, 19),
         revision: Revision::Import619,

@@ -128,6 +128,10 @@ impl Machine for Qemu {
         self.spec().equipment()
     }
 
+    fn may_crash(&self) -> bool {
+        true
+    }
+
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
         // Installs the signal handlers.
         process::interrupted();

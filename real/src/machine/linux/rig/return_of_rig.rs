@@ -41,11 +41,12 @@ impl ReturnOfRig<'_> {
                 Ok(())
             }
             (Some(_), _) => {
+                self.take_results(boot, results);
                 let why = format!("its kernel was booted again meanwhile\n{}", self.log());
                 boot.end = format!("{why}\n{}", boot.end);
                 Ok(())
             }
-            (None, _) => self.reboot(boot, how),
+            (None, _) => self.reboot(boot, results, how),
         }
     }
 
@@ -56,21 +57,26 @@ impl ReturnOfRig<'_> {
         if let Err(error) = &restored {
             how.notes.push(format!("the connection was lost, and {error}"));
         }
-        let request = Action::<()>::Results { results: results.to_owned() };
-        if let Ok(lines) = ask::lines(self.file, self.remote, request) {
-            for line in lines {
-                if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
-                    && let Some(place) = boot.reports.get_mut(test)
-                {
-                    place.get_or_insert(report);
-                }
-            }
-        }
+        self.take_results(boot, results);
         boot.lost = true;
         how.notes.push(format!(
             "the connection to the rig was lost after {} results",
             boot.reports.iter().flatten().count()
         ));
+    }
+
+    /// Takes the results that were finished and have not arrived, and removes their file.
+    fn take_results(&self, boot: &mut BootResult, results: &str) {
+        let request = Action::<()>::Results { results: results.to_owned() };
+        let Ok(lines) = ask::lines(self.file, self.remote, request) else { return };
+        for line in lines {
+            if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
+                && let Some(place) = boot.reports.get_mut(test)
+            {
+                place.get_or_insert(report);
+            }
+        }
+        self.remote.remove(results);
     }
 
     /// The end of the console, or of the log that the kernel has kept over a reboot.
@@ -91,7 +97,12 @@ impl ReturnOfRig<'_> {
     }
 
     /// The rig does not answer: reboots it, if its file says how.
-    fn reboot(&self, boot: &mut BootResult, how: &mut RunInfo) -> Result<(), Failure> {
+    fn reboot(
+        &self,
+        boot: &mut BootResult,
+        results: &str,
+        how: &mut RunInfo,
+    ) -> Result<(), Failure> {
         let limit = self.file.machine.reconnect_seconds;
         boot.end = format!("the rig did not answer for {limit} s\n{}\n{}", self.log(), boot.end);
         let Some(reboot) = &self.file.reboot else {
@@ -114,6 +125,8 @@ impl ReturnOfRig<'_> {
             how.notes.push(format!("the rig did not come back in {} s", reboot.seconds));
         } else if let Err(error) = self.remote.bring() {
             how.notes.push(error);
+        } else {
+            self.take_results(boot, results);
         }
         Ok(())
     }
