@@ -89,7 +89,6 @@ static void sn_rxq_start(struct sn_rxq *rxq)
 /* Also of a queue that a failed start has left stopped. */
 static void sn_rxq_stop(struct sn_rxq *rxq)
 {
-	sn_wire_stop(rxq->q);
 	if (!rxq->napi_enabled)
 		return;
 	napi_disable_locked(&rxq->napi);
@@ -157,6 +156,7 @@ int sn_stop(struct net_device *dev)
 		struct sn_rxq *rxq = &priv->rxq[i];
 
 		netif_queue_set_napi(dev, i, NETDEV_QUEUE_TYPE_RX, NULL);
+		sn_wire_stop(rxq->q);
 		sn_rxq_stop(rxq);
 		sn_qmem_free(&rxq->mem);
 		netif_napi_del_locked(&rxq->napi);
@@ -188,11 +188,15 @@ static int sn_queue_start(struct net_device *dev, SN_QCFG_ARG void *mem,
 	struct sn_rxq *rxq = &priv->rxq[idx];
 
 	/* The memory stays the caller's. */
-	if (sn_fault(&rxq->q->fail_start))
+	if (sn_fault(&rxq->q->fail_start)) {
+		/* Nothing says that the queue will be started again. */
+		sn_wire_stop(rxq->q);
 		return -EIO;
+	}
 	rxq->mem = *(struct sn_qmem *)mem;
 	memset(mem, 0, sizeof(rxq->mem));
 	sn_rxq_start(rxq);
+	sn_wire_kick(rxq->q);
 	return 0;
 }
 
@@ -203,6 +207,7 @@ static int sn_queue_stop(struct net_device *dev, void *mem, int idx)
 
 	if (sn_fault(&rxq->q->fail_stop))
 		return -EIO;
+	sn_wire_pause(rxq->q);
 	sn_rxq_stop(rxq);
 	*(struct sn_qmem *)mem = rxq->mem;
 	memset(&rxq->mem, 0, sizeof(rxq->mem));

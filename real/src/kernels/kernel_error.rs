@@ -40,7 +40,9 @@ pub fn error_in(lines: &[&str]) -> Option<String> {
     Some(lines[at..lines.len().min(at + SHOWN_LINES)].join("\n"))
 }
 
-fn is_error(line: &str) -> bool {
+/// Whether a line reports an error in the kernel.
+#[must_use]
+pub fn is_error(line: &str) -> bool {
     ERRORS.iter().any(|error| has_word(line, error))
         && !HARMLESS.iter().any(|harmless| line.contains(harmless))
 }

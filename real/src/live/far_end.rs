@@ -60,6 +60,11 @@ impl FarEnd {
         FarEnd { number, kind: Kind::Device { peer, reset: false }, sent: 0, ended: false }
     }
 
+    /// Whether it writes frames to the device.
+    pub(super) fn is_over_device(&self) -> bool {
+        matches!(self.kind, Kind::Device { .. })
+    }
+
     /// Whether another run may use it. A run may have taken the device down.
     pub(super) fn is_reusable(&self) -> bool {
         !self.ended && matches!(self.kind, Kind::Loopback { .. })

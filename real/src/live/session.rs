@@ -211,9 +211,10 @@ impl<'t> ConnectionPool<'t> {
         connection.map_err(|error| format!("a TCP connection over the device: {error}"))
     }
 
-    /// Returns the connections of a run that has ended.
+    /// Returns the connections of a run that has ended. One over the device is closed: the unread packets in its
+    /// receive queue keep buffers of an ifq, and its memory.
     pub(super) fn give_back(&mut self, connections: Vec<Connection>) {
-        self.used.extend(connections);
+        self.used.extend(connections.into_iter().filter(|one| !one.is_over_device()));
     }
 
     /// Makes the returned connections ready again. No ring may have a request on them.
