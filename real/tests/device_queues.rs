@@ -93,7 +93,7 @@ fn in_qemu_faults_happen_a_known_crash_is_shown_and_the_rest_runs_after_a_new_bo
     let tests = [
         "faults/a-queue-whose-restart-fails-keeps-its-memory",
         "faults/a-device-whose-page-pool-fails-stays-down",
-        "faults/export-fails-cleanly",
+        "faults/a-failed-export-publishes-no-descriptor",
         "receive/a-close-frees-the-bytes-in-the-socket",
     ]
     .map(file);
