@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
@@ -15,11 +16,14 @@ use serde::Serialize;
 use super::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK, combined};
 use super::live::Live;
 use super::selection::usage_error;
+use crate::conform::compare::KnownCrash;
 use crate::conform::force::{Attempt, Wanted, attempt, plain, wanted};
 use crate::conform::oracle::Oracle;
 use crate::conform::progress::Progress;
+use crate::conform::result_view;
 use crate::forced::{self, Case, ForcedReply, ForcedRun, kernel_lines};
 use crate::job::{JobLine, Report};
+use crate::kernels::kernel_error::error_in;
 use crate::kernels::supported::unsupported;
 use crate::machine::{Failure, MachineSpec, Qemu};
 
@@ -220,6 +224,8 @@ struct ScheduleReport<'a> {
     expected: Option<String>,
     /// Why the schedule was not followed.
     not_forced: Option<String>,
+    /// How the kernel crashed where the model breaks memory safety.
+    crash: Option<KnownCrash>,
     observed: Option<String>,
     problems: Vec<String>,
     run: Option<ForcedRun>,
@@ -269,6 +275,12 @@ pub(super) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         None => {}
     }
     let expected = replayed.run.outcome.as_ref().map(|outcome| outcome.display(&test));
+    // A kernel that crashes where the model breaks memory safety has followed the schedule.
+    let broken_by_model = replayed.run.violation.as_ref().map(|violation| violation.invariant);
+    let crash = broken_by_model
+        .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
+        .zip(broken.take_if(|reason| error_in(&reason.lines().collect::<Vec<_>>()).is_some()))
+        .map(|(invariant, reason)| KnownCrash { invariant, seen: Some(reason) });
     let failure = run
         .as_ref()
         .map_or_else(|| Some("the machine did not run it".into()), |run| run.failure.clone());
@@ -277,7 +289,12 @@ pub(super) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         machine: on.to_string(),
         kernel: &reply.reply.probe.kernel,
         expected,
-        not_forced: if run.is_none() { broken.or(failure) } else { failure.or(broken) },
+        not_forced: match (&crash, &run) {
+            (Some(_), _) => None,
+            (None, None) => broken.or(failure),
+            (None, Some(_)) => failure.or(broken),
+        },
+        crash,
         observed,
         problems,
         run,
@@ -308,11 +325,13 @@ fn show(report: &ScheduleReport<'_>, json: bool) -> u8 {
                 outln!("{what}: {text}");
             }
         }
+        out!("{}", result_view::crash(report.crash.as_ref()));
         for problem in &report.problems {
             outln!("problem: {problem}");
         }
     }
-    let differs = report.expected.is_some() && report.observed != report.expected;
+    let differs =
+        report.crash.is_none() && report.expected.is_some() && report.observed != report.expected;
     match (&report.not_forced, differs || !report.problems.is_empty()) {
         (Some(_), _) => EXIT_NOT_RUN,
         (None, true) => EXIT_DIFFERENCE,
