@@ -183,6 +183,7 @@ mod tests {
     use super::*;
     use crate::conform::compare::{Comparison, HistogramRow};
     use crate::job::Stalls;
+    use ifq_model::invariant::Invariant;
 
     fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
         let row = |count: &u64| HistogramRow {
@@ -253,8 +254,10 @@ mod tests {
 
     #[test]
     fn a_file_that_may_crash_its_kernel_says_whether_the_kernel_reported_an_error() {
-        let crash =
-            |seen: Option<&str>| KnownCrash { invariant: "I1", seen: seen.map(ToOwned::to_owned) };
+        let crash = |seen: Option<&str>| KnownCrash {
+            invariant: Invariant::I1,
+            seen: seen.map(ToOwned::to_owned),
+        };
         let with = |counts: &[u64], crash| {
             let mut cell = cell(Verdict::Agrees, "", counts);
             cell.result.comparison.crash = Some(crash);

@@ -169,7 +169,7 @@ impl LiveRun<'_> {
 /// Calls a function while this process has none of a resource.
 fn with_limit<T>(resource: Resource, f: impl FnOnce() -> T) -> io::Result<T> {
     let before = getrlimit(resource);
-    setrlimit(resource, Rlimit { current: Some(0), ..before.clone() })?;
+    setrlimit(resource, Rlimit { current: Some(0), ..before })?;
     let result = f();
     setrlimit(resource, before)?;
     Ok(result)

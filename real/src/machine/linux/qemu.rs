@@ -361,6 +361,7 @@ mod tests {
             reports: Vec::new(),
             end,
             complete: false,
+            damaged: false,
             lost: false,
         }
     }

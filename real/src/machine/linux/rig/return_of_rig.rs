@@ -41,7 +41,7 @@ impl ReturnOfRig<'_> {
                 Ok(())
             }
             (Some(_), _) => {
-                self.take_results(boot, results);
+                self.after_a_boot(boot, results, how);
                 let why = format!("its kernel was booted again meanwhile\n{}", self.log());
                 boot.end = format!("{why}\n{}", boot.end);
                 Ok(())
@@ -63,6 +63,14 @@ impl ReturnOfRig<'_> {
             "the connection to the rig was lost after {} results",
             boot.reports.iter().flatten().count()
         ));
+    }
+
+    /// The rig is back: brings the program, which a folder in memory has lost, and takes what was finished.
+    fn after_a_boot(&self, boot: &mut BootResult, results: &str, how: &mut RunInfo) {
+        match self.remote.bring() {
+            Ok(()) => self.take_results(boot, results),
+            Err(error) => how.notes.push(error),
+        }
     }
 
     /// Takes the results that were finished and have not arrived, and removes their file.
@@ -123,10 +131,8 @@ impl ReturnOfRig<'_> {
         how.notes.push("the rig was rebooted".into());
         if wait_for_boot(self.remote, reboot.seconds, interrupted).is_none() {
             how.notes.push(format!("the rig did not come back in {} s", reboot.seconds));
-        } else if let Err(error) = self.remote.bring() {
-            how.notes.push(error);
         } else {
-            self.take_results(boot, results);
+            self.after_a_boot(boot, results, how);
         }
         Ok(())
     }
