@@ -7,6 +7,7 @@ use super::super::process::{interrupted, output};
 use super::ask;
 use super::remote::{Remote, wait_for_boot};
 use crate::job::{JobLine, RunInfo};
+use crate::kernels::kernel_error::is_error;
 use crate::machine::Failure;
 use crate::rig::RigFile;
 use crate::rig::agent::Action;
@@ -99,9 +100,7 @@ impl ReturnOfRig<'_> {
             None => self.remote.shell("cat /sys/fs/pstore/* 2>/dev/null || true"),
         };
         let text = text.unwrap_or_else(|error| format!("its log cannot be read: {error}"));
-        let start = text.len().saturating_sub(LOG);
-        let start = (start..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        format!("the end of its log:\n{}", text[start..].trim())
+        format!("from its log:\n{}", excerpt(&text))
     }
 
     /// The rig does not answer: reboots it, if its file says how.
@@ -135,5 +134,48 @@ impl ReturnOfRig<'_> {
             self.after_a_boot(boot, results, how);
         }
         Ok(())
+    }
+}
+
+/// The part of a log that tells why the kernel ended: from the error before the last panic on, or the end. The next
+/// boot may have written to it already.
+fn excerpt(log: &str) -> &str {
+    let boundary =
+        |from: usize| (from..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
+    let Some(panic) = log.rfind("Kernel panic") else {
+        return log[boundary(log.len().saturating_sub(LOG))..].trim();
+    };
+    let near = boundary(panic.saturating_sub(LOG / 2));
+    let mut start = panic;
+    let mut at = near;
+    for line in log[near..panic].split_inclusive('\n') {
+        if is_error(line) {
+            start = at;
+            break;
+        }
+        at += line.len();
+    }
+    log[start..boundary(log.len().min(start + LOG))].trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_excerpt_of_a_log_is_the_panic_with_its_reason_although_the_next_boot_has_written_more() {
+        let boot = "[0.0] a line of a boot, which says nothing\n".repeat(200);
+        let crash =
+            "[9.1] BUG: kernel NULL pointer dereference\n[9.1] RIP: x\n[9.2] Kernel panic\n";
+        let log = format!("{boot}{crash}{boot}");
+        let shown = excerpt(&log);
+        assert!(shown.starts_with("[9.1] BUG: kernel"), "{shown}");
+        assert!(shown.contains("Kernel panic") && shown.len() <= LOG);
+        assert!(excerpt(&boot).len() <= LOG && boot.trim().ends_with(excerpt(&boot)));
+        let panic =
+            format!("{boot}[9.2] Kernel panic - not syncing: sysrq triggered crash\n{boot}");
+        assert!(excerpt(&panic).contains("sysrq"));
+        assert_eq!(excerpt(""), "");
+        assert!(excerpt(&"ä".repeat(LOG)).len() <= LOG);
     }
 }
