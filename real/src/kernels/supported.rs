@@ -20,7 +20,7 @@ pub struct Equipment {
 
 /// Why a test cannot run on any live kernel of a machine. `None`: it can.
 ///
-/// Faults do not matter: a fault *may* happen, and only a delayed page fault is injected.
+/// Faults do not matter: a fault *may* happen, and those that can be are injected.
 #[must_use]
 pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
