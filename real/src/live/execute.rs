@@ -199,9 +199,6 @@ impl LiveRun<'_> {
         if modifiers.has(ArgModifier::StaleRing) && !kernel_region {
             mem.make_stale();
         }
-        if modifiers.has(ArgModifier::RxBufBig) {
-            area.scatter();
-        }
         let mem = Arc::new(mem);
         lock(&self.memory).push((step.bind, Arc::clone(&mem)));
         Some((mem, area))

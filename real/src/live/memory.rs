@@ -147,14 +147,6 @@ impl Area {
         self.mem.addr() + self.len as u64
     }
 
-    /// Gives the area pages that are not contiguous in memory: the kernel hands out ascending pages, and the last
-    /// page of the area gets the first of them.
-    pub(super) fn scatter(&self) {
-        for page in (0..self.len / PAGE).rev() {
-            self.mem.atomic_u64(page * PAGE).store(0, Ordering::Relaxed);
-        }
-    }
-
     /// The area token, the upper bits of offsets into this area. `None`: the kernel has not written it.
     fn token(&self) -> Option<u64> {
         let token = self.mem.atomic_u64(self.len + TOKEN).load(Ordering::Acquire);
