@@ -174,6 +174,8 @@ static int sn_reset_set(void *data, u64 value)
 		atomic_set(&q->frags_next, 0);
 		atomic_set(&q->share_next, 0);
 		atomic_set(&q->fail_alloc, 0);
+		atomic_set(&q->fail_bound_alloc, 0);
+		atomic_set(&q->fail_unbound_alloc, 0);
 		atomic_set(&q->fail_start, 0);
 		atomic_set(&q->fail_stop, 0);
 		WRITE_ONCE(q->keep_last, false);
@@ -221,6 +223,10 @@ static void sn_debugfs_queue(struct sn_queue *q, struct dentry *dir)
 	debugfs_create_atomic_t("frags_next", 0644, dir, &q->frags_next);
 	debugfs_create_atomic_t("share_next", 0644, dir, &q->share_next);
 	debugfs_create_atomic_t("fail_alloc", 0644, dir, &q->fail_alloc);
+	debugfs_create_atomic_t("fail_bound_alloc", 0644, dir,
+				&q->fail_bound_alloc);
+	debugfs_create_atomic_t("fail_unbound_alloc", 0644, dir,
+				&q->fail_unbound_alloc);
 	debugfs_create_atomic_t("fail_start", 0644, dir, &q->fail_start);
 	debugfs_create_atomic_t("fail_stop", 0644, dir, &q->fail_stop);
 }

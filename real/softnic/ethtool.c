@@ -66,6 +66,7 @@ const char * const sn_counter_names[SN_COUNTERS] = {
 	[SN_DROPPED_FAULT]	= "dropped_fault",
 	[SN_DROPPED_DOWN]		= "dropped_down",
 	[SN_RECEIVED]		= "received",
+	[SN_DMA_FAULTS]		= "dma_faults",
 };
 
 static int sn_get_sset_count(struct net_device *dev, int set)

@@ -24,6 +24,10 @@ static unsigned int sn_mtu = 16384;
 module_param_named(mtu, sn_mtu, uint, 0444);
 MODULE_PARM_DESC(mtu, "MTU of a new interface, 68 to 61440");
 
+static bool sn_queue_api = true;
+module_param_named(queue_api, sn_queue_api, bool, 0444);
+MODULE_PARM_DESC(queue_api, "whether queues are started and stopped one by one");
+
 #define SN_MAX_MTU	61440
 
 struct sn_port sn_ports[SN_PORTS];
@@ -69,7 +73,8 @@ static void sn_setup(struct net_device *dev, struct sn_port *port)
 	eth_hw_addr_random(dev);
 	dev->netdev_ops = &sn_netdev_ops;
 	dev->ethtool_ops = &sn_ethtool_ops;
-	dev->queue_mgmt_ops = &sn_queue_mgmt_ops;
+	if (sn_queue_api)
+		dev->queue_mgmt_ops = &sn_queue_mgmt_ops;
 	/* A memory provider asks for header split with this threshold. */
 	dev->cfg->hds_config = ETHTOOL_TCP_DATA_SPLIT_ENABLED;
 	dev->cfg->hds_thresh = 0;

@@ -5,6 +5,7 @@
 #include <linux/log2.h>
 #include <net/netdev_lock.h>
 #include <net/netdev_queues.h>
+#include <net/netdev_rx_queue.h>
 
 #include "compat.h"
 #include "softnic.h"
@@ -26,6 +27,11 @@ static void sn_qmem_free(struct sn_qmem *mem)
 	memset(mem, 0, sizeof(*mem));
 }
 
+static bool sn_bound(struct net_device *dev, int idx)
+{
+	return __netif_get_rx_queue(dev, idx)->mp_params.mp_ops;
+}
+
 static int sn_qmem_alloc(struct net_device *dev, struct sn_qmem *mem, int idx,
 			 unsigned int page_size)
 {
@@ -42,8 +48,12 @@ static int sn_qmem_alloc(struct net_device *dev, struct sn_qmem *mem, int idx,
 		.netdev = dev,
 		.queue_idx = idx,
 	};
+	struct sn_queue *q = priv->rxq[idx].q;
 	struct page_pool *pp;
 
+	if (sn_fault(&q->fail_alloc) ||
+	    (sn_bound(dev, idx) && sn_fault(&q->fail_bound_alloc)))
+		return -ENOMEM;
 	memset(mem, 0, sizeof(*mem));
 	mem->buf_size = page_size;
 	mem->size = min(READ_ONCE(priv->port->prefill), priv->port->ring);
@@ -79,12 +89,24 @@ static void sn_rxq_start(struct sn_rxq *rxq)
 /* Also of a queue that a failed start has left stopped. */
 static void sn_rxq_stop(struct sn_rxq *rxq)
 {
-	sn_wire_stop(rxq->q);
 	if (!rxq->napi_enabled)
 		return;
 	napi_disable_locked(&rxq->napi);
 	rxq->napi_enabled = false;
 	page_pool_disable_direct_recycling(rxq->mem.pp);
+}
+
+/* Without the queue API the kernel does not take the lock of the interface. */
+static void sn_lock_netdev(struct net_device *dev)
+{
+	if (!netdev_need_ops_lock(dev))
+		netdev_lock(dev);
+}
+
+static void sn_unlock_netdev(struct net_device *dev)
+{
+	if (!netdev_need_ops_lock(dev))
+		netdev_unlock(dev);
 }
 
 int sn_open(struct net_device *dev)
@@ -93,6 +115,7 @@ int sn_open(struct net_device *dev)
 	unsigned int i;
 	int err;
 
+	sn_lock_netdev(dev);
 	for (i = 0; i < dev->real_num_rx_queues; i++) {
 		struct sn_rxq *rxq = &priv->rxq[i];
 
@@ -111,12 +134,14 @@ int sn_open(struct net_device *dev)
 		sn_rxq_start(rxq);
 	}
 	netif_tx_start_all_queues(dev);
+	sn_unlock_netdev(dev);
 	return 0;
 undo:
 	while (i--) {
 		sn_qmem_free(&priv->rxq[i].mem);
 		netif_napi_del_locked(&priv->rxq[i].napi);
 	}
+	sn_unlock_netdev(dev);
 	return err;
 }
 
@@ -125,15 +150,18 @@ int sn_stop(struct net_device *dev)
 	struct sn_priv *priv = netdev_priv(dev);
 	unsigned int i;
 
+	sn_lock_netdev(dev);
 	netif_tx_disable(dev);
 	for (i = 0; i < dev->real_num_rx_queues; i++) {
 		struct sn_rxq *rxq = &priv->rxq[i];
 
 		netif_queue_set_napi(dev, i, NETDEV_QUEUE_TYPE_RX, NULL);
+		sn_wire_stop(rxq->q);
 		sn_rxq_stop(rxq);
 		sn_qmem_free(&rxq->mem);
 		netif_napi_del_locked(&rxq->napi);
 	}
+	sn_unlock_netdev(dev);
 	return 0;
 }
 
@@ -142,7 +170,8 @@ static int sn_queue_mem_alloc(struct net_device *dev, SN_QCFG_ARG void *mem,
 {
 	struct sn_priv *priv = netdev_priv(dev);
 
-	if (sn_fault(&priv->rxq[idx].q->fail_alloc))
+	if (!sn_bound(dev, idx) &&
+	    sn_fault(&priv->rxq[idx].q->fail_unbound_alloc))
 		return -ENOMEM;
 	return sn_qmem_alloc(dev, mem, idx, SN_QCFG_PAGE_SIZE);
 }
@@ -159,11 +188,15 @@ static int sn_queue_start(struct net_device *dev, SN_QCFG_ARG void *mem,
 	struct sn_rxq *rxq = &priv->rxq[idx];
 
 	/* The memory stays the caller's. */
-	if (sn_fault(&rxq->q->fail_start))
+	if (sn_fault(&rxq->q->fail_start)) {
+		/* Nothing says that the queue will be started again. */
+		sn_wire_stop(rxq->q);
 		return -EIO;
+	}
 	rxq->mem = *(struct sn_qmem *)mem;
 	memset(mem, 0, sizeof(rxq->mem));
 	sn_rxq_start(rxq);
+	sn_wire_kick(rxq->q);
 	return 0;
 }
 
@@ -174,6 +207,7 @@ static int sn_queue_stop(struct net_device *dev, void *mem, int idx)
 
 	if (sn_fault(&rxq->q->fail_stop))
 		return -EIO;
+	sn_wire_pause(rxq->q);
 	sn_rxq_stop(rxq);
 	*(struct sn_qmem *)mem = rxq->mem;
 	memset(&rxq->mem, 0, sizeof(rxq->mem));

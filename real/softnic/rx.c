@@ -51,22 +51,41 @@ void sn_rx_drop_kept(struct sn_qmem *mem, bool in_napi)
 	mem->kept = 0;
 }
 
+/* Reports and counts a write that an IOMMU would have refused. */
+static void sn_rx_dma_fault(struct sn_rxq *rxq)
+{
+	struct sn_queue *q = rxq->q;
+
+	spin_lock_bh(&q->lock);
+	q->counters[SN_DMA_FAULTS]++;
+	spin_unlock_bh(&q->lock);
+	netdev_err(rxq->napi.dev,
+		   "DMA fault: queue %u writes to a buffer that is not mapped\n",
+		   q->idx);
+}
+
 /*
  * Writes a piece of a frame into a buffer and adds it to @skb, which takes over
  * a reference on the buffer. dma-direct is what main.c has made sure of, so the
- * physical address is the DMA address.
+ * physical address is the DMA address. A memory provider that unmaps a buffer
+ * sets its address to 0, where no buffer can be; nothing is written there.
  */
-static void sn_rx_write(struct sn_qmem *mem, struct sk_buff *skb,
+static void sn_rx_write(struct sn_rxq *rxq, struct sk_buff *skb,
 			struct sk_buff *in, unsigned int from, netmem_ref buf,
 			unsigned int to, unsigned int len)
 {
 	dma_addr_t dma = page_pool_get_dma_addr_netmem(buf);
 	u8 *at = phys_to_virt((phys_addr_t)dma) + to;
+	struct sn_qmem *mem = &rxq->mem;
 
-	/* It cannot fail: all frags are readable and the range is in the frame. */
-	WARN_ON_ONCE(skb_copy_bits(in, from, at, len));
-	if (sn_cb(in)->corrupt && from == sn_cb(in)->header)
-		at[0] ^= 0xff;
+	if (!dma) {
+		sn_rx_dma_fault(rxq);
+	} else {
+		/* All frags are readable and the range is in the frame. */
+		WARN_ON_ONCE(skb_copy_bits(in, from, at, len));
+		if (sn_cb(in)->corrupt && from == sn_cb(in)->header)
+			at[0] ^= 0xff;
+	}
 	page_pool_dma_sync_netmem_for_cpu(mem->pp, buf, to, len);
 	skb_add_rx_frag_netmem(skb, skb_shinfo(skb)->nr_frags, buf, to, len,
 			       mem->buf_size);
@@ -84,7 +103,7 @@ static bool sn_rx_share(struct sn_rxq *rxq, struct sk_buff *skb,
 	if (len > mem->buf_size - mem->kept_used)
 		return false;
 	page_pool_ref_netmem(mem->kept);
-	sn_rx_write(mem, skb, in, sn_cb(in)->header, mem->kept, mem->kept_used,
+	sn_rx_write(rxq, skb, in, sn_cb(in)->header, mem->kept, mem->kept_used,
 		    len);
 	mem->kept_used += len;
 	return true;
@@ -124,7 +143,7 @@ static bool sn_rx_place(struct sn_rxq *rxq, struct sk_buff *skb,
 			buf = sn_rx_take(mem);
 		if (!buf)
 			return false;
-		sn_rx_write(mem, skb, in, at, buf, 0, len);
+		sn_rx_write(rxq, skb, in, at, buf, 0, len);
 	}
 	sn_rx_drop_kept(mem, true);
 	if (READ_ONCE(rxq->q->keep_last) ||

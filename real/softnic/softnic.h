@@ -37,6 +37,7 @@ enum sn_counter {
 	SN_DROPPED_FAULT,
 	SN_DROPPED_DOWN,
 	SN_RECEIVED,
+	SN_DMA_FAULTS,
 	SN_COUNTERS
 };
 
@@ -49,6 +50,7 @@ struct sn_queue {
 	/* Protects all up to the faults. */
 	spinlock_t		lock;
 	bool			running;
+	bool			paused;		/* frames wait for the start */
 	bool			hold;
 	unsigned int		reverse_next;
 	struct sk_buff_head	in;		/* for NAPI to receive */
@@ -61,6 +63,8 @@ struct sn_queue {
 	atomic_t		frags_next;
 	atomic_t		share_next;
 	atomic_t		fail_alloc;
+	atomic_t		fail_bound_alloc;
+	atomic_t		fail_unbound_alloc;
 	atomic_t		fail_start;
 	atomic_t		fail_stop;
 	bool			keep_last;
@@ -165,6 +169,7 @@ void sn_wire_set_hold(struct sn_queue *q, bool hold);
 void sn_wire_set_reverse(struct sn_queue *q, unsigned int count);
 void sn_wire_start(struct sn_queue *q);
 void sn_wire_stop(struct sn_queue *q);
+void sn_wire_pause(struct sn_queue *q);
 void sn_wire_reset(struct sn_queue *q);
 
 /* rx.c */

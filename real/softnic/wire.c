@@ -20,7 +20,7 @@ static void sn_drop(struct sn_queue *q, struct sk_buff *skb,
 /* The caller holds q->lock. The frame has arrived at the interface. */
 static void sn_arrive(struct sn_queue *q, struct sk_buff *skb)
 {
-	if (!q->running)
+	if (!q->running && !q->paused)
 		sn_drop(q, skb, SN_DROPPED_DOWN);
 	else if (skb_queue_len(&q->in) >= q->port->ring)
 		sn_drop(q, skb, SN_DROPPED_NO_BUFFER);
@@ -139,6 +139,19 @@ void sn_wire_start(struct sn_queue *q)
 {
 	spin_lock_bh(&q->lock);
 	q->running = true;
+	q->paused = false;
+	spin_unlock_bh(&q->lock);
+}
+
+/*
+ * From now on frames wait, as on a link with flow control: the queue is started
+ * again soon.
+ */
+void sn_wire_pause(struct sn_queue *q)
+{
+	spin_lock_bh(&q->lock);
+	q->running = false;
+	q->paused = true;
 	spin_unlock_bh(&q->lock);
 }
 
@@ -149,6 +162,7 @@ void sn_wire_stop(struct sn_queue *q)
 
 	spin_lock_bh(&q->lock);
 	q->running = false;
+	q->paused = false;
 	while ((skb = __skb_dequeue(&q->in)))
 		sn_drop(q, skb, SN_DROPPED_DOWN);
 	spin_unlock_bh(&q->lock);

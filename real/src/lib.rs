@@ -27,9 +27,9 @@
 //!
 //! # What is not run
 //!
-//! Device queues need a network device and are not run. `clone` is in no released kernel. No other
-//! fault is injected into a live kernel. A test that cannot run is reported as *not run* with the
-//! reason, and never as passed. `live` and `guest` are compiled on Linux only.
+//! Device queues need a network device: a guest with the soft NIC, or a rig. `clone` is in no released
+//! kernel. Of the faults those are injected that `docs/live-kernels.md` lists. A test that cannot run is
+//! reported as *not run* with the reason, and never as passed. `live` and `guest` are compiled on Linux only.
 //!
 //! # Safety
 //!

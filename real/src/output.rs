@@ -38,13 +38,16 @@ macro_rules! err {
 /// A table without lines. It fits the terminal if standard output is one; otherwise no cell is wrapped.
 pub(crate) fn table() -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(NOTHING);
+    if terminal_width().is_some() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table
 }
 
-/// The width of the terminal in characters. `None`: standard output is no terminal.
+/// The width of the terminal in characters. `None`: standard output is no terminal, or a serial line, which has none.
 pub(crate) fn terminal_width() -> Option<u16> {
-    Table::new().width()
+    Table::new().width().filter(|width| *width > 0)
 }
 
 /// Prints to standard output. If that is impossible, the program ends: quietly as by SIGPIPE if the

@@ -22,7 +22,7 @@ fn file(name: &str) -> Test {
 fn run(tests: &[Test], times: u32) -> Option<Reply> {
     let machine = Qemu::debian(Path::new(env!("CARGO_BIN_EXE_ifq")), Series::new(7, 3), 1)
         .map(Qemu::with_nic);
-    let job = Job { times, seed: 1, ..Job::new(tests.to_vec()) };
+    let job = Job { times, seed: 1, crashes: true, ..Job::new(tests.to_vec()) };
     match machine.and_then(|machine| machine.run(&job, &mut |_| {})) {
         Ok(reply) => Some(reply),
         Err(failure) => {
@@ -84,4 +84,38 @@ fn in_qemu_every_operation_on_the_device_is_executed_and_the_device_is_restored(
     let other = ifq_sim::format::parse("t.ifq", &text).unwrap();
     let comparison = compared(&other, &reply.probe.kernel, &reply.reports[0]);
     assert_eq!(comparison.verdict, Verdict::Differs, "{comparison:?}");
+}
+
+#[test]
+#[ignore = "not run by default: boots an emulated kernel; .ci/run runs it, \
+            cargo test -p ifq-real -- --ignored in_qemu"]
+fn in_qemu_faults_happen_a_known_crash_is_shown_and_the_rest_runs_after_a_new_boot() {
+    let tests = [
+        "faults/a-queue-whose-restart-fails-keeps-its-memory",
+        "faults/a-device-whose-page-pool-fails-stays-down",
+        "faults/a-failed-export-publishes-no-descriptor",
+        "receive/a-close-frees-the-bytes-in-the-socket",
+    ]
+    .map(file);
+    // Enough for each of the four faults of the third test, and none.
+    let Some(reply) = run(&tests, 5) else { return };
+    assert_eq!(reply.how.boots, 2, "{reply:?}");
+    let compared: Vec<Comparison> = tests
+        .iter()
+        .zip(&reply.reports)
+        .map(|(test, report)| compared(test, &reply.probe.kernel, report))
+        .collect();
+    for (test, comparison) in tests.iter().zip(&compared) {
+        assert_eq!(comparison.verdict, Verdict::Agrees, "{}: {comparison:?}", test.name);
+    }
+    let crash = compared[0].crash.as_ref().expect("it breaks I1");
+    assert!(crash.seen.as_ref().is_some_and(|log| log.contains("DMA fault")), "{crash:?}");
+    let failed = |at: usize| compared[at].packets.map(|packets| packets.failed);
+    assert!(failed(0) > Some(0) && failed(1) > Some(0) && failed(3) == Some(0), "{compared:?}");
+    let by_fault = |at: usize| {
+        let rows = compared[at].rows.iter();
+        rows.filter(|row| row.by_fault && row.count > 0).count()
+    };
+    assert!(by_fault(1) >= 1, "{:?}", compared[1].rows);
+    assert!(by_fault(2) >= 4, "{:?}", compared[2].rows);
 }

@@ -96,6 +96,7 @@ cat > /down.ifq <<'END'
 /ifq rig check /rig.toml; echo "check: $?"
 /ifq run /data.ifq --on rig:/rig.toml --times 5 --seed 1 --json; echo "data: $?"
 /ifq run /down.ifq --on rig:/rig.toml --times 5 --seed 1; echo "down: $?"
+/ifq conform /data.ifq /down.ifq --on rig:/rig.toml --times 3 --seed 1; echo "conform: $?"
 /ifq probe --on rig:/rig.toml | grep NIC
 /ifq rig state /rig.toml --json > /after
 cmp /before /after && echo same
@@ -104,9 +105,13 @@ cmp /before /after && echo same
         test("a-device-that-is-down-keeps-its-queue-bound"),
     );
     let Some(text) = in_guest(&script) else { return };
-    for says in ["check: 0\n", "data: 0\n", "down: 77\n", "same\n"] {
+    for says in ["check: 0\n", "data: 0\n", "down: 77\n", "conform: 77\n", "same\n"] {
         assert!(text.contains(says), "{says}: {text}");
     }
+    let mut lines = text.lines().map(str::trim_start);
+    let row = |line: &str| line.starts_with("data-over-a-device-queue") && line.ends_with("agrees");
+    assert!(lines.any(row), "{text}");
+    assert!(text.contains("1 agree, 0 differ, 1 not run"), "{text}");
     assert!(text.contains("ok         queue API"), "{text}");
     assert!(text.contains("sn0, driver softnic"), "{text}");
     assert!(text.contains("which no test does on a hardware rig"), "{text}");
@@ -114,6 +119,41 @@ cmp /before /after && echo same
     let line = &line[line.find('{').unwrap()..];
     let result: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(result["result"], "agrees", "{line}");
+}
+
+#[test]
+#[ignore = "not run by default: takes minutes on an emulated kernel; \
+            cargo test -p ifq-real --test hardware_rig -- --ignored runs it"]
+fn an_interrupted_run_restores_the_rig() {
+    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/library/device/");
+    let test = std::fs::read_to_string(format!("{library}data-over-a-device-queue.ifq")).unwrap();
+    // Ctrl-C reaches the tool alone, and the tool with the program on the rig.
+    let script = format!(
+        r#"
+cat > /data.ifq <<'END'
+{test}END
+/ifq rig state /rig.toml --json > /before
+interrupt() {{
+    /ifq run /data.ifq --on rig:/rig.toml --times 100000 --seed 1 &
+    run=$!
+    while ip link show sn1 > /dev/null 2>&1; do usleep 100000; done
+    sleep 2
+    kill -INT $($1)
+    wait $run; echo "exit $?"
+    /ifq rig state /rig.toml --json > /after
+    cmp /before /after && echo same
+    ls /run/ifq
+}}
+tool() {{ echo $run; }}
+all() {{ pidof ifq; }}
+interrupt tool
+interrupt all
+"#
+    );
+    let Some(text) = in_guest(&script) else { return };
+    assert_eq!(text.matches("exit 130\n").count(), 2, "{text}");
+    assert_eq!(text.matches("same\n").count(), 2, "{text}");
+    assert!(!text.contains(".journal"), "{text}");
 }
 
 #[test]
@@ -133,10 +173,13 @@ try 's/x/x/'
 kill -9 $(pidof ifq); rm /run/ifq/sn0.journal
 umount /run/netns/ifq-peer; rm /run/netns/ifq-peer; sleep 2
 try 's/x/x/'
+rmmod softnic; insmod /softnic.ko queue_api=0
+try 's/x/x/'
+/ifq rig check /rig.toml | grep -A1 'queue API'
 "#
     .replace("@REQUEST@", REQUEST);
     let Some(text) = in_guest(&script) else { return };
-    assert_eq!(text.matches("exit 77").count(), 6, "{text}");
+    assert_eq!(text.matches("exit 77").count(), 7, "{text}");
     for says in [
         "/bad.toml:2:13: nic.interface: there is no interface `sn7`",
         "/bad.toml:3:10: nic.queues: `sn0` has no receive queue 16: its queues are 0 to 15",
@@ -145,6 +188,8 @@ try 's/x/x/'
         "another ifq uses the interface sn0",
         "limits.first_port: the flow rule",
         "which is not ours, is about port 9000; choose other ports, or `ethtool -N sn0 delete",
+        "/bad.toml:2:13: nic.interface: the driver of `sn0` has no queue API",
+        "MISSING    queue API",
     ] {
         assert!(text.contains(says), "{says}: {text}");
     }

@@ -90,7 +90,7 @@ impl Oracle for Mistaken {
     }
 
     fn allowed(&self, test: &Test, variant: &Variant) -> Result<Allowed, String> {
-        let Allowed { set, by_fault, exhaustive, stalls, repeats, overwrites } =
+        let Allowed { set, by_fault, exhaustive, stalls, repeats, overwrites, crashes } =
             self.explorer.allowed(test, variant)?;
         let changed = |Outcome(mut values): Outcome| {
             let before = values.clone();
@@ -105,6 +105,7 @@ impl Oracle for Mistaken {
             stalls,
             repeats,
             overwrites,
+            crashes,
         })
     }
 
@@ -129,13 +130,8 @@ fn compared(texts: &[&str], oracle: impl Oracle + 'static) -> Option<Vec<TestRes
         Ok(machine) => machine,
         Err(failure) => return say_not_run(&failure.to_string()),
     };
-    let options = RunOptions {
-        times: 20,
-        seed: 1,
-        idle_timeout_ms: IDLE_TIMEOUT_MS,
-        crashes: false,
-        observed_first: false,
-    };
+    let options =
+        RunOptions { times: 20, seed: 1, idle_timeout_ms: IDLE_TIMEOUT_MS, observed_first: false };
     let (oracle, cache): (Arc<dyn Oracle>, _) =
         (Arc::new(oracle), Arc::new(AllowedCache::default()));
     let results =

@@ -14,6 +14,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use serde::{Deserialize, Serialize};
 
 /// What to change of an interface. `None`: leave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub fn move_to_namespace(ifindex: u32, namespace: BorrowedFd<'_>) -> io::Result<
 }
 
 /// An interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its number.
     pub index: u32,

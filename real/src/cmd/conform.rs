@@ -43,7 +43,7 @@ pub struct Args {
     /// Test files, or folders of them; `-` is standard input [default: the built-in library]
     #[arg(value_name = "FILE", conflicts_with_all = ["generate", "enumerated"])]
     pub files: Vec<PathBuf>,
-    /// Machine to run on (may be repeated): host, uml, qemu:SERIES, qemu:SERIES+nic or kernel:PATH
+    /// Machine to run on (may be repeated): host, uml, qemu:SERIES, qemu:SERIES+nic, kernel:PATH or rig:FILE
     #[arg(long, value_name = "MACHINE", required = true, value_parser = MachineSpec::argument)]
     pub on: Vec<MachineSpec>,
     /// Draw N random sequences of operations instead of reading files

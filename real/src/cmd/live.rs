@@ -46,7 +46,6 @@ impl Live {
             times: self.times.unwrap_or(times),
             seed: self.seed.unwrap_or_else(clock_seed),
             idle_timeout_ms: self.idle_timeout_ms.unwrap_or(idle_timeout_ms),
-            crashes: false,
             observed_first: false,
         }
     }

@@ -187,7 +187,8 @@ fn guest(text: &str) -> Result<MachineSpec, String> {
     }
 }
 
-fn exit_code(result: Result<(), Failure>, json: bool) -> u8 {
+/// The exit code of a command about a machine, which says why it was not run.
+pub(super) fn exit_code(result: Result<(), Failure>, json: bool) -> u8 {
     match result {
         Ok(()) => EXIT_OK,
         Err(Failure::Interrupted) => EXIT_INTERRUPTED,

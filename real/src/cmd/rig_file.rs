@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, EXIT_USAGE};
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
+use super::rig::exit_code;
 use crate::machine::{Failure, ask_rig};
 use crate::rig::RigFile;
 use crate::rig::agent::{Action, Answer, Item, Status};
@@ -42,15 +43,7 @@ pub(super) fn rig_file(path: &Path, wish: Wish, json: bool) -> u8 {
     });
     match result {
         Ok(()) => code,
-        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
-        Err(Failure::NotRun(reason)) => {
-            if json {
-                outln!("{}", json!({ "result": "not-run", "reason": reason }));
-            } else {
-                outln!("not run: {reason}");
-            }
-            EXIT_NOT_RUN
-        }
+        failed => exit_code(failed, json),
     }
 }
 

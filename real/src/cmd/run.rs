@@ -63,8 +63,7 @@ pub fn run(args: &Args, library: &[Input]) -> u8 {
     };
     let tests: Arc<Vec<Test>> =
         Arc::new(inputs.tests.iter().map(|input| input.test.clone()).collect());
-    let mut options = args.live.options(TIMES, IDLE_TIMEOUT_MS);
-    options.crashes = !matches!(args.on, MachineSpec::Host | MachineSpec::Rig(_));
+    let options = args.live.options(TIMES, IDLE_TIMEOUT_MS);
     let oracle: Arc<dyn Oracle> = Arc::new(args.live.explorer());
     let (cache, progress) = (Arc::new(AllowedCache::default()), Arc::new(Progress::new()));
     let results = match args.on.machine_with(args.live.cpus) {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
 use ifq_model::test::Test;
 use serde::Serialize;
 
 use crate::job::start_skew::StartSkew;
-use crate::job::{DevicePackets, OVERWRITTEN_BUFFER, REPEATED_COMPLETION, Report, Stalls};
+use crate::job::{
+    DevicePackets, KERNEL_LOG, OVERWRITTEN_BUFFER, REPEATED_COMPLETION, Report, Stalls,
+};
+use crate::kernels::kernel_error::error_in;
 
 /// The outcomes that the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct Allowed {
     pub repeats: bool,
     /// Whether a buffer may be overwritten, because the test is expected to break I7.
     pub overwrites: bool,
+    /// The invariant of memory safety that the test is expected to break: the kernel may warn or crash.
+    pub crashes: Option<Invariant>,
 }
 
 impl Allowed {
@@ -37,6 +43,7 @@ impl Allowed {
             stalls: false,
             repeats: false,
             overwrites: false,
+            crashes: None,
         }
     }
 }
@@ -92,6 +99,15 @@ pub struct HistogramRow {
     pub by_fault: bool,
 }
 
+/// An invariant of memory safety that the model breaks in a test on this kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownCrash {
+    /// The invariant.
+    pub invariant: Invariant,
+    /// What the kernel reported, or how it ended. `None`: nothing, so the defect was not shown.
+    pub seen: Option<String>,
+}
+
 /// The comparison of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
@@ -108,6 +124,8 @@ pub struct Comparison {
     /// Of a difference: what the model simplifies or leaves out in the kernel functions that the test
     /// reaches.
     pub divergences: Vec<String>,
+    /// The defect of the kernel that may crash it in this test.
+    pub crash: Option<KnownCrash>,
     /// Threads that were blocked by a delayed page fault.
     pub stalls: Stalls,
     /// How far apart the threads of a race started.
@@ -147,6 +165,13 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
     let (histogram, problems, stalls, start_skew, packets) = match report {
         Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
         Report::Broken { reason } => {
+            if let Some(invariant) = allowed.as_ref().ok().and_then(|allowed| allowed.crashes)
+                && error_in(&reason.lines().collect::<Vec<_>>()).is_some()
+            {
+                let crash = KnownCrash { invariant, seen: Some(reason.clone()) };
+                let agrees = without_rows(Verdict::Agrees, None, "");
+                return Comparison { crash: Some(crash), ..agrees };
+            }
             return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
         }
         Report::Completed { histogram, problems, stalls, start_skew, packets } => {
@@ -165,6 +190,15 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
     if let Ok(Allowed { overwrites: true, .. }) = allowed {
         problems.retain(|problem| problem != OVERWRITTEN_BUFFER);
     }
+    let crash = allowed.as_ref().ok().and_then(|allowed| allowed.crashes).map(|invariant| {
+        let seen = problems.iter().find(|problem| problem.starts_with(KERNEL_LOG)).cloned();
+        KnownCrash { invariant, seen }
+    });
+    // Memory that the kernel has corrupted can have any other effect.
+    let crashed = crash.as_ref().is_some_and(|crash| crash.seen.is_some());
+    if crashed {
+        problems.clear();
+    }
     let rows = rows(test, histogram, allowed.as_ref().ok());
     let outside: Vec<&str> = rows
         .iter()
@@ -175,7 +209,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         _ if !problems.is_empty() => (Verdict::Differs, problems.join("\n")),
         Err(why) => (Verdict::NotRun, format!("the allowed outcomes are not known: {why}")),
         Ok(_) if packets.is_some_and(is_copied) => (Verdict::NotRun, COPIED.to_owned()),
-        Ok(_) if outside.is_empty() => (Verdict::Agrees, String::new()),
+        Ok(_) if outside.is_empty() || crashed => (Verdict::Agrees, String::new()),
         Ok(allowed) if allowed.exhaustive => {
             (Verdict::Differs, format!("not allowed: {}", outside.join(" | ")))
         }
@@ -197,6 +231,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         exhaustive,
         difference,
         divergences,
+        crash,
         stalls,
         start_skew,
         packets,
@@ -211,6 +246,7 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
         exhaustive: false,
         difference,
         divergences: Vec::new(),
+        crash: None,
         stalls: Stalls::default(),
         start_skew: None,
         packets: None,
@@ -283,6 +319,7 @@ mod tests {
             stalls: false,
             repeats: false,
             overwrites: false,
+            crashes: None,
         })
     }
 
@@ -364,6 +401,31 @@ mod tests {
         assert_eq!(compare(&test(), &report, &model).verdict, Verdict::Differs);
         model.as_mut().unwrap().overwrites = true;
         assert_eq!(compare(&test(), &report, &model).verdict, Verdict::Agrees);
+    }
+
+    #[test]
+    fn an_error_of_the_kernel_differs_unless_the_test_is_expected_to_break_memory_safety() {
+        let log = format!("{KERNEL_LOG}\n[1] BUG: KFENCE: use-after-free read in io_pp_uninstall");
+        let panic = Report::Broken { reason: "it exited: [2] Kernel panic".into() };
+        let hangs = Report::Broken { reason: "it hangs after 3 repetitions".into() };
+        let warned = seen(&[0, -5], &[&log, "a leak"]);
+        let mut model = allowed(&[0], true);
+        for report in [&warned, &panic, &hangs] {
+            assert_eq!(compare(&test(), report, &model).verdict, Verdict::Differs);
+        }
+        model.as_mut().unwrap().crashes = Some(Invariant::I1);
+        for (report, says) in [(&warned, "KFENCE"), (&panic, "Kernel panic")] {
+            let comparison = compare(&test(), report, &model);
+            assert_eq!(comparison.verdict, Verdict::Agrees, "{comparison:?}");
+            let crash = comparison.crash.unwrap();
+            assert!(crash.invariant == Invariant::I1 && crash.seen.unwrap().contains(says));
+        }
+        // Without an error in the log it is nothing that the model predicts.
+        for report in [&hangs, &seen(&[0], &["a leak"]), &seen(&[-5], &[])] {
+            assert_eq!(compare(&test(), report, &model).verdict, Verdict::Differs);
+        }
+        let quiet = compare(&test(), &seen(&[0], &[]), &model);
+        assert_eq!((quiet.verdict, quiet.crash.unwrap().seen), (Verdict::Agrees, None));
     }
 
     #[test]

@@ -156,6 +156,7 @@ mod tests {
             exhaustive: true,
             difference: None,
             divergences: Vec::new(),
+            crash: None,
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ifq_model::invariant::Invariant;
 use ifq_model::outcome::Outcome;
-use ifq_model::revision::{Defect, Variant};
+use ifq_model::revision::{Defect, Entry, Variant};
 use ifq_model::test::Test;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::executor::run::run_once;
@@ -15,7 +15,7 @@ use ifq_sim::search::explore::{Limits, explore};
 
 use crate::conform::compare::Allowed;
 use crate::kernels::series::variant_for;
-use crate::kernels::supported::{delays_page_faults, expected_violation};
+use crate::kernels::supported::{delays_page_faults, expected_violation, may_crash};
 
 /// The oracle: says which outcomes are allowed.
 pub trait Oracle: Sync + Send {
@@ -108,6 +108,17 @@ fn is_page_fault_stall(test: &Test, broken: &Counterexample) -> bool {
         && broken.violation.what.contains("held over a page fault")
 }
 
+/// The variant without the defects that the test shows.
+fn without_shown(test: &Test, variant: &Variant) -> Variant {
+    let defect = |entry: &Entry| match entry {
+        Entry::Defect(defect) => Some(*defect),
+        Entry::NonDefect(_) => None,
+    };
+    let shown = test.shows.iter().filter_map(defect).filter(|defect| variant.has(*defect));
+    let without: Vec<Defect> = variant.without.iter().copied().chain(shown).collect();
+    Variant::with(variant.revision, &variant.defects).without(&without)
+}
+
 impl Oracle for Explorer {
     fn variant(&self, test: &Test, kernel: &str) -> Result<Variant, String> {
         let own = variant_for(test, kernel)?;
@@ -155,6 +166,16 @@ impl Oracle for Explorer {
         if let Some((_, tolerated)) = tolerated.filter(|_| broken == expected) {
             found = search(Limits { tolerated, ..limits })?;
         }
+        if let (Some(invariant), Some(broken)) = (may_crash(test, variant), broken)
+            && matches!(broken, Invariant::I1 | Invariant::I2)
+        {
+            // A run that breaks memory safety has no outcome. The others have those of the repaired kernel.
+            let repaired = without_shown(test, variant);
+            if repaired != *variant {
+                let allowed = self.allowed(test, &repaired)?;
+                return Ok(Allowed { crashes: Some(invariant), ..allowed });
+            }
+        }
         match found.counterexample {
             // The search ended at the violation, so the outcomes are incomplete.
             Some(broken) => Err(format!("the model itself breaks {}", broken.violation)),
@@ -165,6 +186,7 @@ impl Oracle for Explorer {
                 stalls,
                 repeats: expected == Some(Invariant::I10),
                 overwrites: expected == Some(Invariant::I7),
+                crashes: None,
             }),
         }
     }

@@ -4,7 +4,7 @@ use ifq_model::revision::{Revision, Variant};
 use serde::Serialize;
 
 use super::run::{RunOptions, TestResult};
-use crate::conform::compare::{HistogramRow, Verdict};
+use crate::conform::compare::{HistogramRow, KnownCrash, Verdict};
 use crate::job::DevicePackets;
 use crate::job::start_skew::StartSkew;
 use crate::job::{RunInfo, Stalls};
@@ -57,6 +57,8 @@ struct Line<'a> {
     share: Option<f64>,
     exhaustive: bool,
     divergences: &'a [String],
+    /// The defect that may crash this kernel in this test, and what was seen of it.
+    crash: Option<&'a KnownCrash>,
     stalls: &'a Stalls,
     spread: Option<StartSkew>,
     packets: Option<DevicePackets>,
@@ -103,6 +105,7 @@ impl ResultView<'_> {
             share: comparison.share(),
             exhaustive: comparison.exhaustive,
             divergences: &comparison.divergences,
+            crash: comparison.crash.as_ref(),
             stalls: &comparison.stalls,
             spread: comparison.start_skew,
             packets: comparison.packets,
@@ -129,8 +132,13 @@ impl ResultView<'_> {
         if !comparison.rows.is_empty() {
             out!("{}", histogram(self.result));
         }
-        if let Some(DevicePackets { placed, ordinary, zero_copy, copied, .. }) = comparison.packets
+        out!("{}", crash(comparison.crash.as_ref()));
+        if let Some(DevicePackets { placed, ordinary, zero_copy, copied, failed, .. }) =
+            comparison.packets
         {
+            if failed > 0 {
+                outln!("  the NIC had no memory for a queue {failed} times, as the test allows");
+            }
             outln!(
                 "  packets of the NIC: {placed} in the memory of an ifq, {ordinary} in ordinary pages; \
                  completions: {zero_copy} without a copy, {copied} with"
@@ -147,6 +155,19 @@ impl ResultView<'_> {
         }
         outln!("  repeat: {}", self.again);
     }
+}
+
+/// What was seen of a defect that may crash the kernel.
+#[must_use]
+pub fn crash(crash: Option<&KnownCrash>) -> String {
+    let Some(KnownCrash { invariant, seen }) = crash else { return String::new() };
+    let Some(seen) = seen else {
+        return format!(
+            "  the kernel breaks {invariant} here according to the model, and reported nothing\n"
+        );
+    };
+    let lines: String = seen.lines().map(|line| format!("    {line}\n")).collect();
+    format!("  the kernel breaks {invariant} here, as the model says:\n{lines}")
 }
 
 /// What a kernel was compared with: a proposal is in no kernel, only its base is.

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use crate::conform::compare::{Allowed, Comparison, Verdict, compare};
 use crate::conform::divergences;
 use crate::job::{Job, JobLine, Report, RunInfo};
-use crate::kernels::supported::unsupported;
+use crate::kernels::supported::{crashes_somewhere, unsupported};
 use crate::machine::{Failure, Machine, interrupted};
 
 /// Default of [`RunOptions::idle_timeout_ms`]. Longer than the background work of the kernel (an RCU
@@ -32,8 +32,6 @@ pub struct RunOptions {
     pub seed: u64,
     /// A wait ends without a result after so many milliseconds without progress of the test.
     pub idle_timeout_ms: u64,
-    /// Whether tests run that crash the kernel according to the model.
-    pub crashes: bool,
     /// The model is searched only for outcomes that random schedules do not show soon. The other allowed outcomes
     /// are then unknown.
     pub observed_first: bool,
@@ -102,7 +100,9 @@ pub fn run_tests(
 ) -> Result<MachineResults, Interrupted> {
     let obstacles: Vec<Option<String>> =
         tests.iter().map(|test| unsupported(test, machine.equipment())).collect();
-    let able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
+    let mut able: Vec<usize> = (0..tests.len()).filter(|at| obstacles[*at].is_none()).collect();
+    // A kernel that has crashed or is damaged boots again for each of the tests that follow.
+    able.sort_by_key(|at| crashes_somewhere(&tests[*at]));
     let mut query = ModelQuery::new(tests, oracle, cache, progress);
     let at_once = !options.observed_first;
     let ran = run(machine, tests, &able, options, progress, &mut |kernel| {
@@ -218,7 +218,8 @@ fn run(
     progress: &Progress,
     ready: &mut dyn FnMut(&str),
 ) -> Result<RunStats, Interrupted> {
-    let RunOptions { times, seed, idle_timeout_ms, crashes, .. } = *options;
+    let RunOptions { times, seed, idle_timeout_ms, .. } = *options;
+    let crashes = machine.may_crash();
     let chosen = able.iter().map(|at| tests[*at].clone()).collect();
     let job = Job { times, seed, idle_timeout_ms, crashes, ..Job::new(chosen) };
     let all = job.tests.len();
@@ -234,7 +235,7 @@ fn run(
             let number = test + 1;
             progress.machine(format!("running test {number}/{all} {name}: {done}/{times}"));
         }
-        JobLine::Controlled { .. } | JobLine::Stuck { .. } | JobLine::End => {}
+        JobLine::Controlled { .. } | JobLine::Stuck { .. } | JobLine::Damaged | JobLine::End => {}
     };
     match machine.run(&job, &mut on_line) {
         Ok(reply) => {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::result_view::histogram;
+use super::result_view::{crash, histogram};
 use super::run::TestResult;
-use crate::conform::compare::Verdict;
+use crate::conform::compare::{KnownCrash, Verdict};
 use crate::job::RunInfo;
 
 /// The results of one machine.
@@ -130,13 +130,14 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
             let Cell { result, stored } = &column.cells[at];
             let comparison = &result.comparison;
             let differs = matches!(comparison.verdict, Verdict::Differs | Verdict::Bounded);
-            if !differs && comparison.allowed() < 2 {
+            if !differs && comparison.allowed() < 2 && comparison.crash.is_none() {
                 continue;
             }
             text.push_str(&format!("{test} on {}: {}\n", column.name(), comparison.verdict.name()));
             for line in comparison.reason.lines() {
                 text.push_str(&format!("  {line}\n"));
             }
+            text.push_str(&crash(comparison.crash.as_ref()));
             if !comparison.rows.is_empty() {
                 text.push_str(&histogram(result));
             }
@@ -156,10 +157,18 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
 fn text(cell: &Cell, legend: &mut Legend) -> String {
     let comparison = &cell.result.comparison;
     match comparison.verdict {
-        Verdict::Agrees if comparison.allowed() > 1 => {
-            format!("agrees {}/{}", comparison.seen(), comparison.allowed())
+        Verdict::Agrees => {
+            let seen = match comparison.allowed() {
+                0 | 1 => String::new(),
+                allowed => format!(" {}/{allowed}", comparison.seen()),
+            };
+            let crash = match &comparison.crash {
+                Some(KnownCrash { invariant, seen: Some(_) }) => format!(", breaks {invariant}"),
+                Some(KnownCrash { invariant, seen: None }) => format!(", may break {invariant}"),
+                None => String::new(),
+            };
+            format!("agrees{seen}{crash}")
         }
-        Verdict::Agrees => "agrees".to_owned(),
         Verdict::Differs => match &cell.stored {
             Some(path) => format!("differs: {path}"),
             None => "differs".to_owned(),
@@ -174,6 +183,7 @@ mod tests {
     use super::*;
     use crate::conform::compare::{Comparison, HistogramRow};
     use crate::job::Stalls;
+    use ifq_model::invariant::Invariant;
 
     fn cell(verdict: Verdict, reason: &str, counts: &[u64]) -> Cell {
         let row = |count: &u64| HistogramRow {
@@ -190,6 +200,7 @@ mod tests {
             exhaustive: true,
             difference: None,
             divergences: Vec::new(),
+            crash: None,
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
@@ -239,5 +250,29 @@ mod tests {
         );
         let short = table(&tests, &[column], false);
         assert!(short.contains("test-5") && !short.contains("test-0") && short.contains("no NIC"));
+    }
+
+    #[test]
+    fn a_file_that_may_crash_its_kernel_says_whether_the_kernel_reported_an_error() {
+        let crash = |seen: Option<&str>| KnownCrash {
+            invariant: Invariant::I1,
+            seen: seen.map(ToOwned::to_owned),
+        };
+        let with = |counts: &[u64], crash| {
+            let mut cell = cell(Verdict::Agrees, "", counts);
+            cell.result.comparison.crash = Some(crash);
+            cell
+        };
+        let cells = vec![with(&[5, 0], crash(Some("BUG: KFENCE"))), with(&[5], crash(None))];
+        let column = Column { machine: "uml".into(), cells, ..Column::default() };
+        let tests = ["shown".to_owned(), "quiet".to_owned()];
+        let text = table(&tests, std::slice::from_ref(&column), true);
+        assert!(text.contains("agrees 1/2, breaks I1"), "{text}");
+        assert!(text.contains("agrees, may break I1"), "{text}");
+        let details = details(&tests, &[column]);
+        assert!(
+            details.contains("BUG: KFENCE") && details.contains("reported nothing"),
+            "{details}"
+        );
     }
 }

@@ -52,6 +52,14 @@ const ROWS: &[Row] = &[
         &["lock_sock_nested"],
     ),
     row("io_close_queue", AccessKind::Lock, "pp_lock", &["io_close_queue"], LOCK),
+    // The second one may be in the function that it calls.
+    row(
+        "io_pp_uninstall",
+        AccessKind::Lock,
+        "pp_lock",
+        &["io_pp_uninstall"],
+        &["mutex_lock", "io_zcrx_drop_netdev", "io_zcrx_unmap_area"],
+    ),
     row("io_zcrx_scrub", AccessKind::Lock, "pp_lock", &["io_zcrx_scrub"], LOCK),
     row("io_terminate_zcrx", AccessKind::Lock, "mmap_lock", &["io_terminate_zcrx"], LOCK),
     row("io_unregister_zcrx", AccessKind::Lock, "mmap_lock", &["io_unregister_zcrx"], LOCK),

@@ -18,6 +18,9 @@ pub const MODULE: &str = "/softnic.ko";
 /// A task that sleeps uninterruptibly for so many seconds is reported as hung.
 const HUNG_TASK_SECONDS: &str = "20";
 
+/// Messages of a lower level are printed on the console.
+const CONSOLE_LEVEL: &str = "7";
+
 /// Mounts the file systems that tests and checks read, brings the loopback interface up, and loads
 /// the NIC if there is one.
 pub(super) fn set_up() -> Result<(), String> {
@@ -32,6 +35,8 @@ pub(super) fn set_up() -> Result<(), String> {
     // The hung-task report must come before the watchdog ends the guest. A kernel without
     // CONFIG_DETECT_HUNG_TASK does not have the file.
     let _ = write_file("/proc/sys/kernel/hung_task_timeout_secs", HUNG_TASK_SECONDS);
+    // A crash is on the console with its stack, whose lines are of the default level.
+    let _ = write_file("/proc/sys/kernel/printk", CONSOLE_LEVEL);
     net::interface_up("lo").map_err(|error| format!("the interface lo: {error}"))?;
     load_nic()
 }

@@ -14,11 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ifq_model::test::Test;
+
 use crate::abi::marker::Marker;
 use crate::abi::syscall;
-use crate::job::{Job, JobLine, Report};
+use crate::job::{Job, JobLine, KERNEL_LOG, Report};
+use crate::kernels::series::variant_for;
+use crate::kernels::supported::may_crash;
 use crate::live::device::{self, Nic};
-use crate::live::kernel_log::KernelLogWatch;
+use crate::live::kernel_log::{KernelLogWatch, expected_warnings};
 use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
 use crate::live::probe::probe;
 use crate::live::{self, Options};
@@ -62,6 +66,7 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let nic = device::open(job.device.as_ref())?;
     let obstacles: Vec<_> =
         job.tests.iter().map(|test| probe.obstacle_to(test, job.crashes)).collect();
+    let kernel = probe.kernel.clone();
     answer.write(&JobLine::Ready { probe })?;
     // First the memlock probe: threads started from here on are charged for locked memory.
     let memlock = MemlockProbe::start();
@@ -79,11 +84,25 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
             Some(reason) => Report::NotRun { reason },
             None => run_test(&job, at, &answer, nic.as_ref(), &mut checks),
         };
+        let damaged = is_damaged(&kernel, &job.tests[at], &report);
         answer.write(&JobLine::Test { test: at, report })?;
+        if damaged && at + 1 < job.tests.len() {
+            answer.write(&JobLine::Damaged)?;
+            answer.drain();
+            return Ok(());
+        }
     }
     answer.write(&JobLine::End)?;
     answer.drain();
     Ok(())
+}
+
+/// Whether the kernel reported an error in a test in which it may break memory safety. It says little about later
+/// tests then.
+fn is_damaged(kernel: &str, test: &Test, report: &Report) -> bool {
+    let Report::Completed { problems, .. } = report else { return false };
+    let breaks = variant_for(test, kernel).is_ok_and(|variant| may_crash(test, &variant).is_some());
+    breaks && problems.iter().any(|problem| problem.starts_with(KERNEL_LOG))
 }
 
 /// The checks of the whole guest that follow each test.
@@ -136,7 +155,7 @@ fn run_test(
             if due {
                 problems.extend(checks.allocations.leaks(now, &beat));
             }
-            problems.extend(checks.kernel_log.new_warnings());
+            problems.extend(checks.kernel_log.new_warnings(expected_warnings(test)));
             let histogram = observed.histogram.into_iter().collect();
             let live::Observations { stalls, start_skew, packets, .. } = observed;
             Report::Completed { histogram, problems, stalls, start_skew, packets }

@@ -39,7 +39,7 @@ impl Watchdog {
                     // The test continues even if no process reads the answer.
                     let _ = answer.write(&JobLine::Beat { test, done: now });
                 } else if since.elapsed() > limit {
-                    let tasks = [thread_stacks(), log.new_warnings()].concat();
+                    let tasks = [thread_stacks(), log.new_warnings(&[])].concat();
                     let _ = answer.write(&JobLine::Stuck { test, done: now, tasks });
                     answer.drain();
                     end_stuck();

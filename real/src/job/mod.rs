@@ -17,6 +17,9 @@ pub const REPEATED_COMPLETION: &str = "a completion after the last one of its re
 /// The problem that a buffer changed while user space held it.
 pub const OVERWRITTEN_BUFFER: &str = "a buffer was overwritten while user space held it";
 
+/// How a problem begins that quotes the kernel log.
+pub const KERNEL_LOG: &str = "kernel log:";
+
 /// Tests to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -127,6 +130,8 @@ pub enum JobLine {
         /// The kernel stacks of the threads, and warnings in the kernel log.
         tasks: Vec<String>,
     },
+    /// The kernel reported an error in a test that may crash it. The remaining tests need another boot.
+    Damaged,
     /// All tests have ended.
     End,
 }

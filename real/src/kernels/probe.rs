@@ -113,7 +113,7 @@ impl Probe {
             let variant = variant_for(test, &self.kernel).ok().filter(|_| !crashes)?;
             let broken = may_crash(test, &variant)?;
             Some(format!(
-                "kernel {} may crash: the model breaks {broken} in this test; `ifq run` runs it in a guest",
+                "kernel {} may crash: the model breaks {broken} in this test; it runs in a guest",
                 self.kernel
             ))
         })

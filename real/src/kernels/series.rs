@@ -51,26 +51,32 @@ const RESET_STALL_DEV: KnownDefect =
 const REGISTER_PIN: KnownDefect =
     (Defect::RegisterPin, "faults/a-page-fault-while-registering-blocks-the-device");
 
+/// The defects of the base of the proposal.
+const OF_BASE: &[KnownDefect] = &[
+    EARLY_FREE,
+    TWO_READS,
+    STALE,
+    STALL,
+    UREF,
+    UNINSTALL,
+    REGISTER_PIN,
+    RESET_STALL_DEV,
+    MIXED_QUEUE,
+];
+
+/// A series that is, or is close to, the base of the proposal.
+const fn base(version: (u32, u32)) -> KernelSeries {
+    KernelSeries { version, revision: Revision::ProxyV1, fixed: &[], known: OF_BASE }
+}
+
 /// All series whose zcrx is modelled, oldest first.
 ///
-/// 6.18 is the base of the proposal and cannot share an ifq: only tests without sharing are compared.
+/// 6.18 is the base of the proposal and cannot share an ifq: only tests without sharing are compared. 6.16 and 6.17
+/// have no revision of their own either; [`note`] says what their code has otherwise.
 pub const SERIES: &[KernelSeries] = &[
-    KernelSeries {
-        version: (6, 18),
-        revision: Revision::ProxyV1,
-        fixed: &[],
-        known: &[
-            EARLY_FREE,
-            TWO_READS,
-            STALE,
-            STALL,
-            UREF,
-            UNINSTALL,
-            REGISTER_PIN,
-            RESET_STALL_DEV,
-            MIXED_QUEUE,
-        ],
-    },
+    base((6, 16)),
+    base((6, 17)),
+    base((6, 18)),
     KernelSeries {
         version: (6, 19),
         revision: Revision::Import619,
@@ -170,10 +176,12 @@ pub fn note(kernel: &str) -> Option<String> {
              with {revision}; a difference may be a change of the kernel since {name}"
         ));
     }
+    let older =
+        if series.version < (6, 18) { ". The base itself is 6.18, which is newer" } else { "" };
     series.is_base().then(|| {
         format!(
             "kernel {kernel} cannot share an ifq. It is compared with the code that the proposal \
-             {revision} is based on, without the proposal's operations"
+             {revision} is based on, without the proposal's operations{older}"
         )
     })
 }
@@ -252,6 +260,7 @@ mod tests {
         let all = Revision::ALL.map(Revision::name).join(" ");
         let any = test(&format!("revision {all}"), " x = A: exit");
         for (kernel, revision) in [
+            ("6.16.12+deb13-cloud-amd64", "proxy-v1"),
             ("6.18.44-fc", "proxy-v1"),
             ("6.19.10+deb13-cloud-amd64", "import-6.19"),
             ("7.0.13", "import-7.0"),
@@ -262,7 +271,7 @@ mod tests {
         ] {
             assert_eq!(variant_for(&any, kernel).unwrap().revision.name(), revision, "{kernel}");
         }
-        for kernel in ["6.17.9", "6.20.1", "unknown", "7"] {
+        for kernel in ["6.15.9", "6.20.1", "unknown", "7"] {
             let why = variant_for(&any, kernel).unwrap_err();
             assert!(why.contains(kernel), "{why}");
         }
@@ -290,9 +299,17 @@ mod tests {
     fn no_message_says_that_a_kernel_has_a_proposal() {
         for revision in Revision::ALL {
             let one = test(&format!("revision {revision}"), " x = A: exit");
-            for kernel in
-                ["6.17.1", "6.18.44-fc", "6.19.1", "7.0.1", "7.1.1", "7.2.1", "7.3.1", "7.4.1"]
-            {
+            for kernel in [
+                "6.15.1",
+                "6.17.1",
+                "6.18.44-fc",
+                "6.19.1",
+                "7.0.1",
+                "7.1.1",
+                "7.2.1",
+                "7.3.1",
+                "7.4.1",
+            ] {
                 let why = variant_for(&one, kernel).err();
                 let texts = why.into_iter().chain(note(kernel));
                 for proposal in Revision::ALL.into_iter().filter(|r| r.has_clone()) {

@@ -4,7 +4,7 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
 use ifq_model::revision::Variant;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::{Expect, Op, RingSetup, Source, Test};
+use ifq_model::test::{Expect, Op, RingSetup, Source, Step, Test};
 
 use crate::kernels::series::is_released;
 
@@ -20,7 +20,7 @@ pub struct Equipment {
 
 /// Why a test cannot run on any live kernel of a machine. `None`: it can.
 ///
-/// Faults do not matter: a fault *may* happen, and only a delayed page fault is injected.
+/// Faults do not matter: a fault *may* happen, and those that can be are injected.
 #[must_use]
 pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
     if !test.revisions.iter().any(|revision| is_released(*revision)) {
@@ -34,12 +34,13 @@ pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
         let wanted = test.queues;
         return Some(format!("it needs {wanted} receive queues, and the NIC here has {queues}"));
     }
-    if test.steps().any(|step| match step.op {
+    let closes = |step: &Step| match step.op {
         Op::CloseSocket { socket } => test.sockets[usize::from(socket)].queue.is_some(),
         _ => false,
-    }) {
+    };
+    if equipment.segment.is_some() && test.steps().any(closes) {
         return Some(
-            "the far end of a connection over the device does not see that the near end is closed"
+            "it closes the near end of a connection, and on a hardware rig the reset arrives later"
                 .into(),
         );
     }
@@ -122,6 +123,12 @@ pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
         .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
 }
 
+/// Whether a test may crash a kernel of one of its revisions.
+#[must_use]
+pub fn crashes_somewhere(test: &Test) -> bool {
+    test.revisions.iter().any(|revision| may_crash(test, &Variant::of(*revision)).is_some())
+}
+
 /// Whether a test allows delayed page faults.
 #[must_use]
 pub fn delays_page_faults(test: &Test) -> bool {
@@ -201,5 +208,16 @@ mod tests {
         }
         let why_proposal = why("revision proxy-fixed\nring A", "");
         assert!(why_proposal.is_some_and(|why| why.contains("released")));
+    }
+
+    #[test]
+    fn a_near_end_is_closed_over_the_soft_nic_and_not_on_a_rig() {
+        let text = "test t\nrevision import-7.3\nring A\nsocket s@0\nqueues 1\nsetup\n \
+                    x = close-socket s\nexpect holds";
+        let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
+        let nic = Equipment { queues: 1, segment: None };
+        assert_eq!(unsupported(&test, nic), None);
+        let rig = Equipment { segment: Some(1448), ..nic };
+        assert!(unsupported(&test, rig).is_some_and(|why| why.contains("reset arrives later")));
     }
 }

@@ -127,6 +127,11 @@ impl Connection {
         self.number
     }
 
+    /// Whether its far end writes frames to the device. It serves one run.
+    pub(super) fn is_over_device(&self) -> bool {
+        lock(&self.far_end).is_over_device()
+    }
+
     /// The connection for another run; unread bytes are discarded. `None`: its stream has ended or is
     /// inconsistent, or it is one over the device. No ring may have a request on it.
     pub(super) fn recycled(self) -> Option<Self> {

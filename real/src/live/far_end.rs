@@ -16,6 +16,8 @@ use crate::abi::{syscall, uapi};
 /// Longest time that bytes may need to arrive.
 pub(super) const ARRIVAL: Duration = Duration::from_secs(2);
 
+const POLL: Duration = Duration::from_micros(100);
+
 /// `struct tcp_info`.
 type TcpInfo = [u8; 256];
 
@@ -58,6 +60,11 @@ impl FarEnd {
         FarEnd { number, kind: Kind::Device { peer, reset: false }, sent: 0, ended: false }
     }
 
+    /// Whether it writes frames to the device.
+    pub(super) fn is_over_device(&self) -> bool {
+        matches!(self.kind, Kind::Device { .. })
+    }
+
     /// Whether another run may use it. A run may have taken the device down.
     pub(super) fn is_reusable(&self) -> bool {
         !self.ended && matches!(self.kind, Kind::Loopback { .. })
@@ -72,6 +79,9 @@ impl FarEnd {
 
     /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or -errno.
     pub(super) fn send(&mut self, receiver: &Option<TcpStream>, len: u32, layout: Layout) -> i64 {
+        if self.is_reset_over_device() {
+            return EPIPE;
+        }
         match &mut self.kind {
             Kind::Loopback { stream: None, .. } => return EPIPE,
             Kind::Loopback { stream: Some(stream), sender } => {
@@ -121,8 +131,11 @@ impl FarEnd {
 
     /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn shutdown(&mut self, receiver: &Option<TcpStream>) -> i64 {
+        if self.is_reset_over_device() {
+            return EPIPE;
+        }
         let closed = match &mut self.kind {
-            Kind::Loopback { stream: None, .. } | Kind::Device { reset: true, .. } => return EPIPE,
+            Kind::Loopback { stream: None, .. } => return EPIPE,
             Kind::Loopback { stream: Some(stream), .. } => {
                 stream.shutdown(Shutdown::Write).map_err(|error| of_peer(receiver, &error))
             }
@@ -145,6 +158,9 @@ impl FarEnd {
 
     /// Resets the connection and waits until the receiver has seen it: 0 or -errno.
     pub(super) fn reset(&mut self, receiver: &Option<TcpStream>) -> i64 {
+        if self.is_reset_over_device() {
+            return EPIPE;
+        }
         match &mut self.kind {
             Kind::Loopback { stream, .. } => {
                 let is_reset = |stream: &Arc<TcpStream>| {
@@ -158,7 +174,6 @@ impl FarEnd {
                     return EPIPE;
                 }
             }
-            Kind::Device { reset: true, .. } => return EPIPE,
             Kind::Device { peer, reset } => {
                 if let Err(errno) = peer.reset() {
                     return errno;
@@ -173,17 +188,36 @@ impl FarEnd {
         }
     }
 
+    /// Whether the near end has reset a connection over the device.
+    fn is_reset_over_device(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::Loopback { .. } => false,
+            Kind::Device { peer, reset } => {
+                *reset |= peer.is_reset();
+                *reset
+            }
+        }
+    }
+
     /// Waits until all that the peer has sent is acknowledged, by its own socket, because the near end is
     /// closed, or until the peer is reset: 0. `at_least`: the state that this reaches, or zero.
     ///
     /// The call of the peer has succeeded. Over loopback a reset arrives before the close that sends it returns, so
     /// that it would have failed. A reset that comes now is the end of the request that has received what was sent.
-    fn acknowledged(&self, at_least: u8) -> i64 {
-        let stream = match &self.kind {
+    fn acknowledged(&mut self, at_least: u8) -> i64 {
+        let stream = match &mut self.kind {
             Kind::Loopback { stream: Some(stream), .. } => stream,
             Kind::Loopback { stream: None, .. } => return EPIPE,
-            // No test does this: see `unsupported`.
-            Kind::Device { .. } => return -i64::from(libc::EOPNOTSUPP),
+            Kind::Device { peer, .. } => {
+                let start = Instant::now();
+                while !peer.is_acknowledged() && !peer.is_reset() {
+                    if start.elapsed() > ARRIVAL {
+                        return -i64::from(libc::ETIMEDOUT);
+                    }
+                    std::thread::sleep(POLL);
+                }
+                return 0;
+            }
         };
         let acknowledged = |info: &TcpInfo| {
             state(info) == uapi::TCP_CLOSE
@@ -200,7 +234,7 @@ fn arrived(socket: &TcpStream, is_there: impl Fn(&TcpInfo) -> bool) -> Result<Tc
         match syscall::tcp_info(socket.as_fd()) {
             Ok(info) if is_there(&info) => return Ok(info),
             Ok(_) if start.elapsed() > ARRIVAL => return Err(-i64::from(libc::ETIMEDOUT)),
-            Ok(_) => std::thread::sleep(Duration::from_micros(100)),
+            Ok(_) => std::thread::sleep(POLL),
             Err(error) => return Err(negative(&error)),
         }
     }

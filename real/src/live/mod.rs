@@ -7,6 +7,7 @@ pub mod device;
 mod execute;
 mod far_end;
 mod idle;
+mod injection;
 pub mod kernel_log;
 mod late_page;
 pub mod leak_check;
@@ -95,6 +96,7 @@ pub fn run(
                 seen.problems.push(bound);
                 break;
             }
+            nic.map_or(Ok(()), |nic| nic.end_failures())?;
             *seen.histogram.entry(result.outcome).or_default() += 1;
             seen.problems.extend(result.problems);
             seen.stalls.add(result.stalls);

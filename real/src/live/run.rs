@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::delays::DelayProfile;
 use super::device::Nic;
 use super::idle::IdleTracker;
+use super::injection::Injection;
 use super::late_page::DelayedFault;
 use super::memory::IfqMem;
 use super::options::Options;
@@ -81,6 +82,8 @@ pub(super) struct LiveRun<'t> {
     pub(super) forced: bool,
     /// The page fault that is delayed, if any.
     pub(super) delayed_fault: Option<DelayedFault<'t>>,
+    /// The fault that is injected, if any.
+    pub(super) injection: Option<Injection<'t>>,
     /// Whether that step has reached the page fault, or its call has returned.
     pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
@@ -105,7 +108,7 @@ impl<'t> LiveRun<'t> {
         nic: Option<Arc<Nic>>,
         sockets: Vec<Connection>,
         delays: DelayProfile,
-        delayed_fault: Option<DelayedFault<'t>>,
+        (delayed_fault, injection): (Option<DelayedFault<'t>>, Option<Injection<'t>>),
         spins: bool,
     ) -> Self {
         let threads = test.threads.len() + 1;
@@ -125,6 +128,7 @@ impl<'t> LiveRun<'t> {
             delays,
             forced: options.forced,
             delayed_fault,
+            injection,
             fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),
@@ -264,7 +268,7 @@ impl<'t> LiveRun<'t> {
         if step.op == Op::Exec {
             return;
         }
-        let Some(bound) = self.execute(me, step) else {
+        let Some(bound) = self.with_fault(step, || self.execute(me, step)) else {
             return;
         };
         self.record_mismatch(step, &bound);

@@ -8,6 +8,7 @@ use ifq_model::test::{Op, RingId, SocketId, Test};
 use super::connection::{Connection, RECEIVE_BUFFER, listen};
 use super::delays::DelayProfile;
 use super::device::{Connected, Far, NewConnection, Nic};
+use super::injection::{self, Means};
 use super::late_page;
 use super::options::Options;
 use super::rng::Rng;
@@ -105,13 +106,21 @@ impl<'t> Session<'t> {
             true => None,
             false => late_page::choose(self.test, self.options.seed, repetition),
         };
+        let means = Means {
+            nic: self.nic.is_some_and(|nic| nic.equipment().segment.is_none()),
+            guest: std::process::id() == 1,
+        };
+        let injection = match delayed_fault.is_none() && !self.options.forced {
+            true => injection::choose(self.test, means, self.options.seed, repetition),
+            false => None,
+        };
         let run = LiveRun::new(
             self.test,
             &self.options,
             self.nic.cloned(),
             sockets,
             delays,
-            delayed_fault,
+            (delayed_fault, injection),
             self.spins,
         );
         let run = Arc::new(run);
@@ -185,7 +194,12 @@ impl<'t> ConnectionPool<'t> {
     }
 
     fn over_device(&self, number: usize, queue: u32, nic: &Arc<Nic>) -> Result<Connection, String> {
-        let wanted = NewConnection { socket: number, queue, receive_buffer: RECEIVE_BUFFER };
+        let closes = self.test.steps().any(|step| match step.op {
+            Op::CloseSocket { socket } => usize::from(socket) == number,
+            _ => false,
+        });
+        let wanted =
+            NewConnection { socket: number, queue, receive_buffer: RECEIVE_BUFFER, closes };
         let Connected { far, near } = Arc::clone(nic).connect(wanted)?;
         let in_order = receivers(self.test, number as SocketId) <= 1;
         let connection = match far {
@@ -197,9 +211,10 @@ impl<'t> ConnectionPool<'t> {
         connection.map_err(|error| format!("a TCP connection over the device: {error}"))
     }
 
-    /// Returns the connections of a run that has ended.
+    /// Returns the connections of a run that has ended. One over the device is closed: the unread packets in its
+    /// receive queue keep buffers of an ifq, and its memory.
     pub(super) fn give_back(&mut self, connections: Vec<Connection>) {
-        self.used.extend(connections);
+        self.used.extend(connections.into_iter().filter(|one| !one.is_over_device()));
     }
 
     /// Makes the returned connections ready again. No ring may have a request on them.

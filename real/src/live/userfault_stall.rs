@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use ifq_model::test::Step;
 
 use super::idle::TICKS;
+use super::injection::How;
 use super::late_page::LatePage;
 use super::rng::Rng;
 use super::run::{LiveRun, ThreadStep};
 use super::tasks::Tasks;
+use crate::abi::syscall::read_only::ReadOnlyPage;
 use crate::abi::syscall::userfault::WriteProtectedPage;
 use crate::abi::syscall::{self, KernelArg, PAGE, SharedMem};
 use crate::job::Stalls;
@@ -92,7 +94,8 @@ impl LiveRun<'_> {
         argument: &mut T,
         call: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        if self.delayed_page(at.1) != Some(LatePage::Argument) {
+        let read_only = self.fault_of(at.1) == Some(How::ReadOnlyArgument);
+        if !read_only && self.delayed_page(at.1) != Some(LatePage::Argument) {
             return Some(call(argument));
         }
         let mut page = SharedMem::new(PAGE)
@@ -115,6 +118,11 @@ impl LiveRun<'_> {
         address: u64,
         call: impl FnOnce() -> R,
     ) -> Option<R> {
+        if page == LatePage::Argument && self.fault_of(step) == Some(How::ReadOnlyArgument) {
+            let fail = |error| self.values.fail(format!("a page that is read-only: {error}"));
+            let _page = ReadOnlyPage::new(address).map_err(fail).ok()?;
+            return Some(call());
+        }
         if self.delayed_page(step) != Some(page) {
             return Some(call());
         }

@@ -55,6 +55,11 @@ pub trait Machine: fmt::Debug {
         Equipment::default()
     }
 
+    /// Whether its kernel may crash: it is a guest that boots again.
+    fn may_crash(&self) -> bool {
+        false
+    }
+
     /// Runs a job. `progress` is called for each line of the answer.
     ///
     /// A kernel that hangs or crashes after the boot is a result: its tests are

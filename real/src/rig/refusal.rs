@@ -7,7 +7,8 @@ use super::error::{Complaint, Field};
 use crate::abi::ethtool::Ethtool;
 use crate::abi::netdev::{Netdev, QueueUser};
 use crate::abi::netlink;
-use crate::abi::syscall::{ethtool, namespace};
+use crate::abi::syscall::ring::{Ring, Setup};
+use crate::abi::syscall::{PAGE, SharedMem, ethtool, namespace};
 
 /// Why this rig is not touched. `None`: it may be set up.
 #[must_use]
@@ -18,6 +19,7 @@ pub fn refusal(rig: &Rig) -> Option<Complaint> {
         .or_else(|| in_use(Field::PeerInterface, &rig.peer.interface))
         .or_else(|| peer_addresses(rig))
         .or_else(|| peer_namespace(rig))
+        .or_else(|| queue_api(rig))
         .or_else(|| queues(rig))
         .or_else(|| foreign_rules(rig))
 }
@@ -84,6 +86,38 @@ fn peer_namespace(rig: &Rig) -> Option<Complaint> {
             Field::Namespace,
             format!("there is a network namespace `{name}` already"),
             format!("name another one, or remove it: `ip netns delete {name}`"),
+        )
+    })
+}
+
+/// A queue that no interface has.
+const NO_QUEUE: u32 = 0xffff;
+
+/// Whether the driver has the queue API. The kernel is asked for an ifq on a queue that is not there: it looks for the
+/// queue API first, and changes nothing.
+///
+/// # Errors
+///
+/// What the kernel answered, if that says nothing about it.
+pub fn has_queue_api(index: u32) -> Result<bool, String> {
+    let memory = |pages| SharedMem::new(pages * PAGE).map_err(|error| error.to_string());
+    let ring = Ring::new(Setup::default()).map_err(|error| error.to_string())?;
+    match ring.register_queue(&memory(4)?, &memory(2)?, 8, (index, NO_QUEUE)) {
+        Err(errno) if errno == -i64::from(libc::ERANGE) => Ok(true),
+        Err(errno) if errno == -i64::from(libc::EOPNOTSUPP) => Ok(false),
+        Err(errno) => Err(format!("the kernel answered {errno}")),
+        Ok(_) => Err(format!("it has a queue {NO_QUEUE}")),
+    }
+}
+
+fn queue_api(rig: &Rig) -> Option<Complaint> {
+    let name = &rig.nic.interface;
+    let index = netlink::link(name).ok()?.index;
+    (has_queue_api(index) == Ok(false)).then(|| {
+        Complaint::new(
+            Field::Interface,
+            format!("the driver of `{name}` has no queue API (queue_mgmt_ops)"),
+            "use a NIC and a kernel of the table in docs/RIGS.md",
         )
     })
 }

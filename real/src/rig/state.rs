@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::description::Rig;
 use crate::abi::ethtool::{Channels, Ethtool, Feature, Rings, Rss};
-use crate::abi::netlink;
+use crate::abi::netlink::{self, Link};
 use crate::abi::syscall::{ethtool, namespace};
 
 /// The state of an interface.
@@ -16,18 +16,9 @@ use crate::abi::syscall::{ethtool, namespace};
 pub struct InterfaceState {
     /// Its name.
     pub interface: String,
-    /// Its number.
-    pub index: u32,
-    /// `IFF_*`, without those of the carrier.
-    pub flags: u32,
-    /// The largest IP packet.
-    pub mtu: u32,
-    /// Its hardware address.
-    pub mac: Vec<u8>,
-    /// Its queueing discipline.
-    pub qdisc: String,
-    /// The length of its transmit queue.
-    pub queue_len: u32,
+    /// What describes every interface.
+    #[serde(flatten)]
+    pub link: Link,
     /// Its addresses with their prefixes.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Its features.
@@ -65,13 +56,8 @@ impl InterfaceState {
         let rules = ethtool::rules(interface)?.unwrap_or_default();
         Ok(InterfaceState {
             interface: interface.to_owned(),
-            index: link.index,
-            flags: link.flags,
-            mtu: link.mtu,
-            mac: link.mac,
-            qdisc: link.qdisc,
-            queue_len: link.queue_len,
             addresses: netlink::addresses(link.index)?,
+            link,
             features: settings.features()?,
             rings: settings.rings()?,
             channels: settings.channels()?,
@@ -104,7 +90,7 @@ mod tests {
         assert_eq!(state, InterfaceState::read("lo").unwrap());
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<InterfaceState>(&text).unwrap(), state);
-        assert!(state.features.len() > 3 && state.mtu > 1000, "{state:?}");
+        assert!(state.features.len() > 3 && state.link.mtu > 1000, "{state:?}");
         assert!(InterfaceState::read("no-such-if").is_err());
     }
 }

@@ -6,6 +6,7 @@ pub mod exec;
 pub mod namespace;
 pub mod net;
 pub mod packet;
+pub mod read_only;
 pub mod ring;
 mod shared_mem;
 pub mod tcp_repair;
@@ -13,6 +14,8 @@ pub mod userfault;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::thread::CapabilitySet;
 
 pub use shared_mem::SharedMem;
 
@@ -74,10 +77,23 @@ pub fn io_uring_register_nothing(fd: RawFd, opcode: u32) -> i64 {
 ///
 /// Those of `capget(2)` and `capset(2)`; without the capability there is nothing to give up.
 pub fn without_net_admin<T>(f: impl FnOnce() -> T) -> io::Result<T> {
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    without_capability(CapabilitySet::NET_ADMIN, f)
+}
+
+/// Calls a function while the calling thread lacks `CAP_SYS_ADMIN`.
+///
+/// # Errors
+///
+/// As [`without_net_admin`].
+pub fn without_sys_admin<T>(f: impl FnOnce() -> T) -> io::Result<T> {
+    without_capability(CapabilitySet::SYS_ADMIN, f)
+}
+
+fn without_capability<T>(which: CapabilitySet, f: impl FnOnce() -> T) -> io::Result<T> {
+    use rustix::thread::{capabilities, set_capabilities};
     let before = capabilities(None)?;
     let mut fewer = before;
-    fewer.effective.remove(CapabilitySet::NET_ADMIN);
+    fewer.effective.remove(which);
     set_capabilities(None, fewer)?;
     let result = f();
     set_capabilities(None, before)?;

@@ -63,6 +63,24 @@ impl PacketSocket {
         Ok(frame)
     }
 
+    /// The next frame that has arrived, from its link-layer header on. `None`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`.
+    pub fn receive_now(&self) -> io::Result<Option<Vec<u8>>> {
+        self.0.set_nonblocking(true)?;
+        let mut frame = vec![0; LARGEST];
+        match (&self.0).read(&mut frame) {
+            Ok(length) => {
+                frame.truncate(length);
+                Ok(Some(frame))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends a frame, from its link-layer header on.
     ///
     /// # Errors

@@ -71,6 +71,33 @@ impl RingFd {
         region: &SharedMem,
         entries: u32,
     ) -> Result<Registered, i64> {
+        let nodev = IfqReg { flags: uapi::ZCRX_REG_NODEV, ..IfqReg::default() };
+        self.register_memory(area, region, IfqReg { rq_entries: entries, ..nodev })
+    }
+
+    /// `IORING_REGISTER_ZCRX_IFQ` of a queue of an interface, as [`RingFd::register_nodev`].
+    ///
+    /// # Errors
+    ///
+    /// -errno.
+    pub fn register_queue(
+        self,
+        area: &SharedMem,
+        region: &SharedMem,
+        entries: u32,
+        (if_idx, if_rxq): (u32, u32),
+    ) -> Result<Registered, i64> {
+        let queue = IfqReg { if_idx, if_rxq, ..IfqReg::default() };
+        self.register_memory(area, region, IfqReg { rq_entries: entries, ..queue })
+    }
+
+    /// Registers an ifq whose area and refill ring are in memory of user space.
+    fn register_memory(
+        self,
+        area: &SharedMem,
+        region: &SharedMem,
+        reg: IfqReg,
+    ) -> Result<Registered, i64> {
         let mut area_reg =
             AreaReg { addr: area.addr(), len: area.len() as u64, ..AreaReg::default() };
         let mut region_desc = RegionDesc {
@@ -79,14 +106,9 @@ impl RingFd {
             flags: uapi::IORING_MEM_REGION_TYPE_USER,
             ..RegionDesc::default()
         };
-        let mut reg = IfqReg {
-            rq_entries: entries,
-            flags: uapi::ZCRX_REG_NODEV,
-            area_ptr: syscall::address(&mut area_reg),
-            region_ptr: syscall::address(&mut region_desc),
-            ..IfqReg::default()
-        };
-        self.register(Some(&mut reg))
+        let (area_ptr, region_ptr) =
+            (syscall::address(&mut area_reg), syscall::address(&mut region_desc));
+        self.register(Some(&mut IfqReg { area_ptr, region_ptr, ..reg }))
     }
 
     /// `IORING_REGISTER_ZCRX_IFQ` with `ZCRX_REG_IMPORT`. The kernel does not report the number of entries to an importer.

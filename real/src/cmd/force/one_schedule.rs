@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use ifq_model::invariant::Invariant;
 use ifq_model::test::schedule::Switch;
 use ifq_sim::commands::replay::replay;
 use ifq_sim::executor::schedule::switches;
@@ -13,9 +14,12 @@ use serde::Serialize;
 use super::execute;
 use crate::cmd::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK};
 use crate::cmd::selection::{read_or, usage_error};
+use crate::conform::compare::KnownCrash;
 use crate::conform::force::plain;
+use crate::conform::result_view;
 use crate::forced::{Case, ForcedRun, whole_lines};
 use crate::job::Report;
+use crate::kernels::kernel_error::error_in;
 use crate::kernels::series::KernelSeries;
 use crate::machine::MachineSpec;
 
@@ -31,6 +35,8 @@ struct ScheduleReport<'a> {
     violation: Option<String>,
     /// Why the schedule was not followed.
     not_forced: Option<String>,
+    /// How the kernel crashed where the model breaks memory safety.
+    crash: Option<KnownCrash>,
     observed: Option<String>,
     problems: Vec<String>,
     run: Option<ForcedRun>,
@@ -93,8 +99,19 @@ pub(in crate::cmd) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         Some(Report::Broken { reason } | Report::NotRun { reason }) => broken = Some(reason),
         None => {}
     }
-    let violation = replayed.run.failure().map(|violation| violation.to_string());
+    let violation = replayed.run.failure();
+    let breaks_memory = violation
+        .as_ref()
+        .map(|violation| violation.invariant)
+        .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2));
+    let violation = violation.map(|violation| violation.to_string());
+    // A kernel that crashes where the model breaks memory safety has followed the schedule.
+    let crash = breaks_memory
+        .filter(|_| run.as_ref().is_none_or(|run| crashed(run, &broken, &case.lines)))
+        .zip(broken.take_if(|reason| error_in(&reason.lines().collect::<Vec<_>>()).is_some()))
+        .map(|(invariant, reason)| KnownCrash { invariant, seen: Some(reason) });
     let failure = match &run {
+        _ if crash.is_some() => None,
         None => Some("the machine did not run it".to_owned()),
         // The model's run ends with a violation in the last line, and so does the kernel's.
         Some(run) if violation.is_some() && crashed(run, &broken, &case.lines) => None,
@@ -115,6 +132,7 @@ pub(in crate::cmd) fn follow(file: &Path, on: &MachineSpec, json: bool) -> u8 {
         expected: replayed.run.outcome.as_ref().map(|outcome| outcome.display(&test)),
         violation,
         not_forced: if run.is_none() { broken.or(failure) } else { failure.or(broken) },
+        crash,
         observed,
         problems,
         run,
@@ -175,11 +193,13 @@ fn show(report: &ScheduleReport<'_>, json: bool) -> u8 {
                 outln!("{what}: {text}");
             }
         }
+        out!("{}", result_view::crash(report.crash.as_ref()));
         for problem in &report.problems {
             outln!("problem: {problem}");
         }
     }
-    let differs = report.expected.is_some() && report.observed != report.expected;
+    let differs =
+        report.crash.is_none() && report.expected.is_some() && report.observed != report.expected;
     match (&report.not_forced, differs || !report.problems.is_empty()) {
         (Some(_), _) => EXIT_NOT_RUN,
         (None, true) => EXIT_DIFFERENCE,

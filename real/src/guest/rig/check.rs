@@ -3,18 +3,14 @@
 use crate::abi::ethtool::{Ethtool, TCP_DATA_SPLIT_ENABLED};
 use crate::abi::netdev::Netdev;
 use crate::abi::netlink;
-use crate::abi::syscall::ring::{Ring, Setup};
-use crate::abi::syscall::{self, PAGE, SharedMem, ethtool, net};
-use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc};
+use crate::abi::syscall::{ethtool, net};
 use crate::kernels::probe::Probe;
 use crate::kernels::series::KernelSeries;
 use crate::live::probe::probe;
 use crate::rig::Rig;
 use crate::rig::agent::{Item, Status};
-use crate::rig::refusal::refusal;
+use crate::rig::refusal::{has_queue_api, refusal};
 
-/// A queue that no interface has.
-const NO_QUEUE: u32 = 0xffff;
 /// Locked memory that tests need.
 const MEMLOCK: u64 = 64 << 20;
 
@@ -109,43 +105,16 @@ fn memory(say: &mut dyn FnMut(Item)) {
     });
 }
 
-/// Asks for an ifq on a queue that is not there: the kernel looks for the queue API first, and changes nothing.
 fn queue_api(name: &str, index: u32) -> Item {
     const WHAT: &str = "queue API";
-    match register(index, NO_QUEUE) {
-        Err(errno) if errno == -i64::from(libc::ERANGE) => {
-            there(WHAT, "the driver has it; a registration shows whether for each queue")
-        }
-        Err(errno) if errno == -i64::from(libc::EOPNOTSUPP) => {
+    match has_queue_api(index) {
+        Ok(true) => there(WHAT, "the driver has it; a registration shows whether for each queue"),
+        Ok(false) => {
             let found = format!("the driver of {name} has no queue_mgmt_ops");
             missing(WHAT, found, "use a NIC and a kernel of the table in docs/RIGS.md")
         }
-        Err(errno) => unknown(WHAT, format!("the kernel answered {errno}"), None),
-        Ok(()) => unknown(WHAT, format!("{name} has a queue {NO_QUEUE}"), None),
+        Err(why) => unknown(WHAT, why, None),
     }
-}
-
-fn register(index: u32, queue: u32) -> Result<(), i64> {
-    let failed = |error: std::io::Error| -i64::from(error.raw_os_error().unwrap_or(libc::EIO));
-    let ring = Ring::new(Setup::default()).map_err(failed)?;
-    let area = SharedMem::new(4 * PAGE).map_err(failed)?;
-    let region = SharedMem::new(2 * PAGE).map_err(failed)?;
-    let mut area_reg = AreaReg { addr: area.addr(), len: area.len() as u64, ..AreaReg::default() };
-    let mut region_desc = RegionDesc {
-        user_addr: region.addr(),
-        size: region.len() as u64,
-        flags: uapi::IORING_MEM_REGION_TYPE_USER,
-        ..RegionDesc::default()
-    };
-    let mut reg = IfqReg {
-        if_idx: index,
-        if_rxq: queue,
-        rq_entries: 8,
-        area_ptr: syscall::address(&mut area_reg),
-        region_ptr: syscall::address(&mut region_desc),
-        ..IfqReg::default()
-    };
-    ring.register(Some(&mut reg)).map(drop)
 }
 
 fn header_split(name: &str) -> Item {

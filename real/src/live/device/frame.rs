@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use etherparse::PacketBuilder;
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 
 /// The addresses of a connection, as its far end sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,32 @@ pub(super) fn segment(
     Ok(frame)
 }
 
+/// What a segment of the near end says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// All bytes before this number have arrived. `None`: it says nothing about it.
+    pub(super) acknowledged: Option<u32>,
+    /// It resets the connection.
+    pub(super) reset: bool,
+}
+
+/// The segment in a frame. `None`: it does not belong to the connection.
+pub(super) fn answer(route: &Route, frame: &[u8]) -> Option<Answer> {
+    let packet = SlicedPacket::from_ethernet(frame).ok()?;
+    let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport)
+    else {
+        return None;
+    };
+    let (from, to) = (ip.header().source_addr(), ip.header().destination_addr());
+    let is_ours = SocketAddrV4::new(from, tcp.source_port()) == route.to
+        && SocketAddrV4::new(to, tcp.destination_port()) == route.from;
+    let acknowledged = tcp.ack().then(|| tcp.acknowledgment_number());
+    is_ours.then(|| Answer { acknowledged, reset: tcp.rst() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etherparse::{NetSlice, SlicedPacket, TransportSlice};
     use std::net::Ipv4Addr;
 
     const ROUTE: Route = Route {
@@ -93,5 +115,20 @@ mod tests {
             let Some(TransportSlice::Tcp(tcp)) = packet.transport else { panic!("no TCP") };
             assert_eq!((tcp.fin(), tcp.rst(), tcp.ack()), (fin, rst, true));
         }
+    }
+
+    #[test]
+    fn an_answer_is_a_segment_in_the_other_direction_of_the_same_connection() {
+        let back = Route { from: ROUTE.to, to: ROUTE.from, ..ROUTE };
+        let data = segment(&back, Kind::Data, 1, 77, b"x").unwrap();
+        assert_eq!(answer(&ROUTE, &data), Some(Answer { acknowledged: Some(77), reset: false }));
+        let reset = segment(&back, Kind::Reset, 1, 77, &[]).unwrap();
+        assert!(answer(&ROUTE, &reset).is_some_and(|answer| answer.reset));
+        let other = Route { from: SocketAddrV4::new(*back.from.ip(), 9001), ..back };
+        for frame in [&segment(&other, Kind::Reset, 1, 1, &[]).unwrap()[..], &[0; 20], &data[..30]]
+        {
+            assert_eq!(answer(&ROUTE, frame), None);
+        }
+        assert_eq!(answer(&back, &data), None);
     }
 }

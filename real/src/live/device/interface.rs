@@ -61,6 +61,22 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// Restarts a queue: 0 or -errno.
     fn restart(&self, queue: u32) -> i64;
 
+    /// Lets the next allocation of a queue's memory fail that is made while a memory provider is bound to the
+    /// queue (`bound`), or while none is.
+    ///
+    /// # Errors
+    ///
+    /// A message for the user: the device cannot do this.
+    fn fail_allocation(&self, queue: u32, bound: bool) -> Result<(), String>;
+
+    /// From now on no allocation fails. A queue that kept its old memory, because its restart failed, is
+    /// restarted.
+    ///
+    /// # Errors
+    ///
+    /// A message for the user: the device cannot be restored.
+    fn end_failures(&self) -> Result<(), String>;
+
     /// The packets with payload since the last call. `None`: the device does not count them.
     fn take_packets(&self) -> Option<DevicePackets>;
 
@@ -82,6 +98,8 @@ pub struct NewConnection {
     pub(in crate::live) queue: u32,
     /// Size of the receive buffer in bytes.
     pub(in crate::live) receive_buffer: usize,
+    /// Whether a step closes its near end.
+    pub(in crate::live) closes: bool,
 }
 
 /// A connection: its far end and its near end.

@@ -52,6 +52,9 @@ pub(super) struct SoftDevice {
     misplaced: AtomicU64,
     zero_copy: AtomicU64,
     copied: AtomicU64,
+    /// The queues whose next allocation fails, and whether that is while a memory provider is bound.
+    failing: Mutex<Vec<(u32, bool)>>,
+    failed: AtomicU64,
 }
 
 /// How the NIC writes packets into buffers.
@@ -110,6 +113,8 @@ impl SoftDevice {
             misplaced: AtomicU64::new(0),
             zero_copy: AtomicU64::new(0),
             copied: AtomicU64::new(0),
+            failing: Mutex::default(),
+            failed: AtomicU64::new(0),
             soft,
         };
         nic.set_up()?;
@@ -141,6 +146,14 @@ impl SoftDevice {
     /// A port of the far end that no earlier connection had lately.
     pub(super) fn next_port(&self) -> u16 {
         1024 + self.next_port.fetch_add(1, Ordering::Relaxed) % 60_000
+    }
+
+    /// A socket that reads the frames of near ends.
+    pub(super) fn answers(&self) -> Result<PacketSocket, String> {
+        let index = self.soft.peer_index();
+        index
+            .and_then(PacketSocket::receiving)
+            .map_err(|error| format!("the interface {PEER_NAME}: {error}"))
     }
 
     /// Sends frames to the device and waits until the NIC has processed them: where the first went. If it was
@@ -299,6 +312,29 @@ impl SoftDevice {
         status(self.soft.restart(queue))
     }
 
+    pub(super) fn fail_allocation(&self, queue: u32, bound: bool) -> Result<(), String> {
+        self.soft.fail_allocations(queue, bound, 1).map_err(|error| error.to_string())?;
+        lock(&self.failing).push((queue, bound));
+        Ok(())
+    }
+
+    pub(super) fn end_failures(&self) -> Result<(), String> {
+        let context = |error: io::Error| format!("a failure of {RECEIVER_NAME}: {error}");
+        for (queue, bound) in lock(&self.failing).drain(..) {
+            let left = self.soft.failing_allocations(queue, bound).map_err(context)?;
+            self.soft.fail_allocations(queue, bound, 0).map_err(context)?;
+            if left > 0 {
+                continue;
+            }
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            // A device that is gone has no queue any more.
+            if !bound && self.soft.registered().map_err(context)? {
+                self.soft.restart(queue).map_err(context)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn take_packets(&self) -> Option<DevicePackets> {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
         Some(DevicePackets {
@@ -307,6 +343,7 @@ impl SoftDevice {
             misplaced: take(&self.misplaced),
             zero_copy: take(&self.zero_copy),
             copied: take(&self.copied),
+            failed: take(&self.failed),
         })
     }
 }

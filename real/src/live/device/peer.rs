@@ -3,9 +3,11 @@
 use std::net::{SocketAddrV4, TcpStream};
 use std::sync::Arc;
 
-use super::frame::{Kind, Route, segment};
+use super::frame::{Kind, Route, answer, segment};
+use super::interface::NewConnection;
 use super::nic::{Arrival, PEER, Placement, RECEIVER, SoftDevice, port_of};
 use super::soft_nic::{PEER_NAME, RECEIVER_NAME};
+use crate::abi::syscall::packet::PacketSocket;
 use crate::abi::syscall::tcp_repair::{Sequence, connected};
 
 /// The first sequence numbers of both directions. Any would do.
@@ -20,20 +22,25 @@ pub(in crate::live) struct DevicePeer {
     next: u32,
     /// Where each packet ends in the stream, and whether it went into the memory of a provider.
     packets: Vec<(u64, bool)>,
+    /// Reads what the near end sends. `None`: no step closes the near end.
+    answers: Option<PacketSocket>,
+    /// All bytes before this number have arrived at the near end, as far as it has said.
+    acknowledged: u32,
+    /// Whether the near end has reset the connection.
+    reset_by_near_end: bool,
 }
 
 impl DevicePeer {
-    /// Makes a connection whose packets arrive on a queue. `socket`: its number in the test.
+    /// Makes a connection whose packets arrive on a queue.
     ///
     /// # Errors
     ///
     /// A message for the user: the connection cannot be made.
     pub(super) fn connect(
         nic: &Arc<SoftDevice>,
-        socket: usize,
-        queue: u32,
-        receive_buffer: usize,
+        wanted: NewConnection,
     ) -> Result<(Self, TcpStream), String> {
+        let NewConnection { socket, queue, receive_buffer, closes } = wanted;
         let near = SocketAddrV4::new(RECEIVER, port_of(socket));
         let far = SocketAddrV4::new(PEER, nic.next_port());
         let stream = connected(near, far, SEQUENCE, receive_buffer)
@@ -44,8 +51,18 @@ impl DevicePeer {
             from: far,
             to: near,
         };
-        let (nic, next, packets) = (Arc::clone(nic), SEQUENCE.receive, Vec::new());
-        Ok((DevicePeer { nic, queue, route, next, packets }, stream))
+        let answers = if closes { Some(nic.answers()?) } else { None };
+        let peer = DevicePeer {
+            nic: Arc::clone(nic),
+            queue,
+            route,
+            next: SEQUENCE.receive,
+            packets: Vec::new(),
+            answers,
+            acknowledged: SEQUENCE.receive,
+            reset_by_near_end: false,
+        };
+        Ok((peer, stream))
     }
 
     /// Sends one packet.
@@ -78,6 +95,30 @@ impl DevicePeer {
     /// As [`DevicePeer::send`]: the first packet is dropped, and the others with it.
     pub(in crate::live) fn send_in_one_buffer(&mut self, payloads: &[Vec<u8>]) -> Result<(), i64> {
         self.send_packets(payloads, Placement::OneBuffer)
+    }
+
+    /// Whether the near end has reset the connection.
+    pub(in crate::live) fn is_reset(&mut self) -> bool {
+        self.hear();
+        self.reset_by_near_end
+    }
+
+    /// Whether the near end has acknowledged all that was sent.
+    pub(in crate::live) fn is_acknowledged(&mut self) -> bool {
+        self.hear();
+        self.acknowledged == self.next
+    }
+
+    /// Reads what the near end has sent.
+    fn hear(&mut self) {
+        let Some(socket) = &self.answers else { return };
+        while let Ok(Some(frame)) = socket.receive_now() {
+            let Some(answer) = answer(&self.route, &frame) else { continue };
+            self.reset_by_near_end |= answer.reset;
+            if let Some(acknowledged) = answer.acknowledged.filter(|_| !answer.reset) {
+                self.acknowledged = acknowledged;
+            }
+        }
     }
 
     fn send_packets(&mut self, payloads: &[Vec<u8>], placement: Placement) -> Result<(), i64> {

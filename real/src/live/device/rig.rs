@@ -138,6 +138,14 @@ impl Device for RigNic {
         -i64::from(libc::EOPNOTSUPP)
     }
 
+    fn fail_allocation(&self, _: u32, _: bool) -> Result<(), String> {
+        Err("no operation of a NIC on a hardware rig fails because a test wants it".to_owned())
+    }
+
+    fn end_failures(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn take_packets(&self) -> Option<DevicePackets> {
         let counted = self.counted.as_ref()?;
         let now = self.packets_of_queues()?;

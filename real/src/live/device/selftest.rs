@@ -11,8 +11,7 @@ use super::soft_nic::{RECEIVER_NAME, SoftNic};
 use crate::abi::netlink::{LinkChange, change_link};
 use crate::abi::syscall::packet::PacketSocket;
 use crate::abi::syscall::ring::{Ring, Setup};
-use crate::abi::syscall::{self, PAGE, SharedMem, ethtool};
-use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc};
+use crate::abi::syscall::{PAGE, SharedMem, ethtool};
 use crate::live::kernel_log::KernelLogWatch;
 
 /// A queue with a flow rule, and the port that the rule names.
@@ -58,7 +57,10 @@ const CLAIMS: [(&str, Claim); 14] = [
     ("the interface is unregistered and comes back", register),
     ("the payload is placed in a memory provider's buffers, as many as it needs", provider),
     ("a memory provider's queue posts buffers ahead of packets", prefill),
-    ("a queue with a memory provider is restarted, and goes down and up", provider_restart),
+    (
+        "a queue with a memory provider is restarted, goes down and up, and can fail to",
+        provider_restart,
+    ),
     ("an interface with a memory provider is unregistered", provider_unregister),
 ];
 
@@ -74,7 +76,7 @@ pub fn run() -> Result<Results, String> {
         .iter()
         .map(|(name, claim)| {
             let result = bench.prepare().and_then(|()| claim(&bench));
-            let warnings = log.new_warnings();
+            let warnings = log.new_warnings(&[]);
             let quiet = if warnings.is_empty() { Ok(()) } else { Err(warnings.join("\n")) };
             (*name, result.and(quiet))
         })
@@ -298,6 +300,13 @@ fn restart(bench: &Bench) -> Result<(), String> {
         bench.nic.restart(QUEUE).map_err(|error| format!("after {fault}: {error}"))?;
         works()?;
     }
+    bench.set("fail_bound_alloc", 1)?;
+    bench.nic.restart(QUEUE).map_err(|error| format!("no provider is bound: {error}"))?;
+    bench.set("fail_bound_alloc", 0)?;
+    bench.set("fail_unbound_alloc", 1)?;
+    let error = bench.nic.restart(QUEUE).err().and_then(|error| error.raw_os_error());
+    check(error == Some(libc::ENOMEM), &format!("fail_unbound_alloc: {error:?}"))?;
+    works()?;
     bench.set("fail_start", 1)?;
     let error = Provider::register(bench, 2).err().unwrap_or_default();
     check(error.ends_with(&format!("-{}", libc::EIO)), "an ifq was registered all the same")?;
@@ -337,23 +346,9 @@ impl Provider {
         let ring = Ring::new(Setup::default()).map_err(text)?;
         let area = SharedMem::new(buffers * PAGE).map_err(text)?;
         let region = SharedMem::new(2 * PAGE).map_err(text)?;
-        let mut area_reg =
-            AreaReg { addr: area.addr(), len: area.len() as u64, ..AreaReg::default() };
-        let mut region_desc = RegionDesc {
-            user_addr: region.addr(),
-            size: region.len() as u64,
-            flags: uapi::IORING_MEM_REGION_TYPE_USER,
-            ..RegionDesc::default()
-        };
-        let mut reg = IfqReg {
-            if_idx: bench.nic.receiver_index().map_err(text)?,
-            if_rxq: QUEUE,
-            rq_entries: ENTRIES,
-            area_ptr: syscall::address(&mut area_reg),
-            region_ptr: syscall::address(&mut region_desc),
-            ..IfqReg::default()
-        };
-        ring.register(Some(&mut reg)).map_err(|errno| format!("registering an ifq: {errno}"))?;
+        let queue = (bench.nic.receiver_index().map_err(text)?, QUEUE);
+        ring.register_queue(&area, &region, ENTRIES, queue)
+            .map_err(|errno| format!("registering an ifq: {errno}"))?;
         check(bench.nic.bound(QUEUE).map_err(text)?, "the queue is not bound")?;
         Ok(Provider { ring, _area: area, _region: region })
     }
@@ -412,10 +407,18 @@ fn prefill(bench: &Bench) -> Result<(), String> {
 fn provider_restart(bench: &Bench) -> Result<(), String> {
     let provider = Provider::register(bench, 2)?;
     placed(bench, b"first")?;
+    bench.set("fail_unbound_alloc", 1)?;
     bench.nic.restart(QUEUE).map_err(|error| format!("restart: {error}"))?;
+    bench.set("fail_unbound_alloc", 0)?;
     placed(bench, b"restarted")?;
+    bench.set("fail_bound_alloc", 1)?;
+    let error = bench.nic.restart(QUEUE).err().and_then(|error| error.raw_os_error());
+    check(error == Some(libc::ENOMEM), &format!("fail_bound_alloc: {error:?}"))?;
+    placed(bench, b"still there")?;
     bench.set_up(false)?;
     bench.counts(&[b"down"], &[("dropped_down", 1), ("received", 1)])?;
+    bench.set("fail_bound_alloc", 1)?;
+    check(bench.set_up(true).is_err(), "it came up without memory")?;
     bench.set_up(true)?;
     placed(bench, b"up again")?;
     provider.end(bench)

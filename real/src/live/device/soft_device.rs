@@ -47,13 +47,20 @@ impl Device for SoftDevice {
         self.restart(queue)
     }
 
+    fn fail_allocation(&self, queue: u32, bound: bool) -> Result<(), String> {
+        self.fail_allocation(queue, bound)
+    }
+
+    fn end_failures(&self) -> Result<(), String> {
+        self.end_failures()
+    }
+
     fn take_packets(&self) -> Option<DevicePackets> {
         self.take_packets()
     }
 
     fn connect(self: Arc<Self>, wanted: NewConnection) -> Result<Connected, String> {
-        let NewConnection { socket, queue, receive_buffer } = wanted;
-        let (peer, near) = DevicePeer::connect(&self, socket, queue, receive_buffer)?;
+        let (peer, near) = DevicePeer::connect(&self, wanted)?;
         Ok(Connected { far: Far::Frames(peer), near })
     }
 }

@@ -79,6 +79,17 @@ impl SoftNic {
         write(&self.queue(queue).join("restart"), 1)
     }
 
+    /// So many of the next allocations of a queue's memory fail, while a memory provider is bound to it or
+    /// while none is.
+    pub(super) fn fail_allocations(&self, queue: u32, bound: bool, times: u32) -> io::Result<()> {
+        write(&self.queue(queue).join(failing_file(bound)), times)
+    }
+
+    /// How many of them are left.
+    pub(super) fn failing_allocations(&self, queue: u32, bound: bool) -> io::Result<u32> {
+        read(&self.queue(queue).join(failing_file(bound)))
+    }
+
     /// The next packet with payload is written into so many buffers.
     pub(super) fn set_buffers_of_next(&self, queue: u32, buffers: u32) -> io::Result<()> {
         write(&self.queue(queue).join("frags_next"), buffers)
@@ -129,6 +140,10 @@ impl SoftNic {
             down: counter("dropped_down")?,
         })
     }
+}
+
+fn failing_file(bound: bool) -> &'static str {
+    if bound { "fail_bound_alloc" } else { "fail_unbound_alloc" }
 }
 
 /// Reads a number; an error names the file.

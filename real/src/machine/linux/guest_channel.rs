@@ -8,8 +8,12 @@ use std::process::Command;
 
 use rustix::fs::{MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create};
 
+use crate::kernels::kernel_error::is_error;
+
 /// Lines of the console that are shown after an error.
 const TAIL: usize = 25;
+/// Lines before a panic in which its reason is: a warning, an oops with its stack.
+const OOPS: usize = 150;
 /// Bytes of the console that are read.
 const CONSOLE_MAX: u64 = 1 << 20;
 
@@ -69,9 +73,13 @@ impl GuestChannel {
     pub(super) fn tail(&self) -> String {
         let text = self.console();
         let lines: Vec<&str> = text.lines().collect();
-        let panic = lines.iter().position(|line| line.contains("Kernel panic"));
-        let start = panic.unwrap_or(lines.len().saturating_sub(TAIL));
-        lines[start..lines.len().min(start + TAIL)].join("\n")
+        let Some(panic) = lines.iter().position(|line| line.contains("Kernel panic")) else {
+            return lines[lines.len().saturating_sub(TAIL)..].join("\n");
+        };
+        let near = panic.saturating_sub(OOPS);
+        let start =
+            lines[near..].iter().position(|line| is_error(line)).map_or(panic, |at| near + at);
+        lines[start..lines.len().min(panic + TAIL)].join("\n")
     }
 }
 
@@ -132,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_starts_at_a_panic() {
+    fn the_tail_starts_at_a_panic_or_at_the_error_before_it() {
         let channel = GuestChannel::new(|_| Ok(())).unwrap();
         let write = |text: &str| (&channel.console).write_all(text.as_bytes()).unwrap();
         for line in 0..100 {
@@ -141,5 +149,10 @@ mod tests {
         assert!(channel.tail().starts_with("line 75\n"));
         write("Kernel panic - not syncing\nCPU: 0\n");
         assert!(channel.tail().starts_with("Kernel panic") && channel.tail().ends_with("CPU: 0"));
+        let channel = GuestChannel::new(|_| Ok(())).unwrap();
+        let write = |text: &str| (&channel.console).write_all(text.as_bytes()).unwrap();
+        write("booted\nBUG: unable to handle page fault\nCall Trace:\nKernel panic\nCPU: 0\n");
+        let tail = channel.tail();
+        assert!(tail.starts_with("BUG: unable") && tail.ends_with("CPU: 0"), "{tail}");
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct BootResult {
     pub(super) end: String,
     /// Whether the answer has its last line.
     pub(super) complete: bool,
+    /// Whether the kernel is damaged by a test that may crash it, and the others need a new boot.
+    pub(super) damaged: bool,
     /// Whether the connection to the machine was lost, and the kernel runs on. It says nothing about the test that
     /// ran.
     pub(super) lost: bool,
@@ -126,9 +128,9 @@ pub(super) fn supervise_child(
         tail => format!("{end}; its console:\n{tail}"),
     };
     let complete = gathered.complete();
-    let AnswerState { probe, reports, .. } = gathered;
+    let AnswerState { probe, reports, damaged, .. } = gathered;
     let up = up.unwrap_or_else(|| start.elapsed());
-    Ok(BootResult { probe, up, reports, end, complete, lost: false })
+    Ok(BootResult { probe, up, reports, end, complete, damaged, lost: false })
 }
 
 fn exit_reason(status: ExitStatus) -> String {
@@ -141,11 +143,12 @@ struct AnswerState {
     probe: Option<Probe>,
     reports: Vec<Option<Report>>,
     ended: bool,
+    damaged: bool,
 }
 
 impl AnswerState {
     fn new(tests: usize) -> Self {
-        AnswerState { probe: None, reports: vec![None; tests], ended: false }
+        AnswerState { probe: None, reports: vec![None; tests], ended: false, damaged: false }
     }
 
     fn add(&mut self, line: JobLine) {
@@ -159,6 +162,7 @@ impl AnswerState {
                 self.set(test, Report::Broken { reason });
                 self.ended = true;
             }
+            JobLine::Damaged => (self.ended, self.damaged) = (true, true),
             JobLine::End => self.ended = true,
         }
     }

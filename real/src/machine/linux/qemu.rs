@@ -129,6 +129,10 @@ impl Machine for Qemu {
         self.spec().equipment()
     }
 
+    fn may_crash(&self) -> bool {
+        true
+    }
+
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
         // Installs the signal handlers.
         process::interrupted();
@@ -402,6 +406,7 @@ mod tests {
             reports: Vec::new(),
             end,
             complete: false,
+            damaged: false,
             lost: false,
         }
     }

@@ -47,10 +47,10 @@ pub(super) fn run(
         reports.extend(done);
         // A test that hung has a report. A test that crashed the machine has none.
         let hung = matches!(reports.last(), Some(Report::Broken { .. })) && reports.len() > from;
-        if boot.lost && how.boots < BOOTS && reports.len() < job.tests.len() {
+        if (boot.lost || boot.damaged) && how.boots < BOOTS && reports.len() < job.tests.len() {
             continue;
         }
-        if !hung && reports.len() < job.tests.len() {
+        if !hung && !boot.damaged && reports.len() < job.tests.len() {
             reports.push(Report::Broken { reason: format!("in this test {}", boot.end) });
         }
         if reports.len() >= job.tests.len() {
@@ -76,7 +76,7 @@ fn with_offset(line: &JobLine, from: usize) -> JobLine {
             *test += from;
         }
         JobLine::Controlled { first, .. } => *first += from,
-        JobLine::Ready { .. } | JobLine::End => {}
+        JobLine::Ready { .. } | JobLine::Damaged | JobLine::End => {}
     }
     line
 }
@@ -103,7 +103,15 @@ mod tests {
     fn boot(reports: Vec<Option<Report>>) -> BootResult {
         let probe = Some(Probe::default());
         let up = Duration::from_millis(7);
-        BootResult { probe, up, reports, end: "it died".into(), complete: false, lost: false }
+        BootResult {
+            probe,
+            up,
+            reports,
+            end: "it died".into(),
+            complete: false,
+            damaged: false,
+            lost: false,
+        }
     }
 
     fn kinds(reply: &Reply) -> String {
@@ -159,6 +167,31 @@ mod tests {
             Ok(BootResult { lost: true, ..boot(vec![None; part.tests.len()]) })
         });
         assert_eq!(kinds(&reply.unwrap()), "bnn", "it does not go on for ever");
+    }
+
+    #[test]
+    fn after_a_test_that_damaged_the_kernel_the_others_run_after_a_new_boot() {
+        let mut asked = Vec::new();
+        let reply = run(&sample_job(4), RunInfo::default(), &mut |_| {}, &mut |part, _, _| {
+            asked.push(part.tests.len());
+            Ok(match part.tests.len() {
+                4 => BootResult {
+                    damaged: true,
+                    ..boot(vec![Some(seen()), Some(seen()), None, None])
+                },
+                tests => boot(vec![Some(seen()); tests]),
+            })
+        })
+        .unwrap();
+        assert_eq!((kinds(&reply).as_str(), reply.how.boots), ("ssss", 2));
+        assert_eq!(asked, [4, 2]);
+        let reply = run(&sample_job(20), RunInfo::default(), &mut |_| {}, &mut |part, _, _| {
+            let reports = (0..part.tests.len()).map(|at| (at == 0).then(seen)).collect();
+            Ok(BootResult { damaged: true, ..boot(reports) })
+        });
+        let boots = BOOTS as usize;
+        let expected = format!("{}{}", "s".repeat(boots), "n".repeat(20 - boots));
+        assert_eq!(kinds(&reply.unwrap()), expected, "it does not go on for ever");
     }
 
     #[test]

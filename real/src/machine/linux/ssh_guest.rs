@@ -60,7 +60,7 @@ reconnect_seconds = 120
 
 [reboot]
 command = \"touch @FOLDER@/reboot\"
-log = \"tail -c 4000 @FOLDER@/console\"
+log = \"tail -c 40000 @FOLDER@/console\"
 ";
 
 /// Boots a guest whose ssh server listens at a port of loopback, again and again, until the user interrupts.

@@ -98,6 +98,10 @@ impl Machine for Uml {
         MachineSpec::Uml.to_string()
     }
 
+    fn may_crash(&self) -> bool {
+        true
+    }
+
     fn run(&self, job: &Job, progress: &mut dyn FnMut(&JobLine)) -> Result<Reply, Failure> {
         // Installs the signal handlers.
         process::interrupted();

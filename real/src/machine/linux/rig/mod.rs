@@ -62,6 +62,7 @@ impl HardwareRig {
             }
             attempts += 1;
             how.notes.push("the connection to the rig was lost before the job began".into());
+            self.remote.bring().map_err(Failure::NotRun)?;
             ask::restore(&self.file, &self.remote).map_err(Failure::NotRun)?;
         }
     }

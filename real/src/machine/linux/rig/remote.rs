@@ -86,15 +86,24 @@ impl Remote {
         Some(id.trim().to_owned())
     }
 
-    /// Brings the program to the rig, if it is not there.
+    /// Removes a file of the rig, if it is there.
+    pub(super) fn remove(&self, file: &str) {
+        // What stays is removed with other old files.
+        let _ = self.shell(&format!("rm -f {}", quoted(file)));
+    }
+
+    /// Brings the program to the rig, if it is not there. Programs and results of earlier days are removed.
     pub(super) fn bring(&self) -> Result<(), String> {
         let folder = quoted(self.folder());
         let Some(host) = &self.machine.host else {
-            return self.shell(&format!("mkdir -p {folder}")).map(drop);
+            return self.shell(&format!("mkdir -p {folder} && {}", without_old(&folder))).map(drop);
         };
         let program = self.program()?;
-        let there =
-            format!("mkdir -p {folder} && test -x {0} && echo there || true", quoted(&program));
+        let there = format!(
+            "mkdir -p {folder} && touch -c {0} && {1} && test -x {0} && echo there || true",
+            quoted(&program),
+            without_old(&folder)
+        );
         if self.shell(&there)?.contains("there") {
             return Ok(());
         }
@@ -188,6 +197,15 @@ pub(super) fn wait_for_boot(
     }
 }
 
+/// The command that removes what earlier runs have left in a folder: another program, and the results of a run whose
+/// tool did not come back.
+fn without_old(folder: &str) -> String {
+    format!(
+        "{{ find {folder} -maxdepth 1 -type f '(' -name 'ifq-*' -o -name 'results-*' ')' -mtime +1 \
+         -exec rm -f {{}} ';' || true; }}"
+    )
+}
+
 /// A word of the rig's shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -203,5 +221,31 @@ mod tests {
         let mut shell = Command::new("/bin/sh");
         let output = shell.args(["-c", &format!("printf %s {}", quoted(text))]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), text);
+    }
+
+    #[test]
+    fn what_earlier_days_have_left_on_a_rig_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a folder");
+        std::fs::create_dir(&path).unwrap();
+        let file = |name: &str, days: u64| {
+            let file = File::create(path.join(name)).unwrap();
+            let age = Duration::from_secs(days * 24 * 3600);
+            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        };
+        file("results-7-0", 3);
+        file("results-7-0.job", 3);
+        file("ifq-1-2", 3);
+        file("results-8-0", 0);
+        file("ifq-3-4", 1);
+        file("notes", 9);
+        let text = path.display().to_string();
+        let mut shell = Command::new("/bin/sh");
+        let status = shell.args(["-c", &without_old(&quoted(&text))]).status().unwrap();
+        assert!(status.success());
+        let entries = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["ifq-3-4", "notes", "results-8-0"]);
     }
 }

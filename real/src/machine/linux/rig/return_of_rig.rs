@@ -7,6 +7,7 @@ use super::super::process::{interrupted, output};
 use super::ask;
 use super::remote::{Remote, wait_for_boot};
 use crate::job::{JobLine, RunInfo};
+use crate::kernels::kernel_error::is_error;
 use crate::machine::Failure;
 use crate::rig::RigFile;
 use crate::rig::agent::Action;
@@ -41,11 +42,12 @@ impl ReturnOfRig<'_> {
                 Ok(())
             }
             (Some(_), _) => {
+                self.after_a_boot(boot, results, how);
                 let why = format!("its kernel was booted again meanwhile\n{}", self.log());
                 boot.end = format!("{why}\n{}", boot.end);
                 Ok(())
             }
-            (None, _) => self.reboot(boot, how),
+            (None, _) => self.reboot(boot, results, how),
         }
     }
 
@@ -56,21 +58,34 @@ impl ReturnOfRig<'_> {
         if let Err(error) = &restored {
             how.notes.push(format!("the connection was lost, and {error}"));
         }
-        let request = Action::<()>::Results { results: results.to_owned() };
-        if let Ok(lines) = ask::lines(self.file, self.remote, request) {
-            for line in lines {
-                if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
-                    && let Some(place) = boot.reports.get_mut(test)
-                {
-                    place.get_or_insert(report);
-                }
-            }
-        }
+        self.take_results(boot, results);
         boot.lost = true;
         how.notes.push(format!(
             "the connection to the rig was lost after {} results",
             boot.reports.iter().flatten().count()
         ));
+    }
+
+    /// The rig is back: brings the program, which a folder in memory has lost, and takes what was finished.
+    fn after_a_boot(&self, boot: &mut BootResult, results: &str, how: &mut RunInfo) {
+        match self.remote.bring() {
+            Ok(()) => self.take_results(boot, results),
+            Err(error) => how.notes.push(error),
+        }
+    }
+
+    /// Takes the results that were finished and have not arrived, and removes their file.
+    fn take_results(&self, boot: &mut BootResult, results: &str) {
+        let request = Action::<()>::Results { results: results.to_owned() };
+        let Ok(lines) = ask::lines(self.file, self.remote, request) else { return };
+        for line in lines {
+            if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
+                && let Some(place) = boot.reports.get_mut(test)
+            {
+                place.get_or_insert(report);
+            }
+        }
+        self.remote.remove(results);
     }
 
     /// The end of the console, or of the log that the kernel has kept over a reboot.
@@ -85,13 +100,16 @@ impl ReturnOfRig<'_> {
             None => self.remote.shell("cat /sys/fs/pstore/* 2>/dev/null || true"),
         };
         let text = text.unwrap_or_else(|error| format!("its log cannot be read: {error}"));
-        let start = text.len().saturating_sub(LOG);
-        let start = (start..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        format!("the end of its log:\n{}", text[start..].trim())
+        format!("from its log:\n{}", excerpt(&text))
     }
 
     /// The rig does not answer: reboots it, if its file says how.
-    fn reboot(&self, boot: &mut BootResult, how: &mut RunInfo) -> Result<(), Failure> {
+    fn reboot(
+        &self,
+        boot: &mut BootResult,
+        results: &str,
+        how: &mut RunInfo,
+    ) -> Result<(), Failure> {
         let limit = self.file.machine.reconnect_seconds;
         boot.end = format!("the rig did not answer for {limit} s\n{}\n{}", self.log(), boot.end);
         let Some(reboot) = &self.file.reboot else {
@@ -112,9 +130,52 @@ impl ReturnOfRig<'_> {
         how.notes.push("the rig was rebooted".into());
         if wait_for_boot(self.remote, reboot.seconds, interrupted).is_none() {
             how.notes.push(format!("the rig did not come back in {} s", reboot.seconds));
-        } else if let Err(error) = self.remote.bring() {
-            how.notes.push(error);
+        } else {
+            self.after_a_boot(boot, results, how);
         }
         Ok(())
+    }
+}
+
+/// The part of a log that tells why the kernel ended: from the error before the last panic on, or the end. The next
+/// boot may have written to it already.
+fn excerpt(log: &str) -> &str {
+    let boundary =
+        |from: usize| (from..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
+    let Some(panic) = log.rfind("Kernel panic") else {
+        return log[boundary(log.len().saturating_sub(LOG))..].trim();
+    };
+    let near = boundary(panic.saturating_sub(LOG / 2));
+    let mut start = panic;
+    let mut at = near;
+    for line in log[near..panic].split_inclusive('\n') {
+        if is_error(line) {
+            start = at;
+            break;
+        }
+        at += line.len();
+    }
+    log[start..boundary(log.len().min(start + LOG))].trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_excerpt_of_a_log_is_the_panic_with_its_reason_although_the_next_boot_has_written_more() {
+        let boot = "[0.0] a line of a boot, which says nothing\n".repeat(200);
+        let crash =
+            "[9.1] BUG: kernel NULL pointer dereference\n[9.1] RIP: x\n[9.2] Kernel panic\n";
+        let log = format!("{boot}{crash}{boot}");
+        let shown = excerpt(&log);
+        assert!(shown.starts_with("[9.1] BUG: kernel"), "{shown}");
+        assert!(shown.contains("Kernel panic") && shown.len() <= LOG);
+        assert!(excerpt(&boot).len() <= LOG && boot.trim().ends_with(excerpt(&boot)));
+        let panic =
+            format!("{boot}[9.2] Kernel panic - not syncing: sysrq triggered crash\n{boot}");
+        assert!(excerpt(&panic).contains("sysrq"));
+        assert_eq!(excerpt(""), "");
+        assert!(excerpt(&"ä".repeat(LOG)).len() <= LOG);
     }
 }

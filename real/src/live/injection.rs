@@ -1,0 +1,255 @@
+//! The faults that are injected into a live kernel: which one a repetition has, and how the kernel gets it.
+//!
+//! Each makes a call of the kernel fail that a fault point of the test names, and nothing else.
+
+use std::io;
+
+use ifq_model::fault::FaultPoint;
+use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::{Op, Source, Step, Test};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::rng::Rng;
+use super::run::LiveRun;
+use crate::abi::syscall;
+
+/// The sysctl with the largest number of open files.
+const FILE_MAX: &str = "/proc/sys/fs/file-max";
+
+/// A fault, and the step at which it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Injection<'t> {
+    step: &'t Step,
+    pub(super) how: How,
+}
+
+/// How the kernel gets a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The page with the argument cannot be written: `copy-to-user`.
+    ReadOnlyArgument,
+    /// The process may have no more descriptors: `get-unused-fd`.
+    NoDescriptor,
+    /// The system may have no more files: `anon-inode`.
+    NoFile,
+    /// The user may lock no more memory: `region-create` of a registration, `area-import` of another area.
+    NoLockedMemory,
+    /// The NIC has no memory for a queue, from this step on: `pp-init` and `mp-open-rxq` while a memory provider
+    /// is bound, otherwise `rxq-restart`. `None`: any queue of the test.
+    Nic { queue: Option<u32>, bound: bool },
+}
+
+impl Injection<'_> {
+    /// Whether it happens at this step.
+    pub(super) fn is_at(&self, step: &Step) -> bool {
+        std::ptr::eq(self.step, step)
+    }
+
+    /// Whether it is over when the step has ended. A ring and a descriptor close their queue later.
+    fn ends_with_step(&self) -> bool {
+        !matches!(self.step.op, Op::Exit { .. } | Op::Close { .. })
+    }
+}
+
+/// What of the machine can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Means {
+    /// It has a NIC whose allocations fail if a test wants it.
+    pub(super) nic: bool,
+    /// It is a guest, whose settings are nobody else's.
+    pub(super) guest: bool,
+}
+
+/// The fault of a repetition. The repetitions cycle through all steps and faults of the test that can be injected,
+/// and none.
+pub(super) fn choose(test: &Test, means: Means, seed: u64, at: u32) -> Option<Injection<'_>> {
+    let mut choices: Vec<Option<Injection<'_>>> = all(test, means).map(Some).collect();
+    choices.push(None);
+    let first = Rng::new(seed, u64::MAX - 1).below(choices.len() as u64) as usize;
+    choices[(first + at as usize) % choices.len()]
+}
+
+fn all(test: &Test, means: Means) -> impl Iterator<Item = Injection<'_>> {
+    let injections = test
+        .steps()
+        .flat_map(|step| ways(test, step).into_iter().map(move |how| Injection { step, how }));
+    injections.filter(move |injection| match injection.how {
+        How::ReadOnlyArgument | How::NoDescriptor => true,
+        How::NoFile | How::NoLockedMemory => means.guest,
+        How::Nic { .. } => means.nic,
+    })
+}
+
+/// How a step may fail.
+fn ways(test: &Test, step: &Step) -> Vec<How> {
+    let may = |point| test.max_faults > 0 && test.faults.contains(&point);
+    let unreadable = [ArgModifier::ArgFault, ArgModifier::AreaFault];
+    let writes = !unreadable.iter().any(|modifier| step.op.modifiers().has(*modifier))
+        && may(FaultPoint::CopyToUser);
+    // The NIC does not know whether it allocates for the first provider of a queue or for a restart.
+    let restarts = || test.steps().any(|step| step.op.acts_on_netdev());
+    let opens = may(FaultPoint::PpInit) || may(FaultPoint::MpOpenRxq) && !restarts();
+    let nic = |queue, bound| How::Nic { queue, bound };
+    let mut ways = Vec::new();
+    let mut add = |when: bool, how: How| {
+        if when {
+            ways.push(how);
+        }
+    };
+    match step.op {
+        Op::Register { source, .. } => {
+            add(writes, How::ReadOnlyArgument);
+            add(may(FaultPoint::RegionCreate), How::NoLockedMemory);
+            if let Source::Queue(queue) = source {
+                add(opens, nic(Some(queue), true));
+            }
+        }
+        Op::Import { .. } => add(writes, How::ReadOnlyArgument),
+        Op::AddArea { .. } => {
+            add(writes, How::ReadOnlyArgument);
+            add(may(FaultPoint::AreaImport), How::NoLockedMemory);
+        }
+        Op::Export { .. } => {
+            add(writes, How::ReadOnlyArgument);
+            add(may(FaultPoint::GetUnusedFd), How::NoDescriptor);
+            add(may(FaultPoint::AnonInode), How::NoFile);
+        }
+        Op::NetdevUp => add(may(FaultPoint::PpInit), nic(None, true)),
+        Op::RestartQueue { queue } => {
+            add(may(FaultPoint::PpInit), nic(Some(queue), true));
+            add(may(FaultPoint::RxqRestart), nic(Some(queue), false));
+        }
+        Op::Exit { .. } | Op::Close { .. } if may(FaultPoint::RxqRestart) => {
+            (0..test.queues).for_each(|queue| add(true, nic(Some(queue), false)));
+        }
+        _ => {}
+    }
+    ways
+}
+
+impl LiveRun<'_> {
+    /// The way in which a step fails in this run.
+    pub(super) fn fault_of(&self, step: &Step) -> Option<How> {
+        self.injection.filter(|injection| injection.is_at(step)).map(|injection| injection.how)
+    }
+
+    /// Executes a step with its fault. `None`: the run failed.
+    pub(super) fn with_fault<T>(&self, step: &Step, f: impl FnOnce() -> Option<T>) -> Option<T> {
+        let Some(how) = self.fault_of(step) else { return f() };
+        let failed = |error: io::Error| self.values.fail(format!("injecting a fault: {error}"));
+        match how {
+            // Where the argument is known.
+            How::ReadOnlyArgument => f(),
+            How::NoDescriptor => with_limit(Resource::Nofile, f).map_err(failed).ok()?,
+            How::NoLockedMemory => with_limit(Resource::Memlock, f).map_err(failed).ok()?,
+            How::NoFile => without_files(f).map_err(failed).ok()?,
+            How::Nic { queue, bound } => self.with_nic_fault(queue, bound, f),
+        }
+    }
+
+    fn with_nic_fault<T>(
+        &self,
+        queue: Option<u32>,
+        bound: bool,
+        f: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
+        let Some(nic) = &self.nic else { return f() };
+        let queues = (0..self.test.queues).filter(|at| queue.is_none_or(|queue| queue == *at));
+        for queue in queues.map(|queue| nic.queue_of(self.test, queue)) {
+            nic.fail_allocation(queue, bound).map_err(|why| self.values.fail(why)).ok()?;
+        }
+        let result = f();
+        if self.injection.is_some_and(|injection| injection.ends_with_step()) {
+            nic.end_failures().map_err(|why| self.values.fail(why)).ok()?;
+        }
+        result
+    }
+}
+
+/// Calls a function while this process has none of a resource.
+fn with_limit<T>(resource: Resource, f: impl FnOnce() -> T) -> io::Result<T> {
+    let before = getrlimit(resource);
+    setrlimit(resource, Rlimit { current: Some(0), ..before })?;
+    let result = f();
+    setrlimit(resource, before)?;
+    Ok(result)
+}
+
+/// Calls a function while a thread without privileges can open no file.
+fn without_files<T>(f: impl FnOnce() -> T) -> io::Result<T> {
+    let before = std::fs::read_to_string(FILE_MAX)?;
+    std::fs::write(FILE_MAX, "0")?;
+    let result = syscall::without_sys_admin(f);
+    // The kernel lets root open files at any time.
+    std::fs::write(FILE_MAX, before)?;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUEST: Means = Means { nic: true, guest: true };
+
+    fn test(fault: &str) -> Test {
+        let text = format!(
+            "test t\nrevision import-7.3\nring A B\nqueues 2\nsetup\n \
+             ifq = A: register queue=1 buffers=1 entries=1\n box = A: export ifq\n imp = B: import box\n\
+             thread a\n x = A: add-area ifq buffers=1\n A: exit\n\
+             thread n\n netdev-down\n netdev-up\n restart-queue 1\n{fault}\nexpect holds"
+        );
+        ifq_sim::format::parse("t.ifq", &text).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    fn names(test: &Test, means: Means, seed: u64) -> Vec<String> {
+        let name = |it: Injection<'_>| format!("{} {:?}", it.step.op.verb(), it.how);
+        let mut all: Vec<String> =
+            (0..12).map(|at| choose(test, means, seed, at).map_or("none".into(), name)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    #[test]
+    fn the_repetitions_cycle_through_the_steps_that_a_fault_of_the_test_can_hit_and_none() {
+        for (fault, expected) in [
+            ("copy-to-user", &["add-area", "export", "import", "register"][..]),
+            ("region-create area-import", &["add-area", "register"]),
+            ("get-unused-fd anon-inode", &["export", "export"]),
+            ("pp-init", &["netdev-up", "register", "restart-queue"]),
+            ("rxq-restart", &["exit", "exit", "restart-queue"]),
+            // After a restart of the queue the NIC cannot tell.
+            ("mp-open-rxq xa-alloc ifq-alloc", &[]),
+        ] {
+            let test = test(&format!("fault {fault}"));
+            for seed in 0..5 {
+                let all = names(&test, GUEST, seed);
+                let verbs: Vec<&str> =
+                    all.iter().map(|name| name.split(' ').next().unwrap()).collect();
+                let (mut faults, none) = (expected.to_vec(), verbs.contains(&"none"));
+                faults.push("none");
+                faults.sort_unstable();
+                assert!(none && verbs == faults, "{fault}: {all:?}");
+            }
+        }
+        assert_eq!(names(&test(""), GUEST, 1), ["none"]);
+    }
+
+    #[test]
+    fn settings_of_a_machine_change_in_a_guest_only_and_a_rig_has_no_faults_of_its_nic() {
+        let faulty = test("fault copy-to-user region-create anon-inode pp-init rxq-restart");
+        let rig = names(&faulty, Means { nic: false, guest: false }, 1);
+        assert_eq!(rig.len(), 5, "{rig:?}");
+        let read_only = |name: &&String| name.ends_with("ReadOnlyArgument");
+        assert_eq!(rig.iter().filter(read_only).count(), 4, "{rig:?}");
+    }
+
+    #[test]
+    fn only_the_queue_that_a_ring_or_a_descriptor_closes_is_restarted_later() {
+        for (fault, later) in [("pp-init", 0), ("rxq-restart", 2)] {
+            let test = test(&format!("fault {fault}"));
+            let later_ones = all(&test, GUEST).filter(|it| !it.ends_with_step()).count();
+            assert_eq!(later_ones, later, "{fault}");
+        }
+    }
+}
