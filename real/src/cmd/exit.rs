@@ -1,5 +1,9 @@
 //! The exit codes of `ifq`.
 
+use serde_json::json;
+
+use crate::machine::Failure;
+
 /// All results are as expected.
 pub const EXIT_OK: u8 = 0;
 /// A violation, or a difference between kernel and model.
@@ -21,6 +25,22 @@ pub fn combined(codes: impl IntoIterator<Item = u8>) -> u8 {
     // The code of a command that ran in a guest is none of these, and says most.
     let rank = |code: &u8| ORDER.iter().position(|other| other == code).unwrap_or(ORDER.len());
     codes.into_iter().max_by_key(rank).unwrap_or(EXIT_OK)
+}
+
+/// The exit code of a command about a machine, which says why it was not run.
+pub(super) fn exit_code(result: Result<(), Failure>, json: bool) -> u8 {
+    match result {
+        Ok(()) => EXIT_OK,
+        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
+        Err(Failure::NotRun(reason)) => {
+            if json {
+                outln!("{}", json!({ "result": "not-run", "reason": reason }));
+            } else {
+                outln!("not run: {reason}");
+            }
+            EXIT_NOT_RUN
+        }
+    }
 }
 
 #[cfg(test)]

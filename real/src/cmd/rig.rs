@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
-use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK, exit_code};
 use super::rig_file::{Wish, rig_file};
 use crate::job::{Job, RunInfo};
 use crate::machine::{Failure, MachineSpec, ParseError, Series};
@@ -184,22 +184,6 @@ fn guest(text: &str) -> Result<MachineSpec, String> {
         Ok(MachineSpec::Host) => Err("the host cannot run a guest shell; expected a guest".into()),
         Ok(on) => Ok(on),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The exit code of a command about a machine, which says why it was not run.
-pub(super) fn exit_code(result: Result<(), Failure>, json: bool) -> u8 {
-    match result {
-        Ok(()) => EXIT_OK,
-        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
-        Err(Failure::NotRun(reason)) => {
-            if json {
-                outln!("{}", json!({ "result": "not-run", "reason": reason }));
-            } else {
-                outln!("not run: {reason}");
-            }
-            EXIT_NOT_RUN
-        }
     }
 }
 

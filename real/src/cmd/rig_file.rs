@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE};
-use super::rig::exit_code;
+use super::exit::{EXIT_DIFFERENCE, EXIT_OK, EXIT_USAGE, exit_code};
 use crate::machine::{Failure, ask_rig};
 use crate::rig::RigFile;
 use crate::rig::agent::{Action, Answer, Item, Status};
