@@ -7,6 +7,7 @@ pub mod device;
 mod execute;
 mod far_end;
 mod idle;
+mod inject;
 mod injection;
 pub mod kernel_log;
 mod late_page;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ifq_model::test::Test;
 
+use super::new_connection::NewConnection;
 use super::peer::DevicePeer;
 use crate::job::DevicePackets;
 use crate::kernels::supported::Equipment;
@@ -87,19 +88,6 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// A message for the user: the connection cannot be made.
     #[doc(hidden)]
     fn connect(self: Arc<Self>, connection: NewConnection) -> Result<Connected, String>;
-}
-
-/// The connection that is wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct NewConnection {
-    /// The number of the socket in the test.
-    pub(in crate::live) socket: usize,
-    /// The queue.
-    pub(in crate::live) queue: u32,
-    /// Size of the receive buffer in bytes.
-    pub(in crate::live) receive_buffer: usize,
-    /// Whether a step closes its near end.
-    pub(in crate::live) closes: bool,
 }
 
 /// A connection: its far end and its near end.

@@ -6,6 +6,7 @@
 
 mod frame;
 mod interface;
+mod new_connection;
 mod nic;
 mod peer;
 mod rig;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use crate::rig::Rig;
 
 pub(super) use interface::Far;
-pub use interface::{Connected, Device, NewConnection, Nic};
+pub use interface::{Connected, Device, Nic};
+pub use new_connection::NewConnection;
 pub(super) use peer::DevicePeer;
 
 /// The device of this machine: of the rig, or the soft NIC. `None`: there is none.

@@ -4,7 +4,7 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::sync::Arc;
 
 use super::frame::{Kind, Route, answer, segment};
-use super::interface::NewConnection;
+use super::new_connection::NewConnection;
 use super::nic::{Arrival, PEER, Placement, RECEIVER, SoftDevice, port_of};
 use super::soft_nic::{PEER_NAME, RECEIVER_NAME};
 use crate::abi::syscall::packet::PacketSocket;

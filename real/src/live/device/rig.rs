@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use ifq_model::test::Test;
 use socket2::SockRef;
 
-use super::interface::{Connected, Device, Far, NewConnection};
+use super::interface::{Connected, Device, Far};
+use super::new_connection::NewConnection;
 use crate::abi::netdev::{Netdev, QueueUser};
 use crate::abi::netlink;
 use crate::abi::syscall::namespace;

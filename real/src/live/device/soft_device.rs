@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ifq_model::test::Test;
 
-use super::interface::{Connected, Device, Far, NewConnection};
+use super::interface::{Connected, Device, Far};
+use super::new_connection::NewConnection;
 use super::nic::SoftDevice;
 use super::peer::DevicePeer;
 use crate::job::DevicePackets;
