@@ -18,18 +18,15 @@
 //! * [`conform`]: campaigns: many tests on many machines, compared with the model.
 //! * [`cmd`]: the subcommands of `ifq`.
 //!
-//! # What is supported
+//! # What runs on a kernel
 //!
-//! Registration with `ZCRX_REG_NODEV` and everything that needs no network device: sharing by export
-//! and import, refill, receive over loopback TCP, control operations, mapping, teardown. Threads of a
-//! test race on the kernel; the seed chooses which thread is delayed and for how long. On a kernel
-//! with `userfaultfd`, a page fault of one thread can be held open while the other threads run.
+//! Everything that needs no network device: sharing by export and import, refill, receive over loopback TCP, control
+//! operations, mapping, teardown. With the soft NIC or on a hardware rig also device queues and their packets. Threads
+//! of a test race on the kernel; the seed chooses which thread is delayed and for how long. In QEMU they can follow a
+//! schedule. Page faults can be held open, and some faults can be injected (`docs/live-kernels.md`).
 //!
-//! # What is not run
-//!
-//! Device queues need a network device: a guest with the soft NIC, or a rig. `clone` is in no released
-//! kernel. Of the faults those are injected that `docs/live-kernels.md` lists. A test that cannot run is
-//! reported as *not run* with the reason, and never as passed. `live` and `guest` are compiled on Linux only.
+//! `clone` is in no released kernel. A test that cannot run is reported as *not run* with the reason, and never as
+//! passed. `live` and `guest` are compiled on Linux only.
 //!
 //! # Safety
 //!

@@ -72,6 +72,14 @@ fn all(test: &Test, means: Means) -> impl Iterator<Item = Injection<'_>> {
     })
 }
 
+/// The operations of the threads that run at the same time as a step. Nothing runs beside the set-up and the end.
+fn others<'t>(test: &'t Test, step: &'t Step) -> impl Iterator<Item = &'t Op> {
+    let has = |steps: &[Step]| steps.iter().any(|own| std::ptr::eq(own, step));
+    let races = test.threads.iter().any(|thread| has(&thread.steps));
+    let others = test.threads.iter().filter(move |thread| races && !has(&thread.steps));
+    others.flat_map(|thread| &thread.steps).map(|step| &step.op)
+}
+
 /// How a step may fail.
 fn ways(test: &Test, step: &Step) -> Vec<How> {
     let may = |point| test.max_faults > 0 && test.faults.contains(&point);
@@ -82,6 +90,11 @@ fn ways(test: &Test, step: &Step) -> Vec<How> {
     let restarts = || test.steps().any(|step| step.op.acts_on_netdev());
     let opens = may(FaultPoint::PpInit) || may(FaultPoint::MpOpenRxq) && !restarts();
     let nic = |queue, bound| How::Nic { queue, bound };
+    // A limit holds for the whole process: what another thread does at the same time would fail, too.
+    let may_alone = |point, uses| may(point) && !others(test, step).any(uses);
+    let opens_file: fn(&Op) -> bool = |op| matches!(op, Op::Export { .. });
+    let locks_memory: fn(&Op) -> bool =
+        |op| matches!(op, Op::Register { .. } | Op::AddArea { .. } | Op::Import { .. });
     let mut ways = Vec::new();
     let mut add = |when: bool, how: How| {
         if when {
@@ -91,7 +104,7 @@ fn ways(test: &Test, step: &Step) -> Vec<How> {
     match step.op {
         Op::Register { source, .. } => {
             add(writes, How::ReadOnlyArgument);
-            add(may(FaultPoint::RegionCreate), How::NoLockedMemory);
+            add(may_alone(FaultPoint::RegionCreate, locks_memory), How::NoLockedMemory);
             if let Source::Queue(queue) = source {
                 add(opens, nic(Some(queue), true));
             }
@@ -99,12 +112,12 @@ fn ways(test: &Test, step: &Step) -> Vec<How> {
         Op::Import { .. } => add(writes, How::ReadOnlyArgument),
         Op::AddArea { .. } => {
             add(writes, How::ReadOnlyArgument);
-            add(may(FaultPoint::AreaImport), How::NoLockedMemory);
+            add(may_alone(FaultPoint::AreaImport, locks_memory), How::NoLockedMemory);
         }
         Op::Export { .. } => {
             add(writes, How::ReadOnlyArgument);
-            add(may(FaultPoint::GetUnusedFd), How::NoDescriptor);
-            add(may(FaultPoint::AnonInode), How::NoFile);
+            add(may_alone(FaultPoint::GetUnusedFd, opens_file), How::NoDescriptor);
+            add(may_alone(FaultPoint::AnonInode, opens_file), How::NoFile);
         }
         Op::NetdevUp => add(may(FaultPoint::PpInit), nic(None, true)),
         Op::RestartQueue { queue } => {
@@ -167,6 +180,25 @@ mod tests {
             }
         }
         assert_eq!(names(&test(""), GUEST, 1), ["none"]);
+    }
+
+    #[test]
+    fn a_limit_of_the_process_is_not_changed_while_another_thread_needs_what_it_limits() {
+        let racing = |second: &str| {
+            let text = format!(
+                "test t\nrevision import-7.3\nring A\nsetup\n \
+                 ifq = A: register nodev buffers=1 entries=1\nthread a\n x = A: export ifq\n\
+                 thread b\n {second}\n\
+                 fault get-unused-fd anon-inode area-import\nexpect holds"
+            );
+            let test = ifq_sim::format::parse("t.ifq", &text).unwrap();
+            let mut all = names(&test, GUEST, 1);
+            all.retain(|name| name != "none");
+            all
+        };
+        assert_eq!(racing("y = A: export ifq"), Vec::<String>::new());
+        let other = racing("y = A: add-area ifq buffers=1");
+        assert_eq!(other, ["add-area NoLockedMemory", "export NoDescriptor", "export NoFile"]);
     }
 
     #[test]
