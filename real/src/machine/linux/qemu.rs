@@ -9,9 +9,10 @@ use super::cache::Cache;
 use super::guest_channel::{ANSWER, CONSOLE_PATH, INPUT};
 use super::guest_process::BootResult;
 use super::guest_root::{GuestRoot, INIT};
+use super::kernel_build::BuiltKernel;
 use super::qemu_binary::{self, PROGRAM};
 use super::shell_session::ShellSession;
-use super::{debian_kernel, guest_process, initramfs, kvm, process, retry, softnic};
+use super::{debian_kernel, guest_process, initramfs, kernel_build, kvm, process, retry, softnic};
 use crate::guest::MODULE;
 use crate::job::{Job, JobLine, Reply, RunInfo};
 use crate::kernels::supported::Equipment;
@@ -51,6 +52,7 @@ pub struct Qemu {
 #[derive(Debug)]
 enum Kernel {
     Debian(Series, Cache),
+    Built(BuiltKernel),
     File(PathBuf),
 }
 
@@ -66,13 +68,26 @@ impl Qemu {
         Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Debian(series, cache), cpus, nic: false })
     }
 
+    /// A kernel that was built here.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotRun`] if none has this name.
+    pub fn built(ifq: &Path, name: &str, cpus: u32) -> Result<Self, Failure> {
+        let kernel = kernel_build::find(&Cache::of_user().map_err(Failure::NotRun)?, name);
+        let kernel = kernel.ok_or_else(|| {
+            Failure::NotRun(format!("no kernel is called {name}; `ifq kernel build` builds one"))
+        })?;
+        Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Built(kernel), cpus, nic: false })
+    }
+
     /// A kernel image of the user.
     #[must_use]
     pub fn file(ifq: &Path, image: &Path, cpus: u32) -> Self {
         Qemu { ifq: ifq.into(), kernel: Kernel::File(image.into()), cpus, nic: false }
     }
 
-    /// The same machine with a NIC, if its kernel is one of Debian's.
+    /// The same machine with a NIC, if its kernel is one of Debian's or was built here.
     #[must_use]
     pub fn with_nic(self) -> Self {
         Qemu { nic: true, ..self }
@@ -80,13 +95,16 @@ impl Qemu {
 
     /// Adds the files that the guest needs beside `ifq`, built if need be.
     pub(super) fn add_files(&self, root: &mut GuestRoot) -> Result<(), Failure> {
-        let Kernel::Debian(series, cache) = &self.kernel else { return Ok(()) };
         if !self.nic {
             return Ok(());
         }
-        let module = debian_kernel::get(cache, *series, false)
-            .and_then(|image| softnic::get(cache, &image, false))
-            .map_err(not_run)?;
+        let module = match &self.kernel {
+            Kernel::Debian(series, cache) => debian_kernel::get(cache, *series, false)
+                .and_then(|image| softnic::get(cache, &image, false)),
+            Kernel::Built(kernel) => kernel.module(),
+            Kernel::File(_) => return Ok(()),
+        };
+        let module = module.map_err(not_run)?;
         root.add(MODULE, module);
         Ok(())
     }
@@ -95,6 +113,9 @@ impl Qemu {
         match &self.kernel {
             Kernel::Debian(series, _) if self.nic => MachineSpec::QemuNic(*series),
             Kernel::Debian(series, _) => MachineSpec::Qemu(*series),
+            Kernel::Built(kernel) => {
+                MachineSpec::Built { name: kernel.name.clone(), nic: self.nic }
+            }
             Kernel::File(path) => MachineSpec::Kernel(path.clone()),
         }
     }
@@ -107,6 +128,7 @@ impl Qemu {
         }
         qemu_binary::check().map_err(Failure::NotRun)?;
         match &self.kernel {
+            Kernel::Built(kernel) => Ok(kernel.image()),
             Kernel::File(path) => Ok(path.clone()),
             Kernel::Debian(series, cache) => {
                 debian_kernel::get(cache, *series, false).map(|image| image.path).map_err(not_run)

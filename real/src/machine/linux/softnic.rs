@@ -10,6 +10,7 @@ use super::apt::{Index, OldPackage, Package};
 use super::build_root;
 use super::cache::Cache;
 use super::debian_kernel::{FLAVOURS, Image, SUITES};
+use super::fnv::Fnv;
 use super::provenance::Provenance;
 
 /// The sources, with their licence and their description.
@@ -21,7 +22,7 @@ static OLD_HEADERS: &str = include_str!("old_headers.txt");
 /// The source package that the headers are from.
 const SOURCE: &str = "linux";
 /// The module in the cache.
-const MODULE: &str = "softnic.ko";
+pub(super) const MODULE: &str = "softnic.ko";
 
 /// The module for a kernel, built if it is not in the cache, or anyway.
 pub(super) fn get(cache: &Cache, image: &Image, again: bool) -> Result<Vec<u8>, String> {
@@ -50,13 +51,22 @@ fn place(image: &Image) -> Result<String, String> {
 }
 
 /// FNV-1a of what is compiled, with the names.
-fn hash_of_sources() -> u64 {
+pub(super) fn hash_of_sources() -> u64 {
     let mut files: Vec<_> = compiled().collect();
     files.sort();
-    let bytes = files.into_iter().flat_map(|(name, text)| [name.as_bytes(), text]);
-    bytes.flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut hash = Fnv::default();
+    files.into_iter().flat_map(|(name, text)| [name.as_bytes(), text]).for_each(|b| hash.add(b));
+    hash.0
+}
+
+/// Writes what is compiled into a folder, which is made.
+pub(super) fn write_sources(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| context(folder, &error))?;
+    for (name, text) in compiled() {
+        let file = folder.join(name);
+        fs::write(&file, text).map_err(|error| context(&file, &error))?;
+    }
+    Ok(())
 }
 
 /// The names and contents of the files that are compiled.
@@ -87,11 +97,7 @@ fn make(work: &Path, root: &Path, image: &Image) -> Result<PathBuf, String> {
     let index = Index::fetch(&work.join("apt"), &SUITES)?;
     let (headers, from) = unpack(&index, &names, &image.provenance.version)?;
     let sources = work.join("sources");
-    fs::create_dir(&sources).map_err(|error| context(&sources, &error))?;
-    for (name, text) in compiled() {
-        let file = sources.join(name);
-        fs::write(&file, text).map_err(|error| context(&file, &error))?;
-    }
+    write_sources(&sources)?;
     build_root::build(root, &headers, &sources, release, &names[2])?;
     let made = work.join("made");
     fs::create_dir(&made).map_err(|error| context(&made, &error))?;
