@@ -4,9 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
+use ifq_model::revision::Revision;
+use ifq_sim::format::Input;
 use serde_json::json;
 
+use super::kernel_faults;
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::selection::revision;
 use crate::kernel_build::{Feature, Request, Source, name};
 use crate::machine::{BuildProgress, Failure, Plan};
 
@@ -30,10 +34,34 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         ifq kernel build --source debian:7.3 --with kasan,lockdep\n  \
         ifq kernel build --source ~/linux --patch my.patch --with kasan --name mine\n  \
+        ifq kernel build --source debian:6.18 --patch docs/proxy-v1.patch --revision proxy-v1 --with kasan\n  \
         ifq kernel build --source https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git#v7.3 --dry-run\n\n\
         A build takes about a quarter of an hour on two processors. One that was interrupted goes on where it \
         stopped.\nWhat has been built from the same source, patches and features is not built again.")]
     Build(Build),
+    /// Print the lines of io_uring/zcrx.c that no boot of a kernel has run so far
+    #[command(after_help = "Examples:\n  \
+        ifq kernel build --source debian:7.3 --with gcov --name counted\n  \
+        ifq conform --on kernel:counted --on kernel:counted+nic\n  \
+        ifq kernel coverage counted\n\n\
+        Every command that boots the kernel adds to it.")]
+    Coverage {
+        /// A kernel that was built --with gcov
+        name: String,
+        /// Forget what has run so far
+        #[arg(long)]
+        clear: bool,
+        /// Print one JSON object
+        #[arg(long, conflicts_with = "clear")]
+        json: bool,
+    },
+    /// Make each call of a test fail at each place at which the kernel can inject a failure
+    #[command(after_help = "Examples:\n  \
+        ifq kernel build --source debian:7.3 --with kasan,lockdep,fault-injection --name sanitized\n  \
+        ifq kernel faults tests/library/faults --on kernel:sanitized\n\n\
+        A place that is a fault point of the model must lead to an outcome that the model allows. The others\n\
+        are listed.")]
+    Faults(kernel_faults::Args),
     /// List the kernels that are built
     List {
         /// Print one JSON object per kernel, one per line
@@ -54,6 +82,9 @@ pub struct Build {
     /// What is added, separated by commas
     #[arg(long = "with", value_name = "FEATURE", value_delimiter = ',')]
     pub features: Vec<Feature>,
+    /// Revision of the model that it is compared with, if not that of its series
+    #[arg(long, value_name = "REVISION", value_parser = revision())]
+    pub revision: Option<Revision>,
     /// Name for --on kernel:NAME [default: made of source, patches and features]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub name: Option<String>,
@@ -70,9 +101,12 @@ pub struct Build {
 
 /// Runs the subcommand; returns the exit code.
 #[must_use]
-pub fn kernel(args: &Args) -> u8 {
+pub fn kernel(args: &Args, library: &[Input]) -> u8 {
     let (result, json) = match &args.command {
         Command::Build(args) => (build(args), args.json),
+        Command::Coverage { name, clear: true, .. } => (crate::machine::clear_coverage(name), false),
+        Command::Coverage { name, json, .. } => (coverage(name, *json), *json),
+        Command::Faults(args) => return kernel_faults::faults(args, library),
         Command::List { json } => (list(*json), *json),
     };
     match result {
@@ -95,6 +129,7 @@ fn build(args: &Build) -> Result<(), Failure> {
         source: args.source.clone(),
         patches: args.patches.clone(),
         features: args.features.iter().copied().collect(),
+        revision: args.revision,
         name: args.name.clone(),
         jobs: args.jobs.map_or_else(processors, usize::from),
     };
@@ -150,6 +185,28 @@ fn print_plan(plan: &Plan, json: bool) {
     }
     let built = if plan.built { "in the cache" } else { "to be built" };
     outln!("hash           {:016x}, {built}", plan.hash);
+}
+
+fn coverage(name: &str, json: bool) -> Result<(), Failure> {
+    let coverage = crate::machine::coverage(name)?;
+    let (reached, all) = (coverage.reached(), coverage.lines.len());
+    if json {
+        outln!(
+            "{}",
+            json!({ "kernel": name, "reached": reached, "lines": all, "coverage": coverage })
+        );
+        return Ok(());
+    }
+    let boots = coverage.boots;
+    let percent = 100.0 * reached as f64 / all as f64;
+    outln!("io_uring/zcrx.c: {reached} of {all} lines ran, {percent:.1} %, in {boots} boots");
+    for (function, lines) in coverage.unreached() {
+        outln!("\n{function}");
+        for line in lines {
+            outln!("{:6} {}", line.number, line.text);
+        }
+    }
+    Ok(())
 }
 
 fn list(json: bool) -> Result<(), Failure> {

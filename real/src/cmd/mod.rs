@@ -15,6 +15,8 @@ mod interrupt;
 mod keep;
 #[cfg(target_os = "linux")]
 pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod kernel_faults;
 pub mod live;
 pub mod outcomes;
 mod outcomes_record;
@@ -144,7 +146,7 @@ fn run_command(command: Command) -> u8 {
         Command::Sim(args) => with_library(|library| sim::sim(&args, library)),
         Command::Defects(args) => defects::defects(&args),
         #[cfg(target_os = "linux")]
-        Command::Kernel(args) => kernel::kernel(&args),
+        Command::Kernel(args) => with_library(|library| kernel::kernel(&args, library)),
         Command::Diff(args) => diff::diff(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Show(args) => show::show(&args),

@@ -174,7 +174,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
             }
             return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
         }
-        Report::Completed { histogram, problems, stalls, start_skew, packets } => {
+        Report::Completed { histogram, problems, stalls, start_skew, packets, failures: _ } => {
             (histogram, problems, stalls.clone(), *start_skew, *packets)
         }
     };
@@ -307,6 +307,7 @@ mod tests {
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         }
     }
 
@@ -381,6 +382,7 @@ mod tests {
             stalls: stalls.clone(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         };
         let mut model = allowed(&[0], true);
         let comparison = compare(&test(), &report, &model);

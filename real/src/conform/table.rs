@@ -204,6 +204,7 @@ mod tests {
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         };
         Cell { result: TestResult { variant: None, comparison }, stored: None }
     }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod controlled;
+mod coverage;
 mod init;
 mod injected_failure;
 pub mod rig;
@@ -23,7 +24,7 @@ use crate::kernels::series::variant_for;
 use crate::kernels::supported::may_crash;
 use crate::live::device::{self, Nic};
 use crate::live::kernel_log::{KernelLogWatch, expected_warnings};
-use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
+use crate::live::leak_check::{AllocationSnapshot, Kmemleak, MemlockProbe, ProcessSnapshot};
 use crate::live::probe::probe;
 use crate::live::{self, Options};
 
@@ -73,6 +74,7 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let mut checks = Checks {
         kernel_log: KernelLogWatch::start(),
         allocations: AllocationSnapshot::take(),
+        kmemleak: Kmemleak::start(),
         memlock,
     };
     if job.forced {
@@ -87,11 +89,13 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
         let damaged = is_damaged(&kernel, &job.tests[at], &report);
         answer.write(&JobLine::Test { test: at, report })?;
         if damaged && at + 1 < job.tests.len() {
+            coverage::send(&answer)?;
             answer.write(&JobLine::Damaged)?;
             answer.drain();
             return Ok(());
         }
     }
+    coverage::send(&answer)?;
     answer.write(&JobLine::End)?;
     answer.drain();
     Ok(())
@@ -109,6 +113,7 @@ fn is_damaged(kernel: &str, test: &Test, report: &Report) -> bool {
 struct Checks {
     kernel_log: KernelLogWatch,
     allocations: AllocationSnapshot,
+    kmemleak: Option<Kmemleak>,
     memlock: Option<MemlockProbe>,
 }
 
@@ -121,7 +126,7 @@ fn run_test(
 ) -> Report {
     let test = &job.tests[at];
     let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
-    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced };
+    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced, sweep: job.sweep };
     let mut resources = ProcessSnapshot::take();
     let done = Arc::new(AtomicU32::new(0));
     let limit = Duration::from_millis(job.stuck_timeout_ms)
@@ -155,10 +160,13 @@ fn run_test(
             if due {
                 problems.extend(checks.allocations.leaks(now, &beat));
             }
+            // One scan for all tests of the guest: it takes seconds.
+            let kmemleak = checks.kmemleak.as_ref().filter(|_| last);
+            problems.extend(kmemleak.into_iter().flat_map(|kmemleak| kmemleak.leaks(&beat)));
             problems.extend(checks.kernel_log.new_warnings(expected_warnings(test)));
             let histogram = observed.histogram.into_iter().collect();
-            let live::Observations { stalls, start_skew, packets, .. } = observed;
-            Report::Completed { histogram, problems, stalls, start_skew, packets }
+            let live::Observations { stalls, start_skew, packets, failures, .. } = observed;
+            Report::Completed { histogram, problems, stalls, start_skew, packets, failures }
         }
         Err(reason) => Report::NotRun { reason },
     }

@@ -2,13 +2,19 @@
 //! `machine/linux/kernel_build`.
 
 mod config;
+mod coverage;
 mod feature;
 mod source;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use ifq_model::revision::Revision;
+
+use crate::kernels::series::BUILT_AS;
+
 pub use config::{Symbol, differences, fragments};
+pub use coverage::{Coverage, Line};
 pub use feature::Feature;
 pub use source::{Source, SourceError};
 
@@ -21,6 +27,8 @@ pub struct Request {
     pub patches: Vec<PathBuf>,
     /// What is added to the smallest kernel with zcrx.
     pub features: BTreeSet<Feature>,
+    /// The revision of the model that it is built as: its release says so, and it is compared with this revision.
+    pub revision: Option<Revision>,
     /// The name for `--on kernel:NAME`; the default is made of source and features.
     pub name: Option<String>,
     /// Compilers that run at the same time.
@@ -28,6 +36,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// What follows the numbers in its release: empty, or the revision that it is built as.
+    #[must_use]
+    pub fn local_version(&self) -> String {
+        self.revision.map_or_else(String::new, |revision| format!("{BUILT_AS}{revision}"))
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> String {

@@ -198,7 +198,7 @@ impl MachineSpec {
     pub fn equipment(&self) -> Equipment {
         if let MachineSpec::Rig(path) = self {
             let queues = RigFile::load(path).map_or(0, |file| file.rig.nic.queues.len() as u32);
-            return Equipment { queues, segment: Some(SEGMENT) };
+            return Equipment { queues, segment: Some(SEGMENT), ..Equipment::default() };
         }
         let has_nic =
             matches!(self, MachineSpec::QemuNic(_) | MachineSpec::Built { nic: true, .. });

@@ -3,6 +3,7 @@
 
 pub mod ethtool;
 pub mod exec;
+pub mod fail_nth;
 pub mod namespace;
 pub mod net;
 pub mod packet;
@@ -45,11 +46,13 @@ unsafe impl KernelArg for crate::abi::uapi::SyncCancelReg {}
 /// Addresses inside `arg` are the caller's business: the kernel checks them like any user pointer,
 /// and memory that it writes there must not be borrowed.
 pub fn io_uring_register<T: KernelArg>(fd: RawFd, opcode: u32, arg: &mut T, nr_args: u32) -> i64 {
-    // SAFETY: `arg` is valid for reads and writes of a `T`, and any bytes are a valid `T`.
-    let ret = unsafe {
-        libc::syscall(libc::SYS_io_uring_register, fd, opcode, std::ptr::from_mut(arg), nr_args)
-    };
-    if ret < 0 { -i64::from(errno()) } else { ret }
+    fail_nth::call(|| {
+        // SAFETY: `arg` is valid for reads and writes of a `T`, and any bytes are a valid `T`.
+        let ret = unsafe {
+            libc::syscall(libc::SYS_io_uring_register, fd, opcode, std::ptr::from_mut(arg), nr_args)
+        };
+        if ret < 0 { -i64::from(errno()) } else { ret }
+    })
 }
 
 /// An address at which nothing is ever mapped (`vm.mmap_min_addr`), and the kernel can read nothing.

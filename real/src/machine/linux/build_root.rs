@@ -17,8 +17,8 @@ const SUITE: &str = "trixie";
 /// The compiler that Debian's kernels of this suite are built with, and what else a build uses. It also
 /// builds modules for kernels of newer suites.
 const PACKAGES: &str = "gcc-14,make,kmod,libelf1t64";
-/// What the build of a whole kernel uses beside them.
-const KERNEL_PACKAGES: &str = "libc6-dev,libelf-dev,bc,bison,flex,perl,patch,python3-minimal";
+/// What the build of a whole kernel uses beside them. `ccache` makes the second build of almost the same source short.
+const KERNEL_PACKAGES: &str = "ccache,libc6-dev,libelf-dev,bc,bison,flex,perl,patch,python3-minimal";
 /// What a build does not use.
 const UNUSED: [&str; 4] =
     ["usr/share/doc", "usr/share/locale", "usr/share/man", "var/lib/apt/lists"];

@@ -15,6 +15,7 @@ mod initramfs;
 mod inventory;
 mod kernel_build;
 mod kvm;
+mod old_packages;
 mod process;
 mod provenance;
 mod qemu;
@@ -29,7 +30,7 @@ mod uml;
 
 pub use host::Host;
 pub use inventory::{MachineStatus, fetch, inventory};
-pub use kernel_build::{BuildProgress, BuiltKernel, Plan, build, built, plan};
+pub use kernel_build::{BuildProgress, BuiltKernel, Plan, build, built, clear_coverage, coverage, plan};
 pub use process::{interrupt_flag, interrupted};
 pub use qemu::{Control, Qemu};
 pub use rig::{HardwareRig, ask as ask_rig};

@@ -14,7 +14,9 @@ use super::qemu_binary::{self, PROGRAM};
 use super::shell_session::ShellSession;
 use super::{debian_kernel, guest_process, initramfs, kernel_build, kvm, process, retry, softnic};
 use crate::guest::MODULE;
+use crate::kernel_build::Feature;
 use crate::job::{Job, JobLine, Reply, RunInfo};
+use crate::kernels::series::built_as;
 use crate::kernels::supported::Equipment;
 use crate::machine::{Failure, Machine, MachineSpec, Series};
 
@@ -31,11 +33,14 @@ const KERNEL: [&str; 8] = [
     "loglevel=5",
     "panic=-1",
     "panic_on_warn=0",
-    "slab_debug=FZPU",
+    SLAB_DEBUG,
     "kfence.sample_interval=1",
     "mitigations=off",
     "random.trust_cpu=on",
 ];
+/// Poisons freed objects and keeps the stack of each allocation. The quarantine of KASAN holds freed objects back, so
+/// that they would look like leaks; KASAN finds what this finds, and kmemleak the leaks.
+const SLAB_DEBUG: &str = "slab_debug=FZPU";
 /// The serial lines in the guest: of the console, and of the answer.
 const CONSOLE_LINE: &str = "/dev/ttyS0";
 const ANSWER_LINE: &str = "/dev/ttyS1";
@@ -109,6 +114,15 @@ impl Qemu {
         Ok(())
     }
 
+    /// Keeps what a guest says about its kernel.
+    fn keep(&self, line: &JobLine) {
+        if let (Kernel::Built(kernel), JobLine::Coverage { counters }) = (&self.kernel, line)
+            && let Err(error) = kernel.keep_coverage(counters)
+        {
+            errln!("ifq: {error}");
+        }
+    }
+
     fn spec(&self) -> MachineSpec {
         match &self.kernel {
             Kernel::Debian(series, _) if self.nic => MachineSpec::QemuNic(*series),
@@ -148,7 +162,11 @@ impl Machine for Qemu {
     }
 
     fn equipment(&self) -> Equipment {
-        self.spec().equipment()
+        let built_as = match &self.kernel {
+            Kernel::Built(kernel) => built_as(&kernel.release),
+            Kernel::Debian(..) | Kernel::File(_) => None,
+        };
+        Equipment { built_as, ..self.spec().equipment() }
     }
 
     fn may_crash(&self) -> bool {
@@ -168,8 +186,12 @@ impl Machine for Qemu {
         how.notes.extend(kvm.err().map(|reason| format!("emulated without KVM: {reason}")));
         let mut root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
         self.add_files(&mut root)?;
-        retry::run(job, how, progress, &mut |part, how, progress| {
-            boot_with_fallback(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
+        let mut progress = |line: &JobLine| {
+            self.keep(line);
+            progress(line);
+        };
+        retry::run(job, how, &mut progress, &mut |part, how, progress| {
+            boot_with_fallback(how, &mut |how| self.boot(&image, &root, part, how, &mut *progress))
         })
     }
 }
@@ -212,9 +234,14 @@ impl Qemu {
     ///
     /// [`Failure`]: there is no such kernel.
     pub fn release(&self) -> Result<Option<String>, Failure> {
-        let Kernel::Debian(series, cache) = &self.kernel else { return Ok(None) };
-        let image = debian_kernel::get(cache, *series, false).map_err(not_run)?;
-        image.release().map(|release| Some(release.to_owned())).map_err(Failure::NotRun)
+        match &self.kernel {
+            Kernel::Debian(series, cache) => {
+                let image = debian_kernel::get(cache, *series, false).map_err(not_run)?;
+                image.release().map(|release| Some(release.to_owned())).map_err(Failure::NotRun)
+            }
+            Kernel::Built(kernel) => Ok(Some(kernel.release.clone())),
+            Kernel::File(_) => Ok(None),
+        }
     }
 
     /// The symbols of the kernel, if an earlier guest has told them.
@@ -267,13 +294,18 @@ impl Qemu {
         let how = RunInfo { accelerated: Some(false), cpus, ..RunInfo::default() };
         let mut root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
         self.add_files(&mut root)?;
-        retry::run(job, how, progress, &mut |part, _, progress| {
+        let mut progress = |line: &JobLine| {
+            self.keep(line);
+            progress(line);
+        };
+        retry::run(job, how, &mut progress, &mut |part, _, progress| {
             let channel = initramfs::channel(&root, part).map_err(Failure::NotRun)?;
             let mut command = machine(&image, control.cpus(), &CONTROLLED);
             serial_lines(&mut command);
             let gdb = format!("unix:path={},server=on,wait=off", control.socket.display());
             command.args(["-gdb", &gdb, "-initrd", INPUT, "-append"]);
             let line = append(&["guest", initramfs::JOB, ANSWER_LINE]).replace(SAMPLING, "");
+            let line = self.adapt(&line);
             command.arg(format!("{} {line}", control.parameters()));
             channel.connect(&mut command).map_err(Failure::NotRun)?;
             guest_process::supervise(command, part, &channel, BOOT_EMULATED, progress)
@@ -290,7 +322,7 @@ impl Qemu {
             serial_lines(&mut command);
         }
         let line = if session.terminal { CONSOLE_LINE } else { ANSWER_LINE };
-        let append = append(&["guest-shell", line]);
+        let append = self.adapt(&append(&["guest-shell", line]));
         command.args(["-initrd", session.initrd, "-append", &append]);
         Ok(command)
     }
@@ -325,7 +357,7 @@ impl Qemu {
             .args(["-serial", "chardev:console"])
             .arg("-kernel")
             .arg(&image)
-            .args(["-initrd", initrd, "-append", &append(&["guest-shell", CONSOLE_LINE])]);
+            .args(["-initrd", initrd, "-append", &self.adapt(&append(&["guest-shell", CONSOLE_LINE]))]);
         Ok(command)
     }
 }
@@ -347,25 +379,35 @@ fn boot_with_fallback(
     boot(how)
 }
 
-fn boot(
-    image: &Path,
-    root: &GuestRoot,
-    job: &Job,
-    how: &RunInfo,
-    progress: &mut dyn FnMut(&JobLine),
-) -> Result<BootResult, Failure> {
-    let channel = initramfs::channel(root, job).map_err(Failure::NotRun)?;
-    let accelerated = how.accelerated == Some(true);
-    let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
-    serial_lines(&mut command);
-    command.args(["-initrd", INPUT, "-append"]).arg(append(&[
-        "guest",
-        initramfs::JOB,
-        ANSWER_LINE,
-    ]));
-    channel.connect(&mut command).map_err(Failure::NotRun)?;
-    let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
-    guest_process::supervise(command, job, &channel, limit, progress)
+impl Qemu {
+    fn boot(
+        &self,
+        image: &Path,
+        root: &GuestRoot,
+        job: &Job,
+        how: &RunInfo,
+        progress: &mut dyn FnMut(&JobLine),
+    ) -> Result<BootResult, Failure> {
+        let channel = initramfs::channel(root, job).map_err(Failure::NotRun)?;
+        let accelerated = how.accelerated == Some(true);
+        let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
+        serial_lines(&mut command);
+        let line = self.adapt(&append(&["guest", initramfs::JOB, ANSWER_LINE]));
+        command.args(["-initrd", INPUT, "-append", &line]);
+        channel.connect(&mut command).map_err(Failure::NotRun)?;
+        let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
+        guest_process::supervise(command, job, &channel, limit, progress)
+    }
+
+    /// The command line without what its kernel does better.
+    fn adapt(&self, line: &str) -> String {
+        match &self.kernel {
+            Kernel::Built(kernel) if kernel.features.contains(&Feature::Kasan) => {
+                line.replace(SLAB_DEBUG, "")
+            }
+            _ => line.to_owned(),
+        }
+    }
 }
 
 /// The console and the answer, on the first and the second serial line.

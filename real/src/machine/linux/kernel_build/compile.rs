@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::built::{CONFIG, IMAGE};
+use super::coverage::{NOTES, SOURCE};
 use super::tree::TREE;
 use super::{check_configuration, context};
 use crate::kernel_build::{Feature, Request, Symbol};
@@ -25,17 +26,19 @@ const FRAGMENT: &str = "fragment";
 const LOOK: Duration = Duration::from_millis(200);
 /// Lines of the log that an error shows.
 const SHOWN: usize = 20;
-/// Runs make in the system, with the folder of the build at /build. Arguments: the system, the folder, and those of
-/// make.
+/// Runs make in the system, with the folder of the build at /build, so that all builds have the same paths and share
+/// what ccache keeps. Arguments: the system, the folder, that of ccache, and the arguments of make.
 const MAKE: &str = r#"
 mount -t proc proc "$1/proc"
-mkdir -p "$1/build"
+mkdir -p "$1/build" "$1/ccache"
 mount --bind "$2" "$1/build"
+mount --bind "$3" "$1/ccache"
 root=$1
-shift 2
+shift 3
+export CCACHE_DIR=/ccache
 exec chroot "$root" make -C /build/source O=/build/objects \
-    CC=x86_64-linux-gnu-gcc-14 HOSTCC=x86_64-linux-gnu-gcc-14 \
-    KBUILD_BUILD_USER=ifq KBUILD_BUILD_HOST=ifq KBUILD_BUILD_TIMESTAMP=@0 LOCALVERSION= "$@"
+    "CC=ccache x86_64-linux-gnu-gcc-14" HOSTCC=x86_64-linux-gnu-gcc-14 \
+    KBUILD_BUILD_USER=ifq KBUILD_BUILD_HOST=ifq KBUILD_BUILD_TIMESTAMP=@0 "$@"
 "#;
 
 /// How far a build is.
@@ -51,14 +54,25 @@ pub enum BuildProgress {
     Compiling(u64, String),
 }
 
+/// The folders that a build uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Folders<'a> {
+    /// Of this build.
+    pub(super) build: &'a Path,
+    /// The system with the compiler.
+    pub(super) root: &'a Path,
+    /// What ccache keeps of all builds.
+    pub(super) ccache: &'a Path,
+}
+
 /// Compiles everything; the folder with the result.
 pub(super) fn compile(
-    folder: &Path,
-    root: &Path,
+    folders: Folders<'_>,
     request: &Request,
     symbols: &[Symbol],
     progress: &mut dyn FnMut(&BuildProgress),
 ) -> Result<PathBuf, String> {
+    let folder = folders.build;
     let fragment = folder.join(FRAGMENT);
     let lines: String =
         symbols.iter().map(|Symbol { name, value, .. }| format!("{name}={value}\n")).collect();
@@ -69,15 +83,16 @@ pub(super) fn compile(
         fs::create_dir_all(folder.join(OBJECTS)).map_err(|error| context(folder, &error))?;
         fs::write(&fragment, &lines).map_err(|error| context(&fragment, &error))?;
         let all = format!("KCONFIG_ALLCONFIG=/build/{FRAGMENT}");
-        make(folder, root, &[&all, "allnoconfig"], progress)?;
+        make(folders, &[&all, "allnoconfig"], progress)?;
     }
     check_configuration(&config, symbols)?;
     let jobs = format!("-j{}", request.jobs);
-    let mut arguments = vec![jobs.as_str()];
+    let version = format!("LOCALVERSION={}", request.local_version());
+    let mut arguments = vec![jobs.as_str(), version.as_str()];
     arguments.extend(request.features.iter().flat_map(|feature| feature.make_arguments()));
-    make(folder, root, &[&arguments[..], &["bzImage", "modules"]].concat(), progress)?;
+    make(folders, &[&arguments[..], &["bzImage", "modules"]].concat(), progress)?;
     softnic::write_sources(&folder.join(NIC))?;
-    make(folder, root, &[&arguments[..], &["M=/build/softnic", "modules"]].concat(), progress)?;
+    make(folders, &[&arguments[..], &["M=/build/softnic", "modules"]].concat(), progress)?;
     collect(folder, request)
 }
 
@@ -100,8 +115,8 @@ fn collect(folder: &Path, request: &Request) -> Result<PathBuf, String> {
         files.push((objects.join("vmlinux"), "vmlinux"));
     }
     if request.features.contains(&Feature::Gcov) {
-        files.push((objects.join("io_uring/zcrx.gcno"), "zcrx.gcno"));
-        files.push((folder.join(TREE).join("io_uring/zcrx.c"), "zcrx.c"));
+        files.push((objects.join("io_uring/zcrx.gcno"), NOTES));
+        files.push((folder.join(TREE).join("io_uring/zcrx.c"), SOURCE));
     }
     for (from, name) in files {
         fs::copy(&from, made.join(name)).map_err(|error| context(&from, &error))?;
@@ -111,16 +126,16 @@ fn collect(folder: &Path, request: &Request) -> Result<PathBuf, String> {
 
 /// Runs make. Its output goes to the log, which tells the progress.
 fn make(
-    folder: &Path,
-    root: &Path,
+    folders: Folders<'_>,
     arguments: &[&str],
     progress: &mut dyn FnMut(&BuildProgress),
 ) -> Result<(), String> {
-    let path = folder.join(LOG);
+    let path = folders.build.join(LOG);
     let log = File::create(&path).map_err(|error| context(&path, &error))?;
     let errors = log.try_clone().map_err(|error| context(&path, &error))?;
     let mut command = isolated("sh");
-    command.args(["-ec", MAKE, "sh"]).arg(root).arg(folder).args(arguments);
+    command.args(["-ec", MAKE, "sh"]).arg(folders.root).arg(folders.build).arg(folders.ccache);
+    command.args(arguments);
     command.stdin(std::process::Stdio::null()).stdout(log).stderr(errors);
     let mut child = KillOnDrop::start(command)?;
     let mut reader = LogReader::new(&path)?;

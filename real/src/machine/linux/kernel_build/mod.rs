@@ -6,6 +6,7 @@
 
 mod built;
 mod compile;
+mod coverage;
 mod tree;
 
 use std::fs::{self, File};
@@ -16,12 +17,16 @@ use rustix::fs::{FlockOperation, flock};
 pub(super) use built::find;
 pub use built::{BuiltKernel, built};
 pub use compile::BuildProgress;
+pub use coverage::{clear_coverage, coverage};
 
 use super::cache::Cache;
 use super::fnv::Fnv;
 use super::{build_root, process, softnic};
 use crate::kernel_build::{Request, Symbol, differences, fragments};
 use crate::machine::Failure;
+
+/// What ccache keeps, in the cache.
+const CCACHE: &str = "ccache";
 
 /// What a build would do.
 #[derive(Clone, Debug)]
@@ -90,6 +95,7 @@ fn plan_in(cache: &Cache, request: &Request) -> Result<(Plan, tree::Found), Stri
     for argument in request.features.iter().flat_map(|feature| feature.make_arguments()) {
         hash.add_field(argument.as_bytes());
     }
+    hash.add_field(request.local_version().as_bytes());
     hash.add(&softnic::hash_of_sources().to_le_bytes());
     let hash = hash.0;
     let built = cache.find(&built::place(hash)).is_some();
@@ -113,9 +119,10 @@ fn build_in(
         // Another process may have built it while this one waited.
         if cache.find(&built::place(plan.hash)).is_none() {
             tree::prepare(&folder, &source, &request.patches, &root, progress)?;
-            let features = &request.features;
-            let made = compile::compile(&folder, &root, request, &plan.symbols, progress)?;
-            let features = features.iter().copied().collect();
+            let ccache = cache.folder(CCACHE)?;
+            let folders = compile::Folders { build: &folder, root: &root, ccache: &ccache };
+            let made = compile::compile(folders, request, &plan.symbols, progress)?;
+            let features = request.features.iter().copied().collect();
             built::describe(&made, &plan, features)?;
             cache.keep(&made, &built::place(plan.hash))?;
         }

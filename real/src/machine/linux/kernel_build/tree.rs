@@ -13,6 +13,7 @@ use crate::machine::linux::build_root::isolated;
 use crate::machine::linux::cache::Cache;
 use crate::machine::linux::debian_kernel::SUITES;
 use crate::machine::linux::fnv::Fnv;
+use crate::machine::linux::old_packages;
 use crate::machine::linux::process::output;
 use crate::machine::linux::provenance::Provenance;
 
@@ -73,14 +74,20 @@ fn fetch(work: &Path, series: Series) -> Result<PathBuf, String> {
     errln!("ifq: fetching the package {name} with apt, once");
     let index = Index::fetch(&work.join("apt"), &SUITES)?;
     let package = index.packages(&[&name])?.into_iter().find(|package| package.name == name);
-    let package =
-        package.ok_or_else(|| format!("{} have no {name} (any more)", SUITES.join(" and ")))?;
-    let root = index.unpack(&[&name])?;
+    let (root, from) = match (package, old_packages::named(&name)) {
+        (Some(package), _) => (index.unpack(&[&name])?, Provenance::from(package)),
+        (None, Some(old)) => {
+            (index.unpack_old(old_packages::SOURCE, &[old])?, Provenance::from(old))
+        }
+        (None, None) => {
+            return Err(format!("{} have no {name} (any more)", SUITES.join(" and ")));
+        }
+    };
     let made = work.join("made");
     fs::create_dir(&made).map_err(|error| context(&made, &error))?;
     let archive = root.join("usr/src").join(format!("{name}.tar.xz"));
     fs::rename(&archive, made.join(ARCHIVE)).map_err(|error| context(&archive, &error))?;
-    Provenance::from(package).write(&made)?;
+    from.write(&made)?;
     Ok(made)
 }
 
