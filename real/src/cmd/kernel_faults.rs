@@ -53,7 +53,8 @@ pub fn faults(args: &Args, library: &[Input]) -> u8 {
         .collect();
     match sweep(&args.on, &tests) {
         Ok((able, reply)) => {
-            let summary = Summary::of(&able, &reply);
+            let races = inputs.tests.len() - tests.len();
+            let summary = Summary { races, ..Summary::of(&able, &reply) };
             if args.json {
                 outln!("{}", summary.json());
             } else {
@@ -108,6 +109,8 @@ struct Summary {
     problems: Vec<(usize, String)>,
     not_run: BTreeMap<String, usize>,
     swept: usize,
+    /// Tests that are left out because they have several threads.
+    races: usize,
 }
 
 impl Summary {
@@ -128,7 +131,7 @@ impl Summary {
                 Report::Broken { reason } => problems.push((at, reason.clone())),
             }
         }
-        Summary { kernel: reply.probe.kernel.clone(), places, problems, not_run, swept }
+        Summary { kernel: reply.probe.kernel.clone(), places, problems, not_run, swept, races: 0 }
     }
 
     fn is_bad(&self) -> bool {
@@ -182,6 +185,9 @@ impl Summary {
         for (test, problem) in &self.problems {
             outln!("\nproblem in {}: {problem}", tests[*test].name);
         }
+        if self.races > 0 {
+            outln!("\nleft out: {} tests with several threads", self.races);
+        }
         for (reason, count) in &self.not_run {
             outln!("\nnot run: {count} × {reason}");
         }
@@ -194,7 +200,8 @@ impl Summary {
         });
         let problems: Vec<&String> = self.problems.iter().map(|(_, problem)| problem).collect();
         json!({ "kernel": self.kernel, "tests": self.swept, "failures": self.failures(),
-            "places": places.collect::<Vec<_>>(), "problems": problems, "not_run": self.not_run })
+            "places": places.collect::<Vec<_>>(), "problems": problems,
+            "races_left_out": self.races, "not_run": self.not_run })
     }
 }
 

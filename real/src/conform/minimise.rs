@@ -160,7 +160,6 @@ mod tests {
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
-            failures: Vec::new(),
         }
     }
 

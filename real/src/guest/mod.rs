@@ -21,7 +21,7 @@ use crate::abi::marker::Marker;
 use crate::abi::syscall;
 use crate::job::{Job, JobLine, KERNEL_LOG, Report};
 use crate::kernels::series::variant_for;
-use crate::kernels::supported::may_crash;
+use crate::kernels::supported::{breaks_memory, may_crash};
 use crate::live::device::{self, Nic};
 use crate::live::kernel_log::{KernelLogWatch, expected_warnings};
 use crate::live::leak_check::{AllocationSnapshot, Kmemleak, MemlockProbe, ProcessSnapshot};
@@ -105,8 +105,9 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
 /// tests then.
 fn is_damaged(kernel: &str, test: &Test, report: &Report) -> bool {
     let Report::Completed { problems, .. } = report else { return false };
-    let breaks = variant_for(test, kernel).is_ok_and(|variant| may_crash(test, &variant).is_some());
-    breaks && problems.iter().any(|problem| problem.starts_with(KERNEL_LOG))
+    let variant = variant_for(test, kernel).ok();
+    let Some(breaks) = variant.and_then(|variant| may_crash(test, &variant)) else { return false };
+    problems.iter().any(|problem| !breaks_memory(breaks) || problem.starts_with(KERNEL_LOG))
 }
 
 /// The checks of the whole guest that follow each test.

@@ -90,6 +90,7 @@ mod tests {
     fn request(features: &[Feature]) -> Request {
         Request {
             source: "debian:7.3".parse().unwrap(),
+            revision: None,
             patches: vec!["/tmp/my fix.patch".into()],
             features: features.iter().copied().collect(),
             name: None,

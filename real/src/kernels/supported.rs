@@ -120,12 +120,24 @@ pub fn expected_violation(test: &Test, variant: &Variant) -> Option<Invariant> {
     closest.violates
 }
 
-/// The invariant of memory safety that a variant is expected to violate in a test, so that a kernel with the
-/// same code may crash.
+/// The invariant that a variant is expected to violate in a test, so that a kernel with the same code may crash
+/// (memory safety), or, with a proposal's clone, may hang or leave something behind.
 #[must_use]
 pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
+    let clones = || test.steps().any(|step| matches!(step.op, Op::Clone { .. }));
     expected_violation(test, variant)
-        .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
+        .filter(|invariant| breaks_memory(*invariant) || leaves_something(*invariant) && clones())
+}
+
+/// Whether it is one of memory safety: a violation is an error in the kernel log.
+#[must_use]
+pub fn breaks_memory(invariant: Invariant) -> bool {
+    matches!(invariant, Invariant::I1 | Invariant::I2)
+}
+
+/// Whether a violation is that something never ends or is left behind.
+fn leaves_something(invariant: Invariant) -> bool {
+    matches!(invariant, Invariant::I3 | Invariant::I4 | Invariant::I5 | Invariant::I6)
 }
 
 /// Whether a test may crash a kernel of one of its revisions.
@@ -182,6 +194,21 @@ mod tests {
         );
         assert_eq!(may_crash(&test, &newest.without(&[Defect::DisabledRingWake])), None);
         assert_eq!(may_crash(&test, &Variant::of(Revision::Import72)), None, "it only hangs");
+    }
+
+    #[test]
+    fn a_test_of_a_proposals_clone_may_also_leave_something_behind() {
+        use ifq_model::revision::Revision;
+        let test = |step: &str| {
+            let text = format!(
+                "test t\nrevision proxy-v1\nring A B\nsetup\n \
+                 ifq = A: register nodev buffers=1 entries=1\n {step}\nexpect violates I3\n"
+            );
+            ifq_sim::format::parse("t.ifq", &text).expect("a test")
+        };
+        let variant = Variant::of(Revision::ProxyV1);
+        assert_eq!(may_crash(&test("p = B: clone A ifq"), &variant), Some(Invariant::I3));
+        assert_eq!(may_crash(&test("f = A: mmap ifq"), &variant), None);
     }
 
     #[test]

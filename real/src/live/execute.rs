@@ -142,7 +142,9 @@ impl LiveRun<'_> {
                 StepResult::status(nic.restart(nic.queue_of(self.test, queue)))
             }
             Op::Clone { ring, from, ifq, modifiers } => {
-                self.clone_ifq((thread, step), (ring, from), &value(ifq)?, modifiers)?
+                let source = value(ifq)?;
+                let clone = || self.clone_ifq(at, (ring, from), &source, modifiers);
+                self.without_cap(modifiers, clone)??
             }
             Op::Exec | Op::Die => {
                 self.values.fail("an operation that live kernels do not support".to_owned());

@@ -35,7 +35,7 @@ pub(super) fn prepare() -> Result<(), String> {
         write(kind, "verbose", "2");
         write(kind, "verbose_ratelimit_interval_ms", "0");
     }
-    fs::write("/proc/sys/kernel/printk", "1").map_err(|error| format!("the console: {error}"))
+    syscall::set_console_level(1).map_err(|error| format!("the level of the console: {error}"))
 }
 
 /// The place of the next failure.

@@ -199,6 +199,20 @@ pub fn kernel_log() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer).into_owned())
 }
 
+/// Sets the level below which the kernel prints messages on the console, from 1.
+///
+/// # Errors
+///
+/// Those of `syslog(2)`.
+pub fn set_console_level(level: i32) -> io::Result<()> {
+    // SYSLOG_ACTION_CONSOLE_LEVEL.
+    // SAFETY: this action takes no buffer.
+    match unsafe { libc::klogctl(8, std::ptr::null_mut(), level) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Waits for an RCU grace period of the kernel: `membarrier(2)` with `MEMBARRIER_CMD_GLOBAL`. A
 /// kernel that cannot does not wait.
 pub fn synchronize_rcu() {

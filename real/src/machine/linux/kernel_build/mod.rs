@@ -126,6 +126,8 @@ fn build_in(
             built::describe(&made, &plan, features)?;
             cache.keep(&made, &built::place(plan.hash))?;
         }
+        // Removing the tree takes a while, and the kernel can be used before.
+        built::link(cache, &plan.name, plan.hash)?;
         fs::remove_dir_all(&folder).map_err(|error| context(&folder, &error))?;
     }
     built::link(cache, &plan.name, plan.hash)
