@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ifq_model::invariant::Invariant;
 use ifq_model::test::Test;
 
 use crate::abi::marker::Marker;
@@ -76,6 +77,7 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
         allocations: AllocationSnapshot::take(),
         kmemleak: Kmemleak::start(),
         memlock,
+        kernel: kernel.clone(),
     };
     if job.forced {
         controlled::free_packets_at_once();
@@ -101,13 +103,17 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the kernel reported an error in a test in which it may break memory safety. It says little about later
-/// tests then.
+/// Whether the kernel did what may damage it in a test: an error in its log, or something that is left behind. It says
+/// little about later tests then.
 fn is_damaged(kernel: &str, test: &Test, report: &Report) -> bool {
     let Report::Completed { problems, .. } = report else { return false };
-    let variant = variant_for(test, kernel).ok();
-    let Some(breaks) = variant.and_then(|variant| may_crash(test, &variant)) else { return false };
+    let Some(breaks) = breaks(kernel, test) else { return false };
     problems.iter().any(|problem| !breaks_memory(breaks) || problem.starts_with(KERNEL_LOG))
+}
+
+/// The invariant that this kernel may break in a test, so that the guest may be damaged.
+fn breaks(kernel: &str, test: &Test) -> Option<Invariant> {
+    variant_for(test, kernel).ok().and_then(|variant| may_crash(test, &variant))
 }
 
 /// The checks of the whole guest that follow each test.
@@ -116,6 +122,7 @@ struct Checks {
     allocations: AllocationSnapshot,
     kmemleak: Option<Kmemleak>,
     memlock: Option<MemlockProbe>,
+    kernel: String,
 }
 
 fn run_test(
@@ -156,7 +163,8 @@ fn run_test(
             // The clock of a controlled guest skips idle time, and says nothing about the cost of a scan.
             let due = !job.forced || last || (at + 1).is_multiple_of(TESTS_PER_SCAN);
             let memlock = checks.memlock.as_mut().filter(|_| due);
-            let now = last || job.forced;
+            // What such a test leaves behind must not be taken for a leak of the next one.
+            let now = last || job.forced || breaks(&checks.kernel, test).is_some();
             problems.extend(memlock.into_iter().flat_map(|memlock| memlock.leaks(now, &beat)));
             if due {
                 problems.extend(checks.allocations.leaks(now, &beat));
