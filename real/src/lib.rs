@@ -13,6 +13,7 @@
 //! * `live`: the executor: runs the threads of a test on the running kernel, and checks for leaks and
 //!   kernel warnings afterwards.
 //! * `guest`: the process inside a machine that reads a job, runs it with `live` and writes the answer.
+//! * [`kernel_build`]: what a kernel is built from.
 //! * [`machine`]: what runs kernels: this host, user-mode Linux, QEMU.
 //! * `forced`: makes an emulated kernel follow a schedule.
 //! * [`conform`]: campaigns: many tests on many machines, compared with the model.
@@ -45,6 +46,7 @@ pub mod forced;
 #[cfg(target_os = "linux")]
 pub mod guest;
 pub mod job;
+pub mod kernel_build;
 pub mod kernels;
 pub mod library;
 #[cfg(target_os = "linux")]

@@ -11,6 +11,8 @@ pub const IORING_REGISTER_ZCRX_CTRL: u32 = 36;
 /// `IORING_MEM_REGION_TYPE_USER`: the region is memory of user space.
 pub const IORING_MEM_REGION_TYPE_USER: u32 = 1;
 
+/// `IORING_ZCRX_IFQ_REG_CLONE` of the proposal: `if_idx` is a ring, and `if_rxq` an id of it.
+pub const IORING_ZCRX_IFQ_REG_CLONE: u32 = 1;
 /// `ZCRX_REG_IMPORT`: `if_idx` is a descriptor made by [`ZCRX_CTRL_EXPORT`].
 pub const ZCRX_REG_IMPORT: u32 = 1;
 /// `ZCRX_REG_NODEV`: no network device, everything is copied.

@@ -170,7 +170,7 @@ pub fn conform(args: &Args, library: &[Input]) -> u8 {
             // Tests that all machines can run.
             let queues = args.on.iter().map(|on| on.equipment().queues).min().unwrap_or(0);
             let segment = args.on.iter().filter_map(|on| on.equipment().segment).min();
-            let equipment = Equipment { queues, segment };
+            let equipment = Equipment { queues, segment, ..Equipment::default() };
             let mut next = args.skip;
             while next < end {
                 let batch = (end - next).min(BATCH as u64);

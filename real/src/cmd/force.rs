@@ -17,6 +17,10 @@ fn controlled(on: &MachineSpec) -> Result<Qemu, String> {
     let qemu = match on {
         MachineSpec::Qemu(series) => Qemu::debian(&ifq, *series, 1),
         MachineSpec::QemuNic(series) => Qemu::debian(&ifq, *series, 1).map(Qemu::with_nic),
+        MachineSpec::Built { name, nic } => {
+            let machine = Qemu::built(&ifq, name, 1).map_err(|failure| failure.to_string())?;
+            Ok(if *nic { machine.with_nic() } else { machine })
+        }
         MachineSpec::Kernel(path) => Ok(Qemu::file(&ifq, path, 1)),
         MachineSpec::Host | MachineSpec::Uml | MachineSpec::Rig(_) => {
             return Err(format!("schedules are forced in QEMU only, not on {on}"));

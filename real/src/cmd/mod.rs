@@ -13,6 +13,10 @@ mod force;
 mod guest;
 mod interrupt;
 mod keep;
+#[cfg(target_os = "linux")]
+pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod kernel_faults;
 pub mod live;
 pub mod outcomes;
 mod outcomes_record;
@@ -79,6 +83,9 @@ pub enum Command {
     Conform(conform::Args),
     /// Print which features a kernel supports
     Probe(probe::Args),
+    /// Build kernels from source, with sanitizers and patches
+    #[cfg(target_os = "linux")]
+    Kernel(kernel::Args),
     /// Manage the machines that tests run on: list, fetch, boot, shell
     Rig(rig::Args),
     /// The part of `run` and `probe` that runs inside a guest
@@ -138,6 +145,8 @@ fn run_command(command: Command) -> u8 {
         Command::Outcomes(args) => outcomes::outcomes(&args),
         Command::Sim(args) => with_library(|library| sim::sim(&args, library)),
         Command::Defects(args) => defects::defects(&args),
+        #[cfg(target_os = "linux")]
+        Command::Kernel(args) => with_library(|library| kernel::kernel(&args, library)),
         Command::Diff(args) => diff::diff(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Show(args) => show::show(&args),

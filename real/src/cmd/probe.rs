@@ -7,7 +7,7 @@ use serde_json::json;
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
 use crate::job::Job;
 use crate::kernels::probe::Probe;
-use crate::kernels::series::{KernelSeries, is_newer, note};
+use crate::kernels::series::{compared_with, is_base, is_newer, note};
 use crate::machine::{Failure, MachineSpec};
 
 /// The arguments of `ifq probe`.
@@ -39,10 +39,9 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(probe: &'a Probe) -> Self {
-        let series = KernelSeries::of(&probe.kernel);
-        let name = |base| {
-            series.filter(|series| series.is_base() == base).map(|series| series.revision.name())
-        };
+        let revision = compared_with(&probe.kernel);
+        let name =
+            |base| revision.filter(|_| is_base(&probe.kernel) == base).map(|revision| revision.name());
         Line {
             probe,
             revision: name(false),

@@ -162,7 +162,10 @@ fn fetchable(text: &str) -> Result<MachineSpec, String> {
     };
     match on {
         MachineSpec::Uml | MachineSpec::Qemu(_) | MachineSpec::QemuNic(_) => Ok(on),
-        MachineSpec::Host | MachineSpec::Kernel(_) | MachineSpec::Rig(_) => {
+        MachineSpec::Host
+        | MachineSpec::Kernel(_)
+        | MachineSpec::Built { .. }
+        | MachineSpec::Rig(_) => {
             Err(format!("`{text}` cannot be fetched; expected a series or uml"))
         }
     }
@@ -171,7 +174,7 @@ fn fetchable(text: &str) -> Result<MachineSpec, String> {
 /// Parses a machine that has a NIC.
 fn with_nic(text: &str) -> Result<MachineSpec, String> {
     match MachineSpec::argument(text) {
-        Ok(on @ MachineSpec::QemuNic(_)) => Ok(on),
+        Ok(on @ (MachineSpec::QemuNic(_) | MachineSpec::Built { nic: true, .. })) => Ok(on),
         Ok(on) => Err(format!("{on} has no NIC; expected qemu:SERIES+nic, such as qemu:7.3+nic")),
         Err(error) => Err(error.to_string()),
     }

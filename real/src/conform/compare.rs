@@ -12,6 +12,7 @@ use crate::job::{
     DevicePackets, KERNEL_LOG, OVERWRITTEN_BUFFER, REPEATED_COMPLETION, Report, Stalls,
 };
 use crate::kernels::kernel_error::error_in;
+use crate::kernels::supported::breaks_memory;
 
 /// The outcomes that the model allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +167,8 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         Report::NotRun { reason } => return without_rows(Verdict::NotRun, None, reason),
         Report::Broken { reason } => {
             if let Some(invariant) = allowed.as_ref().ok().and_then(|allowed| allowed.crashes)
-                && error_in(&reason.lines().collect::<Vec<_>>()).is_some()
+                && (!breaks_memory(invariant)
+                    || error_in(&reason.lines().collect::<Vec<_>>()).is_some())
             {
                 let crash = KnownCrash { invariant, seen: Some(reason.clone()) };
                 let agrees = without_rows(Verdict::Agrees, None, "");
@@ -174,7 +176,7 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
             }
             return without_rows(Verdict::Differs, Some(Difference::Broken), reason);
         }
-        Report::Completed { histogram, problems, stalls, start_skew, packets } => {
+        Report::Completed { histogram, problems, stalls, start_skew, packets, failures: _ } => {
             (histogram, problems, stalls.clone(), *start_skew, *packets)
         }
     };
@@ -191,7 +193,10 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         problems.retain(|problem| problem != OVERWRITTEN_BUFFER);
     }
     let crash = allowed.as_ref().ok().and_then(|allowed| allowed.crashes).map(|invariant| {
-        let seen = problems.iter().find(|problem| problem.starts_with(KERNEL_LOG)).cloned();
+        let shows = |problem: &&String| {
+            !breaks_memory(invariant) || problem.starts_with(KERNEL_LOG)
+        };
+        let seen = problems.iter().find(shows).cloned();
         KnownCrash { invariant, seen }
     });
     // Memory that the kernel has corrupted can have any other effect.
@@ -307,6 +312,7 @@ mod tests {
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         }
     }
 
@@ -340,7 +346,7 @@ mod tests {
                 unreachable!("it ran")
             };
             let packets = Some(packets);
-            let report = Report::Completed { histogram, problems, stalls, start_skew, packets };
+            let report = Report::Completed { histogram, problems, stalls, start_skew, packets, failures: Vec::new() };
             compare(&test(), &report, &allowed(&[0], true)).verdict
         };
         let none = DevicePackets::default();
@@ -381,6 +387,7 @@ mod tests {
             stalls: stalls.clone(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         };
         let mut model = allowed(&[0], true);
         let comparison = compare(&test(), &report, &model);

@@ -207,6 +207,7 @@ mod tests {
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         }
     }
 

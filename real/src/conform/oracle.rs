@@ -166,13 +166,12 @@ impl Oracle for Explorer {
         if let Some((_, tolerated)) = tolerated.filter(|_| broken == expected) {
             found = search(Limits { tolerated, ..limits })?;
         }
-        if let (Some(invariant), Some(broken)) = (may_crash(test, variant), broken)
-            && matches!(broken, Invariant::I1 | Invariant::I2)
-        {
-            // A run that breaks memory safety has no outcome. The others have those of the repaired kernel.
-            let repaired = without_shown(test, variant);
-            if repaired != *variant {
-                let allowed = self.allowed(test, &repaired)?;
+        if let (Some(invariant), Some(_)) = (may_crash(test, variant), broken) {
+            // A run that breaks it has no outcome. The others have those of the repaired kernel. A proposal may break
+            // something in a file that the file does not show.
+            let repaired = [without_shown(test, variant), Variant::fixed(variant.revision)];
+            let mut repaired = repaired.iter().filter(|repaired| *repaired != variant);
+            if let Some(allowed) = repaired.find_map(|one| self.allowed(test, one).ok()) {
                 return Ok(Allowed { crashes: Some(invariant), ..allowed });
             }
         }

@@ -8,7 +8,7 @@ use crate::conform::compare::{HistogramRow, KnownCrash, Verdict};
 use crate::job::DevicePackets;
 use crate::job::start_skew::StartSkew;
 use crate::job::{RunInfo, Stalls};
-use crate::kernels::series::{is_newer, note};
+use crate::kernels::series::{built_as, is_newer, note};
 
 /// The result of a test on one machine, with the context that is printed with it.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,10 @@ impl ResultView<'_> {
         };
         let revision = |base| {
             let revision = variant.as_ref().map(|variant| variant.revision);
-            revision.filter(|of| of.has_clone() == base).map(Revision::name)
+            let of_base = |of: &Revision| {
+                of.has_clone() && self.kernel.and_then(built_as).is_none()
+            };
+            revision.filter(|of| of_base(of) == base).map(Revision::name)
         };
         let line = Line {
             test: self.test,
@@ -130,7 +133,7 @@ impl ResultView<'_> {
             outln!("  {line}");
         }
         if !comparison.rows.is_empty() {
-            out!("{}", histogram(self.result));
+            out!("{}", histogram(self.result, self.kernel));
         }
         out!("{}", crash(comparison.crash.as_ref()));
         if let Some(DevicePackets { placed, ordinary, zero_copy, copied, failed, .. }) =
@@ -170,10 +173,10 @@ pub fn crash(crash: Option<&KnownCrash>) -> String {
     format!("  the kernel breaks {invariant} here, as the model says:\n{lines}")
 }
 
-/// What a kernel was compared with: a proposal is in no kernel, only its base is.
+/// What a kernel was compared with: a proposal is in no kernel but one that was built as it, only its base is.
 #[must_use]
-pub fn compared_with(variant: &Variant) -> String {
-    if variant.revision.has_clone() {
+pub fn compared_with(variant: &Variant, kernel: Option<&str>) -> String {
+    if variant.revision.has_clone() && kernel.and_then(built_as).is_none() {
         format!("the base of {variant}")
     } else {
         variant.to_string()
@@ -182,9 +185,9 @@ pub fn compared_with(variant: &Variant) -> String {
 
 /// One row for each outcome, and the share of the allowed outcomes that was observed.
 #[must_use]
-pub fn histogram(result: &TestResult) -> String {
+pub fn histogram(result: &TestResult, kernel: Option<&str>) -> String {
     let TestResult { variant, comparison } = result;
-    let by = variant.as_ref().map_or("no revision".to_owned(), compared_with);
+    let by = variant.as_ref().map_or("no revision".to_owned(), |of| compared_with(of, kernel));
     let mut text = format!("  {:>8}  {:<8} outcome (allowed by {by})\n", "seen", "allowed");
     for row in &comparison.rows {
         let allowed = match row.allowed {

@@ -235,7 +235,11 @@ fn run(
             let number = test + 1;
             progress.machine(format!("running test {number}/{all} {name}: {done}/{times}"));
         }
-        JobLine::Controlled { .. } | JobLine::Stuck { .. } | JobLine::Damaged | JobLine::End => {}
+        JobLine::Controlled { .. }
+        | JobLine::Coverage { .. }
+        | JobLine::Stuck { .. }
+        | JobLine::Damaged
+        | JobLine::End => {}
     };
     match machine.run(&job, &mut on_line) {
         Ok(reply) => {

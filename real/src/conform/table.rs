@@ -139,7 +139,7 @@ pub fn details(tests: &[String], columns: &[Column]) -> String {
             }
             text.push_str(&crash(comparison.crash.as_ref()));
             if !comparison.rows.is_empty() {
-                text.push_str(&histogram(result));
+                text.push_str(&histogram(result, column.kernel.as_deref()));
             }
             if let Some(stored) = stored {
                 text.push_str(&format!("  stored: {stored}\n"));

@@ -3,6 +3,7 @@
 
 mod answer;
 mod controlled;
+mod coverage;
 mod init;
 mod injected_failure;
 pub mod rig;
@@ -14,16 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ifq_model::invariant::Invariant;
 use ifq_model::test::Test;
 
 use crate::abi::marker::Marker;
 use crate::abi::syscall;
 use crate::job::{Job, JobLine, KERNEL_LOG, Report};
 use crate::kernels::series::variant_for;
-use crate::kernels::supported::may_crash;
+use crate::kernels::supported::{breaks_memory, may_crash};
 use crate::live::device::{self, Nic};
 use crate::live::kernel_log::{KernelLogWatch, expected_warnings};
-use crate::live::leak_check::{AllocationSnapshot, MemlockProbe, ProcessSnapshot};
+use crate::live::leak_check::{AllocationSnapshot, Kmemleak, MemlockProbe, ProcessSnapshot};
 use crate::live::probe::probe;
 use crate::live::{self, Options};
 
@@ -73,7 +75,9 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
     let mut checks = Checks {
         kernel_log: KernelLogWatch::start(),
         allocations: AllocationSnapshot::take(),
+        kmemleak: Kmemleak::start(),
         memlock,
+        kernel: kernel.clone(),
     };
     if job.forced {
         controlled::free_packets_at_once();
@@ -87,29 +91,38 @@ fn run_job(job: &Path, answer: &Path) -> Result<(), String> {
         let damaged = is_damaged(&kernel, &job.tests[at], &report);
         answer.write(&JobLine::Test { test: at, report })?;
         if damaged && at + 1 < job.tests.len() {
+            coverage::send(&answer)?;
             answer.write(&JobLine::Damaged)?;
             answer.drain();
             return Ok(());
         }
     }
+    coverage::send(&answer)?;
     answer.write(&JobLine::End)?;
     answer.drain();
     Ok(())
 }
 
-/// Whether the kernel reported an error in a test in which it may break memory safety. It says little about later
-/// tests then.
+/// Whether the kernel did what may damage it in a test: an error in its log, or something that is left behind. It says
+/// little about later tests then.
 fn is_damaged(kernel: &str, test: &Test, report: &Report) -> bool {
     let Report::Completed { problems, .. } = report else { return false };
-    let breaks = variant_for(test, kernel).is_ok_and(|variant| may_crash(test, &variant).is_some());
-    breaks && problems.iter().any(|problem| problem.starts_with(KERNEL_LOG))
+    let Some(breaks) = breaks(kernel, test) else { return false };
+    problems.iter().any(|problem| !breaks_memory(breaks) || problem.starts_with(KERNEL_LOG))
+}
+
+/// The invariant that this kernel may break in a test, so that the guest may be damaged.
+fn breaks(kernel: &str, test: &Test) -> Option<Invariant> {
+    variant_for(test, kernel).ok().and_then(|variant| may_crash(test, &variant))
 }
 
 /// The checks of the whole guest that follow each test.
 struct Checks {
     kernel_log: KernelLogWatch,
     allocations: AllocationSnapshot,
+    kmemleak: Option<Kmemleak>,
     memlock: Option<MemlockProbe>,
+    kernel: String,
 }
 
 fn run_test(
@@ -121,7 +134,7 @@ fn run_test(
 ) -> Report {
     let test = &job.tests[at];
     let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
-    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced };
+    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced, sweep: job.sweep };
     let mut resources = ProcessSnapshot::take();
     let done = Arc::new(AtomicU32::new(0));
     let limit = Duration::from_millis(job.stuck_timeout_ms)
@@ -150,15 +163,19 @@ fn run_test(
             // The clock of a controlled guest skips idle time, and says nothing about the cost of a scan.
             let due = !job.forced || last || (at + 1).is_multiple_of(TESTS_PER_SCAN);
             let memlock = checks.memlock.as_mut().filter(|_| due);
-            let now = last || job.forced;
+            // What such a test leaves behind must not be taken for a leak of the next one.
+            let now = last || job.forced || breaks(&checks.kernel, test).is_some();
             problems.extend(memlock.into_iter().flat_map(|memlock| memlock.leaks(now, &beat)));
             if due {
                 problems.extend(checks.allocations.leaks(now, &beat));
             }
+            // One scan for all tests of the guest: it takes seconds.
+            let kmemleak = checks.kmemleak.as_ref().filter(|_| last);
+            problems.extend(kmemleak.into_iter().flat_map(|kmemleak| kmemleak.leaks(&beat)));
             problems.extend(checks.kernel_log.new_warnings(expected_warnings(test)));
             let histogram = observed.histogram.into_iter().collect();
-            let live::Observations { stalls, start_skew, packets, .. } = observed;
-            Report::Completed { histogram, problems, stalls, start_skew, packets }
+            let live::Observations { stalls, start_skew, packets, failures, .. } = observed;
+            Report::Completed { histogram, problems, stalls, start_skew, packets, failures }
         }
         Err(reason) => Report::NotRun { reason },
     }

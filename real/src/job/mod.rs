@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::probe::Probe;
 use crate::rig::Rig;
 
-pub use report::{DevicePackets, Reply, Report, RunInfo, Stalls};
+pub use report::{DevicePackets, FailedCall, Reply, Report, RunInfo, Stalls};
 
 /// The problem that a completion came after the last one of its request.
 pub const REPEATED_COMPLETION: &str = "a completion after the last one of its request";
@@ -46,6 +46,9 @@ pub struct Job {
     /// Whether that controller knows the symbols of the kernel.
     #[serde(default)]
     pub symbols_known: bool,
+    /// Whether each call fails at each place at which the kernel can inject a failure, instead of repetitions.
+    #[serde(default)]
+    pub sweep: bool,
 }
 
 /// A failure that can be injected into a guest. A host ignores it.
@@ -87,6 +90,7 @@ impl Job {
             injected: None,
             forced: false,
             symbols_known: false,
+            sweep: false,
         }
     }
 }
@@ -129,6 +133,11 @@ pub enum JobLine {
         done: u32,
         /// The kernel stacks of the threads, and warnings in the kernel log.
         tasks: Vec<String>,
+    },
+    /// Which lines of zcrx ran since the boot, if the kernel counts them.
+    Coverage {
+        /// The file of gcov with the counters, in hexadecimal digits.
+        counters: String,
     },
     /// The kernel reported an error in a test that may crash it. The remaining tests need another boot.
     Damaged,

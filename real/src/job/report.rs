@@ -25,6 +25,9 @@ pub enum Report {
         start_skew: Option<StartSkew>,
         /// Where the packets of device sockets went. `None`: the machine has no NIC.
         packets: Option<DevicePackets>,
+        /// The failures of a sweep ([`super::Job::sweep`]).
+        #[serde(default)]
+        failures: Vec<FailedCall>,
     },
     /// The test could not be run.
     NotRun {
@@ -36,6 +39,21 @@ pub enum Report {
         /// What is known about it.
         reason: String,
     },
+}
+
+/// A call that failed at a place where the kernel was told to inject a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCall {
+    /// The index of the step in the test.
+    pub step: usize,
+    /// The place in the call, from 1.
+    pub nth: u32,
+    /// The kind of failure, such as `failslab`.
+    pub kind: String,
+    /// The functions on the stack, the innermost first.
+    pub stack: Vec<String>,
+    /// What user space saw.
+    pub outcome: Outcome,
 }
 
 /// Packets with payload that arrived at the receive queues of a NIC, and the completions with their bytes.

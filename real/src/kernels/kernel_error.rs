@@ -1,7 +1,7 @@
 //! Lines of the kernel log that report an error in the kernel.
 
 /// Texts in the kernel log that report an error in the kernel.
-const ERRORS: [&str; 25] = [
+const ERRORS: [&str; 30] = [
     "WARNING:",
     "BUG:",
     "BUG ",
@@ -23,7 +23,12 @@ const ERRORS: [&str; 25] = [
     "inconsistent lock state",
     "suspicious RCU usage",
     "blocked for more than",
+    "rcu: INFO:",
+    "detected stalls on CPUs",
+    "workqueue lockup",
+    "Voluntary context switch within RCU read-side critical section",
     "memory leaks",
+    "unreferenced object",
     "stalled pool shutdown",
     "DMA fault",
     "Kernel panic",
@@ -73,6 +78,17 @@ mod tests {
             "page_pool_release_retry() stalled pool shutdown: id 1, 2 inflight 60 sec",
             "WARNING: possible recursive locking detected",
             "BUG: KASAN: slab-use-after-free in io_zcrx_ring_refill",
+            "rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-...D }",
+            "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [ifq:1]",
+            "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!",
+            "BUG: KCSAN: data-race in io_zcrx_ring_refill / zcrx_flush_rq",
+            "UBSAN: shift-out-of-bounds in io_uring/zcrx.c:88:40",
+            "WARNING: possible circular locking dependency detected",
+            "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:591",
+            "WARNING: suspicious RCU usage",
+            "unreferenced object 0xffff888104ab3400 (size 512):",
             "softnic softnic sn0: DMA fault: queue 0 writes to a buffer that is not mapped",
         ] {
             assert!(error_in(&[text]).is_some(), "{text}");

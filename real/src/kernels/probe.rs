@@ -7,7 +7,7 @@ use ifq_model::test::Test;
 use serde::{Deserialize, Serialize};
 
 use crate::abi::uapi;
-use crate::kernels::series::{KernelSeries, note, variant_for};
+use crate::kernels::series::{compared_with, is_base, note, variant_for};
 use crate::kernels::supported::{delays_page_faults, may_crash};
 
 /// The result of a probe. `None`: not known.
@@ -81,7 +81,7 @@ impl Probe {
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let kernel = &self.kernel;
-        let old = KernelSeries::of(kernel).is_none_or(|series| !series.revision.has_nodev());
+        let old = compared_with(kernel).is_none_or(|revision| !revision.has_nodev());
         match (self.ring, self.nodev) {
             (Some(ring), _) if ring < 0 => {
                 Some(format!("kernel {kernel} cannot create a ring: {}", errno(ring)))
@@ -188,9 +188,9 @@ impl fmt::Display for Probe {
         let refuses = self.nodev.is_some_and(|nodev| nodev < 0);
         let able = if refuses { "only tests in which no registration succeeds" } else { "yes" };
         row("tests can run", obstacle.map_or(able.into(), |why| format!("no: {why}")))?;
-        let revision = KernelSeries::of(&self.kernel).map(|series| match series.is_base() {
-            true => format!("the base of {}", series.revision),
-            false => series.revision.to_string(),
+        let revision = compared_with(&self.kernel).map(|revision| match is_base(&self.kernel) {
+            true => format!("the base of {revision}"),
+            false => revision.to_string(),
         });
         row("compared with", revision.unwrap_or_else(|| "no revision".into()))?;
         note(&self.kernel).map_or(Ok(()), |note| writeln!(f, "{note}"))

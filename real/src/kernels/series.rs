@@ -152,6 +152,29 @@ impl KernelSeries {
     }
 }
 
+/// In the release of a kernel that was built as a revision: before the name of the revision.
+pub const BUILT_AS: &str = "-ifq-";
+
+/// The revision that a kernel was built as (`ifq kernel build --revision`). Its release says so, such as
+/// `6.18.15-ifq-proxy-v1`. `None`: it is compared with the revision of its series.
+#[must_use]
+pub fn built_as(kernel: &str) -> Option<Revision> {
+    let (_, name) = kernel.split_once(BUILT_AS)?;
+    Revision::ALL.into_iter().find(|revision| revision.name() == name)
+}
+
+/// The revision that a kernel is compared with. `None`: the model has none.
+#[must_use]
+pub fn compared_with(kernel: &str) -> Option<Revision> {
+    built_as(kernel).or_else(|| KernelSeries::of(kernel).map(|series| series.revision))
+}
+
+/// Whether a kernel has only the code that a proposal is based on.
+#[must_use]
+pub fn is_base(kernel: &str) -> bool {
+    built_as(kernel).is_none() && KernelSeries::of(kernel).is_some_and(KernelSeries::is_base)
+}
+
 /// Whether a revision belongs to a released kernel. Of the proposals only the base does.
 #[must_use]
 pub fn is_released(revision: Revision) -> bool {
@@ -168,6 +191,9 @@ pub fn is_newer(kernel: &str) -> bool {
 /// revision.
 #[must_use]
 pub fn note(kernel: &str) -> Option<String> {
+    if let Some(revision) = built_as(kernel) {
+        return Some(format!("kernel {kernel} was built as {revision} and is compared with it"));
+    }
     let series = KernelSeries::of(kernel)?;
     let (name, revision) = (series.name(), series.revision);
     if is_newer(kernel) {
@@ -192,6 +218,12 @@ pub fn note(kernel: &str) -> Option<String> {
 ///
 /// A message for the user: why the kernel cannot be compared.
 pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
+    if let Some(revision) = built_as(kernel) {
+        return match test.revisions.contains(&revision) {
+            true => Ok(Variant::of(revision).without(&unseen(revision))),
+            false => Err(format!("the test is not for {revision}, as which kernel {kernel} was built")),
+        };
+    }
     let series = KernelSeries::of(kernel).ok_or_else(|| no_series(kernel))?;
     let revision = series.revision;
     if !test.revisions.contains(&revision) {
@@ -215,6 +247,11 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
         ));
     }
     Ok(series.variant_of(kernel))
+}
+
+/// The defects of a revision that a run cannot show: P10 only delays the exit worker to its next poll.
+fn unseen(revision: Revision) -> Vec<Defect> {
+    [Defect::P10].into_iter().filter(|defect| Variant::of(revision).has(*defect)).collect()
 }
 
 /// Why no series has a kernel.
@@ -278,6 +315,27 @@ mod tests {
         let some = test("revision import-7.1 import-7.3", " x = A: exit");
         let why = variant_for(&some, "7.2.7").unwrap_err();
         assert!(why.contains("not for import-7.2") && why.contains("7.2.7"), "{why}");
+    }
+
+    #[test]
+    fn a_kernel_that_was_built_as_a_revision_is_compared_with_it_and_has_its_operations() {
+        let clones = test(
+            "revision proxy-v1 proxy-fixed",
+            " ifq = A: register nodev buffers=1 entries=1\n p = B: clone A ifq",
+        );
+        for revision in [Revision::ProxyV1, Revision::ProxyFixed] {
+            let kernel = format!("6.18.15{BUILT_AS}{revision}");
+            let variant = variant_for(&clones, &kernel).unwrap();
+            assert_eq!(variant.revision, revision);
+            assert!(!variant.has(Defect::P10));
+            assert_eq!(variant.has(Defect::P1), Variant::of(revision).has(Defect::P1));
+            assert_eq!((compared_with(&kernel), is_base(&kernel)), (Some(revision), false));
+            assert!(note(&kernel).unwrap().contains(revision.name()));
+        }
+        let why = variant_for(&clones, "7.3.4-ifq-import-7.3").unwrap_err();
+        assert!(why.contains("not for import-7.3"), "{why}");
+        assert_eq!(built_as("6.18.15-ifq-no-such-revision"), None);
+        assert!(is_base("6.18.15") && !is_base("7.3.4") && !is_base("unknown"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::invariant::Invariant;
-use ifq_model::revision::Variant;
+use ifq_model::revision::{Revision, Variant};
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
 use ifq_model::test::{Expect, Op, RingSetup, Source, Step, Test};
 
@@ -16,6 +16,8 @@ pub struct Equipment {
     /// The far end is TCP of another interface or host, with segments of up to so many bytes: no test decides when
     /// a packet arrives. `None`: the packets are written one by one.
     pub segment: Option<u32>,
+    /// The revision that its kernel was built as, if it was (`ifq kernel build --revision`).
+    pub built_as: Option<Revision>,
 }
 
 /// Why a test cannot run on any live kernel of a machine. `None`: it can.
@@ -23,7 +25,8 @@ pub struct Equipment {
 /// Faults do not matter: a fault *may* happen, and those that can be are injected.
 #[must_use]
 pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
-    if !test.revisions.iter().any(|revision| is_released(*revision)) {
+    let runs = |revision: &Revision| is_released(*revision) || equipment.built_as == Some(*revision);
+    if !test.revisions.iter().any(runs) {
         return Some("none of its revisions is a released kernel".into());
     }
     let queues = equipment.queues;
@@ -78,7 +81,9 @@ pub fn unsupported_op(op: &Op, equipment: Equipment) -> Option<String> {
         Op::Send { layout, .. } if no_device && !layout.is_pages() => Some(
             "it needs a device that puts a packet into several buffers, or packets into one".into(),
         ),
-        Op::Clone { .. } => Some("`clone` is in no released kernel".into()),
+        Op::Clone { .. } if !equipment.built_as.is_some_and(Revision::has_clone) => {
+            Some("`clone` is in no released kernel".into())
+        }
         Op::Die => {
             Some("`die` would end the process that runs the test and reports its results".into())
         }
@@ -115,12 +120,24 @@ pub fn expected_violation(test: &Test, variant: &Variant) -> Option<Invariant> {
     closest.violates
 }
 
-/// The invariant of memory safety that a variant is expected to violate in a test, so that a kernel with the
-/// same code may crash.
+/// The invariant that a variant is expected to violate in a test, so that a kernel with the same code may crash
+/// (memory safety), or, with a proposal's clone, may hang or leave something behind.
 #[must_use]
 pub fn may_crash(test: &Test, variant: &Variant) -> Option<Invariant> {
+    let clones = || test.steps().any(|step| matches!(step.op, Op::Clone { .. }));
     expected_violation(test, variant)
-        .filter(|invariant| matches!(invariant, Invariant::I1 | Invariant::I2))
+        .filter(|invariant| breaks_memory(*invariant) || leaves_something(*invariant) && clones())
+}
+
+/// Whether it is one of memory safety: a violation is an error in the kernel log.
+#[must_use]
+pub fn breaks_memory(invariant: Invariant) -> bool {
+    matches!(invariant, Invariant::I1 | Invariant::I2)
+}
+
+/// Whether a violation is that something never ends or is left behind.
+fn leaves_something(invariant: Invariant) -> bool {
+    matches!(invariant, Invariant::I3 | Invariant::I4 | Invariant::I5 | Invariant::I6)
 }
 
 /// Whether a test may crash a kernel of one of its revisions.
@@ -180,6 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn a_test_of_a_proposals_clone_may_also_leave_something_behind() {
+        use ifq_model::revision::Revision;
+        let test = |step: &str| {
+            let text = format!(
+                "test t\nrevision proxy-v1\nring A B\nsetup\n \
+                 ifq = A: register nodev buffers=1 entries=1\n {step}\nexpect violates I3\n"
+            );
+            ifq_sim::format::parse("t.ifq", &text).expect("a test")
+        };
+        let variant = Variant::of(Revision::ProxyV1);
+        assert_eq!(may_crash(&test("p = B: clone A ifq"), &variant), Some(Invariant::I3));
+        assert_eq!(may_crash(&test("f = A: mmap ifq"), &variant), None);
+    }
+
+    #[test]
     fn only_tests_that_need_a_device_or_the_proposal_are_not_run() {
         let head = "revision proxy-v1 import-7.3\nring A B\nring C with no-defer";
         for step in [
@@ -211,11 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn a_test_of_a_proposal_runs_on_a_kernel_that_was_built_as_the_proposal() {
+        let text = "test t\nrevision proxy-v1 proxy-fixed\nring A B\nsetup\n \
+                    ifq = A: register nodev buffers=1 entries=1\n p = B: clone A ifq\nexpect holds";
+        let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
+        let why = |built_as| unsupported(&test, Equipment { built_as, ..Equipment::default() });
+        assert_eq!(why(Some(Revision::ProxyV1)), None);
+        assert_eq!(why(Some(Revision::ProxyFixed)), None);
+        assert!(why(Some(Revision::Import73)).is_some_and(|why| why.contains("`clone`")));
+        assert!(why(None).is_some_and(|why| why.contains("`clone`")));
+    }
+
+    #[test]
     fn a_near_end_is_closed_over_the_soft_nic_and_not_on_a_rig() {
         let text = "test t\nrevision import-7.3\nring A\nsocket s@0\nqueues 1\nsetup\n \
                     x = close-socket s\nexpect holds";
         let test = ifq_sim::format::parse("t.ifq", text).expect("a test");
-        let nic = Equipment { queues: 1, segment: None };
+        let nic = Equipment { queues: 1, ..Equipment::default() };
         assert_eq!(unsupported(&test, nic), None);
         let rig = Equipment { segment: Some(1448), ..nic };
         assert!(unsupported(&test, rig).is_some_and(|why| why.contains("reset arrives later")));

@@ -100,6 +100,18 @@ pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) ->
     }
 }
 
+/// The argument of the proposal's clone: of an id of the ring with this descriptor. The caller handles an unreadable
+/// argument.
+pub(super) fn clone_of(
+    fd: i32,
+    id: u32,
+    modifiers: ArgModifiers,
+    pointed: &mut Pointed,
+) -> IfqReg {
+    let import = import(fd, modifiers, pointed);
+    IfqReg { if_rxq: id, flags: uapi::IORING_ZCRX_IFQ_REG_CLONE | flag(modifiers), ..import }
+}
+
 /// The undefined flag, if the modifiers ask for it.
 fn flag(modifiers: ArgModifiers) -> u32 {
     if modifiers.has(ArgModifier::Flags) { UNKNOWN_FLAG } else { 0 }

@@ -1,11 +1,10 @@
 //! Executes one operation of a test on the kernel.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ifq_model::errno;
 use ifq_model::test::arg_modifier::{ArgModifier, ArgModifiers};
-use ifq_model::test::literal::Literal;
 use ifq_model::test::{Event, Op, RingId, RqWord, Source, Step, VarId};
 use ifq_model::user::refill::{refill_push, refill_push_unchecked};
 
@@ -13,10 +12,10 @@ use super::arg::{self, Device, Pointed};
 use super::device::Nic;
 use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
-use super::operand::{CLOSED_FD, NEVER_OPEN, close, id_of, mem_of};
+use super::operand::{CLOSED_FD, close, id_of, mem_of};
 use super::pending::CompletionKind;
 use super::run::{LiveRun, OpenRing, SharedRing, ThreadStep};
-use super::values::{Exported, Ifq, Resource, StepResult};
+use super::values::{Ifq, Resource, StepResult};
 use crate::abi::syscall::ring::{Cqe, RecvZc};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
 use crate::abi::uapi::{self, SyncCancelReg};
@@ -142,7 +141,12 @@ impl LiveRun<'_> {
                 let nic = self.nic()?;
                 StepResult::status(nic.restart(nic.queue_of(self.test, queue)))
             }
-            Op::Exec | Op::Die | Op::Clone { .. } => {
+            Op::Clone { ring, from, ifq, modifiers } => {
+                let source = value(ifq)?;
+                let clone = || self.clone_ifq(at, (ring, from), &source, modifiers);
+                self.without_cap(modifiers, clone)??
+            }
+            Op::Exec | Op::Die => {
                 self.values.fail("an operation that live kernels do not support".to_owned());
                 return None;
             }
@@ -150,7 +154,6 @@ impl LiveRun<'_> {
         Some(bound)
     }
 
-    /// The NIC. `None`: there is none, and the run failed.
     /// Whether the far end of a socket is a socket of the kernel behind a device.
     fn sends_again(&self, socket: ifq_model::test::SocketId) -> bool {
         let over_device = self.test.sockets[usize::from(socket)].queue.is_some();
@@ -158,6 +161,7 @@ impl LiveRun<'_> {
         over_device && equipment.is_some_and(|equipment| equipment.segment.is_some())
     }
 
+    /// The NIC. `None`: there is none, and the run failed.
     fn nic(&self) -> Option<&Nic> {
         if self.nic.is_none() {
             self.values.fail("the machine has no NIC".to_owned());
@@ -165,7 +169,7 @@ impl LiveRun<'_> {
         self.nic.as_deref()
     }
 
-    fn ring(&self, ring: RingId) -> Option<SharedRing> {
+    pub(super) fn ring(&self, ring: RingId) -> Option<SharedRing> {
         lock(&self.rings[usize::from(ring)]).clone()
     }
 
@@ -254,86 +258,6 @@ impl LiveRun<'_> {
             Some(nic) => Device { index: nic.index(), queue: nic.queue_of(self.test, queue) },
             // Such a registration fails before it needs the device.
             None => Device { index: arg::NO_DEVICE, queue },
-        })
-    }
-
-    fn export(
-        &self,
-        at: ThreadStep<'_>,
-        ring: RingId,
-        bound: &StepResult,
-        modifiers: ArgModifiers,
-    ) -> Option<StepResult> {
-        let Some(ring) = self.ring(ring) else {
-            return Some(StepResult::status(errno_of(libc::EBADF)));
-        };
-        let mut ctrl = arg::ctrl(id_of(bound), uapi::ZCRX_CTRL_EXPORT, &[], modifiers);
-        let nr_args = u32::from(modifiers.has(ArgModifier::NrArgs));
-        let ret = if modifiers.has(ArgModifier::ArgFault) {
-            ring.fd.ctrl(None, nr_args)
-        } else {
-            self.with_argument(at, &mut ctrl, |ctrl| ring.fd.ctrl(Some(ctrl), nr_args))?
-        };
-        if ret < 0 {
-            return Some(StepResult::status(ret));
-        }
-        let fd = ctrl.arg[0] as RawFd;
-        Some(match (syscall::adopt_fd(fd), &bound.resource) {
-            (Ok(owned), Resource::Ifq(ifq)) => {
-                let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
-                StepResult { raw: i64::from(fd), resource: Resource::Fd(Arc::new(fd_of)) }
-            }
-            // The kernel exported an ifq that was never registered.
-            _ => StepResult::status(-errno::EBADMSG),
-        })
-    }
-
-    fn import(
-        &self,
-        at: ThreadStep<'_>,
-        ring: RingId,
-        bound: &StepResult,
-        modifiers: ArgModifiers,
-    ) -> Option<StepResult> {
-        let Some(shared) = self.ring(ring) else {
-            return Some(StepResult::status(errno_of(libc::EBADF)));
-        };
-        let (fd, ifq): (Option<Arc<OwnedFd>>, Option<&Ifq>) = match &bound.resource {
-            Resource::Fd(exported) => (lock(&exported.fd).clone(), Some(&exported.ifq)),
-            _ => (None, None),
-        };
-        let open = fd.as_ref().map(AsRawFd::as_raw_fd);
-        // A clone keeps the number from being used again, and delays the close of another thread. A schedule says
-        // when that happens.
-        let _fd = fd.filter(|_| !self.forced);
-        // Keeps the descriptor of a ring open.
-        let other = match bound.resource {
-            Resource::Literal(Literal::Ring(ring)) => self.ring(ring),
-            _ => None,
-        };
-        let number = match (open, &other, &bound.resource) {
-            (Some(open), ..) => open,
-            (None, Some(ring), _) => ring.fd.number(),
-            (None, None, Resource::Literal(Literal::Number(number))) => {
-                number.cast_signed() | NEVER_OPEN
-            }
-            _ => CLOSED_FD,
-        };
-        let mut pointed = Pointed::default();
-        let mut reg = arg::import(number, modifiers, &mut pointed);
-        let imported = if modifiers.has(ArgModifier::ArgFault) {
-            shared.fd.register(None)
-        } else {
-            self.with_argument(at, &mut reg, |reg| shared.fd.register(Some(reg)))?
-        };
-        Some(match (imported, ifq) {
-            (Ok(reg), Some(ifq)) => {
-                ifq.mem.add_ring(ring, reg.id);
-                let ifq = Ifq { id: reg.id, mem: Arc::clone(&ifq.mem) };
-                StepResult { raw: i64::from(reg.id), resource: Resource::Ifq(ifq) }
-            }
-            (Ok(_), None) => StepResult::status(-errno::EBADMSG),
-            (Err(errno), _) => StepResult::status(errno),
         })
     }
 

@@ -1,6 +1,7 @@
 //! How a live kernel gets a fault.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use ifq_model::test::Step;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -8,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::injection::How;
 use super::run::LiveRun;
 use crate::abi::syscall;
+use crate::abi::syscall::fail_nth::with_failure;
 
 /// The sysctl with the largest number of open files.
 const FILE_MAX: &str = "/proc/sys/fs/file-max";
@@ -29,6 +31,11 @@ impl LiveRun<'_> {
             How::NoLockedMemory => with_limit(Resource::Memlock, f).map_err(failed).ok()?,
             How::NoFile => without_files(f).map_err(failed).ok()?,
             How::Nic { queue, bound } => self.with_nic_fault(queue, bound, f),
+            How::Nth(nth) => {
+                let (result, failed) = with_failure(nth, f);
+                self.call_failed.store(failed == Some(true), Ordering::Relaxed);
+                result
+            }
         }
     }
 

@@ -29,6 +29,15 @@ pub(super) enum How {
     /// The NIC has no memory for a queue, from this step on: `pp-init` and `mp-open-rxq` while a memory provider
     /// is bound, otherwise `rxq-restart`. `None`: any queue of the test.
     Nic { queue: Option<u32>, bound: bool },
+    /// The n-th place of the call at which the kernel can inject a failure, from 1.
+    Nth(u32),
+}
+
+impl<'t> Injection<'t> {
+    /// At a step.
+    pub(super) fn at(step: &'t Step, how: How) -> Self {
+        Injection { step, how }
+    }
 }
 
 impl Injection<'_> {
@@ -67,6 +76,8 @@ fn all(test: &Test, means: Means) -> impl Iterator<Item = Injection<'_>> {
         .flat_map(|step| ways(test, step).into_iter().map(move |how| Injection { step, how }));
     injections.filter(move |injection| match injection.how {
         How::ReadOnlyArgument | How::NoDescriptor => true,
+        // Only a sweep has them.
+        How::Nth(_) => false,
         How::NoFile | How::NoLockedMemory => means.guest,
         How::Nic { .. } => means.nic,
     })
@@ -109,7 +120,7 @@ fn ways(test: &Test, step: &Step) -> Vec<How> {
                 add(opens, nic(Some(queue), true));
             }
         }
-        Op::Import { .. } => add(writes, How::ReadOnlyArgument),
+        Op::Import { .. } | Op::Clone { .. } => add(writes, How::ReadOnlyArgument),
         Op::AddArea { .. } => {
             add(writes, How::ReadOnlyArgument);
             add(may_alone(FaultPoint::AreaImport, locks_memory), How::NoLockedMemory);

@@ -68,6 +68,7 @@ fn late_pages(op: &Op) -> &'static [LatePage] {
     match op {
         Op::Register { modifiers, .. }
         | Op::Import { modifiers, .. }
+        | Op::Clone { modifiers, .. }
         | Op::Export { modifiers, .. }
         | Op::AddArea { modifiers, .. }
             if !readable(*modifiers) =>
@@ -79,7 +80,7 @@ fn late_pages(op: &Op) -> &'static [LatePage] {
         }
         Op::Register { .. } => &[LatePage::Argument, LatePage::Area, LatePage::Region],
         Op::AddArea { .. } => &[LatePage::Argument, LatePage::Area],
-        Op::Import { .. } | Op::Export { .. } => &[LatePage::Argument],
+        Op::Import { .. } | Op::Clone { .. } | Op::Export { .. } => &[LatePage::Argument],
         _ => &[],
     }
 }

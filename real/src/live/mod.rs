@@ -22,7 +22,9 @@ mod rng;
 mod run;
 mod sender;
 mod session;
+mod share;
 mod start;
+mod sweep;
 mod tasks;
 mod userfault_stall;
 mod values;
@@ -34,12 +36,14 @@ use ifq_model::outcome::Outcome;
 use ifq_model::test::Test;
 
 use crate::job::start_skew::StartSkew;
-use crate::job::{DevicePackets, Stalls};
+use crate::job::{DevicePackets, FailedCall, Stalls};
+use crate::kernels::series::built_as;
 use crate::kernels::supported::{Equipment, unsupported};
 use crate::live::leak_check::ProcessSnapshot;
 
 use device::Nic;
 use session::{ConnectionPool, Session};
+use sweep::{FailureLog, Sweep, failed_call};
 
 pub use idle::IDLE_TIMEOUT;
 pub use options::Options;
@@ -57,6 +61,8 @@ pub struct Observations {
     pub start_skew: Option<StartSkew>,
     /// Where the packets of device sockets went. `None`: there is no NIC.
     pub packets: Option<DevicePackets>,
+    /// The failures of a sweep.
+    pub failures: Vec<FailedCall>,
 }
 
 /// Maximum number of problems kept for one test; one is enough to fail it.
@@ -78,7 +84,10 @@ pub fn run(
     nic: Option<&Arc<Nic>>,
     beat: &dyn Fn(),
 ) -> Result<Observations, String> {
-    let equipment = nic.map_or(Equipment::default(), |nic| nic.equipment());
+    let equipment = Equipment {
+        built_as: built_as(&rustix::system::uname().release().to_string_lossy()),
+        ..nic.map_or(Equipment::default(), |nic| nic.equipment())
+    };
     if let Some(reason) = unsupported(test, equipment) {
         return Err(reason);
     }
@@ -88,17 +97,37 @@ pub fn run(
     let (mut seen, mut pool) = (Observations::default(), ConnectionPool::new(test, nic));
     nic.map(|nic| nic.take_packets());
     let mut samples = Vec::new();
+    let mut sweep = match options.sweep {
+        true => {
+            sweep::prepare()?;
+            Some((Sweep::of(test), FailureLog::start()))
+        }
+        false => None,
+    };
     Session::with(test, options, nic, |session| {
-        for repetition in 0..options.times {
+        for repetition in 0.. {
+            let failure = match &sweep {
+                None if repetition == options.times => break,
+                None => None,
+                Some((sweep, _)) => match sweep.next() {
+                    Some(failure) => Some(failure),
+                    None => break,
+                },
+            };
             nic.map_or(Ok(()), |nic| nic.prepare(test))?;
-            let (result, sockets) = session.run(repetition, pool.take()?)?;
+            let (result, sockets) = session.run(repetition, pool.take()?, failure)?;
             pool.give_back(sockets);
             if let Some(bound) = nic.and_then(|nic| nic.wait_until_unbound(test.queues).err()) {
                 seen.problems.push(bound);
                 break;
             }
             nic.map_or(Ok(()), |nic| nic.end_failures())?;
-            *seen.histogram.entry(result.outcome).or_default() += 1;
+            match sweep.as_mut().map(|(sweep, log)| (sweep.advance(result.call_failed), log)) {
+                Some((Some(place), log)) => {
+                    seen.failures.push(failed_call(place, log, &result.outcome));
+                }
+                _ => *seen.histogram.entry(result.outcome).or_default() += 1,
+            }
             seen.problems.extend(result.problems);
             seen.stalls.add(result.stalls);
             samples.extend(result.sample);

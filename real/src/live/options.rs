@@ -14,4 +14,6 @@ pub struct Options {
     /// A controller outside of the machine decides which thread runs: each thread has a processor of its own and
     /// announces its steps.
     pub forced: bool,
+    /// Each call fails at each place at which the kernel can inject a failure, once. `times` does not count.
+    pub sweep: bool,
 }

@@ -56,6 +56,8 @@ pub(super) struct RunResult {
     pub(super) stalls: Stalls,
     /// The start skew of its threads.
     pub(super) sample: Option<SkewSample>,
+    /// Whether a call failed at its place in a sweep.
+    pub(super) call_failed: bool,
 }
 
 /// The state that the threads of a run share.
@@ -84,6 +86,8 @@ pub(super) struct LiveRun<'t> {
     pub(super) delayed_fault: Option<DelayedFault<'t>>,
     /// The fault that is injected, if any.
     pub(super) injection: Option<Injection<'t>>,
+    /// Whether a call failed at its place in a sweep.
+    pub(super) call_failed: AtomicBool,
     /// Whether that step has reached the page fault, or its call has returned.
     pub(super) fault_reached: AtomicBool,
     pub(super) tasks: Tasks,
@@ -129,6 +133,7 @@ impl<'t> LiveRun<'t> {
             forced: options.forced,
             delayed_fault,
             injection,
+            call_failed: AtomicBool::new(false),
             fault_reached: AtomicBool::new(false),
             tasks: Tasks::new(threads),
             mismatch: AtomicBool::new(false),
@@ -324,7 +329,13 @@ impl<'t> LiveRun<'t> {
     pub(super) fn result(&self) -> RunResult {
         let stalls = std::mem::take(&mut *lock(&self.stalls));
         let (problems, sample) = (self.problems(), self.start.sample());
-        RunResult { outcome: self.outcome(), problems, stalls, sample }
+        RunResult {
+            outcome: self.outcome(),
+            problems,
+            stalls,
+            sample,
+            call_failed: self.call_failed.load(Ordering::Relaxed),
+        }
     }
 
     /// The observed values.

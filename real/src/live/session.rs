@@ -8,7 +8,7 @@ use ifq_model::test::{Op, RingId, SocketId, Test};
 use super::connection::{Connection, RECEIVE_BUFFER, listen};
 use super::delays::DelayProfile;
 use super::device::{Connected, Far, NewConnection, Nic};
-use super::injection::{self, Means};
+use super::injection::{self, Injection, Means};
 use super::late_page;
 use super::options::Options;
 use super::rng::Rng;
@@ -97,12 +97,13 @@ impl<'t> Session<'t> {
         &self,
         repetition: u32,
         sockets: Vec<Connection>,
+        sweep: Option<Injection<'t>>,
     ) -> Result<(RunResult, Vec<Connection>), String> {
         let delays = DelayProfile::choose(&mut Rng::new(
             self.options.seed,
             u64::from(repetition) << 8 | 255,
         ));
-        let delayed_fault = match self.options.forced {
+        let delayed_fault = match self.options.forced || self.options.sweep {
             true => None,
             false => late_page::choose(self.test, self.options.seed, repetition),
         };
@@ -110,9 +111,9 @@ impl<'t> Session<'t> {
             nic: self.nic.is_some_and(|nic| nic.equipment().segment.is_none()),
             guest: std::process::id() == 1,
         };
-        let injection = match delayed_fault.is_none() && !self.options.forced {
+        let injection = match sweep.is_none() && delayed_fault.is_none() && !self.options.forced {
             true => injection::choose(self.test, means, self.options.seed, repetition),
-            false => None,
+            false => sweep,
         };
         let run = LiveRun::new(
             self.test,

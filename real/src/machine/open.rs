@@ -30,6 +30,10 @@ impl MachineSpec {
             MachineSpec::Qemu(series) => Box::new(Qemu::debian(&ifq, *series, cpus)?),
             MachineSpec::QemuNic(series) => Box::new(Qemu::debian(&ifq, *series, cpus)?.with_nic()),
             MachineSpec::Rig(path) => Box::new(HardwareRig::new(&ifq, path)?),
+            MachineSpec::Built { name, nic } => {
+                let machine = Qemu::built(&ifq, name, cpus)?;
+                Box::new(if *nic { machine.with_nic() } else { machine })
+            }
             MachineSpec::Kernel(path) => Box::new(Qemu::file(&ifq, path, cpus)),
         })
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::kernel_build;
 use crate::kernels::supported::Equipment;
 use crate::rig::RigFile;
 
@@ -76,6 +77,14 @@ pub enum MachineSpec {
     QemuNic(Series),
     /// A kernel image that the user has built, in QEMU: `kernel:PATH`.
     Kernel(PathBuf),
+    /// A kernel that `ifq kernel build` has built, in QEMU: `kernel:NAME`, and `kernel:NAME+nic` with the
+    /// module softnic.
+    Built {
+        /// Its name.
+        name: String,
+        /// Whether it has the NIC.
+        nic: bool,
+    },
     /// A machine with a NIC that a file describes: `rig:FILE`.
     Rig(PathBuf),
 }
@@ -86,7 +95,8 @@ pub enum ParseError {
     /// The word is unknown.
     #[error(
         "no machine is called `{0}`; expected host, uml, qemu:SERIES (such as qemu:7.3), \
-         qemu:SERIES+nic, kernel:PATH (a bzImage or vmlinuz) or rig:FILE (docs/RIGS.md)"
+         qemu:SERIES+nic, kernel:NAME (see `ifq kernel build`), kernel:PATH (a bzImage or vmlinuz) or \
+         rig:FILE (docs/RIGS.md)"
     )]
     Machine(String),
     /// Something other than a NIC is added to a machine.
@@ -94,16 +104,33 @@ pub enum ParseError {
     Addition(String),
     /// A NIC is added to a machine that cannot have one.
     #[error(
-        "{0} cannot have a NIC: the module is built with the headers of Debian's kernels; \
-         expected qemu:SERIES+nic, such as qemu:7.3+nic"
+        "{0} cannot have a NIC: the module is built for Debian's kernels and for those of `ifq kernel build`; \
+         expected qemu:SERIES+nic, such as qemu:7.3+nic, or kernel:NAME+nic"
     )]
     NoNic(String),
     /// What stands for a series is none.
     #[error("`{0}` is no series of kernels; expected MAJOR.MINOR, such as 7.3")]
     Series(String),
-    /// `kernel:` without a path.
-    #[error("`kernel:` names no file; expected kernel:PATH, the path of a bzImage or vmlinuz")]
+    /// `kernel:` without a name or path.
+    #[error(
+        "`kernel:` names no kernel; expected kernel:NAME (see `ifq kernel list`) or kernel:PATH, the path of a \
+         bzImage or vmlinuz"
+    )]
     NoPath,
+    /// What comes after `kernel:` is neither a path nor a name.
+    #[error("{0}; a path of a kernel image has a `/`")]
+    NoName(String),
+    /// No kernel of this name has been built.
+    #[error(
+        "no kernel is called `{name}`; {}; `ifq kernel build` builds one, and the path of an image has a `/`",
+        if built.is_empty() { "none is built yet".to_owned() } else { format!("there are: {}", built.join(", ")) }
+    )]
+    NotBuilt {
+        /// The name.
+        name: String,
+        /// The names of those that are built.
+        built: Vec<String>,
+    },
     /// `rig:` without a path.
     #[error("`rig:` names no file; expected rig:FILE, a file that docs/RIGS.md describes")]
     NoRig,
@@ -134,6 +161,12 @@ impl FromStr for MachineSpec {
             Some(("rig", "")) => Err(ParseError::NoRig),
             Some(("rig", path)) => Ok(MachineSpec::Rig(path.into())),
             Some(("kernel", "")) => Err(ParseError::NoPath),
+            Some(("kernel", name)) if !name.contains('/') => {
+                let nic = name.ends_with(NIC);
+                let name = name.strip_suffix(NIC).unwrap_or(name);
+                let name = kernel_build::name(name).map_err(ParseError::NoName)?;
+                Ok(MachineSpec::Built { name, nic })
+            }
             Some(("kernel", path)) if path.ends_with(NIC) => {
                 Err(ParseError::NoNic(text.trim_end_matches(NIC).to_owned()))
             }
@@ -151,6 +184,9 @@ impl fmt::Display for MachineSpec {
             MachineSpec::Qemu(series) => write!(f, "qemu:{series}"),
             MachineSpec::QemuNic(series) => write!(f, "qemu:{series}{NIC}"),
             MachineSpec::Kernel(path) => write!(f, "kernel:{}", path.display()),
+            MachineSpec::Built { name, nic } => {
+                write!(f, "kernel:{name}{}", if *nic { NIC } else { "" })
+            }
             MachineSpec::Rig(path) => write!(f, "rig:{}", path.display()),
         }
     }
@@ -162,9 +198,11 @@ impl MachineSpec {
     pub fn equipment(&self) -> Equipment {
         if let MachineSpec::Rig(path) = self {
             let queues = RigFile::load(path).map_or(0, |file| file.rig.nic.queues.len() as u32);
-            return Equipment { queues, segment: Some(SEGMENT) };
+            return Equipment { queues, segment: Some(SEGMENT), ..Equipment::default() };
         }
-        let queues = if matches!(self, MachineSpec::QemuNic(_)) { NIC_QUEUES } else { 0 };
+        let has_nic =
+            matches!(self, MachineSpec::QemuNic(_) | MachineSpec::Built { nic: true, .. });
+        let queues = if has_nic { NIC_QUEUES } else { 0 };
         Equipment { queues, ..Equipment::default() }
     }
 
@@ -181,6 +219,17 @@ impl MachineSpec {
                 Ok(on)
             }
             MachineSpec::Kernel(path) if !path.is_file() => Err(ParseError::NoFile(path.clone())),
+            #[cfg(target_os = "linux")]
+            MachineSpec::Built { name, .. } => {
+                let built = super::linux::built().unwrap_or_default();
+                let built: Vec<String> = built.into_iter().map(|kernel| kernel.name).collect();
+                let name = name.clone();
+                if built.contains(&name) {
+                    Ok(on)
+                } else {
+                    Err(ParseError::NotBuilt { name, built })
+                }
+            }
             _ => Ok(on),
         }
     }
@@ -192,9 +241,16 @@ mod tests {
 
     #[test]
     fn a_machines_name_is_read_back_as_it_was_printed() {
-        for text in
-            ["host", "uml", "qemu:6.18", "qemu:7.10", "qemu:7.3+nic", "kernel:/boot/vmlinuz-7.3:a"]
-        {
+        for text in [
+            "host",
+            "uml",
+            "qemu:6.18",
+            "qemu:7.10",
+            "qemu:7.3+nic",
+            "kernel:/boot/vmlinuz-7.3:a",
+            "kernel:mine-7.3",
+            "kernel:mine+nic",
+        ] {
             assert_eq!(text.parse::<MachineSpec>().unwrap().to_string(), text);
         }
         assert_eq!("qemu:7.3".parse(), Ok(MachineSpec::Qemu(Series::new(7, 3))));
@@ -211,7 +267,9 @@ mod tests {
             ("qemu:7.3.4", "`7.3.4` is no series"),
             ("qemu:+7.3", "is no series"),
             ("qemu:7.99999999999", "is no series"),
-            ("kernel:", "expected kernel:PATH"),
+            ("kernel:", "expected kernel:NAME"),
+            ("kernel:a b", "`a b` is no name"),
+            ("kernel:mine+nick", "is no name"),
             ("qemu:7.3+nick", "`+nick` cannot be added to a machine; expected +nic"),
             ("qemu:+nic", "expected MAJOR.MINOR"),
             ("uml+nic", "uml cannot have a NIC"),
@@ -230,6 +288,15 @@ mod tests {
         let file = std::env::current_exe().unwrap();
         let text = format!("kernel:{}", file.display());
         assert_eq!(MachineSpec::argument(&text), Ok(MachineSpec::Kernel(file)));
+    }
+
+    #[test]
+    fn a_name_that_no_kernel_has_is_answered_with_those_that_are_built() {
+        let error = MachineSpec::argument("kernel:no-such-kernel").unwrap_err().to_string();
+        assert!(error.starts_with("no kernel is called `no-such-kernel`"), "{error}");
+        let built = vec!["a".into(), "b".into()];
+        let error = ParseError::NotBuilt { name: "c".into(), built }.to_string();
+        assert!(error.contains("there are: a, b"), "{error}");
     }
 
     #[test]

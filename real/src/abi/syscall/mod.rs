@@ -3,6 +3,7 @@
 
 pub mod ethtool;
 pub mod exec;
+pub mod fail_nth;
 pub mod namespace;
 pub mod net;
 pub mod packet;
@@ -45,11 +46,13 @@ unsafe impl KernelArg for crate::abi::uapi::SyncCancelReg {}
 /// Addresses inside `arg` are the caller's business: the kernel checks them like any user pointer,
 /// and memory that it writes there must not be borrowed.
 pub fn io_uring_register<T: KernelArg>(fd: RawFd, opcode: u32, arg: &mut T, nr_args: u32) -> i64 {
-    // SAFETY: `arg` is valid for reads and writes of a `T`, and any bytes are a valid `T`.
-    let ret = unsafe {
-        libc::syscall(libc::SYS_io_uring_register, fd, opcode, std::ptr::from_mut(arg), nr_args)
-    };
-    if ret < 0 { -i64::from(errno()) } else { ret }
+    fail_nth::call(|| {
+        // SAFETY: `arg` is valid for reads and writes of a `T`, and any bytes are a valid `T`.
+        let ret = unsafe {
+            libc::syscall(libc::SYS_io_uring_register, fd, opcode, std::ptr::from_mut(arg), nr_args)
+        };
+        if ret < 0 { -i64::from(errno()) } else { ret }
+    })
 }
 
 /// An address at which nothing is ever mapped (`vm.mmap_min_addr`), and the kernel can read nothing.
@@ -194,6 +197,20 @@ pub fn kernel_log() -> io::Result<String> {
     let read = unsafe { libc::klogctl(3, buffer.as_mut_ptr().cast(), size) };
     buffer.truncate(usize::try_from(read).map_err(|_| io::Error::last_os_error())?);
     Ok(String::from_utf8_lossy(&buffer).into_owned())
+}
+
+/// Sets the level below which the kernel prints messages on the console, from 1.
+///
+/// # Errors
+///
+/// Those of `syslog(2)`.
+pub fn set_console_level(level: i32) -> io::Result<()> {
+    // SYSLOG_ACTION_CONSOLE_LEVEL.
+    // SAFETY: this action takes no buffer.
+    match unsafe { libc::klogctl(8, std::ptr::null_mut(), level) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Waits for an RCU grace period of the kernel: `membarrier(2)` with `MEMBARRIER_CMD_GLOBAL`. A

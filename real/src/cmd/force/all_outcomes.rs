@@ -19,7 +19,8 @@ use crate::conform::progress::Progress;
 use crate::conform::run::{IDLE_TIMEOUT_MS, RunOptions};
 use crate::forced::{Case, ForcedReply, ForcedRun};
 use crate::job::{Job, JobLine, Report};
-use crate::kernels::supported::unsupported;
+use crate::kernels::series::built_as;
+use crate::kernels::supported::{Equipment, unsupported};
 use crate::machine::MachineSpec;
 
 /// The result of one test on one machine.
@@ -185,7 +186,8 @@ fn plan_all(inputs: &[&Input], on: &MachineSpec, kernel: &str, live: &Live) -> V
 fn plan(input: &Input, on: &MachineSpec, kernel: &str, live: &Live) -> Planned {
     let test = plain(&input.test);
     let oracle = live.explorer();
-    let wanted = match unsupported(&test, on.equipment()) {
+    let equipment = Equipment { built_as: built_as(kernel), ..on.equipment() };
+    let wanted = match unsupported(&test, equipment) {
         Some(reason) => Err(reason),
         None => oracle.variant(&test, kernel).and_then(|variant| {
             wanted(&test, &variant, &oracle, Duration::from_secs(live.search_seconds))

@@ -5,7 +5,7 @@ use crate::abi::netdev::Netdev;
 use crate::abi::netlink;
 use crate::abi::syscall::{ethtool, net};
 use crate::kernels::probe::Probe;
-use crate::kernels::series::KernelSeries;
+use crate::kernels::series::compared_with;
 use crate::live::probe::probe;
 use crate::rig::Rig;
 use crate::rig::agent::{Item, Status};
@@ -57,10 +57,8 @@ fn unknown(what: &str, found: impl Into<String>, help: Option<String>) -> Item {
 fn kernel(probe: &Probe, say: &mut dyn FnMut(Item)) {
     let release = &probe.kernel;
     let install = "install a kernel 6.19 or later with CONFIG_IO_URING_ZCRX=y, and boot it";
-    match KernelSeries::of(release) {
-        Some(series) => {
-            say(there("kernel", format!("{release}, compared with {}", series.revision)))
-        }
+    match compared_with(release) {
+        Some(revision) => say(there("kernel", format!("{release}, compared with {revision}"))),
         None => say(missing("kernel", format!("{release}: no revision has its code"), install)),
     }
     let zcrx = match (probe.ring, probe.register_ops) {

@@ -85,7 +85,11 @@ impl RigNic {
 
 impl Device for RigNic {
     fn equipment(&self) -> Equipment {
-        Equipment { queues: self.listeners.len() as u32, segment: Some(self.segment) }
+        Equipment {
+            queues: self.listeners.len() as u32,
+            segment: Some(self.segment),
+            ..Equipment::default()
+        }
     }
 
     fn prepare(&self, test: &Test) -> Result<(), String> {

@@ -17,6 +17,8 @@ const SUITE: &str = "trixie";
 /// The compiler that Debian's kernels of this suite are built with, and what else a build uses. It also
 /// builds modules for kernels of newer suites.
 const PACKAGES: &str = "gcc-14,make,kmod,libelf1t64";
+/// What the build of a whole kernel uses beside them. `ccache` makes the second build of almost the same source short.
+const KERNEL_PACKAGES: &str = "ccache,libc6-dev,libelf-dev,bc,bison,flex,perl,patch,python3-minimal";
 /// What a build does not use.
 const UNUSED: [&str; 4] =
     ["usr/share/doc", "usr/share/locale", "usr/share/man", "var/lib/apt/lists"];
@@ -35,23 +37,27 @@ exec chroot "$1" strip --strip-debug /build/softnic.ko
 
 /// The directory of the system, made if it is not in the cache.
 pub(super) fn get(cache: &Cache) -> Result<PathBuf, String> {
-    cache.get(&format!("build-root-{SUITE}"), make)
+    cache.get(&format!("build-root-{SUITE}"), |work| make(work, PACKAGES))
 }
 
-/// Why no module can be built here. `None`: it can.
-fn obstacle() -> Option<String> {
+/// The directory of a system that whole kernels are built in.
+pub(super) fn get_for_kernels(cache: &Cache) -> Result<PathBuf, String> {
+    let packages = [PACKAGES, KERNEL_PACKAGES].join(",");
+    cache.get(&format!("kernel-build-root-{SUITE}"), |work| make(work, &packages))
+}
+
+/// Why nothing can be built here. `None`: it can.
+pub(super) fn obstacle() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
-        return Some("building the module softnic needs root, for chroot".into());
+        return Some("building for a kernel needs root, for chroot".into());
     }
     let missing = |program: &str| Command::new(program).arg("--version").output().is_err();
     let packages = [("debootstrap", "debootstrap"), ("unshare", "util-linux")];
     let (program, package) = packages.into_iter().find(|(program, _)| missing(program))?;
-    Some(format!(
-        "building the module softnic needs {program}; `apt-get install {package}` brings it"
-    ))
+    Some(format!("building for a kernel needs {program}; `apt-get install {package}` brings it"))
 }
 
-fn make(work: &Path) -> Result<PathBuf, String> {
+fn make(work: &Path, packages: &str) -> Result<PathBuf, String> {
     if let Some(obstacle) = obstacle() {
         return Err(obstacle);
     }
@@ -61,7 +67,7 @@ fn make(work: &Path) -> Result<PathBuf, String> {
     let archive = Archive::of_system()?;
     let made = work.join("made");
     let mut command = isolated("debootstrap");
-    command.args(["--variant=minbase", &format!("--include={PACKAGES}")]);
+    command.args(["--variant=minbase", &format!("--include={packages}")]);
     command.args(archive.signed_by.map(|keyring| format!("--keyring={keyring}")));
     command.arg(SUITE).arg(&made).arg(&archive.uri);
     output(command)?;
@@ -77,7 +83,7 @@ fn make(work: &Path) -> Result<PathBuf, String> {
 
 /// A program in a mount namespace of its own, and in a process namespace, so that all of its processes end
 /// with it.
-fn isolated(program: &str) -> Command {
+pub(super) fn isolated(program: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--", program]);
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

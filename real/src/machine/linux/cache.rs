@@ -33,6 +33,30 @@ impl Cache {
             .ok_or_else(|| "neither XDG_CACHE_HOME nor HOME says where to keep a kernel".into())
     }
 
+    /// A cache in this directory.
+    #[cfg(test)]
+    pub(super) fn at(dir: &Path) -> Self {
+        Cache(dir.into())
+    }
+
+    /// Where an entry would be.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A directory that is made if it does not exist, for work that is continued when it was killed.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, String> {
+        let folder = self.0.join(name);
+        fs::create_dir_all(&folder).map_err(|error| context(&folder, &error))?;
+        Ok(folder)
+    }
+
+    /// Makes a directory in the cache's file system an entry.
+    pub(super) fn keep(&self, made: &Path, name: &str) -> Result<(), String> {
+        let home = self.0.join(name);
+        fs::rename(made, &home).map_err(|error| context(&home, &error))
+    }
+
     /// The directory of an entry, if it exists.
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
         Some(self.0.join(name)).filter(|home| home.is_dir())

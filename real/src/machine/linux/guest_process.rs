@@ -154,7 +154,7 @@ impl AnswerState {
     fn add(&mut self, line: JobLine) {
         match line {
             JobLine::Ready { probe } => self.probe = Some(probe),
-            JobLine::Beat { .. } | JobLine::Controlled { .. } => {}
+            JobLine::Beat { .. } | JobLine::Controlled { .. } | JobLine::Coverage { .. } => {}
             JobLine::Test { test, report } => self.set(test, report),
             JobLine::Stuck { test, done, tasks } => {
                 let tasks = tasks.join("\n");

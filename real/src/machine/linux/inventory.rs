@@ -123,9 +123,10 @@ pub fn fetch(on: &MachineSpec, again: bool) -> Result<(), Failure> {
         MachineSpec::QemuNic(series) => debian_kernel::get(&cache, *series, again)
             .and_then(|image| softnic::get(&cache, &image, again))
             .map(drop),
-        MachineSpec::Host | MachineSpec::Kernel(_) | MachineSpec::Rig(_) => {
-            Err(format!("there is nothing to fetch for {on}"))
-        }
+        MachineSpec::Host
+        | MachineSpec::Kernel(_)
+        | MachineSpec::Built { .. }
+        | MachineSpec::Rig(_) => Err(format!("there is nothing to fetch for {on}")),
     };
     match fetched {
         Err(_) if process::interrupted() => Err(Failure::Interrupted),

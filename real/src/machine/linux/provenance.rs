@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::apt::Package;
+use super::apt::{OldPackage, Package};
 
 /// File name in the directory of the entry.
 const FILE: &str = "provenance.json";
@@ -23,6 +23,13 @@ impl From<Package> for Provenance {
     fn from(package: Package) -> Self {
         let Package { name, version, sha256 } = package;
         Provenance { package: name, version, sha256 }
+    }
+}
+
+impl From<OldPackage<'_>> for Provenance {
+    fn from(package: OldPackage<'_>) -> Self {
+        let OldPackage { name, version, sha256, .. } = package;
+        Provenance { package: name.into(), version: version.into(), sha256: sha256.into() }
     }
 }
 

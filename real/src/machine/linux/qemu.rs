@@ -9,11 +9,14 @@ use super::cache::Cache;
 use super::guest_channel::{ANSWER, CONSOLE_PATH, INPUT};
 use super::guest_process::BootResult;
 use super::guest_root::{GuestRoot, INIT};
+use super::kernel_build::BuiltKernel;
 use super::qemu_binary::{self, PROGRAM};
 use super::shell_session::ShellSession;
-use super::{debian_kernel, guest_process, initramfs, kvm, process, retry, softnic};
+use super::{debian_kernel, guest_process, initramfs, kernel_build, kvm, process, retry, softnic};
 use crate::guest::MODULE;
+use crate::kernel_build::Feature;
 use crate::job::{Job, JobLine, Reply, RunInfo};
+use crate::kernels::series::built_as;
 use crate::kernels::supported::Equipment;
 use crate::machine::{Failure, Machine, MachineSpec, Series};
 
@@ -30,11 +33,14 @@ const KERNEL: [&str; 8] = [
     "loglevel=5",
     "panic=-1",
     "panic_on_warn=0",
-    "slab_debug=FZPU",
+    SLAB_DEBUG,
     "kfence.sample_interval=1",
     "mitigations=off",
     "random.trust_cpu=on",
 ];
+/// Poisons freed objects and keeps the stack of each allocation. The quarantine of KASAN holds freed objects back, so
+/// that they would look like leaks; KASAN finds what this finds, and kmemleak the leaks.
+const SLAB_DEBUG: &str = "slab_debug=FZPU";
 /// The serial lines in the guest: of the console, and of the answer.
 const CONSOLE_LINE: &str = "/dev/ttyS0";
 const ANSWER_LINE: &str = "/dev/ttyS1";
@@ -51,6 +57,7 @@ pub struct Qemu {
 #[derive(Debug)]
 enum Kernel {
     Debian(Series, Cache),
+    Built(BuiltKernel),
     File(PathBuf),
 }
 
@@ -66,13 +73,26 @@ impl Qemu {
         Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Debian(series, cache), cpus, nic: false })
     }
 
+    /// A kernel that was built here.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotRun`] if none has this name.
+    pub fn built(ifq: &Path, name: &str, cpus: u32) -> Result<Self, Failure> {
+        let kernel = kernel_build::find(&Cache::of_user().map_err(Failure::NotRun)?, name);
+        let kernel = kernel.ok_or_else(|| {
+            Failure::NotRun(format!("no kernel is called {name}; `ifq kernel build` builds one"))
+        })?;
+        Ok(Qemu { ifq: ifq.into(), kernel: Kernel::Built(kernel), cpus, nic: false })
+    }
+
     /// A kernel image of the user.
     #[must_use]
     pub fn file(ifq: &Path, image: &Path, cpus: u32) -> Self {
         Qemu { ifq: ifq.into(), kernel: Kernel::File(image.into()), cpus, nic: false }
     }
 
-    /// The same machine with a NIC, if its kernel is one of Debian's.
+    /// The same machine with a NIC, if its kernel is one of Debian's or was built here.
     #[must_use]
     pub fn with_nic(self) -> Self {
         Qemu { nic: true, ..self }
@@ -80,21 +100,36 @@ impl Qemu {
 
     /// Adds the files that the guest needs beside `ifq`, built if need be.
     pub(super) fn add_files(&self, root: &mut GuestRoot) -> Result<(), Failure> {
-        let Kernel::Debian(series, cache) = &self.kernel else { return Ok(()) };
         if !self.nic {
             return Ok(());
         }
-        let module = debian_kernel::get(cache, *series, false)
-            .and_then(|image| softnic::get(cache, &image, false))
-            .map_err(not_run)?;
+        let module = match &self.kernel {
+            Kernel::Debian(series, cache) => debian_kernel::get(cache, *series, false)
+                .and_then(|image| softnic::get(cache, &image, false)),
+            Kernel::Built(kernel) => kernel.module(),
+            Kernel::File(_) => return Ok(()),
+        };
+        let module = module.map_err(not_run)?;
         root.add(MODULE, module);
         Ok(())
+    }
+
+    /// Keeps what a guest says about its kernel.
+    fn keep(&self, line: &JobLine) {
+        if let (Kernel::Built(kernel), JobLine::Coverage { counters }) = (&self.kernel, line)
+            && let Err(error) = kernel.keep_coverage(counters)
+        {
+            errln!("ifq: {error}");
+        }
     }
 
     fn spec(&self) -> MachineSpec {
         match &self.kernel {
             Kernel::Debian(series, _) if self.nic => MachineSpec::QemuNic(*series),
             Kernel::Debian(series, _) => MachineSpec::Qemu(*series),
+            Kernel::Built(kernel) => {
+                MachineSpec::Built { name: kernel.name.clone(), nic: self.nic }
+            }
             Kernel::File(path) => MachineSpec::Kernel(path.clone()),
         }
     }
@@ -107,6 +142,7 @@ impl Qemu {
         }
         qemu_binary::check().map_err(Failure::NotRun)?;
         match &self.kernel {
+            Kernel::Built(kernel) => Ok(kernel.image()),
             Kernel::File(path) => Ok(path.clone()),
             Kernel::Debian(series, cache) => {
                 debian_kernel::get(cache, *series, false).map(|image| image.path).map_err(not_run)
@@ -126,7 +162,11 @@ impl Machine for Qemu {
     }
 
     fn equipment(&self) -> Equipment {
-        self.spec().equipment()
+        let built_as = match &self.kernel {
+            Kernel::Built(kernel) => built_as(&kernel.release),
+            Kernel::Debian(..) | Kernel::File(_) => None,
+        };
+        Equipment { built_as, ..self.spec().equipment() }
     }
 
     fn may_crash(&self) -> bool {
@@ -146,8 +186,12 @@ impl Machine for Qemu {
         how.notes.extend(kvm.err().map(|reason| format!("emulated without KVM: {reason}")));
         let mut root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
         self.add_files(&mut root)?;
-        retry::run(job, how, progress, &mut |part, how, progress| {
-            boot_with_fallback(how, &mut |how| boot(&image, &root, part, how, &mut *progress))
+        let mut progress = |line: &JobLine| {
+            self.keep(line);
+            progress(line);
+        };
+        retry::run(job, how, &mut progress, &mut |part, how, progress| {
+            boot_with_fallback(how, &mut |how| self.boot(&image, &root, part, how, &mut *progress))
         })
     }
 }
@@ -190,9 +234,14 @@ impl Qemu {
     ///
     /// [`Failure`]: there is no such kernel.
     pub fn release(&self) -> Result<Option<String>, Failure> {
-        let Kernel::Debian(series, cache) = &self.kernel else { return Ok(None) };
-        let image = debian_kernel::get(cache, *series, false).map_err(not_run)?;
-        image.release().map(|release| Some(release.to_owned())).map_err(Failure::NotRun)
+        match &self.kernel {
+            Kernel::Debian(series, cache) => {
+                let image = debian_kernel::get(cache, *series, false).map_err(not_run)?;
+                image.release().map(|release| Some(release.to_owned())).map_err(Failure::NotRun)
+            }
+            Kernel::Built(kernel) => Ok(Some(kernel.release.clone())),
+            Kernel::File(_) => Ok(None),
+        }
     }
 
     /// The symbols of the kernel, if an earlier guest has told them.
@@ -245,13 +294,18 @@ impl Qemu {
         let how = RunInfo { accelerated: Some(false), cpus, ..RunInfo::default() };
         let mut root = GuestRoot::of(&self.ifq).map_err(Failure::NotRun)?;
         self.add_files(&mut root)?;
-        retry::run(job, how, progress, &mut |part, _, progress| {
+        let mut progress = |line: &JobLine| {
+            self.keep(line);
+            progress(line);
+        };
+        retry::run(job, how, &mut progress, &mut |part, _, progress| {
             let channel = initramfs::channel(&root, part).map_err(Failure::NotRun)?;
             let mut command = machine(&image, control.cpus(), &CONTROLLED);
             serial_lines(&mut command);
             let gdb = format!("unix:path={},server=on,wait=off", control.socket.display());
             command.args(["-gdb", &gdb, "-initrd", INPUT, "-append"]);
             let line = append(&["guest", initramfs::JOB, ANSWER_LINE]).replace(SAMPLING, "");
+            let line = self.adapt(&line);
             command.arg(format!("{} {line}", control.parameters()));
             channel.connect(&mut command).map_err(Failure::NotRun)?;
             guest_process::supervise(command, part, &channel, BOOT_EMULATED, progress)
@@ -268,7 +322,7 @@ impl Qemu {
             serial_lines(&mut command);
         }
         let line = if session.terminal { CONSOLE_LINE } else { ANSWER_LINE };
-        let append = append(&["guest-shell", line]);
+        let append = self.adapt(&append(&["guest-shell", line]));
         command.args(["-initrd", session.initrd, "-append", &append]);
         Ok(command)
     }
@@ -303,7 +357,7 @@ impl Qemu {
             .args(["-serial", "chardev:console"])
             .arg("-kernel")
             .arg(&image)
-            .args(["-initrd", initrd, "-append", &append(&["guest-shell", CONSOLE_LINE])]);
+            .args(["-initrd", initrd, "-append", &self.adapt(&append(&["guest-shell", CONSOLE_LINE]))]);
         Ok(command)
     }
 }
@@ -325,25 +379,35 @@ fn boot_with_fallback(
     boot(how)
 }
 
-fn boot(
-    image: &Path,
-    root: &GuestRoot,
-    job: &Job,
-    how: &RunInfo,
-    progress: &mut dyn FnMut(&JobLine),
-) -> Result<BootResult, Failure> {
-    let channel = initramfs::channel(root, job).map_err(Failure::NotRun)?;
-    let accelerated = how.accelerated == Some(true);
-    let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
-    serial_lines(&mut command);
-    command.args(["-initrd", INPUT, "-append"]).arg(append(&[
-        "guest",
-        initramfs::JOB,
-        ANSWER_LINE,
-    ]));
-    channel.connect(&mut command).map_err(Failure::NotRun)?;
-    let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
-    guest_process::supervise(command, job, &channel, limit, progress)
+impl Qemu {
+    fn boot(
+        &self,
+        image: &Path,
+        root: &GuestRoot,
+        job: &Job,
+        how: &RunInfo,
+        progress: &mut dyn FnMut(&JobLine),
+    ) -> Result<BootResult, Failure> {
+        let channel = initramfs::channel(root, job).map_err(Failure::NotRun)?;
+        let accelerated = how.accelerated == Some(true);
+        let mut command = command(image, accelerated, how.cpus.unwrap_or(1));
+        serial_lines(&mut command);
+        let line = self.adapt(&append(&["guest", initramfs::JOB, ANSWER_LINE]));
+        command.args(["-initrd", INPUT, "-append", &line]);
+        channel.connect(&mut command).map_err(Failure::NotRun)?;
+        let limit = if accelerated { BOOT_ACCELERATED } else { BOOT_EMULATED };
+        guest_process::supervise(command, job, &channel, limit, progress)
+    }
+
+    /// The command line without what its kernel does better.
+    fn adapt(&self, line: &str) -> String {
+        match &self.kernel {
+            Kernel::Built(kernel) if kernel.features.contains(&Feature::Kasan) => {
+                line.replace(SLAB_DEBUG, "")
+            }
+            _ => line.to_owned(),
+        }
+    }
 }
 
 /// The console and the answer, on the first and the second serial line.

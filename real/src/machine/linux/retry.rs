@@ -76,7 +76,7 @@ fn with_offset(line: &JobLine, from: usize) -> JobLine {
             *test += from;
         }
         JobLine::Controlled { first, .. } => *first += from,
-        JobLine::Ready { .. } | JobLine::Damaged | JobLine::End => {}
+        JobLine::Ready { .. } | JobLine::Coverage { .. } | JobLine::Damaged | JobLine::End => {}
     }
     line
 }
@@ -97,6 +97,7 @@ mod tests {
             stalls: Stalls::default(),
             start_skew: None,
             packets: None,
+            failures: Vec::new(),
         }
     }
 

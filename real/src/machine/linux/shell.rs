@@ -45,6 +45,12 @@ pub fn shell(ifq: &Path, on: &MachineSpec, cpus: u32, script: Option<&str>) -> R
             machine.add_files(&mut root)?;
             &move |session| machine.session(session)
         }
+        MachineSpec::Built { name, nic } => {
+            let machine = Qemu::built(ifq, name, cpus)?;
+            let machine = if *nic { machine.with_nic() } else { machine };
+            machine.add_files(&mut root)?;
+            &move |session| machine.session(session)
+        }
         MachineSpec::Kernel(image) => {
             let machine = Qemu::file(ifq, image, cpus);
             &move |session| machine.session(session)

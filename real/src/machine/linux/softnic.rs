@@ -7,21 +7,16 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use super::apt::{Index, OldPackage, Package};
-use super::build_root;
 use super::cache::Cache;
 use super::debian_kernel::{FLAVOURS, Image, SUITES};
+use super::fnv::Fnv;
 use super::provenance::Provenance;
+use super::{build_root, old_packages};
 
 /// The sources, with their licence and their description.
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/softnic");
-/// The headers of the last releases of old series, which have left the index of their suite: name,
-/// version, architecture, and SHA-256. The sums are those of the archive's files when the lines were
-/// written; no signed index confirms them any more.
-static OLD_HEADERS: &str = include_str!("old_headers.txt");
-/// The source package that the headers are from.
-const SOURCE: &str = "linux";
 /// The module in the cache.
-const MODULE: &str = "softnic.ko";
+pub(super) const MODULE: &str = "softnic.ko";
 
 /// The module for a kernel, built if it is not in the cache, or anyway.
 pub(super) fn get(cache: &Cache, image: &Image, again: bool) -> Result<Vec<u8>, String> {
@@ -50,13 +45,22 @@ fn place(image: &Image) -> Result<String, String> {
 }
 
 /// FNV-1a of what is compiled, with the names.
-fn hash_of_sources() -> u64 {
+pub(super) fn hash_of_sources() -> u64 {
     let mut files: Vec<_> = compiled().collect();
     files.sort();
-    let bytes = files.into_iter().flat_map(|(name, text)| [name.as_bytes(), text]);
-    bytes.flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut hash = Fnv::default();
+    files.into_iter().flat_map(|(name, text)| [name.as_bytes(), text]).for_each(|b| hash.add(b));
+    hash.0
+}
+
+/// Writes what is compiled into a folder, which is made.
+pub(super) fn write_sources(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| context(folder, &error))?;
+    for (name, text) in compiled() {
+        let file = folder.join(name);
+        fs::write(&file, text).map_err(|error| context(&file, &error))?;
+    }
+    Ok(())
 }
 
 /// The names and contents of the files that are compiled.
@@ -69,7 +73,7 @@ fn compiled() -> impl Iterator<Item = (&'static str, &'static [u8])> {
 }
 
 /// The names of the packages with a kernel's headers: of the flavour, of all flavours, and its tools.
-fn headers(release: &str) -> Option<[String; 3]> {
+pub(super) fn headers(release: &str) -> Option<[String; 3]> {
     let version = FLAVOURS.iter().find_map(|flavour| release.strip_suffix(flavour))?;
     Some([
         format!("linux-headers-{release}"),
@@ -87,11 +91,7 @@ fn make(work: &Path, root: &Path, image: &Image) -> Result<PathBuf, String> {
     let index = Index::fetch(&work.join("apt"), &SUITES)?;
     let (headers, from) = unpack(&index, &names, &image.provenance.version)?;
     let sources = work.join("sources");
-    fs::create_dir(&sources).map_err(|error| context(&sources, &error))?;
-    for (name, text) in compiled() {
-        let file = sources.join(name);
-        fs::write(&file, text).map_err(|error| context(&file, &error))?;
-    }
+    write_sources(&sources)?;
     build_root::build(root, &headers, &sources, release, &names[2])?;
     let made = work.join("made");
     fs::create_dir(&made).map_err(|error| context(&made, &error))?;
@@ -111,7 +111,8 @@ fn unpack(
     if let Some(package) = exact(index.packages(&[names[0]])?, names[0], version) {
         return Ok((index.unpack(&names)?, Provenance::from(package)));
     }
-    let old: Option<Vec<OldPackage<'_>>> = names.iter().map(|name| old(name, version)).collect();
+    let old: Option<Vec<OldPackage<'_>>> = 
+        names.iter().map(|name| old_packages::find(name, version)).collect();
     let old = old.ok_or_else(|| {
         format!(
             "{} have no {} {version} (any more), so the module softnic cannot be built for this \
@@ -120,22 +121,7 @@ fn unpack(
             names[0]
         )
     })?;
-    let provenance = Provenance {
-        package: old[0].name.to_owned(),
-        version: old[0].version.to_owned(),
-        sha256: old[0].sha256.to_owned(),
-    };
-    Ok((index.unpack_old(SOURCE, &old)?, provenance))
-}
-
-/// A package of the headers of the last release of an old series.
-fn old(name: &str, version: &str) -> Option<OldPackage<'static>> {
-    let packages = OLD_HEADERS.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [name, version, arch, sha256] = words[..] else { return None };
-        Some(OldPackage { name, version, arch, sha256 })
-    });
-    packages.into_iter().find(|package| package.name == name && package.version == version)
+    Ok((index.unpack_old(old_packages::SOURCE, &old)?, Provenance::from(old[0])))
 }
 
 /// The package of the same build as the kernel: another version can have another layout of structs.
@@ -170,25 +156,6 @@ mod tests {
         let available = vec![package("7.3.4-2"), package("7.3.4-1")];
         assert_eq!(exact(available.clone(), &names[0], "7.3.4-1"), Some(package("7.3.4-1")));
         assert_eq!(exact(available, &names[0], "7.3.4-3"), None);
-    }
-
-    #[test]
-    fn each_line_of_the_old_headers_is_complete_and_each_kernel_has_all_three_packages() {
-        let mut kernels = 0;
-        for line in OLD_HEADERS.lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            let package = old(words[0], words[1]).unwrap();
-            assert!(["all", "amd64"].contains(&package.arch), "{line}");
-            assert!(package.sha256.len() == 64, "{line}");
-            let release = package.name.strip_prefix("linux-headers-");
-            let Some(names) = release.and_then(headers) else { continue };
-            kernels += 1;
-            for name in names {
-                assert!(old(&name, package.version).is_some(), "{line}: {name}");
-            }
-        }
-        assert_eq!(kernels * 3, OLD_HEADERS.lines().count());
-        assert_eq!(old("linux-headers-7.1.13+deb13-common", "7.1.13-2"), None);
     }
 
     #[test]

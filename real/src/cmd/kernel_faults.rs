@@ -1,0 +1,249 @@
+//! `ifq kernel faults`: makes each call of a test fail at each place at which the kernel can inject a failure.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use ifq_model::fault::FaultPoint;
+use ifq_model::outcome::Outcome;
+use ifq_model::test::Test;
+use ifq_sim::format::Input;
+use serde_json::json;
+
+use super::exit::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::selection::read_or;
+use crate::conform::compare::Allowed;
+use crate::conform::oracle::{Explorer, Oracle};
+use crate::conform::progress::Progress;
+use crate::job::{FailedCall, Job, JobLine, Reply, Report};
+use crate::kernels::fault_site::{fault_point, place};
+use crate::kernels::supported::unsupported;
+use crate::machine::{Failure, MachineSpec};
+
+/// Time limit of the search for the outcomes that the model allows of one test with one fault point.
+const SEARCH: Duration = Duration::from_secs(20);
+/// A place with more functions is cut.
+const SHOWN_FUNCTIONS: usize = 4;
+
+/// The arguments of `ifq kernel faults`.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Tests, or folders of tests [default: the library]
+    pub files: Vec<PathBuf>,
+    /// A kernel that was built --with fault-injection
+    #[arg(long, value_parser = MachineSpec::argument)]
+    pub on: MachineSpec,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the sweep; returns the exit code.
+#[must_use]
+pub fn faults(args: &Args, library: &[Input]) -> u8 {
+    let inputs = match read_or(&args.files, library) {
+        Ok(inputs) => inputs,
+        Err(code) => return code,
+    };
+    // A race has outcomes that no failure leads to.
+    let tests = inputs.tests.iter().filter(|input| input.test.threads.len() < 2);
+    let tests: Vec<Test> = tests
+        .map(|input| Test { schedule: None, faults: Vec::new(), max_faults: 0, ..input.test.clone() })
+        .collect();
+    match sweep(&args.on, &tests) {
+        Ok((able, reply)) => {
+            let races = inputs.tests.len() - tests.len();
+            let summary = Summary { races, ..Summary::of(&able, &reply) };
+            if args.json {
+                outln!("{}", summary.json());
+            } else {
+                summary.print(&able);
+            }
+            summary.exit_code()
+        }
+        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
+        Err(Failure::NotRun(reason)) => {
+            match args.json {
+                true => outln!("{}", json!({ "result": "not-run", "reason": reason })),
+                false => outln!("not run: {reason}"),
+            }
+            EXIT_NOT_RUN
+        }
+    }
+}
+
+/// Runs the tests that the machine can run.
+fn sweep(on: &MachineSpec, tests: &[Test]) -> Result<(Vec<Test>, Reply), Failure> {
+    let machine = on.machine_with(1)?;
+    let equipment = machine.equipment();
+    let able: Vec<Test> =
+        tests.iter().filter(|test| unsupported(test, equipment).is_none()).cloned().collect();
+    let progress = Progress::new();
+    let job = Job { sweep: true, ..Job::new(able.clone()) };
+    let result = machine.run(&job, &mut |line| {
+        if let JobLine::Test { test, .. } = line {
+            progress.machine(format!("{on}: {} of {} tests", test + 1, able.len()));
+        }
+    });
+    progress.clear();
+    result.map(|reply| (able, reply))
+}
+
+/// The failures at one place.
+#[derive(Default)]
+struct Place {
+    point: Option<FaultPoint>,
+    failures: usize,
+    /// What the model does not allow: test and outcome.
+    outside: Vec<(usize, Outcome)>,
+    /// Failures whose outcome could not be compared, because the search did not end.
+    unknown: usize,
+    /// Some outcome, for a place that the model does not have.
+    example: Option<(usize, Outcome)>,
+}
+
+struct Summary {
+    kernel: String,
+    places: BTreeMap<String, Place>,
+    problems: Vec<(usize, String)>,
+    not_run: BTreeMap<String, usize>,
+    swept: usize,
+    /// Tests that are left out because they have several threads.
+    races: usize,
+}
+
+impl Summary {
+    fn of(tests: &[Test], reply: &Reply) -> Self {
+        let (mut places, mut problems) = (BTreeMap::<String, Place>::new(), Vec::new());
+        let (mut not_run, mut swept) = (BTreeMap::new(), 0);
+        for (at, (test, report)) in tests.iter().zip(&reply.reports).enumerate() {
+            match report {
+                Report::Completed { problems: found, failures, .. } => {
+                    swept += 1;
+                    problems.extend(found.iter().map(|problem| (at, problem.clone())));
+                    let mut oracle = FaultOracle { test, kernel: &reply.probe.kernel, known: BTreeMap::new() };
+                    for call in failures {
+                        add(&mut places, at, call, &mut oracle);
+                    }
+                }
+                Report::NotRun { reason } => *not_run.entry(reason.clone()).or_default() += 1,
+                Report::Broken { reason } => problems.push((at, reason.clone())),
+            }
+        }
+        Summary { kernel: reply.probe.kernel.clone(), places, problems, not_run, swept, races: 0 }
+    }
+
+    fn is_bad(&self) -> bool {
+        !self.problems.is_empty() || self.places.values().any(|place| !place.outside.is_empty())
+    }
+
+    fn exit_code(&self) -> u8 {
+        match () {
+            () if self.is_bad() => EXIT_DIFFERENCE,
+            () if self.swept == 0 => EXIT_NOT_RUN,
+            () => EXIT_OK,
+        }
+    }
+
+    fn failures(&self) -> usize {
+        self.places.values().map(|place| place.failures).sum()
+    }
+
+    fn print(&self, tests: &[Test]) {
+        outln!(
+            "{} failures at {} places in {} tests on kernel {}",
+            self.failures(), self.places.len(), self.swept, self.kernel
+        );
+        outln!("\nfault points of the model, with the number of failures");
+        for point in FaultPoint::ALL.iter().copied() {
+            let own = self.places.values().filter(|place| place.point == Some(point));
+            let (all, outside, unknown) = own.fold((0, 0, 0), |(all, outside, unknown), place| {
+                (all + place.failures, outside + place.outside.len(), unknown + place.unknown)
+            });
+            let verdict = match (all, outside, unknown) {
+                (0, ..) => "not injected".to_owned(),
+                (_, 0, 0) => format!("{all}, each outcome is allowed"),
+                (_, 0, _) => format!("{all}, {unknown} not compared, because the search did not end"),
+                _ => format!("{all}, {outside} with an outcome that the model does not allow"),
+            };
+            outln!("  {:<18} {verdict}", point.name());
+        }
+        outln!("\nplaces that the model does not have");
+        for (name, place) in self.places.iter().filter(|(_, place)| place.point.is_none()) {
+            outln!("  {:4}  {name}", place.failures);
+            if let Some((test, outcome)) = &place.example {
+                outln!("        {}: {}", tests[*test].name, outcome.display(&tests[*test]));
+            }
+        }
+        for (name, place) in &self.places {
+            for (test, outcome) in &place.outside {
+                let test = &tests[*test];
+                outln!("\nnot allowed: {} after a failure in {name}: {}", test.name, outcome.display(test));
+            }
+        }
+        for (test, problem) in &self.problems {
+            outln!("\nproblem in {}: {problem}", tests[*test].name);
+        }
+        if self.races > 0 {
+            outln!("\nleft out: {} tests with several threads", self.races);
+        }
+        for (reason, count) in &self.not_run {
+            outln!("\nnot run: {count} × {reason}");
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let places = self.places.iter().map(|(name, place)| {
+            json!({ "place": name, "point": place.point.map(FaultPoint::name), "failures": place.failures,
+                "outside": place.outside.len() })
+        });
+        let problems: Vec<&String> = self.problems.iter().map(|(_, problem)| problem).collect();
+        json!({ "kernel": self.kernel, "tests": self.swept, "failures": self.failures(),
+            "places": places.collect::<Vec<_>>(), "problems": problems,
+            "races_left_out": self.races, "not_run": self.not_run })
+    }
+}
+
+fn add(places: &mut BTreeMap<String, Place>, at: usize, call: &FailedCall, oracle: &mut FaultOracle<'_>) {
+    let mut functions = place(&call.stack);
+    functions.truncate(SHOWN_FUNCTIONS);
+    let name = match functions.is_empty() {
+        true => "no stack in the log".to_owned(),
+        false => format!("{}: {}", call.kind, functions.join(" < ")),
+    };
+    let place = places.entry(name).or_default();
+    place.failures += 1;
+    place.point = fault_point(&call.stack);
+    match place.point {
+        Some(point) => match oracle.allows(point, &call.outcome) {
+            Some(true) => {}
+            Some(false) => place.outside.push((at, call.outcome.clone())),
+            None => place.unknown += 1,
+        },
+        None => place.example = place.example.take().or_else(|| Some((at, call.outcome.clone()))),
+    }
+}
+
+/// The outcomes of a test with a failure at one fault point.
+struct FaultOracle<'a> {
+    test: &'a Test,
+    kernel: &'a str,
+    known: BTreeMap<FaultPoint, Option<Allowed>>,
+}
+
+impl FaultOracle<'_> {
+    /// Whether the model allows an outcome. `None`: the search did not end and has not found it.
+    fn allows(&mut self, point: FaultPoint, outcome: &Outcome) -> Option<bool> {
+        let (test, kernel) = (self.test, self.kernel);
+        let allowed = self.known.entry(point).or_insert_with(|| {
+            let test = Test { faults: vec![point], max_faults: 1, ..test.clone() };
+            let explorer = Explorer::new(SEARCH);
+            let variant = explorer.variant(&test, kernel).ok()?;
+            explorer.allowed(&test, &variant).ok()
+        });
+        let allowed = allowed.as_ref()?;
+        let found = allowed.set.contains(outcome);
+        (found || allowed.exhaustive).then_some(found)
+    }
+}
