@@ -14,6 +14,7 @@ use super::device::Nic;
 use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::operand::{CLOSED_FD, NEVER_OPEN, close, id_of, mem_of};
+use super::page_frames;
 use super::pending::CompletionKind;
 use super::run::{LiveRun, OpenRing, SharedRing, ThreadStep};
 use super::values::{Exported, Ifq, Resource, StepResult};
@@ -32,7 +33,7 @@ impl LiveRun<'_> {
         let at = (thread, step);
         let bound = match step.op {
             Op::Register { ring, source, buffers, entries, modifiers } => {
-                let (mem, area) = self.memory(buffers, entries, step, modifiers)?;
+                let (mem, area) = self.memory(source, buffers, entries, step, modifiers)?;
                 self.without_cap(modifiers, || {
                     self.register(at, ring, source, entries, modifiers, (&mem, &area))
                 })??
@@ -195,9 +196,19 @@ impl LiveRun<'_> {
         modifiers: ArgModifiers,
     ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
         let kernel_region = modifiers.has(ArgModifier::KernelRegion);
-        let made = IfqMem::new(buffers, entries, kernel_region);
-        let (mem, area) =
-            made.map_err(|error| self.values.fail(format!("memory for an ifq: {error}"))).ok()?;
+        source: Source,
+        // Buffers of several pages fit into contiguous memory, which the model does not have.
+        let big = self.nic.is_some() && modifiers.has(ArgModifier::RxBufBig);
+        let device = self.device(source).filter(|_| big);
+        let made = match device {
+            Some(device) if page_frames::are_translated(device.index) => {
+                Err("an IOMMU makes any pages contiguous for this NIC".to_owned())
+            }
+            Some(_) => IfqMem::without_contiguous_pages(buffers, entries, kernel_region),
+            None => IfqMem::new(buffers, entries, kernel_region)
+                .map_err(|error| format!("memory for an ifq: {error}")),
+        };
+        let (mem, area) = made.map_err(|why| self.values.fail(why)).ok()?;
         if modifiers.has(ArgModifier::StaleRing) && !kernel_region {
             mem.make_stale();
         }

@@ -16,6 +16,7 @@ mod memory;
 mod operand;
 mod options;
 mod payload;
+mod page_frames;
 mod pending;
 pub mod probe;
 mod rng;
