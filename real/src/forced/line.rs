@@ -12,7 +12,7 @@ pub(super) fn is_ordered(thread: ThreadName) -> bool {
 }
 
 /// The lines of a schedule that order something on a kernel: without RCU callbacks and other work items, without exit
-/// work after the last step of the test, and without an end of a line after which the same thread goes on.
+/// work after the last step of the test unless a fault happens in it, and without an end of a line after which the same thread goes on.
 #[must_use]
 pub fn kernel_lines(lines: &[Switch]) -> Vec<Switch> {
     let mut kept: Vec<Switch> = Vec::new();
@@ -20,11 +20,12 @@ pub fn kernel_lines(lines: &[Switch]) -> Vec<Switch> {
         let goes_on = kept.last().is_some_and(|last| last.thread == line.thread);
         // Occurrences are counted from the beginning of a line.
         if goes_on && !matches!(line.until, Place::At(_)) {
-            kept.pop();
+            let before = kept.pop().map(|last| last.failing).unwrap_or_default();
+            line.failing.splice(..0, before);
         }
         kept.push(line.clone());
     }
-    while kept.last().is_some_and(|line| line.thread.is_kernel()) {
+    while kept.last().is_some_and(|line| line.thread.is_kernel() && line.failing.is_empty()) {
         kept.pop();
     }
     kept
@@ -157,6 +158,9 @@ mod tests {
         let returns = place("io_uring_register", Position::Return, 2);
         assert_eq!(border(&returns), Some(Border::End));
         assert_eq!(step_in(&test(), 0, 0, &returns), Ok(2));
+    use ifq_model::fault::FaultPoint;
+    use ifq_model::test::schedule::FailingFault;
+
         let error = step_in(&test(), 0, 1, &returns).unwrap_err();
         assert!(error.contains("io_uring_register"), "{error}");
         assert_eq!(border(&place("io_zcrx_scrub", Position::Enter, 1)), None);
@@ -188,3 +192,9 @@ mod tests {
         assert_eq!(whole, [exits[0].clone(), exits[1].clone(), line(a, Place::Done)]);
     }
 }
+        let failing = vec![FailingFault { point: FaultPoint::RxqRestart, occurrence: 1 }];
+        let fails = |line: Switch| Switch { failing: failing.clone(), ..line };
+        let with_faults = [fails(line(a, border())), line(a, Place::Done)];
+        assert_eq!(kernel_lines(&with_faults), [fails(line(a, Place::Done))]);
+        let in_work = [line(a, Place::Done), fails(line(exit, Place::Done))];
+        assert_eq!(kernel_lines(&in_work), in_work);

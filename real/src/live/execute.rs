@@ -288,10 +288,14 @@ impl LiveRun<'_> {
         if ret < 0 {
             return Some(StepResult::status(ret));
         }
-        let fd = ctrl.arg[0] as RawFd;
         Some(match (syscall::adopt_fd(fd), &bound.resource) {
             (Ok(owned), Resource::Ifq(ifq)) => {
+        let fd = ctrl.arg[0] as RawFd;
                 let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
+            // Without a schedule the model says only whether this may happen.
+            if self.forced && fd != 0 {
+                self.problem(format!("a failed export has written the descriptor {fd}"));
+            }
                 StepResult { raw: i64::from(fd), resource: Resource::Fd(Arc::new(fd_of)) }
             }
             // The kernel exported an ifq that was never registered.

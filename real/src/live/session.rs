@@ -110,9 +110,10 @@ impl<'t> Session<'t> {
             nic: self.nic.is_some_and(|nic| nic.equipment().segment.is_none()),
             guest: std::process::id() == 1,
         };
-        let injection = match delayed_fault.is_none() && !self.options.forced {
-            true => injection::choose(self.test, means, self.options.seed, repetition),
-            false => None,
+        let injection = match (self.options.forced, delayed_fault) {
+            (true, _) => injection::of_schedule(self.test, means)?,
+            (false, None) => injection::choose(self.test, means, self.options.seed, repetition),
+            (false, Some(_)) => None,
         };
         let run = LiveRun::new(
             self.test,
