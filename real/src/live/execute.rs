@@ -18,6 +18,7 @@ use super::page_frames;
 use super::pending::CompletionKind;
 use super::run::{LiveRun, OpenRing, SharedRing, ThreadStep};
 use super::values::{Exported, Ifq, Resource, StepResult};
+use crate::abi::marker::Marker;
 use crate::abi::syscall::ring::{Cqe, RecvZc};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
 use crate::abi::uapi::{self, SyncCancelReg};
@@ -90,7 +91,12 @@ impl LiveRun<'_> {
                 StepResult::status(self.return_buffer(thread, &bound, ifq, (locked, checked))?)
             }
             Op::Send { socket, len, layout } => {
-                let sent = self.sockets[usize::from(socket)].send(len, layout);
+                let before = |number| {
+                    if self.forced {
+                        syscall::mark(Marker::Packet(thread as u64, number));
+                    }
+                };
+                let sent = self.sockets[usize::from(socket)].send(len, layout, &before);
                 if sent == -i64::from(libc::ETIMEDOUT) && self.sends_again(socket) {
                     let why = "a packet did not arrive: the queue has no buffer, and the far end on a rig \
                                sends it again, so that a dropped packet cannot be shown";
@@ -190,13 +196,13 @@ impl LiveRun<'_> {
     /// Allocates the memory of a `register` step. It stays mapped until the run ends.
     fn memory(
         &self,
+        source: Source,
         buffers: u32,
         entries: u32,
         step: &Step,
         modifiers: ArgModifiers,
     ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
         let kernel_region = modifiers.has(ArgModifier::KernelRegion);
-        source: Source,
         // Buffers of several pages fit into contiguous memory, which the model does not have.
         let big = self.nic.is_some() && modifiers.has(ArgModifier::RxBufBig);
         let device = self.device(source).filter(|_| big);
@@ -285,17 +291,17 @@ impl LiveRun<'_> {
         } else {
             self.with_argument(at, &mut ctrl, |ctrl| ring.fd.ctrl(Some(ctrl), nr_args))?
         };
-        if ret < 0 {
-            return Some(StepResult::status(ret));
-        }
-        Some(match (syscall::adopt_fd(fd), &bound.resource) {
-            (Ok(owned), Resource::Ifq(ifq)) => {
         let fd = ctrl.arg[0] as RawFd;
-                let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
+        if ret < 0 {
             // Without a schedule the model says only whether this may happen.
             if self.forced && fd != 0 {
                 self.problem(format!("a failed export has written the descriptor {fd}"));
             }
+            return Some(StepResult::status(ret));
+        }
+        Some(match (syscall::adopt_fd(fd), &bound.resource) {
+            (Ok(owned), Resource::Ifq(ifq)) => {
+                let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };
                 StepResult { raw: i64::from(fd), resource: Resource::Fd(Arc::new(fd_of)) }
             }
             // The kernel exported an ifq that was never registered.

@@ -6,6 +6,7 @@ pub mod exec;
 pub mod namespace;
 pub mod net;
 pub mod packet;
+pub mod packet_ring;
 pub mod read_only;
 pub mod ring;
 mod shared_mem;
