@@ -99,6 +99,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_thread_of_a_forced_run_sends_itself() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let peer = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let (mut near, _) = listener.accept().unwrap();
+        let sender = Sender::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.send(&peer, vec![7; 10]).unwrap());
+        });
+        near.read_exact(&mut [0; 10]).unwrap();
+        assert!(sender.task.lock().unwrap().is_none());
+    }
+
+    #[test]
     fn no_task_sends_more_than_a_fragment_and_the_bytes_arrive_in_order() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let peer = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
