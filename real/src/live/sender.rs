@@ -56,7 +56,7 @@ impl Task {
 impl Sender {
     /// A sender of a run that a controller forces, or of another one.
     pub(super) fn new(forced: bool) -> Self {
-        Sender { by_caller: forced, ..Sender::default() }
+        Sender { task: Mutex::new(None), by_caller: forced }
     }
 
     /// Sends bytes. They are contiguous in the kernel if they fit into one fragment.
