@@ -82,7 +82,7 @@ impl PacketRing {
     }
 
     /// The next packet that has arrived. `None`: there is none.
-    pub fn next(&mut self) -> Option<Captured> {
+    pub fn take(&mut self) -> Option<Captured> {
         let at = self.next * FRAME;
         let word = |offset: usize| self.ring.atomic_u32(at + offset);
         if word(STATUS).load(Ordering::Acquire) & TP_STATUS_USER == 0 {
@@ -138,7 +138,7 @@ mod tests {
             payload[..4].copy_from_slice(&number.to_ne_bytes());
             from.send_to(&payload, to.local_addr().unwrap()).unwrap();
             // Other processes use the loopback interface, too.
-            let ours = std::iter::from_fn(|| ring.next()).find(|captured| {
+            let ours = std::iter::from_fn(|| ring.take()).find(|captured| {
                 captured.length == headers + payload.len()
                     && captured.bytes.get(headers..headers + 5) == Some(&payload[..5])
             });

@@ -34,7 +34,7 @@ impl Tap {
         let mut arrivals = lock(&self.arrivals);
         if let Some(ring) = &self.ring {
             let mut ring = lock(ring);
-            while let Some(captured) = ring.next() {
+            while let Some(captured) = ring.take() {
                 arrivals.note(&captured);
             }
         }
