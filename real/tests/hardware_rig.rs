@@ -119,6 +119,9 @@ cmp /before /after && echo same
     let line = &line[line.find('{').unwrap()..];
     let result: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(result["result"], "agrees", "{line}");
+    let packets = |name: &str| result["packets"][name].as_u64().expect("a number");
+    assert!(packets("zero_copy") >= 5 && packets("placed") >= 5, "{line}");
+    assert_eq!((packets("copied"), packets("unproven"), packets("misplaced")), (0, 0, 0), "{line}");
 }
 
 #[test]
@@ -193,4 +196,79 @@ try 's/x/x/'
     ] {
         assert!(text.contains(says), "{says}: {text}");
     }
+}
+
+/// The far end sends, ends and resets.
+const FAR: &str = "\
+test a-far-end-on-another-host
+about A far end on another host sends, ends and resets its streams.
+revision import-7.3
+ring A
+socket s@0 t@0
+queues 1
+setup
+    ifq = A: register queue=0 buffers=4 entries=4
+    A: recv ifq s
+    A: recv ifq t
+    y = s: send 128
+    c = A: wait
+    z = s: shutdown
+    d = A: wait
+    u = t: send 100
+    e = A: wait
+    v = t: reset
+    f = A: wait
+observe y c z d u e v f
+expect holds
+always y=0 and c=128 and z=0 and d=0 and u=0 and e=100 and v=0
+";
+
+#[test]
+#[ignore = "not run by default: takes minutes on an emulated kernel; \
+            cargo test -p ifq-real --test hardware_rig -- --ignored runs it"]
+fn a_peer_on_another_host_is_checked_sends_and_is_as_before() {
+    // The ssh client only starts the command, so that the peer's host is this one.
+    let script = format!(
+        r#"
+cat > /bin/ssh <<'END'
+#!/bin/sh
+for last; do :; done
+exec sh -c "$last"
+END
+chmod +x /bin/ssh
+cat > /far.ifq <<'END'
+{FAR}END
+/ifq rig state /rig.toml --json > /before
+sed 's/\[peer\]/[peer]\nhost = "root@peer"/' /rig.toml > /far.toml
+/ifq rig check /far.toml; echo "check: $?"
+/ifq run /far.ifq --on rig:/far.toml --times 5 --seed 1 --json; echo "far: $?"
+/ifq rig state /rig.toml --json > /after
+cmp /before /after && echo same
+/ifq run /far.ifq --on rig:/far.toml --times 100000 --seed 1 > /dev/null 2>&1 &
+while ip link show sn1 > /dev/null 2>&1; do usleep 100000; done
+sleep 2
+kill -9 $(pidof ifq)
+/ifq rig restore /far.toml; echo "restore: $?"
+/ifq rig state /rig.toml --json > /after
+cmp /before /after && echo restored
+sed 's/sn1/sn7/' /far.toml > /bad.toml
+/ifq probe --on rig:/bad.toml; echo "bad: $?"
+"#
+    );
+    let Some(text) = in_guest(&script) else { return };
+    for says in ["check: 0\n", "the peer's host", "far: 0\n", "same\n", "restore: 0\n"] {
+        assert!(text.contains(says), "{says}: {text}");
+    }
+    assert!(text.contains("restored\n") && text.contains("bad: 77\n"), "{text}");
+    assert!(text.contains("peer.interface: there is no interface `sn7`"), "{text}");
+    let line = text.lines().find(|line| line.contains("\"result\":")).expect("a result");
+    let line = &line[line.find('{').unwrap()..];
+    let result: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(result["result"], "agrees", "{line}");
+    let packets = |name: &str| result["packets"][name].as_u64().expect("a number");
+    assert_eq!(
+        (packets("zero_copy"), packets("copied"), packets("unproven")),
+        (10, 0, 0),
+        "{line}"
+    );
 }

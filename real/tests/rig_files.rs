@@ -31,7 +31,7 @@ fn written(folder: &tempfile::TempDir, text: &str) -> PathBuf {
 }
 
 /// A text of [`FILE`], what stands there instead, the place, and what the error says.
-const MISTAKES: [(&str, &str, &str, &[&str]); 16] = [
+const MISTAKES: [(&str, &str, &str, &[&str]); 18] = [
     ("queues =", "queue =", "6:1", &["unknown field `queue`", "did you mean `queues`?"]),
     ("[peer]", "[pear]", "9:2", &["`pear`", "did you mean `peer`?"]),
     ("[4, 5]", "[4, \"5\"]", "6:", &["invalid type", "expected u32"]),
@@ -46,6 +46,8 @@ const MISTAKES: [(&str, &str, &str, &[&str]); 16] = [
     ("eth3", "eth2", "10:13", &["is also nic.interface"]),
     ("eth2", "eth2/../x", "5:13", &["is no name of an interface", "ip link"]),
     ("root@rig1", "-oProxyCommand=x", "2:8", &["is no destination", "root@rig1"]),
+    ("[peer]", "[peer]\nhost = \"-x\"", "10:8", &["peer.host", "is no destination"]),
+    ("[peer]", "[peer]\nhots = \"x\"", "10:1", &["did you mean `host`?"]),
     ("interface = \"eth2\"\n", "", "", &["the field `interface` is missing"]),
     ("queues = [4, 5]", "queues = [4, 5", "7:", &["expected"]),
 ];

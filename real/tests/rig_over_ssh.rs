@@ -108,8 +108,14 @@ fn disturbed(rig: &str, disturb: impl FnOnce(u32)) -> Output {
 
 /// Waits until a job on the rig has written something.
 fn until_a_job_runs(folder: &Path) {
+    until_results_have(folder, "");
+}
+
+/// Waits until a line of the results of a job has this text.
+fn until_results_have(folder: &Path, text: &str) {
     let start = Instant::now();
-    while !ssh(folder, "test -n \"$(cat /var/tmp/ifq/results-*[0-9])\"").status.success() {
+    let script = format!("cat /var/tmp/ifq/results-*[0-9] | grep -q '{text}'");
+    while !ssh(folder, &script).status.success() {
         assert!(start.elapsed() < Duration::from_secs(120), "no job runs on the rig");
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -162,4 +168,62 @@ fn a_rig_over_ssh_is_used_and_survives_a_lost_connection_and_a_crash() {
     assert!(text.contains("booted again meanwhile") && text.contains("sysrq"), "{run:?}");
     // The soft NIC draws hardware addresses when it is loaded.
     assert_eq!(without_addresses(&state(rig)), without_addresses(&before));
+}
+
+/// The process of the emulator.
+fn emulator(guest: &Guest) -> String {
+    let id = guest.0.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    children.trim().to_owned()
+}
+
+#[test]
+#[ignore = "not run by default: takes minutes on an emulated kernel; \
+            cargo test -p ifq-real --test rig_over_ssh -- --ignored runs it"]
+fn a_rig_that_does_not_answer_is_rebooted_by_its_command_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let guest = match boot(folder) {
+        Ok(guest) => guest,
+        Err(why) => return not_run::not_run(why),
+    };
+    let rig = folder.join("rig.toml");
+    let text = std::fs::read_to_string(&rig).unwrap();
+    let fast = text.replace("reconnect_seconds = 120", "reconnect_seconds = 10");
+    assert_ne!(fast, text);
+    // The command counts its calls.
+    let counted = format!("echo called >> {0}/calls; touch {0}/reboot", folder.display());
+    let command = format!("touch {}/reboot", folder.display());
+    assert!(fast.contains(&command));
+    std::fs::write(&rig, fast.replace(&command, &counted)).unwrap();
+    let rig = rig.to_str().unwrap();
+    let before = state(rig);
+    let calls = || std::fs::read_to_string(folder.join("calls")).unwrap_or_default();
+
+    // A kernel that crashes and stays there; one that says nothing at all.
+    let crash = || {
+        ssh(folder, "echo 0 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger");
+    };
+    let stop = || {
+        let status = Command::new("kill").args(["-STOP", &emulator(&guest)]).status();
+        assert!(status.unwrap().success());
+    };
+    let ways: [(&dyn Fn(), &str); 2] =
+        [(&crash, "sysrq triggered crash"), (&stop, "from its log:")];
+    for (at, (silence, log)) in ways.into_iter().enumerate() {
+        let run = disturbed(rig, |_| {
+            // The first test has ended.
+            until_results_have(folder, "\"line\":\"test\"");
+            silence();
+        });
+        let verdicts = verdicts(&run);
+        assert_eq!(verdicts.len(), 4, "{run:?}");
+        assert_eq!(verdicts[0], "agrees", "finished results are kept: {run:?}");
+        assert_eq!(verdicts.iter().filter(|verdict| *verdict == "agrees").count(), 3, "{run:?}");
+        let text = String::from_utf8_lossy(&run.stdout);
+        assert!(text.contains("the rig did not answer for 10 s"), "{run:?}");
+        assert!(text.contains(log), "the log is kept: {run:?}");
+        assert_eq!(calls().lines().count(), at + 1, "{run:?}");
+        assert_eq!(without_addresses(&state(rig)), without_addresses(&before));
+    }
 }

@@ -30,6 +30,8 @@ pub enum Marker {
     End(u64),
     /// The calling thread of the test is about to access the refill ring, as its producer.
     Producer(u64, ProducerAccess),
+    /// The calling thread of the test is about to write a packet of its step to the device: the number of the packet.
+    Packet(u64, u64),
 }
 
 /// An access of the producer of a refill ring.
@@ -65,6 +67,7 @@ impl Marker {
             Marker::Done(thread) => [5, thread, 0],
             Marker::End(test) => [6, test, 0],
             Marker::Producer(thread, access) => [7, thread, access as u64],
+            Marker::Packet(thread, number) => [8, thread, number],
         }
     }
 
@@ -81,6 +84,7 @@ impl Marker {
             5 => Marker::Done(first),
             6 => Marker::End(first),
             7 => Marker::Producer(first, *ProducerAccess::ALL.get(second as usize)?),
+            8 => Marker::Packet(first, second),
             _ => return None,
         })
     }
@@ -94,12 +98,12 @@ mod tests {
     fn arguments_name_one_marker() {
         let (test, end) = (Marker::Begin(3), Marker::End(3));
         let steps = [Marker::Step(1, 2), Marker::Step(2, 1), Marker::Setup(1), Marker::Finally(1)];
-        let all = [Marker::Symbols(5, 6), test, end, Marker::Done(3)];
+        let all = [Marker::Symbols(5, 6), test, end, Marker::Done(3), Marker::Packet(2, 3)];
         let accesses = ProducerAccess::ALL.map(|access| Marker::Producer(1, access));
         for marker in all.into_iter().chain(steps).chain(accesses) {
             assert_eq!(Marker::of(marker.arguments()), Some(marker));
         }
-        assert_eq!(Marker::of([8, 0, 0]), None);
+        assert_eq!(Marker::of([9, 0, 0]), None);
         assert_eq!(Marker::of([7, 0, 4]), None);
     }
 }

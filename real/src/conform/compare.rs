@@ -213,6 +213,9 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
     let (verdict, reason) = match allowed {
         _ if !problems.is_empty() => (Verdict::Differs, problems.join("\n")),
         Err(why) => (Verdict::NotRun, format!("the allowed outcomes are not known: {why}")),
+        Ok(_) if packets.is_some_and(|packets| packets.unproven > 0) => {
+            (Verdict::NotRun, UNPROVEN.to_owned())
+        }
         Ok(_) if packets.is_some_and(is_copied) => (Verdict::NotRun, COPIED.to_owned()),
         Ok(_) if outside.is_empty() || crashed => (Verdict::Agrees, String::new()),
         Ok(allowed) if allowed.exhaustive => {
@@ -261,6 +264,9 @@ fn without_rows(verdict: Verdict, difference: Option<Difference>, reason: &str) 
 /// Why a test is not run that should have received into the memory of an ifq.
 const COPIED: &str =
     "the NIC wrote packets for a bound queue into ordinary pages, so they were copied";
+
+/// Why a test is not run whose bytes came from nobody knows where.
+const UNPROVEN: &str = "nothing proves that bytes of a completion were received without a copy";
 
 /// Whether the NIC never used the memory of an ifq although a queue was bound. A single such packet may have come
 /// between the binding of the queue and its restart.
@@ -353,6 +359,8 @@ mod tests {
         assert_eq!(verdict(DevicePackets { misplaced: 1, ..none }), Verdict::NotRun);
         assert_eq!(verdict(DevicePackets { misplaced: 1, placed: 7, ..none }), Verdict::Agrees);
         assert_eq!(verdict(DevicePackets { ordinary: 3, copied: 3, ..none }), Verdict::Agrees);
+        let unproven = DevicePackets { placed: 7, zero_copy: 6, unproven: 1, ..none };
+        assert_eq!(verdict(unproven), Verdict::NotRun);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ifq_sim::format::print_switch;
 
 use super::code::What;
 use super::guest::{Guest, Hit};
-use super::line::{Border, border, is_ordered, producer_access, step_in};
+use super::line::{Border, border, is_ordered, is_packet, producer_access, step_in};
 use super::park::Stand;
 use super::places;
 use super::record::{ForcedRun, Line};
@@ -54,9 +54,11 @@ enum Target {
     /// The thread is about to execute this step.
     Step(usize),
     /// The thread is at one of these addresses for the n-th time.
-    Address(Vec<u64>, u32),
+    Address(places::Addresses, u32),
     /// The thread is about to access the refill ring, as its producer, for the n-th time.
     Producer(ProducerAccess, u32),
+    /// The thread is about to write its n-th packet to the device.
+    Packet(u32),
     Done,
     Blocked,
 }
@@ -267,7 +269,7 @@ impl<'a> Run<'a> {
         }
         let mut target = self.target(line)?;
         let sites = match &target {
-            Target::Address(sites, _) => sites.clone(),
+            Target::Address(places, _) => places.addresses.clone(),
             _ => Vec::new(),
         };
         for site in &sites {
@@ -285,13 +287,18 @@ impl<'a> Run<'a> {
             (Place::Done, _) => return Ok(Target::Done),
             (Place::Blocked, ThreadName::Exit(_)) => {
                 // It waits for the last reference to its ring.
-                return Ok(Target::Address(vec![places::exit_wait(self.guest)?], 1));
+                return Ok(Target::Address(places::exit_wait(self.guest)?, 1));
             }
             (Place::Blocked, _) => return Ok(Target::Blocked),
             (Place::At(place), _) => place,
         };
         if let (ThreadName::Test(_), Some(access)) = (line.thread, producer_access(place)) {
             return Ok(Target::Producer(access, place.occurrence.max(1)));
+        }
+        if let ThreadName::Test(at) = line.thread
+            && is_packet(self.test, at, place)
+        {
+            return Ok(Target::Packet(place.occurrence.max(1)));
         }
         let (ThreadName::Test(at), Some(border)) = (line.thread, border(place)) else {
             return Ok(Target::Address(
@@ -400,6 +407,15 @@ impl<'a> Run<'a> {
                 }
                 hit
             }
+            (Event::Marker(hit, Marker::Packet(at, _)), Target::Packet(left))
+                if thread == ThreadName::Test(*at as usize) =>
+            {
+                *left -= 1;
+                if *left > 0 {
+                    return Ok(None);
+                }
+                hit
+            }
             (Event::Marker(hit, Marker::Done(at)), Target::Done)
                 if thread == ThreadName::Test(*at as usize) =>
             {
@@ -407,8 +423,10 @@ impl<'a> Run<'a> {
                 self.stop(thread, hit)?;
                 return Ok(Some("its last step has ended".to_owned()));
             }
-            (Event::At(hit), Target::Address(sites, left))
-                if sites.contains(&hit.address) && self.actor(thread).task == Some(hit.task) =>
+            (Event::At(hit), Target::Address(places, left))
+                if places.addresses.contains(&hit.address)
+                    && self.actor(thread).task == Some(hit.task)
+                    && places.verb.is_none_or(|verb| self.verb_of(thread) == Some(verb)) =>
             {
                 *left -= 1;
                 if *left > 0 {
@@ -431,6 +449,13 @@ impl<'a> Run<'a> {
             _ => "",
         };
         Ok(Some(format!("{}{how}", self.guest.symbols.name(hit.address))))
+    }
+
+    /// The verb of the step that a thread of the test executes.
+    fn verb_of(&self, thread: ThreadName) -> Option<&'static str> {
+        let ThreadName::Test(at) = thread else { return None };
+        let step = self.actors.get(&thread)?.step?;
+        Some(self.test.threads.get(at)?.steps.get(step)?.op.verb())
     }
 
     fn actor(&mut self, thread: ThreadName) -> &mut Actor {

@@ -12,19 +12,21 @@ pub(super) fn is_ordered(thread: ThreadName) -> bool {
 }
 
 /// The lines of a schedule that order something on a kernel: without RCU callbacks and other work items, without exit
-/// work after the last step of the test, and without an end of a line after which the same thread goes on.
+/// work after the last step of the test unless a fault happens in it, and without an end of a line after which the same thread goes on.
 #[must_use]
 pub fn kernel_lines(lines: &[Switch]) -> Vec<Switch> {
     let mut kept: Vec<Switch> = Vec::new();
     for line in lines.iter().filter(|line| is_ordered(line.thread)) {
         let goes_on = kept.last().is_some_and(|last| last.thread == line.thread);
+        let mut line = line.clone();
         // Occurrences are counted from the beginning of a line.
         if goes_on && !matches!(line.until, Place::At(_)) {
-            kept.pop();
+            let before = kept.pop().map(|last| last.failing).unwrap_or_default();
+            line.failing.splice(..0, before);
         }
-        kept.push(line.clone());
+        kept.push(line);
     }
-    while kept.last().is_some_and(|line| line.thread.is_kernel()) {
+    while kept.last().is_some_and(|line| line.thread.is_kernel() && line.failing.is_empty()) {
         kept.pop();
     }
     kept
@@ -87,6 +89,24 @@ pub(super) fn producer_access(place: &CodePlace) -> Option<ProducerAccess> {
     known.iter().find(fits).filter(|_| here).map(|(.., access)| *access)
 }
 
+/// Whether a place is before a packet that a thread writes to the device. The far end is the test itself. The kernel
+/// hands a packet to TCP in the NAPI poll that received it, so that no other packet of the queue comes between.
+pub(super) fn is_packet(test: &Test, thread: usize, place: &CodePlace) -> bool {
+    let over_device = |op: &Op| match op {
+        Op::Send { socket, layout, .. } => {
+            layout.is_pages() && test.sockets[usize::from(*socket)].queue.is_some()
+        }
+        _ => false,
+    };
+    let locks = place.access.as_ref().is_some_and(|access| {
+        (access.kind, access.object.name.as_str()) == (AccessKind::Lock, "sk_lock")
+    });
+    locks
+        && place.position == Position::Before
+        && place.function.as_deref() == Some("tcp_rcv_established")
+        && test.threads[thread].steps.iter().any(|step| over_device(&step.op))
+}
+
 /// The border of an operation that a place is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Border {
@@ -138,6 +158,9 @@ pub(super) fn step_in(
 
 #[cfg(test)]
 mod tests {
+    use ifq_model::fault::FaultPoint;
+    use ifq_model::test::schedule::FailingFault;
+
     use super::*;
 
     fn test() -> Test {
@@ -177,6 +200,12 @@ mod tests {
         assert_eq!(kernel_lines(&lines), [line(a, Place::Done)]);
         let ordered = [line(a, border()), line(exit, Place::Blocked), line(a, Place::Done)];
         assert_eq!(kernel_lines(&ordered), ordered);
+        let failing = vec![FailingFault { point: FaultPoint::RxqRestart, occurrence: 1 }];
+        let fails = |line: Switch| Switch { failing: failing.clone(), ..line };
+        let with_faults = [fails(line(a, border())), line(a, Place::Done)];
+        assert_eq!(kernel_lines(&with_faults), [fails(line(a, Place::Done))]);
+        let in_work = [line(a, Place::Done), fails(line(exit, Place::Done))];
+        assert_eq!(kernel_lines(&in_work), in_work);
         let b = ThreadName::Test(1);
         let ends = [line(a, Place::Done), line(b, Place::Done)];
         assert_eq!(whole_lines(&test(), &[]), ends, "the first thread runs first");

@@ -19,6 +19,22 @@ struct Row {
     calls: &'static [&'static str],
     /// Functions that it calls, whose places belong to it, too: the model has one function for all of them.
     also: &'static [&'static str],
+    /// The verb of the steps in which it counts. `None`: in all.
+    verb: Option<&'static str>,
+}
+
+/// The addresses of a place in a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Addresses {
+    pub(super) addresses: Vec<u64>,
+    /// The verb of the steps in which they count. `None`: in all.
+    pub(super) verb: Option<&'static str>,
+}
+
+impl From<Vec<u64>> for Addresses {
+    fn from(addresses: Vec<u64>) -> Self {
+        Addresses { addresses, verb: None }
+    }
 }
 
 const LOCK: &[&str] = &["mutex_lock", "mutex_lock_killable", "mutex_lock_interruptible"];
@@ -104,6 +120,19 @@ const ROWS: &[Row] = &[
         also: &["io_zcrx_drop_netdev", "io_zcrx_unmap_area"],
         ..row("io_pp_uninstall", AccessKind::Lock, "pp_lock", &["io_pp_uninstall"], LOCK)
     },
+    // It takes the device down as well.
+    Row {
+        verb: Some("netdev-up"),
+        ..row("__dev_open", AccessKind::Lock, "netdev_lock", &["do_setlink"], LOCK)
+    },
+    // Its first atomic instruction adds to the list.
+    row(
+        "io_req_local_work_add",
+        AccessKind::Lock,
+        "work_list",
+        &["io_req_local_work_add", "__io_req_task_work_add"],
+        &[],
+    ),
     row("zcrx_send_notif", AccessKind::Lock, "ctx_lock", &["zcrx_send_notif"], SPIN),
     row("zcrx_arm_notif", AccessKind::Lock, "ctx_lock", &["zcrx_arm_notif", "zcrx_ctrl"], SPIN),
 ];
@@ -115,7 +144,7 @@ const fn row(
     within: &'static [&'static str],
     calls: &'static [&'static str],
 ) -> Row {
-    Row { function, kind, object, within, calls, also: &[] }
+    Row { function, kind, object, within, calls, also: &[], verb: None }
 }
 
 /// Where `io_ring_exit_work` waits for the last reference to its ring.
@@ -123,13 +152,14 @@ const fn row(
 /// # Errors
 ///
 /// A message for the user: why it is not known.
-pub(super) fn exit_wait(guest: &mut Guest) -> Result<u64, String> {
+pub(super) fn exit_wait(guest: &mut Guest) -> Result<Addresses, String> {
     let function = guest.symbols.function("io_ring_exit_work")?;
     let waits: Vec<u64> = WAIT.iter().filter_map(|name| guest.symbols.address(name)).collect();
     let calls = |what| matches!(what, What::Call { target, .. } if waits.contains(&target));
     let sites = guest.sites(function)?;
     let site = sites.iter().find(|site| calls(site.what));
-    site.map(|site| site.at).ok_or_else(|| format!("io_ring_exit_work does not call {}", WAIT[0]))
+    let address = site.map(|site| Addresses::from(vec![site.at]));
+    address.ok_or_else(|| format!("io_ring_exit_work does not call {}", WAIT[0]))
 }
 
 /// The addresses of a place in a kernel: a thread that does the access passes one of them. The place is in the table, or
@@ -141,11 +171,11 @@ pub(super) fn exit_wait(guest: &mut Guest) -> Result<u64, String> {
 /// # Errors
 ///
 /// A message for the user: why they are not known.
-pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>, String> {
+pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Addresses, String> {
     let name = place.function.as_deref().ok_or("a place in any function is not known")?;
     let Some(access) = &place.access else {
         return match place.position {
-            Position::Enter => guest.symbols.function(name).map(|address| vec![address]),
+            Position::Enter => guest.symbols.function(name).map(|address| vec![address].into()),
             other => Err(format!("`{}` of a function is not known", other.name())),
         };
     };
@@ -202,7 +232,8 @@ pub(super) fn addresses(guest: &mut Guest, place: &CodePlace) -> Result<Vec<u64>
         (Position::After, _) => Ok(site.next),
         (other, _) => Err(format!("`{}` of an access is not known", other.name())),
     };
-    sites.iter().map(address).collect()
+    let addresses: Result<Vec<u64>, String> = sites.iter().map(address).collect();
+    Ok(Addresses { addresses: addresses?, verb: row.and_then(|row| row.verb) })
 }
 
 /// The functions that are called for a kind of access; empty: it is an atomic instruction. `None`: it is an ordinary

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ifq_model::test::Test;
-use ifq_model::test::schedule::Switch;
+use ifq_model::test::schedule::{Schedule, ScheduleOrder, Switch};
 
 use super::controller::Controller;
 use super::guest::Guest;
@@ -21,6 +21,20 @@ pub struct Case {
     pub test: Test,
     /// The schedule.
     pub lines: Vec<Switch>,
+}
+
+impl Case {
+    /// The test as the guest gets it: with the faults that the schedule names.
+    fn with_faults(&self) -> Test {
+        let failing = self.lines.iter().flat_map(|line| &line.failing);
+        let faults: Vec<_> = failing.map(|fault| fault.point).collect();
+        let schedule = (!faults.is_empty()).then(|| Schedule {
+            defects: Vec::new(),
+            without: Vec::new(),
+            order: ScheduleOrder::Switches(self.lines.clone()),
+        });
+        Test { max_faults: faults.len() as u32, faults, schedule, ..self.test.clone() }
+    }
 }
 
 /// The answer of a guest.
@@ -53,7 +67,7 @@ pub fn run(
     let folder = tempfile::tempdir()
         .map_err(|error| Failure::NotRun(format!("a temporary folder: {error}")))?;
     let socket = folder.path().join("gdb");
-    let tests: Vec<Test> = cases.iter().map(|case| case.test.clone()).collect();
+    let tests: Vec<Test> = cases.iter().map(Case::with_faults).collect();
     let threads = tests.iter().map(|test| test.threads.len()).max().unwrap_or(1).max(1);
     let known = qemu.known_symbols();
     let job = Job {

@@ -69,6 +69,9 @@ pub struct DevicePackets {
     pub zero_copy: u64,
     /// Completions with bytes that the kernel copied out of ordinary pages.
     pub copied: u64,
+    /// Completions with bytes of which nothing says where they were.
+    #[serde(default)]
+    pub unproven: u64,
     /// Allocations of a queue's memory that the NIC failed because the test allows that fault.
     #[serde(default)]
     pub failed: u64,

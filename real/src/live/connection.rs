@@ -8,10 +8,12 @@ use std::time::Duration;
 use ifq_model::net::layout::Layout;
 use socket2::SockRef;
 
-use super::device::DevicePeer;
+use super::device::{DevicePeer, Watch};
 use super::far_end::{ARRIVAL, FarEnd};
+use super::far_socket::Socket;
 use super::payload;
 use super::sender::Sender;
+use crate::abi::syscall;
 
 /// Size of the receive buffer in bytes; more than any test leaves unread.
 pub(super) const RECEIVE_BUFFER: usize = 4 << 20;
@@ -89,12 +91,25 @@ impl Connection {
     ) -> io::Result<Self> {
         peer.set_nodelay(true)?;
         peer.set_write_timeout(Some(ARRIVAL))?;
-        for end in [&peer, &receiver] {
-            // Closing sends a reset, so that thousands of repetitions leave no port in TIME_WAIT.
-            SockRef::from(end).set_linger(Some(Duration::ZERO))?;
-        }
-        let far_end = FarEnd::over_loopback(number, peer, sender);
-        Ok(Connection::of(number, in_order, receiver, far_end))
+        // Closing sends a reset, so that thousands of repetitions leave no port in TIME_WAIT.
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
+        let (stream, sender) = (Arc::new(peer), Arc::clone(sender));
+        Connection::with_far_socket(number, in_order, Socket::Here { stream, sender }, receiver)
+    }
+
+    /// A connection to a socket that is prepared.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt(2)`.
+    pub(super) fn with_far_socket(
+        number: u8,
+        in_order: bool,
+        far: Socket,
+        receiver: TcpStream,
+    ) -> io::Result<Self> {
+        SockRef::from(&receiver).set_linger(Some(Duration::ZERO))?;
+        Ok(Connection::of(number, in_order, receiver, FarEnd::over_tcp(number, far)))
     }
 
     /// A connection over the device.
@@ -111,6 +126,12 @@ impl Connection {
         // Closing leaves no connection that tries to end in order.
         SockRef::from(&receiver).set_linger(Some(Duration::ZERO))?;
         Ok(Connection::of(number, in_order, receiver, FarEnd::over_device(number, peer)))
+    }
+
+    /// The same connection, over the NIC of a rig.
+    pub(super) fn watched(self, watch: Watch) -> Self {
+        lock(&self.far_end).watch = Some(watch);
+        self
     }
 
     fn of(number: u8, in_order: bool, receiver: TcpStream, far_end: FarEnd) -> Self {
@@ -179,10 +200,21 @@ impl Connection {
     }
 
     /// Sends the next bytes of the stream and waits until they are in the receive queue: 0 or -errno.
-    /// `layout`: over the device, how they lie in packets and buffers.
-    pub(super) fn send(&self, len: u32, layout: Layout) -> i64 {
-        let mut far_end = lock(&self.far_end);
-        far_end.send(&self.receiver(), len, layout)
+    /// `layout`: over the device, how they lie in packets and buffers. `before` is called with the number of each
+    /// packet that is about to be written to the device.
+    pub(super) fn send(&self, len: u32, layout: Layout, before: &dyn Fn(u64)) -> i64 {
+        if !layout.is_pages() || !self.is_over_device() {
+            return lock(&self.far_end).send(&self.receiver(), len, layout);
+        }
+        // Another thread may end the stream between two packets.
+        for (number, part) in (0..).zip(layout.parts(len, syscall::PAGE as u32)) {
+            before(number);
+            let sent = lock(&self.far_end).send(&self.receiver(), part, layout);
+            if sent != 0 {
+                return sent;
+            }
+        }
+        0
     }
 
     /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
@@ -261,8 +293,8 @@ mod tests {
     #[test]
     fn sent_bytes_are_in_the_receive_queue_when_send_returns() {
         let connection = connect(0, true);
-        assert_eq!(connection.send(100, Layout::Pages), 0);
-        assert_eq!(connection.send(5000, Layout::Pages), 0);
+        assert_eq!(connection.send(100, Layout::Pages, &|_| {}), 0);
+        assert_eq!(connection.send(5000, Layout::Pages, &|_| {}), 0);
         let guard = connection.receiver();
         let mut receiver = guard.as_ref().unwrap();
         receiver.set_nonblocking(true).unwrap();
@@ -271,25 +303,28 @@ mod tests {
         assert_eq!(bytes, payload::bytes(0, 0, 5100));
         assert_eq!(connection.shutdown(), 0);
         assert_eq!(receiver.read(&mut bytes).unwrap(), 0, "the end of the stream");
-        assert_eq!(connection.send(1, Layout::Pages), -i64::from(libc::EPIPE));
+        assert_eq!(connection.send(1, Layout::Pages, &|_| {}), -i64::from(libc::EPIPE));
     }
 
     #[test]
     fn the_peer_is_reset_when_the_near_end_is_closed() {
         let epipe = -i64::from(libc::EPIPE);
         for last in [
-            |c: &Connection| c.send(1, Layout::Pages),
+            |c: &Connection| c.send(1, Layout::Pages, &|_| {}),
             |c: &Connection| c.shutdown(),
             |c: &Connection| c.reset(),
         ] {
             let connection = connect(0, true);
-            assert_eq!(connection.send(100, Layout::Pages), 0);
+            assert_eq!(connection.send(100, Layout::Pages, &|_| {}), 0);
             let held = connection.receiver().as_ref().unwrap().try_clone().unwrap();
             assert_eq!(connection.close_receiver(), 0);
             assert_eq!(connection.close_receiver(), -i64::from(libc::EBADF));
-            assert_eq!(connection.send(100, Layout::Pages), 0, "a reference is left");
+            assert_eq!(connection.send(100, Layout::Pages, &|_| {}), 0, "a reference is left");
             drop(held);
-            assert_eq!((last(&connection), connection.send(1, Layout::Pages)), (epipe, epipe));
+            assert_eq!(
+                (last(&connection), connection.send(1, Layout::Pages, &|_| {})),
+                (epipe, epipe)
+            );
             assert!(connection.recycled().is_none(), "its near end is closed");
         }
     }
@@ -297,7 +332,7 @@ mod tests {
     #[test]
     fn a_single_receiver_must_get_the_stream_in_order() {
         let connection = connect(2, true);
-        assert_eq!(connection.send(64, Layout::Pages), 0);
+        assert_eq!(connection.send(64, Layout::Pages, &|_| {}), 0);
         assert_eq!(connection.accept(&payload::bytes(2, 0, 10)), Some(0));
         assert_eq!(connection.accept(&payload::bytes(2, 20, 10)), None, "ten bytes are missing");
         assert_eq!(connection.accept(&payload::bytes(2, 10, 10)), Some(10));
@@ -309,7 +344,7 @@ mod tests {
     #[test]
     fn several_receivers_may_get_parts_in_any_order_but_no_part_twice() {
         let connection = connect(1, false);
-        assert_eq!(connection.send(64, Layout::Pages), 0);
+        assert_eq!(connection.send(64, Layout::Pages, &|_| {}), 0);
         assert_eq!(connection.accept(&payload::bytes(1, 32, 32)), Some(32));
         assert_eq!(connection.accept(&payload::bytes(1, 0, 32)), Some(0));
         assert_eq!(connection.accept(&payload::bytes(1, 32, 32)), None);
@@ -321,7 +356,7 @@ mod tests {
         let repeats = |at: &u64| (0..*at).any(|earlier| of_socket(earlier) == of_socket(*at));
         let later = (32..4096).find(repeats).expect("a byte value repeats");
         let connection = connect(1, false);
-        assert_eq!(connection.send(4096, Layout::Pages), 0);
+        assert_eq!(connection.send(4096, Layout::Pages, &|_| {}), 0);
         assert!(connection.accept(&payload::bytes(1, later, 1)).is_some());
         assert_eq!(connection.accept(&payload::bytes(1, 0, later as usize)), Some(0));
         assert_eq!(
@@ -334,7 +369,7 @@ mod tests {
     #[test]
     fn a_recycled_connection_starts_where_the_last_run_ended() {
         let connection = connect(0, true);
-        assert_eq!(connection.send(100, Layout::Pages), 0);
+        assert_eq!(connection.send(100, Layout::Pages, &|_| {}), 0);
         assert_eq!(
             connection.receiver().as_ref().unwrap().read(&mut [0; 40]).unwrap(),
             40,
@@ -343,7 +378,7 @@ mod tests {
         assert_eq!(connection.accept(&payload::bytes(0, 0, 40)), Some(0));
         let connection = connection.recycled().expect("it can be used again");
         assert_eq!(connection.accept(&payload::bytes(0, 40, 60)), None, "discarded");
-        assert_eq!(connection.send(50, Layout::Pages), 0);
+        assert_eq!(connection.send(50, Layout::Pages, &|_| {}), 0);
         assert_eq!(connection.accept(&payload::bytes(0, 100, 50)), Some(100));
         assert_eq!(connection.shutdown(), 0);
         assert!(connection.recycled().is_none(), "its stream has ended");

@@ -13,9 +13,11 @@ use super::device::Nic;
 use super::late_page::LatePage;
 use super::memory::{Area, HeldBuffer, IfqMem, poll_once};
 use super::operand::{CLOSED_FD, close, id_of, mem_of};
+use super::page_frames;
 use super::pending::CompletionKind;
 use super::run::{LiveRun, OpenRing, SharedRing, ThreadStep};
 use super::values::{Ifq, Resource, StepResult};
+use crate::abi::marker::Marker;
 use crate::abi::syscall::ring::{Cqe, RecvZc};
 use crate::abi::syscall::{self, NOWHERE, SharedMem};
 use crate::abi::uapi::{self, SyncCancelReg};
@@ -31,7 +33,7 @@ impl LiveRun<'_> {
         let at = (thread, step);
         let bound = match step.op {
             Op::Register { ring, source, buffers, entries, modifiers } => {
-                let (mem, area) = self.memory(buffers, entries, step, modifiers)?;
+                let (mem, area) = self.memory(source, buffers, entries, step, modifiers)?;
                 self.without_cap(modifiers, || {
                     self.register(at, ring, source, entries, modifiers, (&mem, &area))
                 })??
@@ -88,7 +90,12 @@ impl LiveRun<'_> {
                 StepResult::status(self.return_buffer(thread, &bound, ifq, (locked, checked))?)
             }
             Op::Send { socket, len, layout } => {
-                let sent = self.sockets[usize::from(socket)].send(len, layout);
+                let before = |number| {
+                    if self.forced {
+                        syscall::mark(Marker::Packet(thread as u64, number));
+                    }
+                };
+                let sent = self.sockets[usize::from(socket)].send(len, layout, &before);
                 if sent == -i64::from(libc::ETIMEDOUT) && self.sends_again(socket) {
                     let why = "a packet did not arrive: the queue has no buffer, and the far end on a rig \
                                sends it again, so that a dropped packet cannot be shown";
@@ -193,15 +200,25 @@ impl LiveRun<'_> {
     /// Allocates the memory of a `register` step. It stays mapped until the run ends.
     fn memory(
         &self,
+        source: Source,
         buffers: u32,
         entries: u32,
         step: &Step,
         modifiers: ArgModifiers,
     ) -> Option<(Arc<IfqMem>, Arc<Area>)> {
         let kernel_region = modifiers.has(ArgModifier::KernelRegion);
-        let made = IfqMem::new(buffers, entries, kernel_region);
-        let (mem, area) =
-            made.map_err(|error| self.values.fail(format!("memory for an ifq: {error}"))).ok()?;
+        // Buffers of several pages fit into contiguous memory, which the model does not have.
+        let big = self.nic.is_some() && modifiers.has(ArgModifier::RxBufBig);
+        let device = self.device(source).filter(|_| big);
+        let made = match device {
+            Some(device) if page_frames::are_translated(device.index) => {
+                Err("an IOMMU makes any pages contiguous for this NIC".to_owned())
+            }
+            Some(_) => IfqMem::without_contiguous_pages(buffers, entries, kernel_region),
+            None => IfqMem::new(buffers, entries, kernel_region)
+                .map_err(|error| format!("memory for an ifq: {error}")),
+        };
+        let (mem, area) = made.map_err(|why| self.values.fail(why)).ok()?;
         if modifiers.has(ArgModifier::StaleRing) && !kernel_region {
             mem.make_stale();
         }

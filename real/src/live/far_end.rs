@@ -1,16 +1,15 @@
 //! The far end of a connection: a socket of the kernel over loopback, or this program over the device.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ifq_model::net::layout::Layout;
 
-use super::device::DevicePeer;
+use super::device::{DevicePeer, Watch};
+use super::far_socket::Socket;
 use super::payload;
-use super::sender::Sender;
 use crate::abi::{syscall, uapi};
 
 /// Longest time that bytes may need to arrive.
@@ -27,6 +26,8 @@ pub(super) struct FarEnd {
     /// The number of the socket in the test.
     number: u8,
     kind: Kind,
+    /// What the NIC of a rig does with its packets.
+    pub(super) watch: Option<Watch>,
     /// Bytes of the stream that were sent.
     pub(super) sent: u64,
     /// Whether its stream has ended, by a FIN or a reset.
@@ -36,10 +37,7 @@ pub(super) struct FarEnd {
 #[derive(Debug)]
 enum Kind {
     /// `None`: the peer has closed its socket.
-    Loopback {
-        stream: Option<Arc<TcpStream>>,
-        sender: Arc<Sender>,
-    },
+    Tcp(Option<Socket>),
     Device {
         peer: DevicePeer,
         reset: bool,
@@ -49,15 +47,18 @@ enum Kind {
 const EPIPE: i64 = -(libc::EPIPE as i64);
 
 impl FarEnd {
-    /// A socket over loopback.
-    pub(super) fn over_loopback(number: u8, stream: TcpStream, sender: &Arc<Sender>) -> Self {
-        let (stream, sender) = (Some(Arc::new(stream)), Arc::clone(sender));
-        FarEnd { number, kind: Kind::Loopback { stream, sender }, sent: 0, ended: false }
+    /// A socket of a kernel.
+    pub(super) fn over_tcp(number: u8, socket: Socket) -> Self {
+        FarEnd::of(number, Kind::Tcp(Some(socket)))
     }
 
     /// This program, frame by frame.
     pub(super) fn over_device(number: u8, peer: DevicePeer) -> Self {
-        FarEnd { number, kind: Kind::Device { peer, reset: false }, sent: 0, ended: false }
+        FarEnd::of(number, Kind::Device { peer, reset: false })
+    }
+
+    fn of(number: u8, kind: Kind) -> Self {
+        FarEnd { number, kind, watch: None, sent: 0, ended: false }
     }
 
     /// Whether it writes frames to the device.
@@ -67,13 +68,16 @@ impl FarEnd {
 
     /// Whether another run may use it. A run may have taken the device down.
     pub(super) fn is_reusable(&self) -> bool {
-        !self.ended && matches!(self.kind, Kind::Loopback { .. })
+        !self.ended && matches!(self.kind, Kind::Tcp(_))
     }
 
     /// Counts a completion with the bytes from a position of the stream on.
     pub(super) fn received(&self, position: u64) {
         if let Kind::Device { peer, .. } = &self.kind {
             peer.received(position);
+        }
+        if let Some(watch) = &self.watch {
+            watch.received(position);
         }
     }
 
@@ -82,11 +86,12 @@ impl FarEnd {
         if self.is_reset_over_device() {
             return EPIPE;
         }
+        let (before, bound) = (self.sent, self.watch.as_ref().is_some_and(Watch::is_bound));
         match &mut self.kind {
-            Kind::Loopback { stream: None, .. } => return EPIPE,
-            Kind::Loopback { stream: Some(stream), sender } => {
+            Kind::Tcp(None) => return EPIPE,
+            Kind::Tcp(Some(socket)) => {
                 let bytes = payload::bytes(self.number, self.sent, len as usize);
-                match sender.send(stream, bytes) {
+                match socket.send(bytes) {
                     Ok(()) => self.sent += u64::from(len),
                     Err(error) => return of_peer(receiver, &error),
                 }
@@ -123,10 +128,14 @@ impl FarEnd {
             }
         }
         let sent = self.sent;
-        match receiver {
+        let result = match receiver {
             Some(receiver) => status(arrived(receiver, |info| bytes_received(info) >= sent)),
             None => self.acknowledged(0),
+        };
+        if let Some(watch) = &self.watch {
+            watch.arrived(before..sent, bound);
         }
+        result
     }
 
     /// Ends the stream and waits until the receiver has seen it: 0 or -errno.
@@ -135,15 +144,13 @@ impl FarEnd {
             return EPIPE;
         }
         let closed = match &mut self.kind {
-            Kind::Loopback { stream: None, .. } => return EPIPE,
-            Kind::Loopback { stream: Some(stream), .. } => {
-                stream.shutdown(Shutdown::Write).map_err(|error| of_peer(receiver, &error))
-            }
+            Kind::Tcp(None) => return EPIPE,
+            Kind::Tcp(Some(socket)) => socket.shutdown().map_err(|error| of_peer(receiver, &error)),
             // The far end does not send a second FIN.
             Kind::Device { .. } if self.ended => Ok(()),
             Kind::Device { peer, .. } => peer.finish(),
         };
-        if matches!(self.kind, Kind::Loopback { .. }) || closed.is_ok() {
+        if matches!(self.kind, Kind::Tcp(_)) || closed.is_ok() {
             self.ended = true;
         }
         match (closed, receiver) {
@@ -162,13 +169,12 @@ impl FarEnd {
             return EPIPE;
         }
         match &mut self.kind {
-            Kind::Loopback { stream, .. } => {
-                let is_reset = |stream: &Arc<TcpStream>| {
-                    let info = syscall::tcp_info(stream.as_fd());
-                    info.is_ok_and(|info| state(&info) == uapi::TCP_CLOSE)
+            Kind::Tcp(socket) => {
+                let is_reset = |socket: &Socket| {
+                    socket.info().is_ok_and(|info| state(&info) == uapi::TCP_CLOSE)
                 };
-                let was_reset = stream.as_ref().is_none_or(is_reset);
-                drop(stream.take());
+                let was_reset = socket.as_ref().is_none_or(is_reset);
+                drop(socket.take());
                 self.ended = true;
                 if was_reset {
                     return EPIPE;
@@ -191,7 +197,7 @@ impl FarEnd {
     /// Whether the near end has reset a connection over the device.
     fn is_reset_over_device(&mut self) -> bool {
         match &mut self.kind {
-            Kind::Loopback { .. } => false,
+            Kind::Tcp(_) => false,
             Kind::Device { peer, reset } => {
                 *reset |= peer.is_reset();
                 *reset
@@ -205,9 +211,9 @@ impl FarEnd {
     /// The call of the peer has succeeded. Over loopback a reset arrives before the close that sends it returns, so
     /// that it would have failed. A reset that comes now is the end of the request that has received what was sent.
     fn acknowledged(&mut self, at_least: u8) -> i64 {
-        let stream = match &mut self.kind {
-            Kind::Loopback { stream: Some(stream), .. } => stream,
-            Kind::Loopback { stream: None, .. } => return EPIPE,
+        let socket = match &mut self.kind {
+            Kind::Tcp(Some(socket)) => socket,
+            Kind::Tcp(None) => return EPIPE,
             Kind::Device { peer, .. } => {
                 let start = Instant::now();
                 while !peer.is_acknowledged() && !peer.is_reset() {
@@ -223,15 +229,22 @@ impl FarEnd {
             state(info) == uapi::TCP_CLOSE
                 || unacknowledged(info) == 0 && (at_least == 0 || state(info) == at_least)
         };
-        status(arrived(stream, acknowledged))
+        status(reached(&|| socket.info(), acknowledged))
     }
 }
 
 /// Waits for a state of a socket, and returns it.
 fn arrived(socket: &TcpStream, is_there: impl Fn(&TcpInfo) -> bool) -> Result<TcpInfo, i64> {
+    reached(&|| syscall::tcp_info(socket.as_fd()), is_there)
+}
+
+fn reached(
+    info: &dyn Fn() -> io::Result<TcpInfo>,
+    is_there: impl Fn(&TcpInfo) -> bool,
+) -> Result<TcpInfo, i64> {
     let start = Instant::now();
     loop {
-        match syscall::tcp_info(socket.as_fd()) {
+        match info() {
             Ok(info) if is_there(&info) => return Ok(info),
             Ok(_) if start.elapsed() > ARRIVAL => return Err(-i64::from(libc::ETIMEDOUT)),
             Ok(_) => std::thread::sleep(POLL),

@@ -4,6 +4,7 @@
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::test::arg_modifier::ArgModifier;
+use ifq_model::test::schedule::{Schedule, ThreadName};
 use ifq_model::test::{Op, Source, Step, Test};
 
 use super::rng::Rng;
@@ -68,6 +69,40 @@ pub(super) fn choose(test: &Test, means: Means, seed: u64, at: u32) -> Option<In
     choices.push(None);
     let first = Rng::new(seed, u64::MAX - 1).below(choices.len() as u64) as usize;
     choices[(first + at as usize) % choices.len()]
+}
+
+/// The fault that a line of the test's schedule names (`failing POINT`).
+///
+/// # Errors
+///
+/// A message for the user: this machine cannot inject it, or which call fails is not known.
+pub(super) fn of_schedule(test: &Test, means: Means) -> Result<Option<Injection<'_>>, String> {
+    let lines = test.schedule.as_ref().and_then(Schedule::switches).unwrap_or_default();
+    let failing = lines.iter().flat_map(|line| line.failing.iter().map(|it| (line.thread, *it)));
+    let (thread, fault) = match &*failing.collect::<Vec<_>>() {
+        [] => return Ok(None),
+        [one] => *one,
+        _ => return Err("only one fault can be injected under a schedule".to_owned()),
+    };
+    let point = fault.point.name();
+    let mut found = all(test, means).filter(|it| is_of(test, thread, it.step));
+    match (found.next(), found.next()) {
+        (Some(one), None) if fault.occurrence <= 1 => Ok(Some(one)),
+        (None, _) => Err(format!("no call of this thread can be made to fail at {point} here")),
+        _ => Err(format!("which call fails at {point} is not known")),
+    }
+}
+
+/// Whether a thread executes a step, or does the work that it leaves behind.
+fn is_of(test: &Test, thread: ThreadName, step: &Step) -> bool {
+    let has = |steps: &[Step]| steps.iter().any(|own| std::ptr::eq(own, step));
+    match (thread, &step.op) {
+        (ThreadName::Exit(of), Op::Exit { ring }) => of == *ring,
+        (_, Op::Exit { .. }) => false,
+        (ThreadName::Test(at), _) => test.threads.get(at).is_some_and(|own| has(&own.steps)),
+        (ThreadName::Main, _) => has(&test.setup) || has(&test.finally),
+        _ => false,
+    }
 }
 
 fn all(test: &Test, means: Means) -> impl Iterator<Item = Injection<'_>> {
@@ -219,6 +254,33 @@ mod tests {
         assert_eq!(rig.len(), 5, "{rig:?}");
         let read_only = |name: &&String| name.ends_with("ReadOnlyArgument");
         assert_eq!(rig.iter().filter(read_only).count(), 4, "{rig:?}");
+    }
+
+    #[test]
+    fn the_fault_of_a_schedule_is_at_the_only_step_of_its_thread_that_can_have_it() {
+        let of = |steps: &str, faults: &str, lines: &str| {
+            let text = format!(
+                "test t\nrevision import-7.3\nring A B\nqueues 1\nsetup\n \
+                 ifq = A: register queue=0 buffers=1 entries=1\nthread a\n {steps}\n\
+                 thread b\n y = B: exit\nfault {faults}\nexpect holds\nschedule\n{lines}"
+            );
+            let test = ifq_sim::format::parse("t.ifq", &text).unwrap_or_else(|e| panic!("{e:?}"));
+            let found = of_schedule(&test, GUEST)?;
+            Ok::<_, String>(found.map(|it| format!("{} {:?}", it.step.op.verb(), it.how)))
+        };
+        let export = "box = A: export ifq";
+        let files = " a until done failing anon-inode\n b until done";
+        assert_eq!(of(export, "anon-inode", files), Ok(Some("export NoFile".into())));
+        assert_eq!(of(export, "anon-inode", " b until done"), Ok(None));
+        let restart = " a until done\n exit(A) until done failing rxq-restart";
+        let nic = "exit Nic { queue: Some(0), bound: false }";
+        assert_eq!(of("x = A: exit", "rxq-restart", restart), Ok(Some(nic.into())));
+        let twice = of("box = A: export ifq\n two = A: export ifq", "anon-inode", files);
+        assert!(twice.unwrap_err().contains("not known"));
+        let other = of(export, "xa-alloc", " a until done failing xa-alloc");
+        assert!(other.unwrap_err().contains("no call of this thread"));
+        let both = " a until done failing anon-inode\n b until done failing rxq-restart";
+        assert!(of(export, "anon-inode rxq-restart", both).unwrap_err().contains("only one"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ifq_model::platform::{AtomicWord, Order, Rmw};
 use ifq_model::test::{RingId, RqWord};
 use ifq_model::user::refill::RefillRing;
 
-use super::payload;
+use super::{page_frames, payload};
 use crate::abi::marker::{Marker, ProducerAccess};
 use crate::abi::syscall::{self, PAGE, SharedMem};
 use crate::abi::uapi::{self, AREA_OFFSET_MASK, Offsets};
@@ -42,10 +42,29 @@ impl IfqMem {
         entries: u32,
         kernel_region: bool,
     ) -> io::Result<(Self, Arc<Area>)> {
+        IfqMem::with_area(Area::new(buffers, true)?, entries, kernel_region)
+    }
+
+    /// The same with an area whose neighbouring pages are not contiguous in physical memory.
+    ///
+    /// # Errors
+    ///
+    /// A message for the user.
+    pub(super) fn without_contiguous_pages(
+        buffers: u32,
+        entries: u32,
+        kernel_region: bool,
+    ) -> Result<(Self, Arc<Area>), String> {
+        let area = Area::without_contiguous_pages(buffers)?;
+        IfqMem::with_area(area, entries, kernel_region)
+            .map_err(|error| format!("memory for an ifq: {error}"))
+    }
+
+    fn with_area(area: Area, entries: u32, kernel_region: bool) -> io::Result<(Self, Arc<Area>)> {
         let entries = entries.clamp(1, MAX_BACKED_ENTRIES).next_power_of_two();
         // The header is at most one page on every architecture.
         let region = PAGE + entries as usize * size_of::<uapi::Rqe>();
-        let area = Arc::new(Area::new(buffers, true)?);
+        let area = Arc::new(area);
         let mem = IfqMem {
             areas: Mutex::new(vec![Arc::clone(&area)]),
             region: SharedMem::new(region)?,
@@ -132,6 +151,12 @@ impl Area {
     fn new(buffers: u32, first: bool) -> io::Result<Self> {
         let len = buffers as usize * PAGE;
         Ok(Area { mem: SharedMem::new(len + PAGE)?, len, first })
+    }
+
+    /// The area of a registration, whose neighbouring pages are not contiguous in physical memory.
+    fn without_contiguous_pages(buffers: u32) -> Result<Self, String> {
+        let len = buffers as usize * PAGE;
+        Ok(Area { mem: page_frames::without_contiguous_pages(len + PAGE)?, len, first: true })
     }
 
     /// A valid `struct io_uring_zcrx_area_reg`.

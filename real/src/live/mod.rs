@@ -6,6 +6,7 @@ mod delays;
 pub mod device;
 mod execute;
 mod far_end;
+mod far_socket;
 mod idle;
 mod inject;
 mod injection;
@@ -15,6 +16,7 @@ pub mod leak_check;
 mod memory;
 mod operand;
 mod options;
+mod page_frames;
 mod payload;
 mod pending;
 pub mod probe;
@@ -94,7 +96,8 @@ pub fn run(
     let mut resources = ProcessSnapshot::take();
     // A test without a device must leave the NIC alone, and costs nothing.
     let nic = nic.filter(|_| test.queues > 0);
-    let (mut seen, mut pool) = (Observations::default(), ConnectionPool::new(test, nic));
+    let mut seen = Observations::default();
+    let mut pool = ConnectionPool::new(test, nic, options.forced);
     nic.map(|nic| nic.take_packets());
     let mut samples = Vec::new();
     let mut sweep = match options.sweep {

@@ -10,12 +10,19 @@ use std::sync::mpsc::{Receiver, Sender as Channel, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::abi::syscall;
+
 /// Bytes of a page fragment, if memory is available: `SKB_FRAG_PAGE_ORDER`.
 const FRAGMENT: usize = 32 << 10;
 
 /// The sender of all connections of a test.
 #[derive(Debug, Default)]
-pub(super) struct Sender(Mutex<Option<Task>>);
+pub(super) struct Sender {
+    task: Mutex<Option<Task>>,
+    /// The calling thread sends, so that a controller can follow it into the kernel. A thread of a test is new in each
+    /// forced run, and begins with a new fragment; the main thread is not.
+    by_caller: bool,
+}
 
 #[derive(Debug)]
 struct Task {
@@ -47,13 +54,22 @@ impl Task {
 }
 
 impl Sender {
+    /// A sender of a run that a controller forces, or of another one.
+    pub(super) fn new(forced: bool) -> Self {
+        Sender { task: Mutex::new(None), by_caller: forced }
+    }
+
     /// Sends bytes. They are contiguous in the kernel if they fit into one fragment.
     ///
     /// # Errors
     ///
     /// Those of `send(2)`.
     pub(super) fn send(&self, stream: &Arc<TcpStream>, bytes: Vec<u8>) -> io::Result<()> {
-        let mut task = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_main = || syscall::thread_id().cast_unsigned() == std::process::id();
+        if self.by_caller && !is_main() {
+            return (&**stream).write_all(&bytes);
+        }
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full) = task.take_if(|task| task.sent + bytes.len() > FRAGMENT) {
             full.end();
         }
@@ -70,7 +86,7 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        let task = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
         task.take().into_iter().for_each(Task::end);
     }
 }
@@ -83,12 +99,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_thread_of_a_forced_run_sends_itself() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let peer = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let (mut near, _) = listener.accept().unwrap();
+        let sender = Sender::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.send(&peer, vec![7; 10]).unwrap());
+        });
+        near.read_exact(&mut [0; 10]).unwrap();
+        assert!(sender.task.lock().unwrap().is_none());
+    }
+
+    #[test]
     fn no_task_sends_more_than_a_fragment_and_the_bytes_arrive_in_order() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let peer = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
         let (mut near, _) = listener.accept().unwrap();
         let sender = Sender::default();
-        let task = || sender.0.lock().unwrap().as_ref().map(|task| task.thread.thread().id());
+        let task = || sender.task.lock().unwrap().as_ref().map(|task| task.thread.thread().id());
         let mut tasks = Vec::new();
         for number in 0..5 {
             sender.send(&peer, vec![number; FRAGMENT / 2]).unwrap();

@@ -8,6 +8,7 @@ use ifq_model::test::{Op, RingId, SocketId, Test};
 use super::connection::{Connection, RECEIVE_BUFFER, listen};
 use super::delays::DelayProfile;
 use super::device::{Connected, Far, NewConnection, Nic};
+use super::far_socket::Socket;
 use super::injection::{self, Injection, Means};
 use super::late_page;
 use super::options::Options;
@@ -111,9 +112,14 @@ impl<'t> Session<'t> {
             nic: self.nic.is_some_and(|nic| nic.equipment().segment.is_none()),
             guest: std::process::id() == 1,
         };
-        let injection = match sweep.is_none() && delayed_fault.is_none() && !self.options.forced {
-            true => injection::choose(self.test, means, self.options.seed, repetition),
-            false => sweep,
+        let injection = match (sweep, self.options.forced, delayed_fault) {
+            (Some(failure), ..) => Some(failure),
+            (None, true, _) => injection::of_schedule(self.test, means)?,
+            (None, false, None) if self.options.sweep => None,
+            (None, false, None) => {
+                injection::choose(self.test, means, self.options.seed, repetition)
+            }
+            (None, false, Some(_)) => None,
         };
         let run = LiveRun::new(
             self.test,
@@ -153,12 +159,13 @@ pub(super) struct ConnectionPool<'t> {
 }
 
 impl<'t> ConnectionPool<'t> {
-    pub(super) fn new(test: &'t Test, nic: Option<&'t Arc<Nic>>) -> Self {
+    /// `forced`: a controller follows the threads of the test.
+    pub(super) fn new(test: &'t Test, nic: Option<&'t Arc<Nic>>, forced: bool) -> Self {
         let ready = test.sockets.iter().map(|_| Vec::new()).collect();
         ConnectionPool {
             test,
             listener: None,
-            sender: Arc::default(),
+            sender: Arc::new(Sender::new(forced)),
             nic,
             ready,
             used: Vec::new(),
@@ -205,8 +212,14 @@ impl<'t> ConnectionPool<'t> {
         let in_order = receivers(self.test, number as SocketId) <= 1;
         let connection = match far {
             Far::Frames(peer) => Connection::over_device(number as SocketId, in_order, peer, near),
-            Far::Socket(far) => {
+            Far::Socket(far, watch) => {
                 Connection::of_sockets(number as SocketId, in_order, far, near, &self.sender)
+                    .map(|connection| connection.watched(watch))
+            }
+            Far::OnHost(far, watch) => {
+                let far = Socket::There(far);
+                Connection::with_far_socket(number as SocketId, in_order, far, near)
+                    .map(|connection| connection.watched(watch))
             }
         };
         connection.map_err(|error| format!("a TCP connection over the device: {error}"))

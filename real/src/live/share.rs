@@ -35,10 +35,14 @@ impl LiveRun<'_> {
         } else {
             self.with_argument(at, &mut ctrl, |ctrl| ring.fd.ctrl(Some(ctrl), nr_args))?
         };
+        let fd = ctrl.arg[0] as RawFd;
         if ret < 0 {
+            // Without a schedule the model says only whether this may happen.
+            if self.forced && fd != 0 {
+                self.problem(format!("a failed export has written the descriptor {fd}"));
+            }
             return Some(StepResult::status(ret));
         }
-        let fd = ctrl.arg[0] as RawFd;
         Some(match (syscall::adopt_fd(fd), &bound.resource) {
             (Ok(owned), Resource::Ifq(ifq)) => {
                 let fd_of = Exported { fd: Mutex::new(Some(Arc::new(owned))), ifq: ifq.clone() };

@@ -44,6 +44,20 @@ pub enum Action<J> {
         /// The file.
         results: String,
     },
+    /// On the peer's host: what concerns the peer.
+    Peer(PeerAction),
+}
+
+/// What to do on the host of a rig's peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerAction {
+    /// Say whether the peer can be used.
+    Check,
+    /// Undo the changes of a run that did not.
+    Restore,
+    /// Set the peer up, be the far end of the rig's connections, and restore it at the end of the input.
+    Serve,
 }
 
 /// A line of an answer other than that of a job.

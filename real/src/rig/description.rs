@@ -56,9 +56,21 @@ pub struct Peer {
     pub namespace: String,
     /// Its address in the tests.
     pub address: Ipv4Addr,
+    /// Whether it belongs to another host than the NIC.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
+/// The ports of the connections, from the first one on: a queue each.
+pub(super) const PORTS: u16 = 64;
+
 impl Rig {
+    /// The port at which the rig waits for the peer's host. No flow rule leads its packets to a test queue.
+    #[must_use]
+    pub fn control_port(&self) -> u16 {
+        self.first_port.saturating_add(PORTS - 1)
+    }
+
     /// The port of the connections whose packets arrive at a queue of a test.
     #[must_use]
     pub fn port_of(&self, queue: u32) -> u16 {

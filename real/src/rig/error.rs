@@ -20,6 +20,8 @@ pub enum Field {
     Address,
     /// `nic.ring`.
     Ring,
+    /// `peer.host`.
+    PeerHost,
     /// `peer.interface`.
     PeerInterface,
     /// `peer.namespace`.
@@ -40,6 +42,7 @@ impl Field {
             Field::Queues => "nic.queues",
             Field::Address => "nic.address",
             Field::Ring => "nic.ring",
+            Field::PeerHost => "peer.host",
             Field::PeerInterface => "peer.interface",
             Field::Namespace => "peer.namespace",
             Field::PeerAddress => "peer.address",

@@ -20,6 +20,8 @@ pub struct RigFile {
     places: BTreeMap<Field, Range<usize>>,
     /// How the machine is reached.
     pub machine: RigMachine,
+    /// How the peer's host is reached. `None`: the peer is on the machine of the NIC.
+    pub peer_machine: Option<RigMachine>,
     /// The NIC and its peer.
     pub rig: Rig,
     /// How a machine that has crashed is rebooted.
@@ -60,6 +62,10 @@ struct WrittenNic {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenPeer {
+    host: Option<Spanned<String>>,
+    #[serde(default)]
+    ssh: Vec<String>,
+    folder: Option<String>,
     interface: Spanned<String>,
     namespace: Option<Spanned<String>>,
     address: Spanned<Ipv4Addr>,
@@ -105,7 +111,7 @@ impl RigFile {
         let places = places(&written);
         let file = written.into_file(path, text, places);
         let file = file.map_err(|(places, complaint)| locate(path, text, &places, complaint))?;
-        match validate(&file.machine, &file.rig) {
+        match validate(&file.machine, file.peer_machine.as_ref(), &file.rig) {
             Some(complaint) => Err(file.error(complaint)),
             None => Ok(file),
         }
@@ -144,6 +150,7 @@ fn places(written: &Written) -> BTreeMap<Field, Range<usize>> {
         (Field::Queues, Some(nic.queues.span())),
         (Field::Address, Some(nic.address.span())),
         (Field::Ring, nic.ring.as_ref().map(Spanned::span)),
+        (Field::PeerHost, peer.host.as_ref().map(Spanned::span)),
         (Field::PeerInterface, Some(peer.interface.span())),
         (Field::Namespace, peer.namespace.as_ref().map(Spanned::span)),
         (Field::PeerAddress, Some(peer.address.span())),
@@ -172,17 +179,27 @@ impl Written {
             return Err((places, Complaint::new(Field::Address, problem, help)));
         };
         let silence_seconds = self.limits.silence_seconds.unwrap_or(SILENCE_SECONDS).max(1);
+        let reconnect_seconds = self.limits.reconnect_seconds.unwrap_or(RECONNECT_SECONDS);
+        let reached = |host, ssh, folder: Option<String>| RigMachine {
+            host,
+            ssh,
+            folder: folder.unwrap_or_else(|| FOLDER.to_owned()),
+            silence_seconds,
+            reconnect_seconds,
+        };
+        let peer_host = self.peer.host.map(Spanned::into_inner);
+        let elsewhere = peer_host.is_some();
         Ok(RigFile {
             path: path.to_owned(),
             text: text.to_owned(),
             places,
-            machine: RigMachine {
-                host: self.machine.host.map(Spanned::into_inner),
-                ssh: self.machine.ssh,
-                folder: self.machine.folder.unwrap_or_else(|| FOLDER.to_owned()),
-                silence_seconds,
-                reconnect_seconds: self.limits.reconnect_seconds.unwrap_or(RECONNECT_SECONDS),
-            },
+            machine: reached(
+                self.machine.host.map(Spanned::into_inner),
+                self.machine.ssh,
+                self.machine.folder,
+            ),
+            peer_machine: peer_host
+                .map(|host| reached(Some(host), self.peer.ssh, self.peer.folder)),
             rig: Rig {
                 nic: Nic {
                     interface: self.nic.interface.into_inner(),
@@ -198,6 +215,7 @@ impl Written {
                         .namespace
                         .map_or_else(|| NAMESPACE.to_owned(), Spanned::into_inner),
                     address: self.peer.address.into_inner(),
+                    elsewhere,
                 },
                 first_port: self.limits.first_port.map_or(FIRST_PORT, Spanned::into_inner),
                 silence_seconds,

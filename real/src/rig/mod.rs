@@ -6,6 +6,8 @@
 pub mod agent;
 mod description;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod far_end;
 mod file;
 #[cfg(target_os = "linux")]
 pub mod journal;

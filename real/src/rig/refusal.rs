@@ -13,15 +13,22 @@ use crate::abi::syscall::{PAGE, SharedMem, ethtool, namespace};
 /// Why this rig is not touched. `None`: it may be set up.
 #[must_use]
 pub fn refusal(rig: &Rig) -> Option<Complaint> {
+    let peer = || if rig.peer.elsewhere { None } else { refusal_of_peer(rig) };
     interface(Field::Interface, &rig.nic.interface)
-        .or_else(|| interface(Field::PeerInterface, &rig.peer.interface))
         .or_else(|| in_use(Field::Interface, &rig.nic.interface))
-        .or_else(|| in_use(Field::PeerInterface, &rig.peer.interface))
-        .or_else(|| peer_addresses(rig))
-        .or_else(|| peer_namespace(rig))
+        .or_else(peer)
         .or_else(|| queue_api(rig))
         .or_else(|| queues(rig))
         .or_else(|| foreign_rules(rig))
+}
+
+/// Why the peer, which is on this machine, is not touched. `None`: it may be set up.
+#[must_use]
+pub fn refusal_of_peer(rig: &Rig) -> Option<Complaint> {
+    interface(Field::PeerInterface, &rig.peer.interface)
+        .or_else(|| in_use(Field::PeerInterface, &rig.peer.interface))
+        .or_else(|| peer_addresses(rig))
+        .or_else(|| peer_namespace(rig))
 }
 
 /// The interfaces of this machine.

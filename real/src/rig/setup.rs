@@ -5,7 +5,7 @@ use std::io;
 use super::description::Rig;
 use super::error::{Complaint, Field};
 use super::journal::{Journal, Undo};
-use super::refusal::refusal;
+use super::refusal::{refusal, refusal_of_peer};
 use crate::abi::ethtool::{Ethtool, Rings, TCP_DATA_SPLIT_ENABLED};
 use crate::abi::netlink::{self, LinkChange};
 use crate::abi::syscall::{ethtool, namespace};
@@ -46,13 +46,7 @@ impl RigSetup {
     ///
     /// [`SetupError`]: another process uses the rig, its file is wrong, or the driver refuses something.
     pub fn new(rig: &Rig) -> Result<Self, SetupError> {
-        let (journal, undone) = Journal::begin(&rig.nic.interface).map_err(SetupError::Failed)?;
-        let mut setup = RigSetup { journal: Some(journal), notes: Vec::new() };
-        if undone > 0 {
-            setup
-                .notes
-                .push(format!("restored {undone} changes of an earlier run that was killed"));
-        }
+        let mut setup = RigSetup::begin(&rig.nic.interface)?;
         if let Some(complaint) = refusal(rig) {
             return Err(SetupError::Refused(complaint));
         }
@@ -60,11 +54,37 @@ impl RigSetup {
         Ok(setup)
     }
 
+    /// Sets up the peer of a rig, on its own host. Nothing stays changed if this fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`RigSetup::new`].
+    pub fn of_peer(rig: &Rig) -> Result<Self, SetupError> {
+        let mut setup = RigSetup::begin(&rig.peer.interface)?;
+        if let Some(complaint) = refusal_of_peer(rig) {
+            return Err(SetupError::Refused(complaint));
+        }
+        setup.peer(rig)?;
+        Ok(setup)
+    }
+
+    /// Locks the rig with this interface, and restores what an earlier run left.
+    fn begin(interface: &str) -> Result<Self, SetupError> {
+        let (journal, undone) = Journal::begin(interface).map_err(SetupError::Failed)?;
+        let mut notes = Vec::new();
+        if undone > 0 {
+            notes.push(format!("restored {undone} changes of an earlier run that was killed"));
+        }
+        Ok(RigSetup { journal: Some(journal), notes })
+    }
+
     fn all(&mut self, rig: &Rig) -> Result<(), SetupError> {
         self.rings(rig)?;
         self.rss(rig)?;
         self.rules(rig)?;
-        self.peer(rig)?;
+        if !rig.peer.elsewhere {
+            self.peer(rig)?;
+        }
         let (interface, address, prefix) =
             (rig.nic.interface.clone(), rig.nic.address, rig.nic.prefix);
         let index = self.up(Field::Interface, &interface)?;

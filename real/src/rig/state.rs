@@ -74,7 +74,10 @@ impl RigState {
         let read = |name| InterfaceState::read(name).map_err(|error| format!("{name}: {error}"));
         RigState {
             nic: read(&rig.nic.interface),
-            peer: read(&rig.peer.interface),
+            peer: match rig.peer.elsewhere {
+                true => Err("it is on another host".to_owned()),
+                false => read(&rig.peer.interface),
+            },
             namespace: namespace::exists(&rig.peer.namespace),
         }
     }

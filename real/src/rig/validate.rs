@@ -1,22 +1,29 @@
 //! Checks of a rig file that need no machine.
 
-use super::description::{Rig, RigMachine};
+use super::description::{PORTS, Rig, RigMachine};
 use super::error::{Complaint, Field};
 
 /// `IFNAMSIZ - 1`.
 const NAME_MAX: usize = 15;
-/// The queues have consecutive ports.
-const PORTS: u16 = 64;
 /// A bound for the numbers of receive queues.
 const QUEUES_MAX: u32 = 4096;
 
 /// The first thing that is wrong.
-pub(super) fn validate(machine: &RigMachine, rig: &Rig) -> Option<Complaint> {
-    let host = machine.host.as_ref().filter(|host| host.starts_with('-') || host.is_empty());
-    if let Some(host) = host {
+pub(super) fn validate(
+    machine: &RigMachine,
+    peer: Option<&RigMachine>,
+    rig: &Rig,
+) -> Option<Complaint> {
+    let bad = |machine: &RigMachine| {
+        let host = machine.host.as_ref();
+        host.filter(|host| host.starts_with('-') || host.is_empty()).cloned()
+    };
+    let hosts = [(Field::Host, bad(machine)), (Field::PeerHost, peer.and_then(bad))];
+    for (field, host) in hosts {
+        let Some(host) = host else { continue };
         let help =
             "expected a destination of ssh, such as root@rig1; leave it out for this machine";
-        return Some(Complaint::new(Field::Host, format!("`{host}` is no destination"), help));
+        return Some(Complaint::new(field, format!("`{host}` is no destination"), help));
     }
     let names = [
         (Field::Interface, &rig.nic.interface),
@@ -59,8 +66,9 @@ fn queues(queues: &[u32]) -> Option<Complaint> {
             "expected the receive queues that tests may use, such as [2, 3]",
         );
     }
-    if queues.len() > usize::from(PORTS) {
-        return complaint(format!("{} queues are too many", queues.len()), "expected 64 at most");
+    // The last port is that of the peer's host.
+    if queues.len() >= usize::from(PORTS) {
+        return complaint(format!("{} queues are too many", queues.len()), "expected 63 at most");
     }
     if let Some(queue) = queues.iter().find(|queue| **queue >= QUEUES_MAX) {
         return complaint(
@@ -100,7 +108,7 @@ fn addresses(rig: &Rig) -> Option<Complaint> {
             "expected another address of the same network",
         ));
     }
-    if rig.peer.interface == rig.nic.interface {
+    if rig.peer.interface == rig.nic.interface && !rig.peer.elsewhere {
         return Some(Complaint::new(
             Field::PeerInterface,
             format!("`{}` is also nic.interface", rig.peer.interface),

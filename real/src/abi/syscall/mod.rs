@@ -7,6 +7,7 @@ pub mod fail_nth;
 pub mod namespace;
 pub mod net;
 pub mod packet;
+pub mod packet_ring;
 pub mod read_only;
 pub mod ring;
 mod shared_mem;

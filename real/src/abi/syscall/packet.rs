@@ -35,18 +35,7 @@ impl PacketSocket {
     fn with_protocol(ifindex: u32, protocol: u16) -> io::Result<Self> {
         // 0 until it is bound: it would receive from all interfaces.
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
-        // SAFETY: a `sockaddr_ll` fits into the storage and is valid there; all its other fields stay zero.
-        let ((), address) = unsafe {
-            SockAddr::try_init(|storage, len| {
-                let link = storage.cast::<libc::sockaddr_ll>();
-                (*link).sll_family = libc::AF_PACKET as libc::c_ushort;
-                (*link).sll_protocol = protocol.to_be();
-                (*link).sll_ifindex = ifindex.cast_signed();
-                *len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-                Ok(())
-            })
-        }?;
-        socket.bind(&address)?;
+        bind(&socket, ifindex, protocol)?;
         Ok(PacketSocket(socket))
     }
 
@@ -90,4 +79,20 @@ impl PacketSocket {
         let sent = self.0.send(frame)?;
         if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
+}
+
+/// Binds a packet socket to the interface with this index and to a protocol.
+pub(super) fn bind(socket: &Socket, ifindex: u32, protocol: u16) -> io::Result<()> {
+    // SAFETY: a `sockaddr_ll` fits into the storage and is valid there; all its other fields stay zero.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, len| {
+            let link = storage.cast::<libc::sockaddr_ll>();
+            (*link).sll_family = libc::AF_PACKET as libc::c_ushort;
+            (*link).sll_protocol = protocol.to_be();
+            (*link).sll_ifindex = ifindex.cast_signed();
+            *len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+            Ok(())
+        })
+    }?;
+    socket.bind(&address)
 }

@@ -30,7 +30,7 @@ impl Run<'_> {
                     Marker::Done(at) => self.actor(ThreadName::Test(at as usize)).done = true,
                     Marker::Setup(step) => self.outside = self.test.setup.get(step as usize),
                     Marker::Finally(step) => self.outside = self.test.finally.get(step as usize),
-                    Marker::Producer(..) => {}
+                    Marker::Producer(..) | Marker::Packet(..) => {}
                     Marker::End(_) => {
                         self.ended = true;
                         if self.actors.values().any(|actor| actor.stand.is_some()) {

@@ -9,7 +9,7 @@ use crate::kernels::series::compared_with;
 use crate::live::probe::probe;
 use crate::rig::Rig;
 use crate::rig::agent::{Item, Status};
-use crate::rig::refusal::{has_queue_api, refusal};
+use crate::rig::refusal::{has_queue_api, refusal, refusal_of_peer};
 
 /// Locked memory that tests need.
 const MEMLOCK: u64 = 64 << 20;
@@ -36,6 +36,17 @@ pub(super) fn check(rig: &Rig, say: &mut dyn FnMut(Item)) {
     say(rss(rig));
     say(page_pools(link.index));
     say(counters(link.index, rig.nic.queues.first().copied().unwrap_or(0)));
+}
+
+/// Checks the peer of a rig, on its own host.
+pub(super) fn peer(rig: &Rig, say: &mut dyn FnMut(Item)) {
+    match refusal_of_peer(rig) {
+        Some(complaint) => {
+            let what = format!("the rig file, {}", complaint.field.name());
+            say(missing(&what, complaint.problem, complaint.help));
+        }
+        None => say(there("the peer's host", "its interface is there and free")),
+    }
 }
 
 fn item(what: &str, status: Status, found: impl Into<String>, help: Option<String>) -> Item {
@@ -185,7 +196,7 @@ fn counters(index: u32, queue: u32) -> Item {
         Ok(None) => item(
             WHAT,
             Status::Optional,
-            "the driver has none, so a result does not say that packets were on their queue",
+            "the driver has none; a packet socket shows where packets go",
             None,
         ),
         Err(error) => unknown(WHAT, error.to_string(), None),

@@ -4,6 +4,7 @@
 //! the rig is restored.
 
 mod check;
+mod far_end;
 mod kernel_messages;
 mod lifeline;
 
@@ -18,7 +19,7 @@ use serde::Serialize;
 use crate::abi::syscall;
 use crate::job::{Job, JobLine};
 use crate::rig::Rig;
-use crate::rig::agent::{Action, Answer, Request};
+use crate::rig::agent::{Action, Answer, PeerAction, Request};
 use crate::rig::journal::Journal;
 use crate::rig::setup::{RigSetup, SetupError};
 use crate::rig::state::RigState;
@@ -79,11 +80,37 @@ fn answer(lifeline: &Lifeline, request: Request<Job>) -> Result<(), Answer> {
         }
         Action::Run { job, results } => run_job(lifeline, &rig, job, &results),
         Action::Results { results } => print_results(&results),
+        Action::Peer(action) => peer(lifeline, &rig, action),
     }
 }
 
+/// What this machine does as the peer's host.
+fn peer(lifeline: &Lifeline, rig: &Rig, action: PeerAction) -> Result<(), Answer> {
+    match action {
+        PeerAction::Check => check::peer(rig, &mut |item| say(&Answer::Item(item))),
+        PeerAction::Restore => {
+            let (journal, changes) = Journal::begin(&rig.peer.interface).map_err(failed)?;
+            journal.restore().map_err(failed)?;
+            say(&Answer::Restored { changes });
+        }
+        PeerAction::Serve => {
+            let setup = begun(RigSetup::of_peer(rig))?;
+            say(&Answer::Ready);
+            let served = far_end::serve(lifeline, rig);
+            restore(setup)?;
+            served.map_err(|error| failed(format!("the peer: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
 fn set_up(rig: &Rig) -> Result<RigSetup, Answer> {
-    let setup = RigSetup::new(rig).map_err(|error| match error {
+    begun(RigSetup::new(rig))
+}
+
+/// A set-up, with its notes said.
+fn begun(setup: Result<RigSetup, SetupError>) -> Result<RigSetup, Answer> {
+    let setup = setup.map_err(|error| match error {
         SetupError::Refused(complaint) => Answer::Refused { complaint: Box::new(complaint) },
         SetupError::Failed(why) => failed(why),
     })?;

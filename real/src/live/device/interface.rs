@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use ifq_model::test::Test;
 
+use super::far_host::FarSocket;
 use super::new_connection::NewConnection;
 use super::peer::DevicePeer;
+use super::watch::Watch;
 use crate::job::DevicePackets;
 use crate::kernels::supported::Equipment;
 
@@ -20,7 +22,9 @@ pub(in crate::live) enum Far {
     /// Its frames are written one by one.
     Frames(DevicePeer),
     /// A socket of the kernel.
-    Socket(TcpStream),
+    Socket(TcpStream, Watch),
+    /// A socket of the kernel of the peer's host.
+    OnHost(FarSocket, Watch),
 }
 
 /// A network device with queues for tests. Queues and sockets are numbered as in the test.

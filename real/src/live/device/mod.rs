@@ -4,6 +4,8 @@
 //! each frame to it, so that a packet arrives when a step says so, once, and is not sent again if it is
 //! dropped.
 
+mod arrivals;
+mod far_host;
 mod frame;
 mod interface;
 mod new_connection;
@@ -13,15 +15,19 @@ mod rig;
 pub mod selftest;
 mod soft_device;
 mod soft_nic;
+mod tap;
+mod watch;
 
 use std::sync::Arc;
 
 use crate::rig::Rig;
 
+pub(super) use far_host::FarSocket;
 pub(super) use interface::Far;
 pub use interface::{Connected, Device, Nic};
 pub use new_connection::NewConnection;
 pub(super) use peer::DevicePeer;
+pub(super) use watch::Watch;
 
 /// The device of this machine: of the rig, or the soft NIC. `None`: there is none.
 ///

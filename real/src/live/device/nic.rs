@@ -343,6 +343,7 @@ impl SoftDevice {
             misplaced: take(&self.misplaced),
             zero_copy: take(&self.zero_copy),
             copied: take(&self.copied),
+            unproven: 0,
             failed: take(&self.failed),
         })
     }

@@ -4,15 +4,17 @@
 use std::io;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ifq_model::test::Test;
 use socket2::SockRef;
 
+use super::arrivals::Arrivals;
+use super::far_host::FarHost;
 use super::interface::{Connected, Device, Far};
 use super::new_connection::NewConnection;
-use crate::abi::netdev::{Netdev, QueueUser};
+use super::tap::Tap;
+use super::watch::Watch;
 use crate::abi::netlink;
 use crate::abi::syscall::namespace;
 use crate::job::DevicePackets;
@@ -37,8 +39,9 @@ pub(super) struct RigNic {
     segment: u32,
     /// A queue of a test each.
     listeners: Vec<TcpListener>,
-    /// Packets of the queues at the last look, if the driver counts them.
-    counted: Option<AtomicU64>,
+    /// The peer's host, if the peer is not on this one.
+    far: Option<Arc<FarHost>>,
+    tap: Arc<Tap>,
 }
 
 impl RigNic {
@@ -47,9 +50,20 @@ impl RigNic {
         let name = &rig.nic.interface;
         let context = |error: io::Error| format!("the interface {name}: {error}");
         let link = netlink::link(name).map_err(context)?;
-        let peer = namespace::inside(&rig.peer.namespace, || netlink::link(&rig.peer.interface));
-        let peer =
-            peer.map_err(|error| format!("the interface {}: {error}", rig.peer.interface))?;
+        let (far, peer_mtu) = match rig.peer.elsewhere {
+            true => {
+                let far = meet(rig)?;
+                let mtu = far.mtu;
+                (Some(Arc::new(far)), mtu)
+            }
+            false => {
+                let peer = &rig.peer;
+                let link = namespace::inside(&peer.namespace, || netlink::link(&peer.interface));
+                let link =
+                    link.map_err(|error| format!("the interface {}: {error}", peer.interface))?;
+                (None, link.mtu)
+            }
+        };
         let listen = |at: usize| {
             let address = SocketAddrV4::new(rig.nic.address, rig.port_of(at as u32));
             let bound = TcpListener::bind(address);
@@ -59,28 +73,24 @@ impl RigNic {
         let nic = RigNic {
             rig: rig.clone(),
             index: link.index,
-            segment: link.mtu.min(peer.mtu).saturating_sub(HEADERS),
+            far,
+            segment: link.mtu.min(peer_mtu).saturating_sub(HEADERS),
             listeners: listeners?,
-            counted: None,
+            tap: Arc::new(Tap::new(rig, link.index)),
         };
-        let counted = nic.packets_of_queues().map(AtomicU64::new);
-        Ok(RigNic { counted, ..nic })
+        Ok(nic)
     }
 
     fn queues(&self, of_test: u32) -> impl Iterator<Item = u32> {
         self.rig.nic.queues.iter().copied().take(of_test as usize)
     }
+}
 
-    fn is_bound(&self, queue: u32) -> io::Result<bool> {
-        Ok(Netdev::open()?.user_of(self.index, queue)? != QueueUser::None)
-    }
-
-    /// Packets that the queues of tests have received. `None`: the driver does not count by queue.
-    fn packets_of_queues(&self) -> Option<u64> {
-        let netdev = Netdev::open().ok()?;
-        let count = |queue: &u32| netdev.rx_packets(self.index, *queue).ok().flatten();
-        self.rig.nic.queues.iter().map(count).sum()
-    }
+/// Waits for the peer's host.
+fn meet(rig: &Rig) -> Result<FarHost, String> {
+    let address = SocketAddrV4::new(rig.nic.address, rig.control_port());
+    let met = TcpListener::bind(address).and_then(|at| FarHost::meet(&at, rig.peer.address));
+    met.map_err(|error| format!("the peer's host, at {address}: {error}"))
 }
 
 impl Device for RigNic {
@@ -99,7 +109,7 @@ impl Device for RigNic {
     fn wait_until_unbound(&self, queues: u32) -> Result<(), String> {
         let start = Instant::now();
         for queue in self.queues(queues) {
-            while self.is_bound(queue).map_err(|error| format!("queue {queue}: {error}"))? {
+            while self.tap.is_bound(queue).map_err(|error| format!("queue {queue}: {error}"))? {
                 if start.elapsed() > UNBOUND {
                     return Err(format!(
                         "queue {queue} of {} is still bound {} s after all rings were closed",
@@ -115,7 +125,7 @@ impl Device for RigNic {
 
     fn settle(&self, queues: u32) {
         let start = Instant::now();
-        let bound = || self.queues(queues).any(|queue| self.is_bound(queue).unwrap_or(false));
+        let bound = || self.queues(queues).any(|queue| self.tap.is_bound(queue).unwrap_or(false));
         while bound() && start.elapsed() < BACKGROUND {
             std::thread::sleep(POLL);
         }
@@ -148,14 +158,16 @@ impl Device for RigNic {
     }
 
     fn end_failures(&self) -> Result<(), String> {
-        Ok(())
+        match &self.far {
+            Some(far) if far.is_lost() => {
+                Err("the connection to the peer's host was lost".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn take_packets(&self) -> Option<DevicePackets> {
-        let counted = self.counted.as_ref()?;
-        let now = self.packets_of_queues()?;
-        let placed = now.saturating_sub(counted.swap(now, Ordering::Relaxed));
-        Some(DevicePackets { placed, ..DevicePackets::default() })
+        Some(self.tap.with_arrivals(Arrivals::take))
     }
 
     fn connect(self: Arc<Self>, wanted: NewConnection) -> Result<Connected, String> {
@@ -165,15 +177,28 @@ impl Device for RigNic {
         // Set before the handshake, so that the window can grow to it. Without the privilege for this size
         // the default is enough for most tests.
         let _ = SockRef::from(listener).set_recv_buffer_size(wanted.receive_buffer);
-        let near = listener.local_addr().map_err(context)?;
-        let far = namespace::inside(&self.rig.peer.namespace, || {
-            TcpStream::connect_timeout(&near, HANDSHAKE)
-        });
-        let far = far.map_err(context)?;
+        let address = listener.local_addr().map_err(context)?;
+        let queue = self.rig.nic.queues[wanted.queue as usize];
+        let watch = |port| Watch::new(&self.tap, queue, (port, address.port()));
+        let (far, port) = match &self.far {
+            Some(host) => {
+                let near = SocketAddrV4::new(self.rig.nic.address, address.port());
+                let (far, port) = host.connect(near).map_err(context)?;
+                (Far::OnHost(far, watch(port)), port)
+            }
+            None => {
+                let far = namespace::inside(&self.rig.peer.namespace, || {
+                    TcpStream::connect_timeout(&address, HANDSHAKE)
+                });
+                let far = far.map_err(context)?;
+                let port = far.local_addr().map_err(context)?.port();
+                (Far::Socket(far, watch(port)), port)
+            }
+        };
         let (near, from) = listener.accept().map_err(context)?;
-        if far.local_addr().map_err(context)? != from {
+        if from != SocketAddrV4::new(self.rig.peer.address, port).into() {
             return Err(format!("{from}, which is not the peer, has connected to the rig"));
         }
-        Ok(Connected { far: Far::Socket(far), near })
+        Ok(Connected { far, near })
     }
 }

@@ -1,19 +1,14 @@
 //! Questions to a rig that need no job.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::super::guest_channel::GuestChannel;
-use super::super::process::{POLL_INTERVAL, interrupted};
+use super::super::process::interrupted;
+use super::converse::converse;
+use super::peer_host::PeerHost;
 use super::remote::Remote;
 use crate::machine::Failure;
 use crate::rig::RigFile;
-use crate::rig::agent::{Action, Answer, Request};
-
-/// Time in which a rig that another process has let go is restored.
-const RESTORED: Duration = Duration::from_secs(60);
+use crate::rig::agent::{Action, Answer, PeerAction};
 
 /// Asks the rig of a file, and passes on each answer. Ends with the rig's answers, or, if the rig is held, when
 /// the user interrupts.
@@ -29,96 +24,30 @@ pub fn ask(
 ) -> Result<(), Failure> {
     interrupted();
     let file = RigFile::load(path).map_err(Failure::NotRun)?;
-    let remote = Remote::new(ifq, &file);
+    let (remote, peer) = (Remote::new(ifq, &file), Remote::to_peer(ifq, &file));
     remote.bring().map_err(Failure::NotRun)?;
     let mut refused = None;
     let held = matches!(action, Action::Hold);
-    converse(&file, &remote, action, &mut |line| match serde_json::from_value(line) {
+    let of_peer = match action {
+        Action::Check => Some(PeerAction::Check),
+        Action::Restore => Some(PeerAction::Restore),
+        _ => None,
+    };
+    let _peer = if held { PeerHost::start(&file, peer.as_ref())? } else { None };
+    let mut line = |line| match serde_json::from_value(line) {
         Ok(Answer::Refused { complaint }) => refused = Some(file.error(*complaint).to_string()),
         Ok(Answer::Failed { why }) => refused = Some(why),
         Ok(answer) => each(answer),
         Err(_) => {}
-    })?;
+    };
+    converse(&file, &remote, action, &mut line)?;
+    if let (Some(peer), Some(action)) = (&peer, of_peer) {
+        peer.bring().map_err(Failure::NotRun)?;
+        converse(&file, peer, Action::Peer(action), &mut line)?;
+    }
     match refused {
         Some(why) => Err(Failure::NotRun(why)),
         None if interrupted() && !held => Err(Failure::Interrupted),
         None => Ok(()),
-    }
-}
-
-/// Restores the rig, when the process that used it has noticed that it is alone.
-pub(super) fn restore(file: &RigFile, remote: &Remote) -> Result<(), String> {
-    let limit = RESTORED + Duration::from_secs(file.machine.silence_seconds.into());
-    let start = Instant::now();
-    loop {
-        let answers = lines(file, remote, Action::<()>::Restore)?;
-        let why = answers.into_iter().find_map(|line| match serde_json::from_value(line) {
-            Ok(Answer::Failed { why }) => Some(why),
-            _ => None,
-        });
-        match why {
-            None => return Ok(()),
-            Some(why) if start.elapsed() > limit || interrupted() => {
-                return Err(format!("the rig is not restored: {why}"));
-            }
-            Some(_) => std::thread::sleep(50 * POLL_INTERVAL),
-        }
-    }
-}
-
-/// The lines of an answer.
-pub(super) fn lines(
-    file: &RigFile,
-    remote: &Remote,
-    action: Action<()>,
-) -> Result<Vec<Value>, String> {
-    let mut all = Vec::new();
-    converse(file, remote, action, &mut |line| all.push(line))
-        .map_err(|error| error.to_string())?;
-    Ok(all)
-}
-
-fn converse(
-    file: &RigFile,
-    remote: &Remote,
-    action: Action<()>,
-    each: &mut dyn FnMut(Value),
-) -> Result<(), Failure> {
-    let channel = GuestChannel::new(|_| Ok(())).map_err(Failure::NotRun)?;
-    let held = matches!(action, Action::Hold);
-    let request = Request { rig: file.rig.clone(), action };
-    let mut child = Some(remote.start(&request, &channel).map_err(Failure::NotRun)?);
-    let mut printed = 0;
-    loop {
-        let status = child.as_mut().and_then(|child| child.exit_status());
-        let gone = child.is_none();
-        let bytes = channel.answer(printed);
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        printed += end as u64;
-        for line in bytes[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            if let Ok(line) = serde_json::from_slice(line) {
-                each(line);
-            }
-        }
-        if let Some(status) = status {
-            if printed == 0 && !status.success() {
-                let console = channel.tail();
-                return Err(Failure::NotRun(format!(
-                    "the rig gave no answer ({status}): {console}"
-                )));
-            }
-            return Ok(());
-        }
-        if gone {
-            return Ok(());
-        }
-        if interrupted() {
-            // Waits until the rig is restored.
-            drop(child.take());
-            if !held {
-                return Err(Failure::Interrupted);
-            }
-        }
-        std::thread::sleep(POLL_INTERVAL);
     }
 }

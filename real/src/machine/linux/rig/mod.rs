@@ -1,6 +1,8 @@
 //! The machine `rig:FILE`: a machine with a NIC, this one or one that ssh reaches.
 
 mod ask;
+mod converse;
+mod peer_host;
 mod remote;
 mod return_of_rig;
 
@@ -17,6 +19,7 @@ use crate::rig::RigFile;
 use crate::rig::agent::{Action, Answer, Request};
 
 pub use ask::ask;
+use peer_host::PeerHost;
 use remote::Remote;
 use return_of_rig::ReturnOfRig;
 
@@ -32,6 +35,8 @@ pub struct HardwareRig {
     path: PathBuf,
     file: RigFile,
     remote: Remote,
+    /// The peer's host, if the peer is not on the rig.
+    peer: Option<Remote>,
 }
 
 impl HardwareRig {
@@ -42,8 +47,8 @@ impl HardwareRig {
     /// [`Failure::NotRun`] if the file cannot be read.
     pub fn new(ifq: &Path, path: &Path) -> Result<Self, Failure> {
         let file = RigFile::load(path).map_err(Failure::NotRun)?;
-        let remote = Remote::new(ifq, &file);
-        Ok(HardwareRig { path: path.to_path_buf(), file, remote })
+        let (remote, peer) = (Remote::new(ifq, &file), Remote::to_peer(ifq, &file));
+        Ok(HardwareRig { path: path.to_path_buf(), file, remote, peer })
     }
 
     /// Runs a part of a job. A connection that is lost before the rig was up is made again.
@@ -63,7 +68,7 @@ impl HardwareRig {
             attempts += 1;
             how.notes.push("the connection to the rig was lost before the job began".into());
             self.remote.bring().map_err(Failure::NotRun)?;
-            ask::restore(&self.file, &self.remote).map_err(Failure::NotRun)?;
+            converse::restore(&self.file, &self.remote).map_err(Failure::NotRun)?;
         }
     }
 
@@ -116,6 +121,7 @@ impl Machine for HardwareRig {
         // Installs the signal handlers.
         process::interrupted();
         self.remote.bring().map_err(Failure::NotRun)?;
+        let _peer = PeerHost::start(&self.file, self.peer.as_ref())?;
         retry::run(job, RunInfo::default(), progress, &mut |part, how, progress| {
             self.once(part, how, progress)
         })

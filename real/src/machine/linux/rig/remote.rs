@@ -29,7 +29,16 @@ pub(super) struct Remote {
 
 impl Remote {
     pub(super) fn new(ifq: &Path, file: &RigFile) -> Self {
-        let machine = file.machine.clone();
+        Remote::to(ifq, &file.machine)
+    }
+
+    /// The way to the host of a rig's peer. `None`: that is the rig itself.
+    pub(super) fn to_peer(ifq: &Path, file: &RigFile) -> Option<Self> {
+        file.peer_machine.as_ref().map(|machine| Remote::to(ifq, machine))
+    }
+
+    fn to(ifq: &Path, machine: &RigMachine) -> Self {
+        let machine = machine.clone();
         Remote { ifq: ifq.to_path_buf(), machine, jobs: AtomicU32::new(0) }
     }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::super::guest_process::BootResult;
 use super::super::process::{interrupted, output};
-use super::ask;
+use super::converse;
 use super::remote::{Remote, wait_for_boot};
 use crate::job::{JobLine, RunInfo};
 use crate::kernels::kernel_error::is_error;
@@ -54,7 +54,7 @@ impl ReturnOfRig<'_> {
     /// The connection was lost, and the kernel runs on: takes what was finished, and restores the rig.
     fn lost(&self, boot: &mut BootResult, results: &str, how: &mut RunInfo) {
         // A test that hung is a result, and no line follows it.
-        let restored = ask::restore(self.file, self.remote);
+        let restored = converse::restore(self.file, self.remote);
         if let Err(error) = &restored {
             how.notes.push(format!("the connection was lost, and {error}"));
         }
@@ -77,7 +77,7 @@ impl ReturnOfRig<'_> {
     /// Takes the results that were finished and have not arrived, and removes their file.
     fn take_results(&self, boot: &mut BootResult, results: &str) {
         let request = Action::<()>::Results { results: results.to_owned() };
-        let Ok(lines) = ask::lines(self.file, self.remote, request) else { return };
+        let Ok(lines) = converse::lines(self.file, self.remote, request) else { return };
         for line in lines {
             if let Ok(JobLine::Test { test, report }) = serde_json::from_value(line)
                 && let Some(place) = boot.reports.get_mut(test)
