@@ -312,7 +312,8 @@ impl<'a> Dfs<'a> {
             let sleep = std::mem::take(&mut self.sleep);
             let is_awake = |thread: &u32| sleep.iter().all(|entry| entry.thread != *thread);
             self.todo.extend(threads.rev().filter(is_awake));
-            self.sleep_frames.push(SleepFrame { sleep, current: SleepEntry::NONE });
+            let starts = self.state.starting_thread(&self.table).is_some();
+            self.sleep_frames.push(SleepFrame { sleep, current: SleepEntry::NONE, starts });
         } else {
             self.todo.extend(threads.rev());
         }
@@ -382,6 +383,12 @@ impl<'a> Dfs<'a> {
                         let explored =
                             std::mem::replace(&mut sleep_frame.current, SleepEntry::NONE);
                         sleep_frame.sleep.push(explored);
+                        let starts = sleep_frame.starts;
+                        // The step before has spawned the thread: its first step is a part of that step.
+                        let before = self.sleep_frames.iter_mut().rev().nth(1);
+                        if let Some(before) = before.filter(|_| starts) {
+                            before.current.extend(&explored);
+                        }
                     }
                 }
             }

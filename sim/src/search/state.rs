@@ -262,14 +262,18 @@ impl State {
         }
     }
 
+    /// A thread that is about to start. It runs before any other: the last step has spawned it.
+    pub(crate) fn starting_thread(&self, table: &StepTable) -> Option<u32> {
+        let starts = |point: &u32| matches!(table.points[*point as usize].pending, Pending::Start);
+        self.threads.iter().position(starts).map(|thread| thread as u32)
+    }
+
     /// The enabled threads, as in [`crate::executor::machine::Machine::runnable`].
     pub(crate) fn runnable(&self, table: &StepTable, out: &mut Vec<u32>) {
         out.clear();
         let point = |thread: usize| &table.points[self.threads[thread] as usize];
-        // A thread that is about to start runs first: the last step has spawned it.
-        if let Some(starts) = (0..self.threads.len()).find(|t| point(*t).pending == Pending::Start)
-        {
-            out.push(starts as u32);
+        if let Some(starts) = self.starting_thread(table) {
+            out.push(starts);
             return;
         }
         if self.enabled(table, self.last) {

@@ -3,7 +3,7 @@
 use super::Dfs;
 use crate::executor::symbols::ALWAYS;
 use crate::search::fault_choices::FaultChoices;
-use crate::search::sleep::{Footprint, SleepEntry};
+use crate::search::sleep::{Footprint, SleepEntry, WordUse};
 use crate::search::state::StepResult;
 use crate::search::step_accesses::{PlainAccesses, StepAccesses};
 
@@ -12,16 +12,18 @@ impl Dfs<'_> {
     pub(super) fn update_sleep_set(&mut self, index: usize, thread: usize) {
         self.sleep.clear();
         let mut footprint = Footprint::default();
-        let symbols = &self.table.symbols;
+        let words = &self.table.symbols.words;
         let Some(StepAccesses { accesses, counter_updates }) = &self.state.step_accesses else {
             return;
         };
-        let accesses = accesses.iter().map(|(word, write)| symbols.conflict_access(*word, *write));
-        for (word, write) in accesses.chain(counter_updates.iter().map(|word| (*word, false))) {
-            footprint.add(word, write);
-            let live = symbols.words[word as usize].live;
+        let use_of = |write: bool| if write { WordUse::Write } else { WordUse::Read };
+        let accesses = accesses.iter().map(|(word, write)| (*word, use_of(*write)));
+        let additions = counter_updates.iter().map(|word| (*word, WordUse::Add));
+        for (word, word_use) in accesses.chain(additions) {
+            footprint.add(word, word_use);
+            let live = words[word as usize].live;
             if live != ALWAYS {
-                footprint.add(live, false);
+                footprint.add(live, WordUse::Read);
             }
         }
         let sleep_frame = &mut self.sleep_frames[index];

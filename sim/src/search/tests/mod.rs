@@ -8,6 +8,7 @@ mod length;
 mod preemptions;
 mod schedule;
 mod scope;
+mod sleep;
 
 use std::collections::BTreeSet;
 use std::future::Future;
