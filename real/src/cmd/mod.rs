@@ -29,6 +29,7 @@ pub mod selection;
 pub mod show;
 pub mod shrink;
 pub mod sim;
+mod sim_worlds;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,7 +64,7 @@ pub enum Command {
     Shrink(shrink::Args),
     /// Print every outcome that user space can observe at the end of a test
     Outcomes(outcomes::Args),
-    /// Run tests many times with random schedules from one seed
+    /// Run worlds that seeds draw, or tests many times with random schedules from one seed
     Sim(sim::Args),
     /// Print the catalogue of known defects
     Defects(defects::Args),
@@ -136,7 +137,8 @@ fn run_command(command: Command) -> u8 {
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Outcomes(args) => outcomes::outcomes(&args),
-        Command::Sim(args) => with_library(|library| sim::sim(&args, library)),
+        Command::Sim(args) if args.files.is_empty() => sim_worlds::sim_worlds(&args),
+        Command::Sim(args) => sim::sim(&args),
         Command::Defects(args) => defects::defects(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),

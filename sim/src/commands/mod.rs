@@ -8,3 +8,4 @@ pub mod record_outcomes;
 pub mod replay;
 pub mod selection;
 pub mod simulate;
+pub mod worlds;

@@ -58,6 +58,7 @@ impl RunResult {
 pub const MAX_STEPS: u64 = 1 << 20;
 
 /// What a run executes. Creates the future of its first thread for each run.
+#[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) main: &'a dyn Fn() -> Pin<Box<dyn Future<Output = Outcome>>>,
     pub(crate) faults: &'a [FaultPoint],
