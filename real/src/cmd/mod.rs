@@ -20,6 +20,7 @@ mod outcomes_witness;
 mod pool;
 pub mod probe;
 pub mod replay;
+pub mod report;
 pub mod rig;
 #[cfg(target_os = "linux")]
 mod rig_file;
@@ -80,6 +81,8 @@ pub enum Command {
     Conform(conform::Args),
     /// Print which features a kernel supports
     Probe(probe::Args),
+    /// Measure what documents record, and print it
+    Report(report::Args),
     /// Manage the machines that tests run on: list, fetch, boot, shell
     Rig(rig::Args),
     /// The part of `run` and `probe` that runs inside a guest
@@ -146,6 +149,7 @@ fn run_command(command: Command) -> u8 {
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Conform(args) => with_library(|library| conform::conform(&args, library)),
         Command::Probe(args) => probe::probe(&args),
+        Command::Report(args) => with_library(|library| report::report(&args, library)),
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest::run(&job, &answer),
         Command::GuestShell { line, .. } => guest::shell(&line),

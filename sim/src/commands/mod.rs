@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod diff;
+pub mod engines;
 pub mod enumerate;
 pub mod find_violation;
 pub mod record_outcomes;

@@ -36,6 +36,10 @@ pub(super) fn draw_setups(draft: &mut Draft<'_>) {
         if draft.one_in(4) {
             let setup = RingSetup::ALL[draft.below(RingSetup::ALL.len() as u32) as usize];
             draft.test.setups.push((ring, setup));
+            if setup == RingSetup::Disabled && draft.one_in(2) {
+                let section = draft.driver(ring);
+                draft.push(section, Op::Enable { ring });
+            }
         }
     }
 }
@@ -84,6 +88,7 @@ fn choose(draft: &mut Draft<'_>, ring: RingId) -> Option<Action> {
     let (has, on) = (application.ifq.is_some(), |feature| draft.weight(feature));
     let if_has = |weight: u32| if has { weight } else { 0 };
     let requests = application.requests.len() as u32;
+    let lazy = if on(Feature::Lazy) > 0 { 12 } else { 1 };
     let late = application.held.len() + application.again.len() > 0;
     let exits = has && application.requests.len() + application.held.len() > 0;
     let weights = [
@@ -97,7 +102,7 @@ fn choose(draft: &mut Draft<'_>, ring: RingId) -> Option<Action> {
             u32::from(revision.has_clone()) * if has { sharing / 4 } else { 2 * sharing },
         ),
         (Action::Recv, if_has(if requests == 0 { 16 } else { 4 / requests.min(8) })),
-        (Action::Wait, if requests == 0 { 0 } else { 1 + application.credit.min(20) }),
+        (Action::Wait, if requests == 0 { 0 } else { 1 + application.credit.min(20) / lazy }),
         (Action::Return, if late { 6 } else { 0 }),
         (Action::Export, if_has(u32::from(revision.has_ctrl()) * sharing / 2)),
         (Action::Flush, if_has(u32::from(revision.has_ctrl()) * on(Feature::Flush) / 2)),
@@ -286,6 +291,11 @@ fn with_ifq(draft: &mut Draft<'_>, section: Section, ring: RingId, action: Actio
     if matches!(op, Op::Cancel { .. } | Op::CancelSocket { .. } | Op::CancelAll { .. }) {
         draft.application(ring).credit += 1;
     }
+    let section = match action {
+        // At any time, also while the kernel reads the ring.
+        Action::Scribble => Section::Thread(draft.closer),
+        _ => section,
+    };
     draft.push(section, op).is_some()
 }
 

@@ -51,7 +51,11 @@ pub(super) fn completion(draft: &mut Draft<'_>, section: Section, ring: RingId) 
         Some(Policy::Never) => {}
         Some(Policy::Twice) => {
             give_back(draft, section, ring, cqe);
-            draft.application(ring).again.push(cqe);
+            if draft.one_in(2) {
+                give_back(draft, section, ring, cqe);
+            } else {
+                draft.application(ring).again.push(cqe);
+            }
         }
         Some(Policy::AtOnce) | None => give_back(draft, section, ring, cqe),
     }

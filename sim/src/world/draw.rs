@@ -1,10 +1,9 @@
 //! Draws a world from a seed.
 
-use ifq_model::fault::FaultPoint;
 use ifq_model::test::limits::FAULTS;
-use ifq_model::test::{Expect, Op, Source, Test};
+use ifq_model::test::{Expect, Test};
 
-use super::draft::{Draft, Section};
+use super::draft::Draft;
 use super::feature::Feature;
 use super::options::{Kernels, Options};
 use super::profile::Profile;
@@ -76,7 +75,8 @@ fn draw_threads(options: &Options, content: u64) -> Test {
     application::draw_setups(&mut draft);
     application::draw_setup(&mut draft);
     let closes = draft.weight(Feature::Unshare);
-    let device = draft.weight(Feature::DownUp) + draft.weight(Feature::Restart);
+    let device = [Feature::DownUp, Feature::Restart, Feature::Unregister];
+    let device: u32 = device.iter().map(|feature| draft.weight(*feature)).sum();
     for _ in 0..options.operations {
         let open = draft.open();
         let kinds = [(0, 16), (1, 12), (2, closes / 2), (3, device.div_ceil(8))];
@@ -93,24 +93,9 @@ fn draw_threads(options: &Options, content: u64) -> Test {
             network::draw(&mut draft);
         }
     }
-    if draft.has(Feature::Unregister) {
-        let closer = Section::Thread(draft.closer);
-        draft.push(closer, Op::UnregisterNetdev);
-    }
     liveness::draw_execs(&mut draft);
     liveness::draw(&mut draft);
     let mut test = draft.finish();
-    limit_faults(&mut test);
-    test
-}
-
-/// A page fault that waits for user space is allowed only where no system call holds a lock over it that others
-/// need: not in `add-area`, and not in the registration of a queue.
-fn limit_faults(test: &mut Test) {
-    let holds =
-        |op: &Op| matches!(op, Op::AddArea { .. } | Op::Register { source: Source::Queue(_), .. });
-    if test.steps().any(|step| holds(&step.op)) {
-        test.faults.retain(|point| *point != FaultPoint::PageFaultWaits);
-    }
     test.max_faults = if test.faults.is_empty() { 0 } else { FAULTS };
+    test
 }

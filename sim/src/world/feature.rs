@@ -65,6 +65,7 @@ features! {
     AddArea "add-area" Rings "Areas are added.";
     Events "events" Rings "Registrations ask for events, which are armed again.";
     Mmap "mmap" Rings "The refill ring is mapped.";
+    Lazy "lazy" Rings "Applications take completions late, so that the completion queue overflows.";
     Limited "limited" Rings "Requests end after a number of bytes, or poll first.";
     Setups "setups" Rings "Rings are set up with other flags.";
     BadArguments "bad-arguments" Rings "System calls have arguments that the kernel must refuse.";

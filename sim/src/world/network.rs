@@ -105,6 +105,7 @@ pub(super) fn draw_device(draft: &mut Draft<'_>) -> bool {
         (Op::NetdevDown, draft.weight(Feature::DownUp)),
         (Op::NetdevUp, draft.weight(Feature::DownUp)),
         (Op::RestartQueue { queue: 0 }, draft.weight(Feature::Restart)),
+        (Op::UnregisterNetdev, draft.weight(Feature::Unregister).div_ceil(8)),
     ];
     let Some(op) = draft.weighted(&weights) else { return false };
     let op = match op {

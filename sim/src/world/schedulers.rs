@@ -112,6 +112,10 @@ impl WorldScheduler {
 }
 
 impl Scheduler for WorldScheduler {
+    fn compares_states(&self) -> bool {
+        false
+    }
+
     fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         let count = point.enabled.len();
         let picked = match self.phase {
