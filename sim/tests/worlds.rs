@@ -61,7 +61,8 @@ fn planted_defects_are_found_from_scratch_and_cut_to_at_most_twelve_operations()
         (Defect::M8, Invariant::I3),
     ];
     for (defect, invariant) in planted {
-        let (world, run) = ran(Profile::Smoke, 400, &[defect], 2).failed.expect(defect.name());
+        let failed = ran(Profile::Smoke, 400, &[defect], 2).failed;
+        let (world, run) = failed.unwrap_or_else(|| panic!("{defect} is not found"));
         let variant = &world.options.variant;
         assert!(variant.has(defect));
         let small = cut(&world, &run.failure.unwrap());
