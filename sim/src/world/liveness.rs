@@ -121,7 +121,7 @@ fn serve(draft: &mut Draft<'_>, ring: RingId, ifq: VarId, source: Source, must: 
     must.extend(draft.named(last, Op::Wait { ring }).map(|end| equal(end, 0)));
 }
 
-/// Whether the features of a world allow its application threads to end by executing another program.
+/// Some application threads end by executing another program.
 pub(super) fn draw_execs(draft: &mut Draft<'_>) {
     if !draft.has(Feature::Exec) {
         return;
