@@ -17,7 +17,7 @@ fn world(seed: u64, profile: Profile) -> World {
 
 fn ran(profile: Profile, runs: u64, defects: &[Defect], jobs: usize) -> Ran {
     let kernels = Kernels { revision: None, defects: defects.to_vec() };
-    run_worlds(&Worlds { seed: 1, runs, profile, kernels, jobs }, &|| true, None)
+    run_worlds(&Worlds { seed: 1, runs, profile, kernels, jobs }, &|| true, &mut |_, _| {})
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(super) fn sim_worlds(args: &Args) -> u8 {
             report(args, world, run, None);
         }
     };
-    let ran = run_worlds(&worlds, &in_time, Some(&mut each));
+    let ran = run_worlds(&worlds, &in_time, &mut each);
     let seconds = started.elapsed().as_secs_f64();
     let code = match &ran.failed {
         Some((world, run)) => failed(args, world, run),

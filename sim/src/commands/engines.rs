@@ -54,7 +54,7 @@ pub fn campaigns(defect: Defect, profile: Profile, budget: Budget) -> Campaigns 
         let kernels = Kernels { revision: None, defects: vec![defect] };
         let worlds = Worlds { seed: number << 32, runs: budget.worlds, profile, kernels, jobs: 1 };
         let started = Instant::now();
-        let ran = run_worlds(&worlds, &|| started.elapsed() < budget.time, None);
+        let ran = run_worlds(&worlds, &|| started.elapsed() < budget.time, &mut |_, _| {});
         if ran.failed.is_some() {
             found.push((ran.statistics.worlds, started.elapsed()));
         }

@@ -30,13 +30,13 @@ pub struct Ran {
 }
 
 /// Runs worlds in the order of their seeds until one fails, or `should_continue` returns `false`. Calls `each`
-/// with every world in the order of the seeds, if the number of worlds is known to be small: `None` otherwise.
+/// with every world, in the order of the seeds.
 ///
 /// The result does not depend on the number of processors, as long as `should_continue` is true.
 pub fn run_worlds(
     worlds: &Worlds,
     should_continue: &(dyn Fn() -> bool + Sync),
-    mut each: Option<&mut dyn FnMut(&World, &WorldRun)>,
+    each: &mut dyn FnMut(&World, &WorldRun),
 ) -> Ran {
     let mut ran = Ran::default();
     let (mut next, batch) = (0, BATCH * worlds.jobs.max(1) as u64);
@@ -44,9 +44,7 @@ pub fn run_worlds(
         let end = worlds.runs.min(next + batch);
         for (world, run) in run_batch(worlds, next..end, should_continue) {
             ran.statistics.add(&world, &run);
-            if let Some(each) = &mut each {
-                each(&world, &run);
-            }
+            each(&world, &run);
             if run.failure.is_some() {
                 ran.failed = Some((world, run));
                 break;
