@@ -317,12 +317,26 @@ fn show_prints_json_that_loads_as_the_same_test() {
 /// a release build with the same file.
 #[test]
 fn one_seed_gives_the_same_bytes_in_every_run_and_build() {
-    let first = ifq(&["sim", "--seed", "1", "--runs", "20"]);
-    let second = ifq(&["sim", "--seed", "1", "--runs", "20"]);
+    let library = root().join("tests/library").display().to_string();
+    let first = ifq(&["sim", "--seed", "1", "--runs", "20", &library]);
+    let second = ifq(&["sim", "--seed", "1", "--runs", "20", &library]);
     assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
     assert_eq!(first.stdout, second.stdout);
     let golden = std::fs::read(root().join("tests/golden/sim-seed-1.txt")).unwrap();
     assert_eq!(first.stdout, golden, "not the bytes of tests/golden/sim-seed-1.txt");
-    let other = ifq(&["sim", "--seed", "2", "--runs", "20"]);
+    let other = ifq(&["sim", "--seed", "2", "--runs", "20", &library]);
     assert_ne!(first.stdout, other.stdout);
+}
+
+/// Goal: as above, for worlds, with any number of processors.
+/// Method: the same worlds on one and on three processors, and the stored file.
+#[test]
+fn the_same_seeds_give_the_same_worlds_on_any_number_of_processors() {
+    let worlds = ["sim", "--seed", "1", "--runs", "12", "--profile", "smoke"];
+    let one = ifq(&[&worlds[..], &["--jobs", "1"]].concat());
+    let three = ifq(&[&worlds[..], &["--jobs", "3"]].concat());
+    assert_eq!(one.status.code(), Some(0), "{}", stdout(&one));
+    assert_eq!(one.stdout, three.stdout);
+    let golden = std::fs::read(root().join("tests/golden/worlds-seed-1.txt")).unwrap();
+    assert_eq!(one.stdout, golden, "not the bytes of tests/golden/worlds-seed-1.txt");
 }

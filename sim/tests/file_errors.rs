@@ -290,8 +290,8 @@ fn numbers_must_be_in_range() {
     refused_shared(&scribble("tail »0x+1"), "not a number of 64 bits", "hexadecimal");
     refused_shared(&scribble("pad=1 »18446744073709551616"), "of 64 bits", "in decimal");
     refused("test t\nqueues »17", "17 is out of range", "0 to 16");
-    refused_steps("fault xa-store max »9", "9 is out of range", "1 to 8");
-    refused_steps("fault xa-store max »0", "0 is out of range", "1 to 8");
+    refused_steps("fault xa-store max »1025", "1025 is out of range", "1 to 1024");
+    refused_steps("fault xa-store max »0", "0 is out of range", "1 to 1024");
 }
 
 #[test]
@@ -518,10 +518,10 @@ fn a_schedule_must_be_numbers_of_a_known_version() {
 #[test]
 fn lists_have_a_maximal_length() {
     let names = |n: usize| (0..n).map(|i| format!(" n{i}")).collect::<String>();
-    refused(&format!("test t\nring{} »z", names(32)), "more than 32 rings", "fewer");
-    refused(&format!("test t\nsocket{} »z", names(32)), "more than 32 sockets", "fewer");
-    let threads: String = (0..32).map(|i| format!("thread t{i}\n")).collect();
-    refused_steps(&format!("{threads}thread »z"), "more than 32 threads", "fewer");
+    refused(&format!("test t\nring{} »z", names(64)), "more than 64 rings", "fewer");
+    refused(&format!("test t\nsocket{} »z", names(96)), "more than 96 sockets", "fewer");
+    let threads: String = (0..96).map(|i| format!("thread t{i}\n")).collect();
+    refused_steps(&format!("{threads}thread »z"), "more than 96 threads", "fewer");
     let steps = " A: exit\n".repeat(4096);
     refused_steps(&format!("setup\n{steps} »A: exit"), "more than 4096 steps", "fewer");
     let steps: String = (0..4096).map(|i| format!(" x{i} = A: exit\n")).collect();
@@ -544,8 +544,8 @@ fn a_test_uses_a_limited_number_of_steps_exports_buffers_and_entries() {
         "fewer",
     );
     let exports = "setup\n ifq = A: register nodev buffers=1 entries=1\n".to_owned();
-    let exports = exports + &" A: export ifq\n".repeat(896);
-    refused_steps(&format!("{exports} A: »export ifq"), "more than 896 exports", "fewer");
+    let exports = exports + &" A: export ifq\n".repeat(832);
+    refused_steps(&format!("{exports} A: »export ifq"), "more than 832 exports", "fewer");
     let register = |mark: &str| format!(" A: register nodev buffers=1 entries={mark}65536\n");
     let steps = format!("setup\n{}{}", register("").repeat(4), register("»"));
     refused_steps(&steps, "more than 131072 entries", "fewer");

@@ -98,7 +98,7 @@ impl TestIndex {
         self.origin(var).and_then(|origin| self.binder(origin))
     }
 
-    /// The number of the ifq that the `register` step at a position makes: the number of the ring, plus 32
+    /// The number of the ifq that the `register` step at a position makes: the number of the ring, plus 64
     /// for each earlier registration of that ring.
     #[must_use]
     pub fn ifq_number(&self, position: usize) -> Option<u32> {

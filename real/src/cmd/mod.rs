@@ -24,6 +24,7 @@ mod outcomes_witness;
 mod pool;
 pub mod probe;
 pub mod replay;
+pub mod report;
 pub mod rig;
 #[cfg(target_os = "linux")]
 mod rig_file;
@@ -33,6 +34,7 @@ pub mod selection;
 pub mod show;
 pub mod shrink;
 pub mod sim;
+mod sim_worlds;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +69,7 @@ pub enum Command {
     Shrink(shrink::Args),
     /// Print every outcome that user space can observe at the end of a test
     Outcomes(outcomes::Args),
-    /// Run tests many times with random schedules from one seed
+    /// Run worlds that seeds draw, or tests many times with random schedules from one seed
     Sim(sim::Args),
     /// Print the catalogue of known defects
     Defects(defects::Args),
@@ -86,6 +88,8 @@ pub enum Command {
     /// Build kernels from source, with sanitizers and patches
     #[cfg(target_os = "linux")]
     Kernel(kernel::Args),
+    /// Measure what documents record, and print it
+    Report(report::Args),
     /// Manage the machines that tests run on: list, fetch, boot, shell
     Rig(rig::Args),
     /// The part of `run` and `probe` that runs inside a guest
@@ -143,7 +147,8 @@ fn run_command(command: Command) -> u8 {
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Outcomes(args) => outcomes::outcomes(&args),
-        Command::Sim(args) => with_library(|library| sim::sim(&args, library)),
+        Command::Sim(args) if args.files.is_empty() => sim_worlds::sim_worlds(&args),
+        Command::Sim(args) => sim::sim(&args),
         Command::Defects(args) => defects::defects(&args),
         #[cfg(target_os = "linux")]
         Command::Kernel(args) => with_library(|library| kernel::kernel(&args, library)),
@@ -153,6 +158,7 @@ fn run_command(command: Command) -> u8 {
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Conform(args) => with_library(|library| conform::conform(&args, library)),
         Command::Probe(args) => probe::probe(&args),
+        Command::Report(args) => with_library(|library| report::report(&args, library)),
         Command::Rig(args) => rig::rig(&args),
         Command::Guest { job, answer, .. } => guest::run(&job, &answer),
         Command::GuestShell { line, .. } => guest::shell(&line),

@@ -1,16 +1,18 @@
-//! `ifq sim`: runs tests many times with random schedules from one seed.
+//! `ifq sim`: worlds from seeds, or tests many times with random schedules from one seed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::commands::selection::Selection;
 use ifq_sim::commands::simulate::{Simulation, simulate};
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
+use ifq_sim::world::Profile;
 use serde::Serialize;
 
 use super::exit::{EXIT_DIFFERENCE, EXIT_OK, combined};
@@ -22,20 +24,38 @@ use crate::machine::interrupted;
 /// Arguments of `ifq sim`.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
-    ifq sim --seed 7 --runs 1000                the whole library, variants that must hold\n  \
-    ifq sim --defect early-put exits-race.ifq   until a violation\n  \
-    ifq show exits-race.ifq | ifq sim -         standard input\n\n\
-    Without --defect, --without and --fixed, each file runs on the variants that it expects to hold.\n\
-    The same seed gives the same output, byte for byte, on every machine.")]
+    ifq sim --seed 7                            the world of this seed\n  \
+    ifq sim --seed 1 --seconds 60 --jobs 2      worlds of seeds 1, 2, ... until one fails\n  \
+    ifq sim --seed 1 --runs 50 --profile swarm  fifty worlds of another profile\n  \
+    ifq sim --defect early-put --seconds 60     worlds with a planted defect\n  \
+    ifq sim --seed 7 --runs 1000 tests/library  each test 1000 times, variants that must hold\n  \
+    ifq sim --defect early-put exits-race.ifq   until a violation\n\n\
+    Without files: each seed is a world, on a revision whose defects are fixed, with the planted ones. A world\n\
+    that fails is cut to a small test, which is stored.\n\
+    With files and without --defect, --without and --fixed, each file runs on the variants that it expects to\n\
+    hold. The same seed gives the same output, byte for byte, on every machine.")]
 pub struct Args {
-    /// Test files, or folders of them; `-` is standard input [default: the built-in library]
+    /// Test files, or folders of them; `-` is standard input [default: worlds]
     pub files: Vec<PathBuf>,
-    /// Seed of all random decisions
+    /// Seed of all random decisions; of the first world
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Runs of each test
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub runs: u64,
+    /// Runs of each test [default: 1000], or number of worlds [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub runs: Option<u64>,
+    /// Sizes and features of worlds
+    #[arg(long, default_value_t = Profile::Default, value_parser = profile(), conflicts_with = "files")]
+    pub profile: Profile,
+    /// Run worlds for so many seconds
+    #[arg(long, value_name = "N", conflicts_with = "files")]
+    pub seconds: Option<u64>,
+    /// Number of processors for worlds [default: 1]
+    #[arg(long, value_name = "N", conflicts_with = "files",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Store a world that fails as it is, instead of a small test
+    #[arg(long, conflicts_with = "files")]
+    pub whole: bool,
     /// Which variants
     #[command(flatten)]
     pub selection: SelectionArgs,
@@ -62,10 +82,21 @@ struct SimulationReport {
     as_expected: bool,
 }
 
-/// Runs the named tests, or the library; returns the exit code.
+/// Runs of each test, unless the caller says how many.
+const RUNS: u64 = 1000;
+
+/// The profiles, by their names.
+fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::name)).map(|name| {
+        Profile::ALL.into_iter().find(|profile| profile.name() == name).unwrap_or_default()
+    })
+}
+
+/// Runs the named tests; returns the exit code.
 #[must_use]
-pub fn sim(args: &Args, library: &[Input]) -> u8 {
-    let inputs = match read_or(&args.files, library) {
+pub fn sim(args: &Args) -> u8 {
+    let runs = args.runs.unwrap_or(RUNS);
+    let inputs = match read_or(&args.files, &[]) {
         Ok(inputs) => inputs,
         Err(code) => return code,
     };
@@ -84,14 +115,13 @@ pub fn sim(args: &Args, library: &[Input]) -> u8 {
         return usage_error("nothing to run: no test file has such a variant");
     }
     if !args.json {
-        outln!("seed {}, {} runs of each test", args.seed, args.runs);
+        outln!("seed {}, {} runs of each test", args.seed, runs);
     }
     let (mut code, all) = (inputs.code, jobs.len());
     for (done, (test, variant)) in jobs.into_iter().enumerate() {
-        let found = simulate(test, &variant, args.seed, args.runs, &|| !interrupted());
-        if interrupted() && found.runs < args.runs && found.counterexample.is_none() {
-            let runs = found.runs;
-            let running = vec![format!("{} on {variant}, {runs} runs", test.name)];
+        let found = simulate(test, &variant, args.seed, runs, &|| !interrupted());
+        if interrupted() && found.runs < runs && found.counterexample.is_none() {
+            let running = vec![format!("{} on {variant}, {} runs", test.name, found.runs)];
             let done = format!("{done} of {all} tests are done");
             return Interrupted { done, running, checkpoint: None, can_resume: false }.report();
         }

@@ -6,6 +6,7 @@ mod words;
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
@@ -72,6 +73,14 @@ pub(crate) struct Machine {
     /// The object whose words are being created.
     constructing: u32,
     pub(crate) threads: Vec<Thread>,
+    /// The threads that have not ended, in the order of spawning.
+    running: Vec<usize>,
+    /// The threads that have not run to their first scheduling point, in the order of spawning.
+    starting: VecDeque<usize>,
+    /// By slot: the first thread with it. Only slots that pointers can contain.
+    first_of_slot: Vec<u32>,
+    /// States are compared: memory and threads have fingerprints.
+    hashes: bool,
     pub(crate) current: usize,
     grant: Grant,
     fingerprint: Fingerprint,
@@ -115,6 +124,10 @@ impl Machine {
             live: [0; OBJECT_KINDS],
             constructing: NO_OBJECT,
             threads: Vec::new(),
+            running: Vec::new(),
+            starting: VecDeque::new(),
+            first_of_slot: Vec::new(),
+            hashes: true,
             current: 0,
             grant: Grant::None,
             fingerprint: 0,
@@ -143,6 +156,10 @@ impl Machine {
         self.live = [0; OBJECT_KINDS];
         self.constructing = NO_OBJECT;
         self.current = 0;
+        self.running.clear();
+        self.starting.clear();
+        self.first_of_slot.clear();
+        self.hashes = scheduler.compares_states();
         self.fingerprint = 0;
         self.footprint.begin(usize::MAX);
         self.last_footprint.begin(usize::MAX);
@@ -184,7 +201,7 @@ impl Machine {
         future: ThreadFuture,
     ) {
         self.record_event(|_| StepEvent::Spawn { slot, key });
-        if self.threads.iter().any(|t| t.slot == slot && t.pending != Pending::Done) {
+        if self.running.iter().any(|t| self.threads[*t].slot == slot) {
             self.violate_by_memory(Invariant::I2, format!("{} is queued twice", name()));
             return;
         }
@@ -194,6 +211,10 @@ impl Machine {
         if let Some(trace) = &mut self.trace {
             trace.threads.push(name());
         }
+        let index = self.threads.len();
+        self.running.push(index);
+        self.starting.push_back(index);
+        self.name_slot(slot, index);
         self.threads.push(Thread::new(slot, key, future));
     }
 

@@ -6,6 +6,8 @@ use super::fingerprint::append;
 
 // A pointer: slot, operation and index within the operation of the thread that created the object.
 const SLOT_BITS: u32 = 12;
+/// Number of slots that a pointer can contain.
+pub(super) const SLOTS: usize = (1 << SLOT_BITS) - 1;
 const OP_BITS: u32 = 16;
 const INDEX_BITS: u32 = 12;
 // And the object's kind, so that a pointer identifies the type of its target.

@@ -58,6 +58,7 @@ impl RunResult {
 pub const MAX_STEPS: u64 = 1 << 20;
 
 /// What a run executes. Creates the future of its first thread for each run.
+#[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) main: &'a dyn Fn() -> Pin<Box<dyn Future<Output = Outcome>>>,
     pub(crate) faults: &'a [FaultPoint],
@@ -149,6 +150,7 @@ fn run_with(
             *outcome.borrow_mut() = Some(observed);
         })
     };
+    let lasso_from = if scheduler.compares_states() { program.lasso_from } else { u64::MAX };
     with(|m| {
         m.begin(scheduler, traced);
         m.recorder = recorder;
@@ -160,7 +162,7 @@ fn run_with(
         m.tolerated.extend_from_slice(program.tolerated);
         m.spawn(0, 0, &|| "main".to_owned(), main);
     });
-    let (mut enabled, mut detector) = (Vec::new(), LassoDetector::new(program.lasso_from));
+    let (mut enabled, mut detector) = (Vec::new(), LassoDetector::new(lasso_from));
     let (mut steps, mut lasso_period, mut unfair_lasso) = (0, None, false);
     while steps < program.max_steps && step(&mut enabled, steps, &mut detector) {
         steps += 1;

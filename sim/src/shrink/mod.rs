@@ -152,7 +152,7 @@ pub fn shrink(
     let (wanted, limits) = (found.violation.invariant, *limits);
     let mut shrinker = Shrinker { variant, wanted, limits, progress, tried: 0, undecided: 0 };
     let mut best = (Test { schedule: None, ..found.in_test(test, variant) }, found.clone());
-    while shrinker.round(&mut best) {}
+    while round(&mut best, &mut |test| shrinker.find_violation_of(test)) {}
     let (test, found) = best;
     let (counterexample, exact) = shrinker.minimise_run(&test, found);
     Shrunk {
@@ -165,30 +165,46 @@ pub fn shrink(
     }
 }
 
-impl Shrinker<'_> {
-    /// Tries every change once; returns whether it accepted one.
-    fn round(&mut self, best: &mut (Test, Counterexample)) -> bool {
-        let mut size = Size::of(&best.0);
-        let before = size;
-        for pass in pass::passes(&best.0) {
-            let mut i = 0;
-            // After an accepted change, the next change has the same number.
-            while let Some(test) = pass(&best.0, i) {
-                let smaller = Size::of(&test);
-                if smaller < size
-                    && validate(&test).is_ok()
-                    && let Some(found) = self.find_violation_of(&test)
-                {
-                    size = smaller;
-                    *best = (test, found);
-                } else {
-                    i += 1;
-                }
+/// Makes a test smaller as long as `find` finds a run of the smaller test. For callers with a criterion of their
+/// own, and for tests that are too large for a search.
+#[must_use]
+pub fn reduce(
+    test: &Test,
+    found: &Counterexample,
+    find: &mut dyn FnMut(&Test) -> Option<Counterexample>,
+) -> (Test, Counterexample) {
+    let mut best = (test.clone(), found.clone());
+    while round(&mut best, find) {}
+    best
+}
+
+/// Tries every change once; returns whether it accepted one.
+fn round(
+    best: &mut (Test, Counterexample),
+    find: &mut dyn FnMut(&Test) -> Option<Counterexample>,
+) -> bool {
+    let mut size = Size::of(&best.0);
+    let before = size;
+    for pass in pass::passes(&best.0) {
+        let mut i = 0;
+        // After an accepted change, the next change has the same number.
+        while let Some(test) = pass(&best.0, i) {
+            let smaller = Size::of(&test);
+            if smaller < size
+                && validate(&test).is_ok()
+                && let Some(found) = find(&test)
+            {
+                size = smaller;
+                *best = (test, found);
+            } else {
+                i += 1;
             }
         }
-        size < before
     }
+    size < before
+}
 
+impl Shrinker<'_> {
     /// A run of the test that violates the invariant.
     fn find_violation_of(&mut self, test: &Test) -> Option<Counterexample> {
         self.tried += 1;

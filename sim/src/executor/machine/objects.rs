@@ -29,7 +29,9 @@ impl Machine {
         self.objects.push(ObjectState { kind, number, live, pointer, words, target });
         self.live[kind as usize] += 1;
         // A live object differs from a freed one even if all its words are zero.
-        self.fingerprint ^= zobrist_key(live_name(pointer), 1);
+        if self.hashes {
+            self.fingerprint ^= zobrist_key(live_name(pointer), 1);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.alloc(pointer, kind);
         }
@@ -53,10 +55,30 @@ impl Machine {
 
     /// The target of a pointer, live or freed.
     pub(crate) fn target(&self, pointer: u64) -> Option<Rc<dyn Any>> {
+        self.objects[self.object_at(pointer)?].target.clone()
+    }
+
+    /// The index of the object that a pointer leads to, live or freed.
+    fn object_at(&self, pointer: u64) -> Option<usize> {
         let (slot, key) = naming::split_pointer(pointer)?;
-        let thread = self.threads.iter().find(|t| t.slot == slot)?;
+        let thread = *self.first_of_slot.get(slot as usize)?;
+        let thread = self.threads.get(thread as usize)?;
         let at = thread.objects.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.objects[thread.objects[at].1 as usize].target.clone()
+        Some(thread.objects[at].1 as usize)
+    }
+
+    /// Remembers which thread is the first with a slot.
+    pub(super) fn name_slot(&mut self, slot: u32, thread: usize) {
+        let slot = slot as usize;
+        if slot >= naming::SLOTS {
+            return;
+        }
+        if self.first_of_slot.len() <= slot {
+            self.first_of_slot.resize(slot + 1, u32::MAX);
+        }
+        if self.first_of_slot[slot] == u32::MAX {
+            self.first_of_slot[slot] = thread as u32;
+        }
     }
 
     /// Frees an object; a second time is a violation.
@@ -64,7 +86,7 @@ impl Machine {
         if self.idle {
             return;
         }
-        let Some(index) = self.objects.iter().position(|o| o.pointer == pointer) else { return };
+        let Some(index) = self.object_at(pointer) else { return };
         self.record_event(|r| StepEvent::Free { object: r.object(index) });
         let object = &mut self.objects[index];
         let name = format!("{}{}", object.kind.name(), object.number);
@@ -75,10 +97,13 @@ impl Machine {
         object.live = false;
         let accessed = Accessed::Object(object.kind, object.number);
         self.live[object.kind as usize] -= 1;
-        self.fingerprint ^= zobrist_key(live_name(pointer), 1);
-        // The contents of freed memory are unobservable and leave the fingerprint.
-        for word in object.words.clone() {
-            self.fingerprint ^= zobrist_key(self.names[word as usize], self.values[word as usize]);
+        if self.hashes {
+            self.fingerprint ^= zobrist_key(live_name(pointer), 1);
+            // The contents of freed memory are unobservable and leave the fingerprint.
+            for word in object.words.clone() {
+                let (name, value) = (self.names[word as usize], self.values[word as usize]);
+                self.fingerprint ^= zobrist_key(name, value);
+            }
         }
         self.log(Happened::Access(AccessKind::Free, accessed));
         if self.tracing() {

@@ -31,15 +31,15 @@ impl Machine {
     pub(crate) fn runnable(&self, out: &mut Vec<usize>) -> bool {
         out.clear();
         let last = self.current;
-        if let Some(starting) = self.threads.iter().position(|t| t.pending == Pending::Start) {
-            out.push(starting);
-            return starting == last;
+        if let Some(starting) = self.starting.front() {
+            out.push(*starting);
+            return *starting == last;
         }
         let continues = self.threads.get(last).is_some_and(|t| self.enabled(t));
         if continues {
             out.push(last);
         }
-        let others = (0..self.threads.len()).filter(|t| *t != last);
+        let others = self.running.iter().copied().filter(|t| *t != last);
         out.extend(others.filter(|t| self.enabled(&self.threads[*t])));
         if out.is_empty() {
             let may_time_out =
@@ -51,7 +51,8 @@ impl Machine {
                 slot if slot < FIRST_KERNEL_SLOT => 1,
                 _ => 0,
             };
-            let timed_waits = (0..self.threads.len()).filter(|t| may_time_out(&self.threads[*t]));
+            let running = self.running.iter().copied();
+            let timed_waits = running.filter(|t| may_time_out(&self.threads[*t]));
             out.extend(timed_waits.min_by_key(timeout_rank));
         }
         continues
@@ -92,9 +93,14 @@ impl Machine {
             let event = TraceEvent { thread: index, function, action, changes, notes };
             self.trace.get_or_insert_default().events.push(event);
         }
+        if pending == Pending::Start {
+            self.starting.retain(|thread| *thread != index);
+        }
         // Each step changes the private state, even if it reads nothing.
         let thread = &mut self.threads[index];
-        thread.observed = append(thread.observed, STEP_MARKER);
+        if self.hashes {
+            thread.observed = append(thread.observed, STEP_MARKER);
+        }
         if let Some(log) = &mut self.step_log {
             log.clear();
         }
@@ -111,6 +117,7 @@ impl Machine {
         self.threads[current].future = future;
         if ended {
             self.threads[current].pending = Pending::Done;
+            self.running.retain(|thread| *thread != current);
             if !self.threads[current].locks.is_empty() {
                 self.violate(Invariant::I4, "a thread ends with a lock held".to_owned());
             }
@@ -124,7 +131,7 @@ impl Machine {
 
     /// Whether every thread has ended.
     pub(crate) fn all_done(&self) -> bool {
-        self.threads.iter().all(|t| t.pending == Pending::Done)
+        self.running.is_empty()
     }
 
     /// Describes the next step of a thread.

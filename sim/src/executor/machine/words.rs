@@ -31,12 +31,14 @@ impl Machine {
         self.owners.push(self.constructing);
         self.labels.push(label.name);
         let owner = self.objects.get(self.constructing as usize).map_or(0, |o| o.pointer);
-        let name = word_name(number, label.name, owner);
+        let name = if self.hashes { word_name(number, label.name, owner) } else { 0 };
         if let Some(recorder) = &mut self.recorder {
             recorder.new_word(NewWord { name, number, label, lock }, self.constructing, value);
         }
         self.names.push(name);
-        self.fingerprint ^= zobrist_key(name, value);
+        if self.hashes {
+            self.fingerprint ^= zobrist_key(name, value);
+        }
         word
     }
 
@@ -81,7 +83,9 @@ impl Machine {
     /// The current thread observes a value.
     pub(super) fn observe(&mut self, value: u64) {
         let thread = &mut self.threads[self.current];
-        thread.observed = append(thread.observed, value);
+        if self.hashes {
+            thread.observed = append(thread.observed, value);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.observed(value);
         }
@@ -120,12 +124,19 @@ impl Machine {
         self.set(word, old, value);
     }
 
+    /// The fingerprint follows a change of a word.
+    fn rehash(&mut self, word: u32, old: u64, value: u64) {
+        if self.hashes {
+            let name = self.names[word as usize];
+            self.fingerprint ^= zobrist_key(name, old) ^ zobrist_key(name, value);
+        }
+    }
+
     fn set(&mut self, word: u32, old: u64, value: u64) {
         if old == value {
             return;
         }
-        let name = self.names[word as usize];
-        self.fingerprint ^= zobrist_key(name, old) ^ zobrist_key(name, value);
+        self.rehash(word, old, value);
         self.values[word as usize] = value;
         // Traces do not show the harness's own words.
         if self.trace.is_some() && self.owner_kind(word) != Some(Kind::Harness) {
@@ -158,8 +169,7 @@ impl Machine {
     /// As [`Machine::write`], for locks: traces show these as actions only.
     pub(crate) fn write_lock(&mut self, word: u32, value: u64) {
         self.record_event(|r| StepEvent::Write { word: r.word(word), value });
-        let (old, name) = (self.values[word as usize], self.names[word as usize]);
-        self.fingerprint ^= zobrist_key(name, old) ^ zobrist_key(name, value);
+        self.rehash(word, self.values[word as usize], value);
         self.values[word as usize] = value;
     }
 

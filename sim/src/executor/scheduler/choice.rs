@@ -65,6 +65,11 @@ pub trait Scheduler {
     fn wants_fingerprint(&self) -> bool {
         false
     }
+    /// Whether states of the run are compared. Otherwise the machine has no fingerprints, and a run that never
+    /// ends is found by its length only.
+    fn compares_states(&self) -> bool {
+        true
+    }
     /// Whether the machine records what each step does in the terms of a schedule in words.
     fn wants_step_log(&self) -> bool {
         false

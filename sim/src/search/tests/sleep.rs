@@ -59,6 +59,8 @@ fn a_thread_that_waits_for_a_counter_does_not_sleep_when_the_counter_falls() {
             spawn(3, {
                 let (counter, done) = (counter.clone(), done.clone());
                 async move {
+                    // The first load depends on nothing, so that it can sleep.
+                    y.load(Order::Relaxed).await;
                     y.load(Order::Relaxed).await;
                     counter.add_in_step(Rmw::Add(2));
                     done.rmw_in_step(Rmw::Add(1));
