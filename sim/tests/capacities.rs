@@ -13,7 +13,7 @@ use ifq_model::outcome::Value;
 use ifq_model::revision::Variant;
 use ifq_model::test::capacities::capacities;
 use ifq_model::test::index::TestIndex;
-use ifq_model::test::{Test, VarId};
+use ifq_model::test::{Test, VarId, limits};
 use ifq_sim::executor::run::run_once;
 use ifq_sim::executor::scheduler::Random;
 use ifq_sim::format;
@@ -255,6 +255,6 @@ fn the_capacities_of_a_test_are_what_its_steps_can_store() {
     let sock = |fragments, waiters| SockCapacity { fragments, waiters, ..SockCapacity::default() };
     assert_eq!(found.socks, [sock(3, 2), sock(0, 1)]);
     let ifq = |areas, buffers| IfqCapacity { areas, buffers };
-    assert_eq!(found.ifqs, [(0, ifq(3, 12)), (32, ifq(1, 2))].into());
+    assert_eq!(found.ifqs, [(0, ifq(3, 12)), (limits::RINGS as u32, ifq(1, 2))].into());
     assert_eq!((found.open_fds, found.exports), (2, 1));
 }

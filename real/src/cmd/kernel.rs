@@ -8,8 +8,8 @@ use ifq_model::revision::Revision;
 use ifq_sim::format::Input;
 use serde_json::json;
 
-use super::kernel_faults;
 use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::kernel_faults;
 use super::selection::revision;
 use crate::kernel_build::{Feature, Request, Source, name};
 use crate::machine::{BuildProgress, Failure, Plan};
@@ -104,7 +104,9 @@ pub struct Build {
 pub fn kernel(args: &Args, library: &[Input]) -> u8 {
     let (result, json) = match &args.command {
         Command::Build(args) => (build(args), args.json),
-        Command::Coverage { name, clear: true, .. } => (crate::machine::clear_coverage(name), false),
+        Command::Coverage { name, clear: true, .. } => {
+            (crate::machine::clear_coverage(name), false)
+        }
         Command::Coverage { name, json, .. } => (coverage(name, *json), *json),
         Command::Faults(args) => return kernel_faults::faults(args, library),
         Command::List { json } => (list(*json), *json),

@@ -49,7 +49,12 @@ pub fn faults(args: &Args, library: &[Input]) -> u8 {
     // A race has outcomes that no failure leads to.
     let tests = inputs.tests.iter().filter(|input| input.test.threads.len() < 2);
     let tests: Vec<Test> = tests
-        .map(|input| Test { schedule: None, faults: Vec::new(), max_faults: 0, ..input.test.clone() })
+        .map(|input| Test {
+            schedule: None,
+            faults: Vec::new(),
+            max_faults: 0,
+            ..input.test.clone()
+        })
         .collect();
     match sweep(&args.on, &tests) {
         Ok((able, reply)) => {
@@ -122,7 +127,8 @@ impl Summary {
                 Report::Completed { problems: found, failures, .. } => {
                     swept += 1;
                     problems.extend(found.iter().map(|problem| (at, problem.clone())));
-                    let mut oracle = FaultOracle { test, kernel: &reply.probe.kernel, known: BTreeMap::new() };
+                    let mut oracle =
+                        FaultOracle { test, kernel: &reply.probe.kernel, known: BTreeMap::new() };
                     for call in failures {
                         add(&mut places, at, call, &mut oracle);
                     }
@@ -153,7 +159,10 @@ impl Summary {
     fn print(&self, tests: &[Test]) {
         outln!(
             "{} failures at {} places in {} tests on kernel {}",
-            self.failures(), self.places.len(), self.swept, self.kernel
+            self.failures(),
+            self.places.len(),
+            self.swept,
+            self.kernel
         );
         outln!("\nfault points of the model, with the number of failures");
         for point in FaultPoint::ALL.iter().copied() {
@@ -164,7 +173,9 @@ impl Summary {
             let verdict = match (all, outside, unknown) {
                 (0, ..) => "not injected".to_owned(),
                 (_, 0, 0) => format!("{all}, each outcome is allowed"),
-                (_, 0, _) => format!("{all}, {unknown} not compared, because the search did not end"),
+                (_, 0, _) => {
+                    format!("{all}, {unknown} not compared, because the search did not end")
+                }
                 _ => format!("{all}, {outside} with an outcome that the model does not allow"),
             };
             outln!("  {:<18} {verdict}", point.name());
@@ -179,7 +190,11 @@ impl Summary {
         for (name, place) in &self.places {
             for (test, outcome) in &place.outside {
                 let test = &tests[*test];
-                outln!("\nnot allowed: {} after a failure in {name}: {}", test.name, outcome.display(test));
+                outln!(
+                    "\nnot allowed: {} after a failure in {name}: {}",
+                    test.name,
+                    outcome.display(test)
+                );
             }
         }
         for (test, problem) in &self.problems {
@@ -205,7 +220,12 @@ impl Summary {
     }
 }
 
-fn add(places: &mut BTreeMap<String, Place>, at: usize, call: &FailedCall, oracle: &mut FaultOracle<'_>) {
+fn add(
+    places: &mut BTreeMap<String, Place>,
+    at: usize,
+    call: &FailedCall,
+    oracle: &mut FaultOracle<'_>,
+) {
     let mut functions = place(&call.stack);
     functions.truncate(SHOWN_FUNCTIONS);
     let name = match functions.is_empty() {

@@ -40,8 +40,9 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn of(probe: &'a Probe) -> Self {
         let revision = compared_with(&probe.kernel);
-        let name =
-            |base| revision.filter(|_| is_base(&probe.kernel) == base).map(|revision| revision.name());
+        let name = |base| {
+            revision.filter(|_| is_base(&probe.kernel) == base).map(|revision| revision.name())
+        };
         Line {
             probe,
             revision: name(false),

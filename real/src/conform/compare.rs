@@ -193,9 +193,8 @@ pub fn compare(test: &Test, report: &Report, allowed: &Result<Allowed, String>) 
         problems.retain(|problem| problem != OVERWRITTEN_BUFFER);
     }
     let crash = allowed.as_ref().ok().and_then(|allowed| allowed.crashes).map(|invariant| {
-        let shows = |problem: &&String| {
-            !breaks_memory(invariant) || problem.starts_with(KERNEL_LOG)
-        };
+        let shows =
+            |problem: &&String| !breaks_memory(invariant) || problem.starts_with(KERNEL_LOG);
         let seen = problems.iter().find(shows).cloned();
         KnownCrash { invariant, seen }
     });
@@ -352,7 +351,14 @@ mod tests {
                 unreachable!("it ran")
             };
             let packets = Some(packets);
-            let report = Report::Completed { histogram, problems, stalls, start_skew, packets, failures: Vec::new() };
+            let report = Report::Completed {
+                histogram,
+                problems,
+                stalls,
+                start_skew,
+                packets,
+                failures: Vec::new(),
+            };
             compare(&test(), &report, &allowed(&[0], true)).verdict
         };
         let none = DevicePackets::default();

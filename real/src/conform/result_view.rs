@@ -79,9 +79,8 @@ impl ResultView<'_> {
         };
         let revision = |base| {
             let revision = variant.as_ref().map(|variant| variant.revision);
-            let of_base = |of: &Revision| {
-                of.has_clone() && self.kernel.and_then(built_as).is_none()
-            };
+            let of_base =
+                |of: &Revision| of.has_clone() && self.kernel.and_then(built_as).is_none();
             revision.filter(|of| of_base(of) == base).map(Revision::name)
         };
         let line = Line {

@@ -34,7 +34,11 @@ fn plain(c: char) -> bool {
 
 fn text(test: &Test, shown: &ResultView<'_>, notes: &[String]) -> String {
     let kernel = shown.kernel.unwrap_or("unknown");
-    let by = shown.result.variant.as_ref().map_or("the model".to_owned(), |of| compared_with(of, shown.kernel));
+    let by = shown
+        .result
+        .variant
+        .as_ref()
+        .map_or("the model".to_owned(), |of| compared_with(of, shown.kernel));
     let mut head = format!("{}, kernel {kernel}, differs from {by}.\n", shown.machine);
     head.push_str(&format!("{}\n", shown.result.comparison.reason));
     if !shown.result.comparison.rows.is_empty() {

@@ -21,13 +21,15 @@ pub(super) fn send(answer: &AnswerWriter) -> Result<(), String> {
 /// The folders are those of the build.
 fn find(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.flatten();
-    entries.filter_map(|entry| {
-        let path = entry.path();
-        match entry.file_type().ok()?.is_dir() {
-            true => find(&path),
-            false => path.ends_with(OF_ZCRX).then_some(path),
-        }
-    }).next()
+    entries
+        .filter_map(|entry| {
+            let path = entry.path();
+            match entry.file_type().ok()?.is_dir() {
+                true => find(&path),
+                false => path.ends_with(OF_ZCRX).then_some(path),
+            }
+        })
+        .next()
 }
 
 fn hex(bytes: &[u8]) -> String {

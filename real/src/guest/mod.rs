@@ -134,7 +134,13 @@ fn run_test(
 ) -> Report {
     let test = &job.tests[at];
     let idle_timeout = Duration::from_millis(job.idle_timeout_ms);
-    let options = Options { times: job.times, seed: job.seed, idle_timeout, forced: job.forced, sweep: job.sweep };
+    let options = Options {
+        times: job.times,
+        seed: job.seed,
+        idle_timeout,
+        forced: job.forced,
+        sweep: job.sweep,
+    };
     let mut resources = ProcessSnapshot::take();
     let done = Arc::new(AtomicU32::new(0));
     let limit = Duration::from_millis(job.stuck_timeout_ms)

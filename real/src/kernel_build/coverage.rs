@@ -114,7 +114,8 @@ mod tests {
     fn the_counts_of_all_boots_are_added_up_and_other_files_are_left_out() {
         let coverage = Coverage::parse(RECORDED.as_bytes(), &source()).unwrap();
         assert_eq!(coverage.boots, 2);
-        let documents = RECORDED.lines().map(|line| serde_json::from_str::<Document>(line).unwrap());
+        let documents =
+            RECORDED.lines().map(|line| serde_json::from_str::<Document>(line).unwrap());
         let files = documents.flat_map(|document| document.files);
         let (own, others): (Vec<File>, Vec<File>) = files.partition(|f| f.file.ends_with(FILE));
         assert!(!others.is_empty() && own.len() == 2);

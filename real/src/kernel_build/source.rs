@@ -1,7 +1,7 @@
 //! Where the source of a kernel comes from.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -36,6 +36,9 @@ pub enum SourceError {
     /// A folder that is no kernel.
     #[error("{} has no Makefile with a VERSION and no Kconfig: it is not the source of a kernel", .0.display())]
     NoKernel(PathBuf),
+    /// There is no such folder.
+    #[error("there is no folder {}", .0.display())]
+    NoFolder(PathBuf),
     /// What comes after `debian:` is no series.
     #[error("{0}")]
     Series(String),
@@ -58,16 +61,11 @@ impl FromStr for Source {
         if url.contains("://") || url.starts_with("git@") {
             return Ok(Source::Git { url: url.to_owned(), reference });
         }
-        let folder = PathBuf::from(text);
-        if !folder.is_dir() {
-            return Err(SourceError::Unknown(text.to_owned()));
+        // A shell replaces `~`, but not in `--source=~/linux`, and that error is understood.
+        if text == "." || text.contains('/') {
+            return Ok(Source::Folder(text.into()));
         }
-        let makefile = std::fs::read_to_string(folder.join("Makefile")).unwrap_or_default();
-        if version(&makefile).is_none() || !folder.join("Kconfig").is_file() {
-            return Err(SourceError::NoKernel(folder));
-        }
-        let absolute = folder.canonicalize().unwrap_or(folder);
-        Ok(Source::Folder(absolute))
+        Err(SourceError::Unknown(text.to_owned()))
     }
 }
 
@@ -83,11 +81,27 @@ impl fmt::Display for Source {
 }
 
 impl Source {
+    /// Whether a folder has the source of a kernel; its absolute path.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::NoFolder`], [`SourceError::NoKernel`].
+    pub fn kernel_in(folder: &Path) -> Result<PathBuf, SourceError> {
+        let absolute = folder.canonicalize().ok().filter(|folder| folder.is_dir());
+        let absolute = absolute.ok_or_else(|| SourceError::NoFolder(folder.into()))?;
+        let makefile = std::fs::read_to_string(absolute.join("Makefile")).unwrap_or_default();
+        match version(&makefile).is_some() && absolute.join("Kconfig").is_file() {
+            true => Ok(absolute),
+            false => Err(SourceError::NoKernel(absolute)),
+        }
+    }
+
     /// The first part of the default name of a kernel.
     pub(super) fn short_name(&self) -> String {
         match self {
             Source::Debian(series) => format!("debian-{series}"),
             Source::Folder(folder) => {
+                let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
                 folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
             }
             Source::Git { url, reference } => {
@@ -127,17 +141,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let makefile = "# SPDX\nVERSION = 7\nPATCHLEVEL = 4\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\n";
         std::fs::write(folder.path().join("Makefile"), makefile).unwrap();
-        let text = folder.path().to_string_lossy().into_owned();
-        assert_eq!(text.parse::<Source>(), Err(SourceError::NoKernel(text.clone().into())));
-        std::fs::write(folder.path().join("Kconfig"), "").unwrap();
-        assert!(matches!(text.parse(), Ok(Source::Folder(_))));
+        let path = folder.path().canonicalize().unwrap();
+        assert_eq!(Source::kernel_in(&path), Err(SourceError::NoKernel(path.clone())));
+        std::fs::write(path.join("Kconfig"), "").unwrap();
+        assert_eq!(Source::kernel_in(&path), Ok(path.clone()));
+        assert_eq!(path.to_string_lossy().parse(), Ok(Source::Folder(path.clone())));
+        let none = path.join("none");
+        assert_eq!(Source::kernel_in(&none), Err(SourceError::NoFolder(none)));
         assert_eq!(version(makefile).unwrap(), "7.4.0-rc1");
     }
 
     #[test]
     fn what_names_no_source_is_told_what_was_expected() {
         for (text, says) in [
-            ("/no/such/folder", "expected debian:SERIES"),
+            ("linux", "expected debian:SERIES"),
             ("debian:", "expected MAJOR.MINOR"),
             ("debian:7.3.4", "is no series"),
             ("", "expected debian:SERIES"),

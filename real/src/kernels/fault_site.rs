@@ -64,7 +64,7 @@ pub fn place(stack: &[String]) -> Vec<&str> {
     let is_helper = |name: &&str| HELPERS.iter().any(|helper| name.starts_with(helper));
     let functions = stack.iter().map(|name| name.split('.').next().unwrap_or(name));
     let functions = functions.skip_while(is_helper);
-    functions.take_while(|name| !name.starts_with("__do_sys_") && !name.starts_with("__se_sys_")).collect()
+    functions.take_while(|name| !name.contains("_sys_io_uring_register")).collect()
 }
 
 /// The fault point of a place. `None`: the model has none there.
@@ -76,7 +76,9 @@ pub fn fault_point(stack: &[String]) -> Option<FaultPoint> {
     let place = place(stack);
     // The register call as a whole is a place only if nothing else is called in between.
     let is_on_stack = |name: &str| match name {
-        "io_register_zcrx" | "io_clone_zcrx_ifq" => place.first().is_some_and(|first| first.starts_with(name)),
+        "io_register_zcrx" | "io_clone_zcrx_ifq" => {
+            place.first().is_some_and(|first| first.starts_with(name))
+        }
         _ => stack.iter().any(|function| function.split('.').next() == Some(name)),
     };
     RULES.iter().find(|(name, _)| is_on_stack(name)).map(|(_, point)| *point)

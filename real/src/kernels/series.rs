@@ -221,7 +221,9 @@ pub fn variant_for(test: &Test, kernel: &str) -> Result<Variant, String> {
     if let Some(revision) = built_as(kernel) {
         return match test.revisions.contains(&revision) {
             true => Ok(Variant::of(revision).without(&unseen(revision))),
-            false => Err(format!("the test is not for {revision}, as which kernel {kernel} was built")),
+            false => {
+                Err(format!("the test is not for {revision}, as which kernel {kernel} was built"))
+            }
         };
     }
     let series = KernelSeries::of(kernel).ok_or_else(|| no_series(kernel))?;

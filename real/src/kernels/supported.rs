@@ -25,7 +25,8 @@ pub struct Equipment {
 /// Faults do not matter: a fault *may* happen, and those that can be are injected.
 #[must_use]
 pub fn unsupported(test: &Test, equipment: Equipment) -> Option<String> {
-    let runs = |revision: &Revision| is_released(*revision) || equipment.built_as == Some(*revision);
+    let runs =
+        |revision: &Revision| is_released(*revision) || equipment.built_as == Some(*revision);
     if !test.revisions.iter().any(runs) {
         return Some("none of its revisions is a released kernel".into());
     }

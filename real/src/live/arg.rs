@@ -102,12 +102,7 @@ pub(super) fn import(fd: i32, modifiers: ArgModifiers, pointed: &mut Pointed) ->
 
 /// The argument of the proposal's clone: of an id of the ring with this descriptor. The caller handles an unreadable
 /// argument.
-pub(super) fn clone_of(
-    fd: i32,
-    id: u32,
-    modifiers: ArgModifiers,
-    pointed: &mut Pointed,
-) -> IfqReg {
+pub(super) fn clone_of(fd: i32, id: u32, modifiers: ArgModifiers, pointed: &mut Pointed) -> IfqReg {
     let import = import(fd, modifiers, pointed);
     IfqReg { if_rxq: id, flags: uapi::IORING_ZCRX_IFQ_REG_CLONE | flag(modifiers), ..import }
 }

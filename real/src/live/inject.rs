@@ -12,7 +12,7 @@ use crate::abi::syscall;
 use crate::abi::syscall::fail_nth::with_failure;
 
 /// The sysctl with the largest number of open files.
-const FILE_MAX: &str = "/proc/sys/fs/file-max";
+pub(super) const FILE_MAX: &str = "/proc/sys/fs/file-max";
 
 impl LiveRun<'_> {
     /// The way in which a step fails in this run.

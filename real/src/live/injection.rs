@@ -60,6 +60,8 @@ pub(super) struct Means {
     pub(super) nic: bool,
     /// It is a guest, whose settings are nobody else's.
     pub(super) guest: bool,
+    /// The number of open files of the system can be limited (`CONFIG_SYSCTL`).
+    pub(super) files: bool,
 }
 
 /// The fault of a repetition. The repetitions cycle through all steps and faults of the test that can be injected,
@@ -113,7 +115,8 @@ fn all(test: &Test, means: Means) -> impl Iterator<Item = Injection<'_>> {
         How::ReadOnlyArgument | How::NoDescriptor => true,
         // Only a sweep has them.
         How::Nth(_) => false,
-        How::NoFile | How::NoLockedMemory => means.guest,
+        How::NoFile => means.guest && means.files,
+        How::NoLockedMemory => means.guest,
         How::Nic { .. } => means.nic,
     })
 }
@@ -182,7 +185,7 @@ fn ways(test: &Test, step: &Step) -> Vec<How> {
 mod tests {
     use super::*;
 
-    const GUEST: Means = Means { nic: true, guest: true };
+    const GUEST: Means = Means { nic: true, guest: true, files: true };
 
     fn test(fault: &str) -> Test {
         let text = format!(
@@ -250,7 +253,7 @@ mod tests {
     #[test]
     fn settings_of_a_machine_change_in_a_guest_only_and_a_rig_has_no_faults_of_its_nic() {
         let faulty = test("fault copy-to-user region-create anon-inode pp-init rxq-restart");
-        let rig = names(&faulty, Means { nic: false, guest: false }, 1);
+        let rig = names(&faulty, Means { nic: false, guest: false, files: true }, 1);
         assert_eq!(rig.len(), 5, "{rig:?}");
         let read_only = |name: &&String| name.ends_with("ReadOnlyArgument");
         assert_eq!(rig.iter().filter(read_only).count(), 4, "{rig:?}");

@@ -9,6 +9,7 @@ use super::connection::{Connection, RECEIVE_BUFFER, listen};
 use super::delays::DelayProfile;
 use super::device::{Connected, Far, NewConnection, Nic};
 use super::far_socket::Socket;
+use super::inject::FILE_MAX;
 use super::injection::{self, Injection, Means};
 use super::late_page;
 use super::options::Options;
@@ -111,6 +112,7 @@ impl<'t> Session<'t> {
         let means = Means {
             nic: self.nic.is_some_and(|nic| nic.equipment().segment.is_none()),
             guest: std::process::id() == 1,
+            files: std::path::Path::new(FILE_MAX).exists(),
         };
         let injection = match (sweep, self.options.forced, delayed_fault) {
             (Some(failure), ..) => Some(failure),

@@ -64,7 +64,10 @@ impl LiveRun<'_> {
             return Some(StepResult::status(-i64::from(libc::EBADF)));
         };
         let (fd, ifq): (Option<Arc<OwnedFd>>, Option<&Ifq>) = match &bound.resource {
-            Resource::Fd(exported) => (exported.fd.lock().unwrap_or_else(PoisonError::into_inner).clone(), Some(&exported.ifq)),
+            Resource::Fd(exported) => (
+                exported.fd.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                Some(&exported.ifq),
+            ),
             _ => (None, None),
         };
         let open = fd.as_ref().map(AsRawFd::as_raw_fd);

@@ -15,7 +15,8 @@ use crate::kernels::supported::Equipment;
 #[cfg(target_os = "linux")]
 pub use linux::{
     BuildProgress, BuiltKernel, Control, HardwareRig, Host, MachineStatus, Plan, Qemu, Uml,
-    ask_rig, build, built, clear_coverage, coverage, fetch, interrupt_flag, interrupted, inventory, plan, shell, ssh_guest,
+    ask_rig, build, built, clear_coverage, coverage, fetch, interrupt_flag, interrupted, inventory,
+    plan, shell, ssh_guest,
 };
 pub use spec::{MachineSpec, ParseError, Series};
 

@@ -48,8 +48,30 @@ impl StepSummaries {
             };
             StepSummary::of_point(table, point, held_locks[point] | taken, &awaited)
         };
-        let steps = (0..table.points.len()).map(summary).collect();
+        let mut steps: Vec<StepSummary> = (0..table.points.len()).map(summary).collect();
+        add_first_steps(&mut steps);
         StepSummaries { steps, held_locks, awaited }
+    }
+}
+
+/// Adds to each step the accesses of the first steps of the threads that it spawns: a thread that is about to start
+/// runs before any other thread takes a step, so that they are one step for all others.
+fn add_first_steps(steps: &mut [StepSummary]) {
+    let spawning: Vec<usize> =
+        (0..steps.len()).filter(|point| !steps[*point].spawned.is_empty()).collect();
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for &point in &spawning {
+            let spawned = steps[point].spawned.clone();
+            let mut accesses = steps[point].accesses.clone();
+            for thread in spawned {
+                accesses.extend_from_slice(&steps[thread as usize].accesses);
+            }
+            accesses.sort_unstable();
+            accesses.dedup();
+            changed |= accesses.len() > steps[point].accesses.len();
+            steps[point].accesses = accesses;
+        }
     }
 }
 

@@ -30,7 +30,8 @@ impl Kmemleak {
         let found = ["scan", "scan"].iter().try_for_each(|word| fs::write(FILE, word));
         beat();
         let text = found.and_then(|()| fs::read_to_string(FILE));
-        let leaks = text.map_or_else(|error| vec![format!("{FILE}: {error}")], |text| objects(&text));
+        let leaks =
+            text.map_or_else(|error| vec![format!("{FILE}: {error}")], |text| objects(&text));
         // Each is reported once.
         let _ = fs::write(FILE, "clear");
         leaks

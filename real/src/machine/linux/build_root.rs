@@ -18,7 +18,8 @@ const SUITE: &str = "trixie";
 /// builds modules for kernels of newer suites.
 const PACKAGES: &str = "gcc-14,make,kmod,libelf1t64";
 /// What the build of a whole kernel uses beside them. `ccache` makes the second build of almost the same source short.
-const KERNEL_PACKAGES: &str = "ccache,libc6-dev,libelf-dev,bc,bison,flex,perl,patch,python3-minimal";
+const KERNEL_PACKAGES: &str =
+    "ccache,libc6-dev,libelf-dev,bc,bison,flex,perl,patch,python3-minimal";
 /// What a build does not use.
 const UNUSED: [&str; 4] =
     ["usr/share/doc", "usr/share/locale", "usr/share/man", "var/lib/apt/lists"];

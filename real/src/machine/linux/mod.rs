@@ -30,7 +30,9 @@ mod uml;
 
 pub use host::Host;
 pub use inventory::{MachineStatus, fetch, inventory};
-pub use kernel_build::{BuildProgress, BuiltKernel, Plan, build, built, clear_coverage, coverage, plan};
+pub use kernel_build::{
+    BuildProgress, BuiltKernel, Plan, build, built, clear_coverage, coverage, plan,
+};
 pub use process::{interrupt_flag, interrupted};
 pub use qemu::{Control, Qemu};
 pub use rig::{HardwareRig, ask as ask_rig};

@@ -14,8 +14,8 @@ use super::qemu_binary::{self, PROGRAM};
 use super::shell_session::ShellSession;
 use super::{debian_kernel, guest_process, initramfs, kernel_build, kvm, process, retry, softnic};
 use crate::guest::MODULE;
-use crate::kernel_build::Feature;
 use crate::job::{Job, JobLine, Reply, RunInfo};
+use crate::kernel_build::Feature;
 use crate::kernels::series::built_as;
 use crate::kernels::supported::Equipment;
 use crate::machine::{Failure, Machine, MachineSpec, Series};
@@ -357,7 +357,12 @@ impl Qemu {
             .args(["-serial", "chardev:console"])
             .arg("-kernel")
             .arg(&image)
-            .args(["-initrd", initrd, "-append", &self.adapt(&append(&["guest-shell", CONSOLE_LINE]))]);
+            .args([
+                "-initrd",
+                initrd,
+                "-append",
+                &self.adapt(&append(&["guest-shell", CONSOLE_LINE])),
+            ]);
         Ok(command)
     }
 }

@@ -111,7 +111,7 @@ fn unpack(
     if let Some(package) = exact(index.packages(&[names[0]])?, names[0], version) {
         return Ok((index.unpack(&names)?, Provenance::from(package)));
     }
-    let old: Option<Vec<OldPackage<'_>>> = 
+    let old: Option<Vec<OldPackage<'_>>> =
         names.iter().map(|name| old_packages::find(name, version)).collect();
     let old = old.ok_or_else(|| {
         format!(

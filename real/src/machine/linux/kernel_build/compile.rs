@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::built::{CONFIG, IMAGE};
 use super::coverage::{NOTES, SOURCE};
+use super::progress::BuildProgress;
 use super::tree::TREE;
 use super::{check_configuration, context};
 use crate::kernel_build::{Feature, Request, Symbol};
@@ -40,19 +41,6 @@ exec chroot "$root" make -C /build/source O=/build/objects \
     "CC=ccache x86_64-linux-gnu-gcc-14" HOSTCC=x86_64-linux-gnu-gcc-14 \
     KBUILD_BUILD_USER=ifq KBUILD_BUILD_HOST=ifq KBUILD_BUILD_TIMESTAMP=@0 "$@"
 "#;
-
-/// How far a build is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BuildProgress {
-    /// The source is unpacked or copied.
-    Unpacking,
-    /// A patch is applied.
-    Patching(PathBuf),
-    /// The configuration is made.
-    Configuring,
-    /// So many files are compiled or linked in this run, and the last one.
-    Compiling(u64, String),
-}
 
 /// The folders that a build uses.
 #[derive(Clone, Copy, Debug)]

@@ -33,7 +33,8 @@ impl BuiltKernel {
     ///
     /// They are no hexadecimal digits, or cannot be written.
     pub(in crate::machine::linux) fn keep_coverage(&self, counters: &str) -> Result<(), String> {
-        let bytes = bytes(counters).ok_or("a guest sent counters that are no hexadecimal digits")?;
+        let bytes =
+            bytes(counters).ok_or("a guest sent counters that are no hexadecimal digits")?;
         let folder = self.folder.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|error| context(&folder, &error))?;
         let mut hash = Fnv::default();

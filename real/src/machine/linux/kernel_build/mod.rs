@@ -7,6 +7,7 @@
 mod built;
 mod compile;
 mod coverage;
+mod progress;
 mod tree;
 
 use std::fs::{self, File};
@@ -16,8 +17,8 @@ use rustix::fs::{FlockOperation, flock};
 
 pub(super) use built::find;
 pub use built::{BuiltKernel, built};
-pub use compile::BuildProgress;
 pub use coverage::{clear_coverage, coverage};
+pub use progress::BuildProgress;
 
 use super::cache::Cache;
 use super::fnv::Fnv;

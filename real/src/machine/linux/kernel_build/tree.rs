@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::compile::BuildProgress;
 use super::context;
+use super::progress::BuildProgress;
 use crate::kernel_build::Source;
 use crate::machine::Series;
 use crate::machine::linux::apt::Index;
@@ -50,8 +50,9 @@ pub(super) fn find(cache: &Cache, source: &Source) -> Result<Found, String> {
             Ok(Found { identity, from: From::Archive(home.join(ARCHIVE)) })
         }
         Source::Folder(folder) => {
-            let identity = identity_of_folder(folder)?;
-            Ok(Found { identity, from: From::Folder(folder.clone()) })
+            let folder = Source::kernel_in(folder).map_err(|error| error.to_string())?;
+            let identity = identity_of_folder(&folder)?;
+            Ok(Found { identity, from: From::Folder(folder) })
         }
         Source::Git { url, reference } => {
             let reference = reference.as_deref().unwrap_or("HEAD");
