@@ -203,7 +203,8 @@ fn coverage(name: &str, json: bool) -> Result<(), Failure> {
     let percent = 100.0 * reached as f64 / all as f64;
     outln!("io_uring/zcrx.c: {reached} of {all} lines ran, {percent:.1} %, in {boots} boots");
     for (function, lines) in coverage.unreached() {
-        outln!("\n{function}");
+        // gcov names no function for code that was only inlined.
+        outln!("\n{}", if function.is_empty() { "inlined" } else { function });
         for line in lines {
             outln!("{:6} {}", line.number, line.text);
         }

@@ -85,7 +85,7 @@ fn sweep(on: &MachineSpec, tests: &[Test]) -> Result<(Vec<Test>, Reply), Failure
     let able: Vec<Test> =
         tests.iter().filter(|test| unsupported(test, equipment).is_none()).cloned().collect();
     let progress = Progress::new();
-    let job = Job { sweep: true, ..Job::new(able.clone()) };
+    let job = Job { sweep: true, crashes: machine.may_crash(), ..Job::new(able.clone()) };
     let result = machine.run(&job, &mut |line| {
         if let JobLine::Test { test, .. } = line {
             progress.machine(format!("{on}: {} of {} tests", test + 1, able.len()));

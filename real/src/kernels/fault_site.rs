@@ -39,7 +39,7 @@ const RULES: [(&str, FaultPoint); 22] = [
     ("io_create_region", FaultPoint::RegionCreate),
     ("io_allocate_rbuf_ring", FaultPoint::RegionCreate),
     ("io_pin_pages", FaultPoint::AreaImport),
-    ("sg_alloc_table_from_pages", FaultPoint::AreaImport),
+    ("sg_alloc_table_from_pages_segment", FaultPoint::AreaImport),
     ("io_import_umem", FaultPoint::AreaImport),
     ("io_zcrx_append_area", FaultPoint::AreaAppend),
     ("__zcrx_create_area", FaultPoint::AreaAlloc),

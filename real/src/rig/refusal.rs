@@ -13,10 +13,11 @@ use crate::abi::syscall::{PAGE, SharedMem, ethtool, namespace};
 /// Why this rig is not touched. `None`: it may be set up.
 #[must_use]
 pub fn refusal(rig: &Rig) -> Option<Complaint> {
-    let peer = || if rig.peer.elsewhere { None } else { refusal_of_peer(rig) };
+    let here = !rig.peer.elsewhere;
     interface(Field::Interface, &rig.nic.interface)
+        .or_else(|| interface(Field::PeerInterface, &rig.peer.interface).filter(|_| here))
         .or_else(|| in_use(Field::Interface, &rig.nic.interface))
-        .or_else(peer)
+        .or_else(|| refusal_of_peer(rig).filter(|_| here))
         .or_else(|| queue_api(rig))
         .or_else(|| queues(rig))
         .or_else(|| foreign_rules(rig))
