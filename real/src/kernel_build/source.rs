@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::machine::Series;
+use crate::kernels::series_number::Series;
 
 /// The source of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]

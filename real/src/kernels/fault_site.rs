@@ -50,7 +50,7 @@ const RULES: [(&str, FaultPoint); 22] = [
     ("__net_mp_open_rxq", FaultPoint::MpOpenRxq),
     ("__xa_alloc", FaultPoint::XaAlloc),
     ("xa_store", FaultPoint::XaStore),
-    ("anon_inode_create_getfile", FaultPoint::AnonInode),
+    ("__anon_inode_getfile", FaultPoint::AnonInode),
     ("alloc_fd", FaultPoint::GetUnusedFd),
     ("zcrx_send_notif", FaultPoint::NotifAlloc),
     ("io_zcrx_ifq_alloc", FaultPoint::IfqAlloc),

@@ -5,4 +5,5 @@ pub mod fault_site;
 pub mod kernel_error;
 pub mod probe;
 pub mod series;
+pub mod series_number;
 pub mod supported;

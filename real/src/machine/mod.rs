@@ -12,13 +12,14 @@ use thiserror::Error;
 use crate::job::{Job, JobLine, Reply};
 use crate::kernels::supported::Equipment;
 
+pub use crate::kernels::series_number::Series;
 #[cfg(target_os = "linux")]
 pub use linux::{
     BuildProgress, BuiltKernel, Control, HardwareRig, Host, MachineStatus, Plan, Qemu, Uml,
     ask_rig, build, built, clear_coverage, coverage, fetch, interrupt_flag, interrupted, inventory,
     plan, shell, ssh_guest,
 };
-pub use spec::{MachineSpec, ParseError, Series};
+pub use spec::{MachineSpec, ParseError};
 
 /// Always `false`: without Linux no machine runs, so there is nothing to interrupt.
 #[cfg(not(target_os = "linux"))]

@@ -7,55 +7,9 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::kernel_build;
+use crate::kernels::series_number::{NoSeries, Series};
 use crate::kernels::supported::Equipment;
 use crate::rig::RigFile;
-
-/// A series of kernels, such as 7.2: all releases `7.2` and `7.2.n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Series {
-    /// The first number of a release.
-    pub major: u32,
-    /// The second one.
-    pub minor: u32,
-}
-
-impl Series {
-    /// The series that have shared interface queues or are compared with those that have.
-    pub const KNOWN: [Series; 6] = [
-        Series::new(6, 18),
-        Series::new(6, 19),
-        Series::new(7, 0),
-        Series::new(7, 1),
-        Series::new(7, 2),
-        Series::new(7, 3),
-    ];
-
-    /// The series `major.minor`.
-    #[must_use]
-    pub const fn new(major: u32, minor: u32) -> Self {
-        Series { major, minor }
-    }
-}
-
-impl fmt::Display for Series {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl FromStr for Series {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let number = |digits: &str| {
-            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        };
-        text.split_once('.')
-            .and_then(|(major, minor)| Some(Series::new(number(major)?, number(minor)?)))
-            .ok_or_else(|| ParseError::Series(text.to_owned()))
-    }
-}
 
 /// Receive queues of the module softnic (`SN_MAX_QUEUES`).
 const NIC_QUEUES: u32 = 16;
@@ -140,6 +94,12 @@ pub enum ParseError {
     /// The path leads to no file.
     #[error("there is no file {}; expected a kernel image, a bzImage or vmlinuz", .0.display())]
     NoFile(PathBuf),
+}
+
+impl From<NoSeries> for ParseError {
+    fn from(error: NoSeries) -> Self {
+        ParseError::Series(error.0)
+    }
 }
 
 impl FromStr for MachineSpec {
@@ -310,12 +270,5 @@ mod tests {
                 Equipment { queues, ..Equipment::default() }
             );
         }
-    }
-
-    #[test]
-    fn series_are_ordered_as_numbers() {
-        assert!(Series::new(6, 18) < Series::new(7, 0));
-        assert!(Series::new(7, 9) < Series::new(7, 10));
-        assert!(Series::KNOWN.is_sorted());
     }
 }
