@@ -8,7 +8,7 @@ use ifq_model::revision::Revision;
 use ifq_sim::format::Input;
 use serde_json::json;
 
-use super::exit::{EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::exit_code;
 use super::kernel_faults;
 use super::selection::revision;
 use crate::kernel_build::{Feature, Request, Source, name};
@@ -111,18 +111,7 @@ pub fn kernel(args: &Args, library: &[Input]) -> u8 {
         Command::Faults(args) => return kernel_faults::faults(args, library),
         Command::List { json } => (list(*json), *json),
     };
-    match result {
-        Ok(()) => EXIT_OK,
-        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
-        Err(Failure::NotRun(reason)) => {
-            if json {
-                outln!("{}", json!({ "result": "not-run", "reason": reason }));
-            } else {
-                outln!("not built: {reason}");
-            }
-            EXIT_NOT_RUN
-        }
-    }
+    exit_code(result, json)
 }
 
 fn build(args: &Build) -> Result<(), Failure> {

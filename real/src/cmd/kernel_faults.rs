@@ -11,7 +11,7 @@ use ifq_model::test::Test;
 use ifq_sim::format::Input;
 use serde_json::json;
 
-use super::exit::{EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_OK};
+use super::exit::{EXIT_DIFFERENCE, EXIT_NOT_RUN, EXIT_OK, exit_code};
 use super::selection::read_or;
 use crate::conform::compare::Allowed;
 use crate::conform::oracle::{Explorer, Oracle};
@@ -67,14 +67,7 @@ pub fn faults(args: &Args, library: &[Input]) -> u8 {
             }
             summary.exit_code()
         }
-        Err(Failure::Interrupted) => EXIT_INTERRUPTED,
-        Err(Failure::NotRun(reason)) => {
-            match args.json {
-                true => outln!("{}", json!({ "result": "not-run", "reason": reason })),
-                false => outln!("not run: {reason}"),
-            }
-            EXIT_NOT_RUN
-        }
+        Err(failure) => exit_code(Err(failure), args.json),
     }
 }
 

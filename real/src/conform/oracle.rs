@@ -15,7 +15,7 @@ use ifq_sim::search::explore::{Limits, explore};
 
 use crate::conform::compare::Allowed;
 use crate::kernels::series::variant_for;
-use crate::kernels::supported::{delays_page_faults, expected_violation, may_crash};
+use crate::kernels::supported::{breaks_memory, delays_page_faults, expected_violation, may_crash};
 
 /// The oracle: says which outcomes are allowed.
 pub trait Oracle: Sync + Send {
@@ -166,12 +166,18 @@ impl Oracle for Explorer {
         if let Some((_, tolerated)) = tolerated.filter(|_| broken == expected) {
             found = search(Limits { tolerated, ..limits })?;
         }
-        if let (Some(invariant), Some(_)) = (may_crash(test, variant), broken) {
-            // A run that breaks it has no outcome. The others have those of the repaired kernel. A proposal may break
-            // something in a file that the file does not show.
-            let repaired = [without_shown(test, variant), Variant::fixed(variant.revision)];
-            let mut repaired = repaired.iter().filter(|repaired| *repaired != variant);
-            if let Some(allowed) = repaired.find_map(|one| self.allowed(test, one).ok()) {
+        if let (Some(invariant), Some(broken)) = (may_crash(test, variant), broken)
+            && (breaks_memory(broken) || !breaks_memory(invariant))
+        {
+            // A run that breaks it has no outcome. The others have those of the repaired kernel.
+            let repaired = without_shown(test, variant);
+            if repaired != *variant {
+                // A file of a proposal may break something else that it does not show.
+                let fixed = Variant::fixed(variant.revision);
+                let allowed = match self.allowed(test, &repaired) {
+                    Err(_) if !breaks_memory(invariant) => self.allowed(test, &fixed)?,
+                    allowed => allowed?,
+                };
                 return Ok(Allowed { crashes: Some(invariant), ..allowed });
             }
         }
