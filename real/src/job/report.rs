@@ -50,7 +50,11 @@ pub struct FailedCall {
     pub nth: u32,
     /// The kind of failure, such as `failslab`.
     pub kind: String,
-    /// The functions on the stack, the innermost first.
+    /// Whether the next slab allocation failed as well, because the kernel tries this one again.
+    #[serde(default)]
+    pub twice: bool,
+    /// The places on the stack as the kernel prints them, such as `io_pin_pages+0x1f`, the innermost first. Calls that
+    /// the compiler has inlined are missing.
     pub stack: Vec<String>,
     /// What user space saw.
     pub outcome: Outcome,

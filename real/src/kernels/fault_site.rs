@@ -1,10 +1,14 @@
 //! The fault point of the model for a place at which the kernel injected a failure.
 
+use std::collections::BTreeMap;
+
 use ifq_model::fault::FaultPoint;
 
 /// Functions that allocate or copy for their caller: the place is where they are called.
-const HELPERS: [&str; 26] = [
+const HELPERS: [&str; 28] = [
     "dump_stack",
+    "__dump_stack",
+    "slab_alloc_node",
     "should_fail",
     "fail_dump",
     "__should_fail",
@@ -58,13 +62,28 @@ const RULES: [(&str, FaultPoint); 22] = [
     ("io_register_zcrx", FaultPoint::IfqAlloc),
 ];
 
+/// A system call that registers, shares or controls an ifq, whatever the compiler has made of its name.
+const REGISTER: &str = "_sys_io_uring_register";
+/// A system call that runs requests. The only fault point of the model in it is the allocation of an event.
+const ENTER: &str = "_sys_io_uring_enter";
+
+/// The functions of a stack, the innermost first: its places (`FUNCTION+0xOFFSET`) with what is inlined there.
+#[must_use]
+pub fn functions(stack: &[String], inlined: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let functions = stack.iter().flat_map(|place| match inlined.get(place) {
+        Some(functions) => functions.clone(),
+        None => vec![place.split('+').next().unwrap_or(place).to_owned()],
+    });
+    functions.map(|name| name.split('.').next().unwrap_or(&name).to_owned()).collect()
+}
+
 /// The functions from the place on, the innermost first, without those that every place has.
 #[must_use]
-pub fn place(stack: &[String]) -> Vec<&str> {
+pub fn place(functions: &[String]) -> Vec<&str> {
     let is_helper = |name: &&str| HELPERS.iter().any(|helper| name.starts_with(helper));
-    let functions = stack.iter().map(|name| name.split('.').next().unwrap_or(name));
-    let functions = functions.skip_while(is_helper);
-    functions.take_while(|name| !name.contains("_sys_io_uring_register")).collect()
+    let is_call = |name: &&str| [REGISTER, ENTER].iter().any(|call| name.contains(call));
+    let functions = functions.iter().map(String::as_str).skip_while(is_helper);
+    functions.take_while(|name| !is_call(name)).collect()
 }
 
 /// The fault point of a place. `None`: the model has none there.
@@ -72,24 +91,48 @@ pub fn place(stack: &[String]) -> Vec<&str> {
 /// A function that only a rule further down names may contain others: the allocation of the ifq itself is the one that
 /// the register call does without any of the functions above.
 #[must_use]
-pub fn fault_point(stack: &[String]) -> Option<FaultPoint> {
-    let place = place(stack);
+pub fn fault_point(functions: &[String]) -> Option<FaultPoint> {
+    let place = place(functions);
     // The register call as a whole is a place only if nothing else is called in between.
     let is_on_stack = |name: &str| match name {
         "io_register_zcrx" | "io_clone_zcrx_ifq" => {
             place.first().is_some_and(|first| first.starts_with(name))
         }
-        _ => stack.iter().any(|function| function.split('.').next() == Some(name)),
+        _ => functions.iter().any(|function| function == name),
     };
-    RULES.iter().find(|(name, _)| is_on_stack(name)).map(|(_, point)| *point)
+    let runs_requests = functions.iter().any(|name| name.contains(ENTER));
+    let mut rules =
+        RULES.iter().filter(|(_, point)| !runs_requests || *point == FaultPoint::NotifAlloc);
+    rules.find(|(name, _)| is_on_stack(name)).map(|(_, point)| *point)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn stack(functions: &str) -> Vec<String> {
-        functions.split(' ').map(str::to_owned).collect()
+    fn stack(places: &str) -> Vec<String> {
+        let places: Vec<String> = places.split(' ').map(|name| format!("{name}+0x1")).collect();
+        functions(&places, &BTreeMap::new())
+    }
+
+    #[test]
+    fn an_inlined_function_decides_which_fault_point_a_place_is() {
+        let stack: Vec<String> =
+            ["__kmalloc_noprof+0x1", "io_register_zcrx+0x9", "__do_sys_io_uring_register+0x1"]
+                .map(str::to_owned)
+                .into();
+        let inlined = BTreeMap::from([(
+            "io_register_zcrx+0x9".to_owned(),
+            ["io_zcrx_append_area", "__zcrx_create_area", "io_register_zcrx"]
+                .map(str::to_owned)
+                .into(),
+        )]);
+        assert_eq!(fault_point(&functions(&stack, &inlined)), Some(FaultPoint::AreaAppend));
+        assert_eq!(fault_point(&functions(&stack, &BTreeMap::new())), Some(FaultPoint::IfqAlloc));
+        assert_eq!(
+            place(&functions(&stack, &inlined)),
+            ["io_zcrx_append_area", "__zcrx_create_area", "io_register_zcrx"]
+        );
     }
 
     #[test]
@@ -124,6 +167,11 @@ mod tests {
                 None,
             ),
             ("should_fail_ex __kmalloc_noprof io_uring_fill_params __do_sys_io_uring_setup", None),
+            (
+                "should_fail_ex kmem_cache_alloc_noprof zcrx_send_notif io_zcrx_recv __do_sys_io_uring_enter",
+                Some(FaultPoint::NotifAlloc),
+            ),
+            ("should_fail_usercopy _copy_from_user io_get_ext_arg __do_sys_io_uring_enter", None),
         ] {
             assert_eq!(fault_point(&stack(functions)), point, "{functions}");
         }

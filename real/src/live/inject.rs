@@ -31,8 +31,8 @@ impl LiveRun<'_> {
             How::NoLockedMemory => with_limit(Resource::Memlock, f).map_err(failed).ok()?,
             How::NoFile => without_files(f).map_err(failed).ok()?,
             How::Nic { queue, bound } => self.with_nic_fault(queue, bound, f),
-            How::Nth(nth) => {
-                let (result, failed) = with_failure(nth, f);
+            How::Nth(place) => {
+                let (result, failed) = with_failure(place, f);
                 self.call_failed.store(failed == Some(true), Ordering::Relaxed);
                 result
             }

@@ -8,6 +8,7 @@ use ifq_model::test::schedule::{Schedule, ThreadName};
 use ifq_model::test::{Op, Source, Step, Test};
 
 use super::rng::Rng;
+use crate::abi::syscall::fail_nth::FailAt;
 
 /// A fault, and the step at which it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub(super) enum How {
     /// The NIC has no memory for a queue, from this step on: `pp-init` and `mp-open-rxq` while a memory provider
     /// is bound, otherwise `rxq-restart`. `None`: any queue of the test.
     Nic { queue: Option<u32>, bound: bool },
-    /// The n-th place of the call at which the kernel can inject a failure, from 1.
-    Nth(u32),
+    /// A place of the call at which the kernel can inject a failure.
+    Nth(FailAt),
 }
 
 impl<'t> Injection<'t> {

@@ -125,11 +125,14 @@ pub fn run(
                 break;
             }
             nic.map_or(Ok(()), |nic| nic.end_failures())?;
-            match sweep.as_mut().map(|(sweep, log)| (sweep.advance(result.call_failed), log)) {
-                Some((Some(place), log)) => {
-                    seen.failures.push(failed_call(place, log, &result.outcome));
-                }
-                _ => *seen.histogram.entry(result.outcome).or_default() += 1,
+            let failed = sweep.as_mut().and_then(|(sweep, log)| {
+                let found = result.call_failed.then(|| log.new_failure().unwrap_or_default());
+                let place = sweep.advance(found.as_ref().map(|(_, stack)| &**stack))?;
+                Some(failed_call(place, found?, &result.outcome))
+            });
+            match failed {
+                Some(failed) => seen.failures.push(failed),
+                None => *seen.histogram.entry(result.outcome).or_default() += 1,
             }
             seen.problems.extend(result.problems);
             seen.stalls.add(result.stalls);

@@ -16,8 +16,8 @@ pub use crate::kernels::series_number::Series;
 #[cfg(target_os = "linux")]
 pub use linux::{
     BuildProgress, BuiltKernel, Control, HardwareRig, Host, MachineStatus, Plan, Qemu, Uml,
-    ask_rig, build, built, clear_coverage, coverage, fetch, interrupt_flag, interrupted, inventory,
-    plan, shell, ssh_guest,
+    ask_rig, build, built, clear_coverage, coverage, fetch, inlined, interrupt_flag, interrupted,
+    inventory, plan, shell, ssh_guest,
 };
 pub use spec::{MachineSpec, ParseError};
 

@@ -1,41 +1,69 @@
 //! `/proc/thread-self/fail-nth`: makes the n-th place in a system call fail at which the kernel can inject a failure
 //! (`Documentation/fault-injection/fault-injection.rst`, `CONFIG_FAULT_INJECTION`).
+//!
+//! A call that tries an allocation again needs a second failure: while `fail-nth` counts, nothing else fails; after it,
+//! slab allocations of a thread with `make-it-fail` fail as `failslab` says (`should_fail_ex`, lib/fault-inject.c).
 
 use std::cell::Cell;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 
 const FILE: &str = "/proc/thread-self/fail-nth";
+const MAKE_IT_FAIL: &str = "/proc/thread-self/make-it-fail";
+/// How often slab allocations of a thread with `make-it-fail` fail: -1 for ever, 0 never.
+const FAILSLAB_TIMES: &str = "/sys/kernel/debug/failslab/times";
+
+/// Where a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailAt {
+    /// The place, from 1.
+    pub nth: u32,
+    /// The next slab allocation fails as well.
+    pub twice: bool,
+}
 
 thread_local! {
     /// The place at which the next call fails.
-    static NEXT: Cell<Option<u32>> = const { Cell::new(None) };
+    static NEXT: Cell<Option<FailAt>> = const { Cell::new(None) };
     /// Whether the last call with such a place came to it.
     static FAILED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// Calls a function in which the first `io_uring_register(2)` of this thread fails at its `nth` place, from 1. The
-/// second result: whether the call had so many places; `None`: no call was made.
-pub fn with_failure<T>(nth: u32, f: impl FnOnce() -> T) -> (T, Option<bool>) {
+/// Calls a function in which the first `io_uring_register(2)` or `io_uring_enter(2)` of this thread fails at a place.
+/// The second result: whether the call had so many places; `None`: no call was made.
+pub fn with_failure<T>(place: FailAt, f: impl FnOnce() -> T) -> (T, Option<bool>) {
     FAILED.set(None);
-    NEXT.set(Some(nth));
+    NEXT.set(Some(place));
     let result = f();
     NEXT.set(None);
     (result, FAILED.take())
 }
 
 /// Makes a call, with a failure if [`with_failure`] wants one.
-pub(super) fn call(call: impl FnOnce() -> i64) -> i64 {
-    let Some(nth) = NEXT.take() else { return call() };
+pub(super) fn call<T>(call: impl FnOnce() -> T) -> T {
+    let Some(place) = NEXT.take() else { return call() };
     let Ok(mut file) = OpenOptions::new().read(true).write(true).open(FILE) else { return call() };
-    if file.write_all(nth.to_string().as_bytes()).is_err() {
+    if place.twice && fail_slab(true).is_err() {
+        return call();
+    }
+    if file.write_all(place.nth.to_string().as_bytes()).is_err() {
         return call();
     }
     let ret = call();
     FAILED.set(Some(rest(&mut file).is_ok_and(|rest| rest == 0)));
     // It fails if its own copy from user space is the place, which ends the injection, too.
     let _ = file.write_all(b"0");
+    if place.twice {
+        let _ = fail_slab(false);
+    }
     ret
+}
+
+/// Whether the next slab allocation of this thread fails once `fail-nth` has ended.
+fn fail_slab(once: bool) -> io::Result<()> {
+    let (times, thread) = if once { ("1", "1") } else { ("0", "0") };
+    fs::write(FAILSLAB_TIMES, times)?;
+    fs::write(MAKE_IT_FAIL, thread)
 }
 
 /// The number of places that are left. The copy to user space of this read is a place itself: then it fails.
@@ -53,10 +81,11 @@ mod tests {
     #[test]
     fn without_a_wish_and_without_the_file_a_call_is_made_once_and_nothing_fails() {
         assert_eq!(call(|| 7), 7);
-        let (ret, failed) = with_failure(1, || call(|| 7));
+        let place = FailAt { nth: 1, twice: false };
+        let (ret, failed) = with_failure(place, || call(|| 7));
         // A kernel with the file fails at no place of a call that enters no system call.
         assert_eq!((ret, failed.unwrap_or(false)), (7, false));
-        assert_eq!(with_failure(1, || 7), (7, None));
+        assert_eq!(with_failure(place, || 7), (7, None));
         assert_eq!(call(|| 7), 7);
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use crate::abi::syscall::{self, SharedMem};
+use crate::abi::syscall::{self, SharedMem, fail_nth};
 use crate::abi::uapi::{self, AreaReg, IfqReg, RegionDesc, SyncCancelReg, ZcrxCtrl};
 
 /// Entries of the submission queue.
@@ -446,11 +446,13 @@ fn submit<C: cqueue::EntryMarker>(
 
 /// `io_uring_enter(2)` for one entry: 0 or -errno.
 fn enter<C: cqueue::EntryMarker>(uring: &IoUring<squeue::Entry, C>) -> i64 {
-    // SAFETY: no argument is passed.
-    match unsafe { uring.submitter().enter::<libc::sigset_t>(1, 0, 0, None) } {
-        Ok(_) => 0,
-        Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
-    }
+    fail_nth::call(|| {
+        // SAFETY: no argument is passed.
+        match unsafe { uring.submitter().enter::<libc::sigset_t>(1, 0, 0, None) } {
+            Ok(_) => 0,
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    })
 }
 
 fn enter_and_wait<C: cqueue::EntryMarker>(
@@ -458,7 +460,7 @@ fn enter_and_wait<C: cqueue::EntryMarker>(
     timeout: Duration,
 ) -> io::Result<usize> {
     let timespec = Timespec::from(timeout);
-    uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
+    fail_nth::call(|| uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec)))
 }
 
 #[cfg(test)]

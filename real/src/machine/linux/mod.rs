@@ -31,7 +31,7 @@ mod uml;
 pub use host::Host;
 pub use inventory::{MachineStatus, fetch, inventory};
 pub use kernel_build::{
-    BuildProgress, BuiltKernel, Plan, build, built, clear_coverage, coverage, plan,
+    BuildProgress, BuiltKernel, Plan, build, built, clear_coverage, coverage, inlined, plan,
 };
 pub use process::{interrupt_flag, interrupted};
 pub use qemu::{Control, Qemu};

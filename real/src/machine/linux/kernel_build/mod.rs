@@ -7,6 +7,7 @@
 mod built;
 mod compile;
 mod coverage;
+mod inlined;
 mod progress;
 mod tree;
 
@@ -18,6 +19,7 @@ use rustix::fs::{FlockOperation, flock};
 pub(super) use built::find;
 pub use built::{BuiltKernel, built};
 pub use coverage::{clear_coverage, coverage};
+pub use inlined::inlined;
 pub use progress::BuildProgress;
 
 use super::cache::Cache;
