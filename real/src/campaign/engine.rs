@@ -135,3 +135,67 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("without a message").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An engine whose case 1 panics, and which panics itself in the unit that begins with case 4.
+    struct Panics;
+
+    impl Engine for Panics {
+        fn name(&self) -> String {
+            "panics".to_owned()
+        }
+
+        fn units(&self) -> Vec<Range<u64>> {
+            chunks(5, 2)
+        }
+
+        fn unit_name(&self, cases: &Range<u64>) -> String {
+            format!("{cases:?}")
+        }
+
+        fn run(&self, cases: Range<u64>) -> Option<Vec<CaseResult>> {
+            assert!(cases.start < 4, "the unit");
+            each(cases.map(|case| (case, case)), u64::to_string, |case| {
+                assert!(*case != 1, "the case");
+                (*case != 3).then_some((10, End::Passed))
+            })
+        }
+
+        fn small(&self, _: u64, _: &Shown) -> Option<Small> {
+            panic!("the shrinker");
+        }
+
+        fn add_inputs(&self, _: &mut crc32fast::Hasher) {}
+    }
+
+    #[test]
+    fn a_panic_is_a_result_and_an_interrupt_is_none() {
+        let engines: [Box<dyn Engine>; 1] = [Box::new(Panics)];
+        let units = units(&engines);
+        let names: Vec<&str> = units.iter().map(|unit| unit.name.as_str()).collect();
+        assert_eq!(names, ["0..2", "2..4", "4..5"]);
+        let panicked = |case, name: &str, message: &str| Other {
+            case,
+            name: name.to_owned(),
+            end: End::Panicked(message.to_owned()),
+        };
+        let others = vec![panicked(1, "1", "the case")];
+        let expected = UnitRecord { unit: 7, passed: 1, work: 10, others };
+        assert_eq!(run_unit(&Panics, 7, &units[0]), Some(expected));
+        assert_eq!(run_unit(&Panics, 8, &units[1]), None);
+        let others = vec![panicked(4, "case 4 of 4..5", "the unit")];
+        let expected = UnitRecord { unit: 9, passed: 0, work: 0, others };
+        assert_eq!(run_unit(&Panics, 9, &units[2]), Some(expected));
+        let shown = Shown {
+            cause: String::new(),
+            kernel: String::new(),
+            what: String::new(),
+            again: String::new(),
+        };
+        let small = small(&Panics, 0, &shown).unwrap();
+        assert_eq!((small.file, small.note.contains("the shrinker")), (None, true));
+    }
+}
