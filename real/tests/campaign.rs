@@ -151,7 +151,7 @@ fn processors_shards_and_kills_do_not_change_the_reports() {
     let failures = std::fs::read_dir(folder.0.path().join("whole/failures")).unwrap();
     for file in failures.map(|file| file.unwrap().path()) {
         let replay = Command::new(env!("CARGO_BIN_EXE_ifq")).arg("replay").arg(&file).output();
-        assert_eq!(replay.unwrap().status.code(), Some(1), "{}", file.display());
+        assert_eq!(replay.unwrap().status.code(), Some(0), "{}", file.display());
     }
 }
 
@@ -207,7 +207,7 @@ fn what_has_no_verdict_has_not_passed() {
 
 #[test]
 fn an_interrupt_ends_with_130_and_the_campaign_can_be_resumed() {
-    let folder = Folder::with("[[sim]]\nprofile = \"smoke\"\nruns = 300\nper_unit = 1\n");
+    let folder = Folder::with("[[sim]]\nprofile = \"smoke\"\nruns = 150\nper_unit = 1\n");
     let mut run = folder.command(&["run", "plan.toml", "--out", "c", "--jobs", "1"]);
     let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let results = folder.0.path().join("c/results.jsonl");
@@ -218,9 +218,9 @@ fn an_interrupt_ends_with_130_and_the_campaign_can_be_resumed() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(lines() < 301, "the campaign was over before the interrupt");
+    assert!(lines() < 151, "the campaign was over before the interrupt");
     folder.expect(0, &["resume", "c"]);
-    assert_eq!(lines(), 301);
+    assert_eq!(lines(), 151);
 }
 
 #[test]

@@ -285,7 +285,8 @@ mod tests {
     fn a_file_cut_anywhere_loses_at_most_the_line_that_was_cut() {
         let (folder, path, bytes) = four();
         let header_length = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-        for length in header_length..bytes.len() {
+        // Each opening writes to the disk several times: a step that is no divisor of a line's length.
+        for length in (header_length..bytes.len()).step_by(7) {
             fs::write(&path, &bytes[..length]).unwrap();
             let complete = bytes[..length].iter().filter(|byte| **byte == b'\n').count() - 1;
             let (store, contents) = Store::open(folder.path()).unwrap();

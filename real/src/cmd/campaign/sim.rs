@@ -38,6 +38,13 @@ impl SimEngine {
         revision.into_iter().chain(defects).collect()
     }
 
+    /// The revision with the planted defects; all others are fixed.
+    fn kernel(&self, world: &World) -> String {
+        let defects: Vec<&str> = self.job.defects.iter().map(|defect| defect.name()).collect();
+        let with = if defects.is_empty() { String::new() } else { " with ".to_owned() };
+        format!("{} fixed{with}{}", world.options.variant.revision, defects.join(" "))
+    }
+
     fn case(&self, seed: u64) -> Option<(u64, End)> {
         if interrupted() {
             return None;
@@ -49,7 +56,7 @@ impl SimEngine {
         let Some(failure) = run.failure else { return Some((run.steps, End::Passed)) };
         let shown = Shown {
             cause: of_violation(&failure.violation),
-            kernel: world.options.variant.to_string(),
+            kernel: self.kernel(&world),
             what: failure.violation.to_string(),
             again: format!(
                 "ifq sim --seed {seed} --profile {}{}",
