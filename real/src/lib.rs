@@ -17,6 +17,7 @@
 //! * [`machine`]: what runs kernels: this host, user-mode Linux, QEMU.
 //! * `forced`: makes an emulated kernel follow a schedule.
 //! * [`conform`]: campaigns: many tests on many machines, compared with the model.
+//! * `campaign`: plans of many runs, the stored results, and reports.
 //! * [`cmd`]: the subcommands of `ifq`.
 //!
 //! # What runs on a kernel
@@ -39,6 +40,8 @@
 mod output;
 
 pub mod abi;
+#[cfg(target_os = "linux")]
+pub mod campaign;
 pub mod cmd;
 pub mod conform;
 #[cfg(target_os = "linux")]
@@ -53,3 +56,4 @@ pub mod library;
 pub mod live;
 pub mod machine;
 pub mod rig;
+pub mod toml_error;

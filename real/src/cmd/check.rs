@@ -10,6 +10,7 @@ use ifq_model::fault::FaultPoint;
 use ifq_model::revision::Variant;
 use ifq_model::test::Test;
 
+use ifq_sim::commands::selection::Selection;
 use ifq_sim::executor::counterexample::Counterexample;
 use ifq_sim::format::Input;
 use ifq_sim::report::counterexample;
@@ -208,12 +209,7 @@ fn jobs<'a>(args: &Args, inputs: &'a [RecordedInput<'a>]) -> Vec<CheckJob<'a>> {
 
 /// The variants of a test to check, and the reasons for skipping others.
 fn variants(args: &Args, test: &Test) -> Vec<Result<Variant, String>> {
-    let selection = args.selection.selection();
-    let variants = if selection.changes_defects() {
-        selection.variants(test)
-    } else {
-        test.variants().into_iter().filter(|v| selection.includes(v.revision)).map(Ok).collect()
-    };
+    let variants = selected(&args.selection.selection(), test);
     let violates = |variant: &Variant| test.expected(variant).is_some();
     let skip_with_faults = |variant: Result<Variant, String>| match variant {
         Ok(variant) if args.faults.is_some() && args.files.is_empty() && violates(&variant) => {
@@ -223,6 +219,15 @@ fn variants(args: &Args, test: &Test) -> Vec<Result<Variant, String>> {
         variant => variant,
     };
     variants.into_iter().map(skip_with_faults).collect()
+}
+
+/// The selected variants of a test, and the reasons why a request does not apply to others.
+pub(super) fn selected(selection: &Selection, test: &Test) -> Vec<Result<Variant, String>> {
+    if selection.changes_defects() {
+        selection.variants(test)
+    } else {
+        test.variants().into_iter().filter(|v| selection.includes(v.revision)).map(Ok).collect()
+    }
 }
 
 /// The test, with every fault point if `--faults` is given.

@@ -12,6 +12,7 @@ use ifq_sim::enumerate::plan::Plan;
 use ifq_sim::format;
 
 pub use self::args::Args;
+pub(super) use self::args::shard;
 use self::args::write;
 use super::exit::EXIT_OK;
 use super::selection::usage_error;

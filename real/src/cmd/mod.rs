@@ -1,5 +1,7 @@
 //! The command line of `ifq`: one module per subcommand, and the arguments that they share.
 
+#[cfg(target_os = "linux")]
+pub mod campaign;
 mod catalogue;
 pub mod check;
 mod check_outcomes;
@@ -83,6 +85,10 @@ pub enum Command {
     Run(run::Args),
     /// Run many tests on several kernels and print where they agree with the model
     Conform(conform::Args),
+    /// Run a plan of many runs, store every result at once, resume, merge shards, report
+    #[cfg(target_os = "linux")]
+    #[command(subcommand)]
+    Campaign(campaign::Command),
     /// Print which features a kernel supports
     Probe(probe::Args),
     /// Build kernels from source, with sanitizers and patches
@@ -157,6 +163,8 @@ fn run_command(command: Command) -> u8 {
         Command::Show(args) => show::show(&args),
         Command::Run(args) => with_library(|library| run::run(&args, library)),
         Command::Conform(args) => with_library(|library| conform::conform(&args, library)),
+        #[cfg(target_os = "linux")]
+        Command::Campaign(command) => with_library(|library| campaign::campaign(&command, library)),
         Command::Probe(args) => probe::probe(&args),
         Command::Report(args) => with_library(|library| report::report(&args, library)),
         Command::Rig(args) => rig::rig(&args),

@@ -28,6 +28,11 @@ impl Bar {
         Bar(bar)
     }
 
+    /// A bar that is never shown.
+    pub(super) fn hidden() -> Self {
+        Bar(ProgressBar::hidden())
+    }
+
     /// Shows the progress of the search of a test.
     pub(super) fn show(&self, test: &str, at: Progress) {
         let rate = at.states as f64 / at.elapsed.as_secs_f64().max(1e-3);

@@ -35,6 +35,12 @@ impl Progress {
         Progress { start, terminal: std::io::stderr().is_terminal(), state }
     }
 
+    /// A progress line that is never shown.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Progress { terminal: false, ..Progress::new() }
+    }
+
     /// Sets the title and clears both parts.
     pub fn title(&self, title: String) {
         self.change(|state| {

@@ -81,6 +81,8 @@ struct WrittenLimits {
 
 /// The folder on a rig if the file names none. It is kept over a reboot.
 const FOLDER: &str = "/var/tmp/ifq";
+/// Describes the file.
+const DOCUMENT: &str = "docs/RIGS.md";
 const NAMESPACE: &str = "ifq-peer";
 const FIRST_PORT: u16 = 9000;
 const SILENCE_SECONDS: u32 = 30;
@@ -107,7 +109,7 @@ impl RigFile {
     /// [`RigError`].
     pub fn parse(path: &str, text: &str) -> Result<Self, RigError> {
         let written: Written =
-            toml::from_str(text).map_err(|error| RigError::parse(path, text, &error))?;
+            toml::from_str(text).map_err(|error| RigError::parse(path, text, &error, DOCUMENT))?;
         let places = places(&written);
         let file = written.into_file(path, text, places);
         let file = file.map_err(|(places, complaint)| locate(path, text, &places, complaint))?;

@@ -132,7 +132,7 @@ fn test_id(name: &str) -> Result<TestId, String> {
 }
 
 /// `I/N`, with I from 1 to N; the shard counts from 0.
-fn shard(text: &str) -> Result<(u64, u64), String> {
+pub(in crate::cmd) fn shard(text: &str) -> Result<(u64, u64), String> {
     let numbers: Option<(u64, u64)> =
         text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     match numbers {
