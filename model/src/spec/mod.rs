@@ -19,6 +19,7 @@ mod query;
 mod ring;
 mod rq;
 mod share;
+mod shared;
 mod sock;
 
 use crate::errno::{EBADF, ENODATA, ENOENT, ETIME};
@@ -29,6 +30,7 @@ use crate::test::{Op, RingId, RingSetup, Test, VarId};
 
 use ifq::IfqState;
 use ring::RingState;
+use shared::Shared;
 use sock::SocketState;
 
 pub use arguments::MAX_ENTRIES;
@@ -79,13 +81,13 @@ struct StepResult {
 pub struct Spec {
     revision: Revision,
     setups: Vec<(RingId, RingSetup)>,
-    rings: Vec<RingState>,
+    rings: Vec<Shared<RingState>>,
     /// By ring: whether the test's only thread set it up.
     of_thread: Vec<bool>,
-    ifqs: Vec<IfqState>,
+    ifqs: Vec<Shared<IfqState>>,
     /// Exported files, in the order of their export; `None`: closed.
     boxes: Vec<Option<IfqIndex>>,
-    socks: Vec<SocketState>,
+    socks: Vec<Shared<SocketState>>,
     /// The ifq that each queue of the device is bound to.
     queues: Vec<Option<IfqIndex>>,
     device_gone: bool,
@@ -151,13 +153,15 @@ impl Spec {
         Spec {
             revision,
             setups: test.setups.clone(),
-            rings: (0..test.rings.len()).map(|ring| RingState::of(test, ring as RingId)).collect(),
+            rings: (0..test.rings.len())
+                .map(|ring| Shared::new(RingState::of(test, ring as RingId)))
+                .collect(),
             of_thread: (0..test.rings.len())
                 .map(|ring| test.driver(ring as RingId) == Some(0))
                 .collect(),
             ifqs: Vec::new(),
             boxes: Vec::new(),
-            socks: test.sockets.iter().map(|s| SocketState::new(s.queue)).collect(),
+            socks: (test.sockets.iter()).map(|s| Shared::new(SocketState::new(s.queue))).collect(),
             queues: vec![None; test.queues as usize],
             device_gone: false,
             device_down: false,
@@ -187,7 +191,7 @@ impl Spec {
     fn origin(&mut self, op: &Op) -> Option<IfqIndex> {
         match *op {
             Op::Register { buffers, entries, .. } => {
-                self.ifqs.push(IfqState::new(buffers, entries));
+                self.ifqs.push(Shared::new(IfqState::new(buffers, entries)));
                 Some(self.ifqs.len() - 1)
             }
             Op::Clone { ifq: var, .. }
