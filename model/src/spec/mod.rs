@@ -76,6 +76,18 @@ struct StepResult {
     request: Option<u64>,
 }
 
+/// The results of the steps, by variable. A copy has room for the result of one more step.
+#[derive(Debug)]
+struct Results(Vec<Option<StepResult>>);
+
+impl Clone for Results {
+    fn clone(&self) -> Self {
+        let mut results = Vec::with_capacity(self.0.len() + 1);
+        results.extend_from_slice(&self.0);
+        Results(results)
+    }
+}
+
 /// The state of the system between two operations.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -95,7 +107,7 @@ pub struct Spec {
     /// A page pool was destroyed while buffers of it were in use. They are free again when its release
     /// worker looks, once a second.
     late_buffers: bool,
-    vars: Vec<Option<StepResult>>,
+    vars: Results,
     /// The number of deliveries so far.
     deliveries: u64,
     /// User space has returned a buffer that it still holds.
@@ -166,7 +178,7 @@ impl Spec {
             device_gone: false,
             device_down: false,
             late_buffers: false,
-            vars: Vec::new(),
+            vars: Results(Vec::new()),
             deliveries: 0,
             misused: false,
         }
@@ -179,10 +191,11 @@ impl Spec {
         self.end_closed_sockets();
         if let Some(var) = bind {
             let var = usize::from(var);
-            if self.vars.len() <= var {
-                self.vars.resize(var + 1, None);
+            let vars = &mut self.vars.0;
+            if vars.len() <= var {
+                vars.resize(var + 1, None);
             }
-            self.vars[var] = Some(bound);
+            vars[var] = Some(bound);
         }
         bound.result
     }
@@ -248,7 +261,7 @@ impl Spec {
                 }
             }
             Op::CancelSocket { ring, socket } => {
-                self.open(ring)?;
+                self.opened(ring)?;
                 if !self.socks[usize::from(socket)].open {
                     return Err(-EBADF);
                 }
@@ -290,9 +303,16 @@ impl Spec {
         if let Some(literal) = Literal::of(var) {
             return StepResult { result: literal.value(), ..StepResult::default() };
         }
-        self.vars.get(usize::from(var)).copied().flatten().unwrap_or_default()
+        self.vars.0.get(usize::from(var)).copied().flatten().unwrap_or_default()
     }
 
+    /// An open ring, to read.
+    fn opened(&self, ring: RingId) -> Result<&RingState, i64> {
+        let ring = self.rings.get(usize::from(ring)).ok_or(-EBADF)?;
+        if ring.open { Ok(ring) } else { Err(-EBADF) }
+    }
+
+    /// An open ring, to change.
     fn open(&mut self, ring: RingId) -> Result<&mut RingState, i64> {
         let ring = self.rings.get_mut(usize::from(ring)).ok_or(-EBADF)?;
         if ring.open { Ok(ring) } else { Err(-EBADF) }

@@ -51,6 +51,7 @@ impl RaceFootprint {
         self.releases.clear();
     }
 
+    #[inline]
     pub(crate) fn access(&mut self, word: u32, name: u64, write: bool) {
         let how = if write { WRITE } else { READ };
         let at = word as usize;

@@ -75,16 +75,23 @@ impl Machine {
     }
 
     /// Reports a use after free if the word belongs to a freed object; `false` if it does.
+    #[inline]
     fn check_alive(&mut self, word: u32) -> bool {
         let alive = self.owners[word as usize] & FREED == 0;
         if !alive {
-            let what = format!("{} touched after it was freed", self.word_name(word));
-            self.violate_by_memory(Invariant::I1, what);
+            self.report_use_after_free(word);
         }
         alive
     }
 
+    #[cold]
+    fn report_use_after_free(&mut self, word: u32) {
+        let what = format!("{} touched after it was freed", self.word_name(word));
+        self.violate_by_memory(Invariant::I1, what);
+    }
+
     /// The current thread observes a value.
+    #[inline]
     pub(super) fn observe(&mut self, value: u64) {
         if self.hashes {
             let thread = &mut self.threads[self.current];
@@ -102,6 +109,7 @@ impl Machine {
     }
 
     /// Reads a word; the thread observes its value.
+    #[inline]
     pub(crate) fn read(&mut self, word: u32) -> u64 {
         if self.idle {
             return 0;
@@ -143,8 +151,15 @@ impl Machine {
         self.rehash(word, old, value);
         self.values[word as usize] = value;
         self.wake(word);
+        if self.trace.is_some() {
+            self.trace_change(word, old, value);
+        }
+    }
+
+    #[cold]
+    fn trace_change(&mut self, word: u32, old: u64, value: u64) {
         // Traces do not show the harness's own words.
-        if self.trace.is_some() && self.owner_kind(word) != Some(Kind::Harness) {
+        if self.owner_kind(word) != Some(Kind::Harness) {
             let change = WordChange { word: self.word_name(word), old, new: value };
             if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
                 event.changes.push(change);
@@ -180,6 +195,7 @@ impl Machine {
     }
 
     /// Records a plain access, for the data-race check.
+    #[inline]
     pub(crate) fn plain_access(&mut self, word: u32, write: bool) {
         if !self.idle {
             let name = self.names[word as usize];
