@@ -262,7 +262,7 @@ impl App {
             OpKind::Exit | OpKind::Shutdown if choices.below(2) == 1 => return None,
             OpKind::Exit => Op::Exit { ring: self.ring(unlikely, choices)? },
             OpKind::Shutdown => {
-                let socket = choices.one_of(&self.sockets(|s| !self.spec.shut_down(s)))?;
+                let socket = choices.one_from(self.sockets(|s| !self.spec.shut_down(s)))?;
                 match choices.below(8) {
                     1 => Op::Reset { socket },
                     2 => Op::CloseSocket { socket },
@@ -296,9 +296,9 @@ impl App {
 
     fn recv(&self, unlikely: bool, choices: &mut Choices) -> Option<Op> {
         let (ring, ifq) = self.ifq(unlikely, choices)?;
-        let idle = self.sockets(|s| self.spec.waiters(s) == 0);
-        let sockets = if idle.is_empty() || unlikely { self.sockets(|_| true) } else { idle };
-        let socket = choices.one_of(&sockets)?;
+        let idle = |s| self.spec.waiters(s) == 0;
+        let any = unlikely || self.sockets(idle).next().is_none();
+        let socket = choices.one_from(self.sockets(|s| any || idle(s)))?;
         Some(Op::Recv {
             ring,
             ifq,
@@ -309,11 +309,10 @@ impl App {
     }
 
     fn return_buffer(&self, unlikely: bool, choices: &mut Choices) -> Option<Op> {
-        let held: Vec<ReturnableCompletion> =
-            self.held.iter().copied().filter(|h| unlikely || self.spec.holds(h.cqe)).collect();
-        let ReturnableCompletion { cqe, origin } = choices.one_of(&held)?;
+        let held = self.held.iter().copied().filter(|h| unlikely || self.spec.holds(h.cqe));
+        let ReturnableCompletion { cqe, origin } = choices.one_from(held)?;
         let ifqs = self.vars(VarKind::Ifq, |ifq| self.origin(ifq) == Some(origin));
-        Some(Op::Return { cqe, ifq: choices.one_of(&ifqs)?, locked: true, checked: true })
+        Some(Op::Return { cqe, ifq: choices.one_from(ifqs)?, locked: true, checked: true })
     }
 
     /// Makes a step with a result. A step that ends something may have to wait for the previous
@@ -369,39 +368,45 @@ impl App {
         self.results[usize::from(var)].1
     }
 
-    fn vars(&self, kind: VarKind, good: impl Fn(VarId) -> bool) -> Vec<VarId> {
-        let vars = (0..).zip(&self.test.vars).filter(|(_, v)| v.kind == kind);
-        vars.map(|(id, _)| id).filter(|id| good(*id)).collect()
+    fn vars<F>(&self, kind: VarKind, good: F) -> impl Iterator<Item = VarId> + Clone
+    where
+        F: Fn(VarId) -> bool + Clone,
+    {
+        let vars = (0..).zip(&self.test.vars).filter(move |(_, v)| v.kind == kind);
+        vars.map(|(id, _)| id).filter(move |id| good(*id))
     }
 
-    fn rings(&self, good: impl Fn(RingId) -> bool) -> Vec<RingId> {
-        (0..self.test.rings.len() as RingId).filter(|ring| good(*ring)).collect()
+    fn rings<F>(&self, good: F) -> impl Iterator<Item = RingId> + Clone
+    where
+        F: Fn(RingId) -> bool + Clone,
+    {
+        (0..self.test.rings.len() as RingId).filter(move |ring| good(*ring))
     }
 
-    fn sockets(&self, good: impl Fn(SocketId) -> bool) -> Vec<SocketId> {
-        (0..self.test.sockets.len() as SocketId).filter(|socket| good(*socket)).collect()
+    fn sockets<F>(&self, good: F) -> impl Iterator<Item = SocketId> + Clone
+    where
+        F: Fn(SocketId) -> bool + Clone,
+    {
+        (0..self.test.sockets.len() as SocketId).filter(move |socket| good(*socket))
     }
 
     fn ring(&self, unlikely: bool, choices: &mut Choices) -> Option<RingId> {
-        choices.one_of(&self.rings(|ring| unlikely || self.spec.ring_open(ring)))
+        choices.one_from(self.rings(|ring| unlikely || self.spec.ring_open(ring)))
     }
 
     fn receiving_ring(&self, choices: &mut Choices) -> Option<RingId> {
-        choices.one_of(&self.rings(|ring| self.recvs_of_ring[usize::from(ring)] > 0))
+        choices.one_from(self.rings(|ring| self.recvs_of_ring[usize::from(ring)] > 0))
     }
 
     /// A socket, preferably one with a waiting request.
     fn awaited_socket(&self, choices: &mut Choices) -> Option<SocketId> {
-        let read = self.sockets(|s| self.spec.waiters(s) > 0);
-        if read.is_empty() {
-            choices.one_of(&self.sockets(|_| true))
-        } else {
-            choices.one_of(&read)
-        }
+        let read = |s| self.spec.waiters(s) > 0;
+        let any = self.sockets(read).next().is_none();
+        choices.one_from(self.sockets(|s| any || read(s)))
     }
 
     fn descriptor(&self, unlikely: bool, choices: &mut Choices) -> Option<VarId> {
-        choices.one_of(&self.vars(VarKind::Fd, |fd| unlikely || self.spec.fd_open(fd)))
+        choices.one_from(self.vars(VarKind::Fd, |fd| unlikely || self.spec.fd_open(fd)))
     }
 
     /// An ifq and the ring in which its id is valid.
@@ -409,7 +414,7 @@ impl App {
         let ring = |ifq: VarId| self.results[usize::from(ifq)].0;
         let open = |ifq| ring(ifq).is_some_and(|r| self.spec.ring_open(r));
         let ifqs = self.vars(VarKind::Ifq, |ifq| unlikely || (open(ifq) && self.spec.in_use(ifq)));
-        let ifq = choices.one_of(&ifqs)?;
+        let ifq = choices.one_from(ifqs)?;
         Some((ring(ifq)?, ifq))
     }
 }

@@ -37,6 +37,14 @@ impl Choices {
         drawn as usize
     }
 
+    /// One of the values of an iterator; `None` if there are none.
+    pub fn one_from<T>(&mut self, mut from: impl Iterator<Item = T> + Clone) -> Option<T> {
+        match from.clone().count() {
+            0 => None,
+            count => from.nth(self.below(count)),
+        }
+    }
+
     /// One of the values; `None` if there are none.
     pub fn one_of<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         if from.is_empty() { None } else { from.get(self.below(from.len())).copied() }
@@ -63,6 +71,17 @@ mod tests {
         assert_eq!(choices.below(16), 11);
         assert_eq!(choices.below(8), 5);
         assert_eq!(choices.below(16), 0);
+    }
+
+    #[test]
+    fn an_iterator_gives_the_same_choice_as_a_list() {
+        for bits in 0..=255 {
+            let (mut list, mut iterator) = (Choices::new([7, bits]), Choices::new([7, bits]));
+            let odd = (0..20).filter(|n| n % 2 == 1);
+            assert_eq!(iterator.one_from(odd.clone()), list.one_of(&odd.collect::<Vec<_>>()));
+            assert_eq!(iterator.below(16), list.below(16));
+            assert_eq!(iterator.one_from(0..0), None);
+        }
     }
 
     #[test]

@@ -7,8 +7,7 @@ use ifq_model::outcome::Outcome;
 use ifq_model::revision::{Defect, Revision, Variant};
 use ifq_model::test::Test;
 use ifq_sim::executor::counterexample::Counterexample;
-use ifq_sim::executor::run::run_once;
-use ifq_sim::executor::scheduler::FuzzSchedule;
+use ifq_sim::executor::run::run_fuzzed;
 use ifq_sim::format::{from_json, parse, print, to_json, validate};
 
 use crate::decode::FuzzInput;
@@ -40,7 +39,7 @@ impl std::fmt::Display for Failure {
 /// The run ends without an outcome and without a violation, which is a defect of the executor.
 pub fn run(input: &FuzzInput, variant: &Variant) -> Result<Outcome, Box<Failure>> {
     let test = Rc::new(input.test.clone());
-    let run = run_once(&test, variant, Box::new(FuzzSchedule::new(&input.schedule)));
+    let run = run_fuzzed(&test, variant, &input.schedule);
     let Some(violation) = run.failure() else {
         return Ok(run.outcome.expect("a run without a violation has an outcome"));
     };

@@ -11,10 +11,12 @@ use ifq_fuzz::targets::{
     Failure, canary, canary_variant, check_round_trips, fixed_variant, parse_bytes, run, world,
 };
 use ifq_model::outcome::Value;
-use ifq_model::revision::Defect;
+use ifq_model::revision::{Defect, Variant};
 use ifq_model::test::{Step, Test};
 use ifq_sim::commands::replay::replay;
 use ifq_sim::executor::rng::Rng;
+use ifq_sim::executor::run::{run_fuzzed, run_once};
+use ifq_sim::executor::scheduler::FuzzSchedule;
 use ifq_sim::format::{load, print, validate};
 
 /// Length of a random input in bytes: the largest number of operations, and a schedule.
@@ -60,6 +62,20 @@ fn random_inputs_hold_and_most_of_their_operations_succeed() {
     println!("{} operations an input, {percent} % with an effect", steps / INPUTS);
     assert!(steps / INPUTS > 10);
     assert!(percent > 80, "only {percent} %");
+}
+
+/// The target leaves out fingerprints where no lasso can be found.
+#[test]
+fn a_run_of_the_target_is_the_run_of_the_executor() {
+    for seed in 0..100 {
+        let FuzzInput { test, schedule } = FuzzInput::decode(&input(seed));
+        let test = Rc::new(test);
+        for variant in [Variant::fixed(test.revisions[0]), canary_variant()] {
+            let scheduler = Box::new(FuzzSchedule::new(&schedule));
+            let expected = run_once(&test, &variant, scheduler);
+            assert_eq!(run_fuzzed(&test, &variant, &schedule), expected, "seed {seed}");
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Speed of the simulator, beside a loop that only draws worlds and runs none.
+//! Speed of the simulator at 4 and at 64 rings, beside a loop that only draws worlds and runs none.
+//! `cargo run --release -p ifq-fuzz --example speed` measures the body of the fuzz target as well.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -10,13 +11,15 @@ fn main() {
 
 /// Worlds of the default profile with this many rings.
 fn worlds(rings: u32) -> Vec<World> {
-    let draw = |seed| World::draw(seed, Profile::Default, &Kernels::default());
-    let fits = |world: &World| world.options.rings == rings && !world.options.sequential;
-    (0..).filter_map(draw).filter(fits).take(8).collect()
+    (0..).filter_map(|seed| draw(seed, rings)).take(8).collect()
+}
+
+fn draw(seed: u64, rings: u32) -> Option<World> {
+    World::draw_with_rings(seed, Profile::Default, &Kernels::default(), rings)
 }
 
 /// Items are steps.
-#[divan::bench(args = [4, 8, 16])]
+#[divan::bench(args = [4, 64])]
 fn steps(bencher: Bencher<'_, '_>, rings: u32) {
     let worlds = worlds(rings);
     let run = || worlds.iter().map(|world| world.run().steps).sum::<u64>();
@@ -24,7 +27,7 @@ fn steps(bencher: Bencher<'_, '_>, rings: u32) {
 }
 
 /// Items are operations.
-#[divan::bench(args = [4, 8, 16])]
+#[divan::bench(args = [4, 64])]
 fn operations(bencher: Bencher<'_, '_>, rings: u32) {
     let worlds = worlds(rings);
     let run = || worlds.iter().map(|world| world.run().operations).sum::<u64>();
@@ -32,14 +35,12 @@ fn operations(bencher: Bencher<'_, '_>, rings: u32) {
 }
 
 /// Items are operations that are drawn and not run.
-#[divan::bench(args = [4, 8, 16])]
+#[divan::bench(args = [4, 64])]
 fn drawing_only(bencher: Bencher<'_, '_>, rings: u32) {
     let worlds = worlds(rings);
-    let draw = || {
-        let again = worlds
-            .iter()
-            .filter_map(|world| World::draw(world.seed, Profile::Default, &Kernels::default()));
+    let draw_again = || {
+        let again = worlds.iter().filter_map(|world| draw(world.seed, rings));
         again.map(|world| world.test.steps().count()).sum::<usize>()
     };
-    bencher.counter(ItemsCount::new(draw())).bench_local(draw);
+    bencher.counter(ItemsCount::new(draw_again())).bench_local(draw_again);
 }

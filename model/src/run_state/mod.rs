@@ -83,7 +83,8 @@ impl<P: Platform> ModelRun<P> {
         for ring in 0..test.rings.len() {
             let (id, number) = (ring as RingId, ring as u32);
             P::op_boundary();
-            let ctx = io_uring_setup(&kernel, number, Self::task(test, id), ring_flags(test, id));
+            let ctx =
+                io_uring_setup(&kernel, number, Self::task_in(&index, id), ring_flags(test, id));
             let file = kernel.files.alloc(number, io_uring_fops::<P>(), &ctx);
             kernel.files.install_first(ring, &file);
         }
@@ -118,8 +119,12 @@ impl<P: Platform> ModelRun<P> {
 
     /// The task that sets up a ring.
     #[must_use]
-    pub fn task(test: &Test, ring: RingId) -> Task {
-        test.driver(ring).map_or(Task::MAIN, |thread| Task(thread as u32))
+    pub fn task(&self, ring: RingId) -> Task {
+        Self::task_in(&self.index, ring)
+    }
+
+    fn task_in(index: &TestIndex, ring: RingId) -> Task {
+        index.driver(ring).map_or(Task::MAIN, |thread| Task(thread as u32))
     }
 
     fn region(number: u32, step: &Step, records: Records) -> Option<Region<P>> {

@@ -19,6 +19,7 @@ mod query;
 mod ring;
 mod rq;
 mod share;
+mod shared;
 mod sock;
 
 use crate::errno::{EBADF, ENODATA, ENOENT, ETIME};
@@ -29,6 +30,7 @@ use crate::test::{Op, RingId, RingSetup, Test, VarId};
 
 use ifq::IfqState;
 use ring::RingState;
+use shared::Shared;
 use sock::SocketState;
 
 pub use arguments::MAX_ENTRIES;
@@ -74,18 +76,30 @@ struct StepResult {
     request: Option<u64>,
 }
 
+/// The results of the steps, by variable. A copy has room for the result of one more step.
+#[derive(Debug)]
+struct Results(Vec<Option<StepResult>>);
+
+impl Clone for Results {
+    fn clone(&self) -> Self {
+        let mut results = Vec::with_capacity(self.0.len() + 1);
+        results.extend_from_slice(&self.0);
+        Results(results)
+    }
+}
+
 /// The state of the system between two operations.
 #[derive(Clone, Debug)]
 pub struct Spec {
     revision: Revision,
     setups: Vec<(RingId, RingSetup)>,
-    rings: Vec<RingState>,
+    rings: Vec<Shared<RingState>>,
     /// By ring: whether the test's only thread set it up.
     of_thread: Vec<bool>,
-    ifqs: Vec<IfqState>,
+    ifqs: Vec<Shared<IfqState>>,
     /// Exported files, in the order of their export; `None`: closed.
     boxes: Vec<Option<IfqIndex>>,
-    socks: Vec<SocketState>,
+    socks: Vec<Shared<SocketState>>,
     /// The ifq that each queue of the device is bound to.
     queues: Vec<Option<IfqIndex>>,
     device_gone: bool,
@@ -93,7 +107,7 @@ pub struct Spec {
     /// A page pool was destroyed while buffers of it were in use. They are free again when its release
     /// worker looks, once a second.
     late_buffers: bool,
-    vars: Vec<Option<StepResult>>,
+    vars: Results,
     /// The number of deliveries so far.
     deliveries: u64,
     /// User space has returned a buffer that it still holds.
@@ -151,18 +165,20 @@ impl Spec {
         Spec {
             revision,
             setups: test.setups.clone(),
-            rings: (0..test.rings.len()).map(|ring| RingState::of(test, ring as RingId)).collect(),
+            rings: (0..test.rings.len())
+                .map(|ring| Shared::new(RingState::of(test, ring as RingId)))
+                .collect(),
             of_thread: (0..test.rings.len())
                 .map(|ring| test.driver(ring as RingId) == Some(0))
                 .collect(),
             ifqs: Vec::new(),
             boxes: Vec::new(),
-            socks: test.sockets.iter().map(|s| SocketState::new(s.queue)).collect(),
+            socks: (test.sockets.iter()).map(|s| Shared::new(SocketState::new(s.queue))).collect(),
             queues: vec![None; test.queues as usize],
             device_gone: false,
             device_down: false,
             late_buffers: false,
-            vars: Vec::new(),
+            vars: Results(Vec::new()),
             deliveries: 0,
             misused: false,
         }
@@ -175,10 +191,11 @@ impl Spec {
         self.end_closed_sockets();
         if let Some(var) = bind {
             let var = usize::from(var);
-            if self.vars.len() <= var {
-                self.vars.resize(var + 1, None);
+            let vars = &mut self.vars.0;
+            if vars.len() <= var {
+                vars.resize(var + 1, None);
             }
-            self.vars[var] = Some(bound);
+            vars[var] = Some(bound);
         }
         bound.result
     }
@@ -187,7 +204,7 @@ impl Spec {
     fn origin(&mut self, op: &Op) -> Option<IfqIndex> {
         match *op {
             Op::Register { buffers, entries, .. } => {
-                self.ifqs.push(IfqState::new(buffers, entries));
+                self.ifqs.push(Shared::new(IfqState::new(buffers, entries)));
                 Some(self.ifqs.len() - 1)
             }
             Op::Clone { ifq: var, .. }
@@ -244,7 +261,7 @@ impl Spec {
                 }
             }
             Op::CancelSocket { ring, socket } => {
-                self.open(ring)?;
+                self.opened(ring)?;
                 if !self.socks[usize::from(socket)].open {
                     return Err(-EBADF);
                 }
@@ -286,9 +303,16 @@ impl Spec {
         if let Some(literal) = Literal::of(var) {
             return StepResult { result: literal.value(), ..StepResult::default() };
         }
-        self.vars.get(usize::from(var)).copied().flatten().unwrap_or_default()
+        self.vars.0.get(usize::from(var)).copied().flatten().unwrap_or_default()
     }
 
+    /// An open ring, to read.
+    fn opened(&self, ring: RingId) -> Result<&RingState, i64> {
+        let ring = self.rings.get(usize::from(ring)).ok_or(-EBADF)?;
+        if ring.open { Ok(ring) } else { Err(-EBADF) }
+    }
+
+    /// An open ring, to change.
     fn open(&mut self, ring: RingId) -> Result<&mut RingState, i64> {
         let ring = self.rings.get_mut(usize::from(ring)).ok_or(-EBADF)?;
         if ring.open { Ok(ring) } else { Err(-EBADF) }

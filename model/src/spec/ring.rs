@@ -314,7 +314,7 @@ impl Spec {
             if let Some(completion) = self.open(ring)?.reap() {
                 return Ok(Some(completion));
             }
-            let idle = self.open(ring)?.work.is_empty();
+            let idle = self.opened(ring)?.work.is_empty();
             self.run_work(ring, batch);
             self.open(ring)?.flush_overflow();
             // A sleeping waiter is woken for the one completion that it waits for.

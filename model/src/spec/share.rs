@@ -16,7 +16,7 @@ impl Spec {
     ) -> Result<i64, i64> {
         self.check_register(ring, source, entries, modifiers)?;
         let new = self.ifqs.len() - 1;
-        self.open(ring)?;
+        self.opened(ring)?;
         if modifiers.has(ArgModifier::RegionSmall) {
             return Err(-EINVAL);
         }
@@ -75,7 +75,7 @@ impl Spec {
             return Err(if id == 0 { -EBADF } else { -EINVAL });
         }
         self.check_clone(ring, modifiers)?;
-        let source = self.open(from)?.lookup(id);
+        let source = self.opened(from)?.lookup(id);
         if from == ring {
             return Err(-EBADFD);
         }
@@ -104,7 +104,7 @@ impl Spec {
     ) -> Result<IfqIndex, i64> {
         let id = self.var(ifq).result;
         self.check_ctrl(ring, id, modifiers)?;
-        self.open(ring)?.lookup(id).ok_or(-ENXIO)
+        self.opened(ring)?.lookup(id).ok_or(-ENXIO)
     }
 
     pub(super) fn export(&mut self, ifq: IfqIndex, modifiers: ArgModifiers) -> Result<i64, i64> {
@@ -166,7 +166,7 @@ impl Spec {
     /// Maps a region, which works only if the kernel has allocated it.
     pub(super) fn mmap(&mut self, ring: RingId, id: i64) -> Result<i64, i64> {
         let errno = if self.revision.mmap_fails_with_einval() { EINVAL } else { ENOMEM };
-        let found = self.open(ring)?.lookup(id).ok_or(-errno)?;
+        let found = self.opened(ring)?.lookup(id).ok_or(-errno)?;
         if self.ifqs[found].kernel_region { Ok(0) } else { Err(-errno) }
     }
 

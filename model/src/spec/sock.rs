@@ -142,8 +142,9 @@ impl Spec {
     /// until it is received wholly (`tcp_try_coalesce`).
     fn arrive(&mut self, socket: SocketId, segment: Segment) {
         let sock = &mut self.socks[usize::from(socket)];
+        let on_queue = sock.queue.is_some();
         match sock.segments.back_mut() {
-            Some(last) if sock.queue.is_some() && segment.joins(last) => {
+            Some(last) if on_queue && segment.joins(last) => {
                 last.parts.extend(segment.parts);
                 last.nr += segment.nr;
             }

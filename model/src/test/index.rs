@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Op, Test, VarId};
+use super::{Op, RingId, Test, VarId};
 
 /// Number of rings in one turn of [`TestIndex::ifq_number`].
 const RINGS: u32 = super::limits::RINGS as u32;
@@ -24,6 +24,8 @@ pub struct TestIndex {
     readers: Vec<usize>,
     /// By variable: the thread that binds it.
     binding_threads: Vec<Option<usize>>,
+    /// By ring: see [`Test::driver`].
+    drivers: Vec<Option<usize>>,
     /// By variable: whether a thread other than the binder's waits for it.
     shared: Vec<bool>,
     /// See [`TestIndex::returns_twice`].
@@ -60,6 +62,7 @@ impl TestIndex {
         index.origins = origins(test);
         index.areas = index.area_steps(test);
         index.binding_threads = binding_threads(test);
+        index.drivers = drivers(test);
         index.shared = shared(test, &index.binding_threads);
         index.returns_twice = returns_twice(test);
         index
@@ -130,6 +133,12 @@ impl TestIndex {
         self.binding_threads.get(usize::from(var)).copied().flatten()
     }
 
+    /// [`Test::driver`] of a ring.
+    #[must_use]
+    pub fn driver(&self, ring: RingId) -> Option<usize> {
+        self.drivers.get(usize::from(ring)).copied().flatten()
+    }
+
     /// Whether a completion is returned twice, and all returns are as they should be otherwise: under the
     /// producers' lock, and no other step writes to a refill ring.
     #[must_use]
@@ -189,6 +198,20 @@ fn origins(test: &Test) -> Vec<Option<VarId>> {
         }
     }
     known.into_iter().map(Option::flatten).collect()
+}
+
+/// By ring: the thread that drives it.
+fn drivers(test: &Test) -> Vec<Option<usize>> {
+    let mut drivers = vec![None; test.rings.len()];
+    for (i, thread) in test.threads.iter().enumerate() {
+        for step in thread.steps.iter().filter(|step| !matches!(step.op, Op::Exit { .. })) {
+            let ring = step.op.ring().map(usize::from);
+            if let Some(driver) = ring.and_then(|ring| drivers.get_mut(ring)) {
+                driver.get_or_insert(i);
+            }
+        }
+    }
+    drivers
 }
 
 /// By variable: the thread that binds it.

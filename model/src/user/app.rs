@@ -59,7 +59,7 @@ fn is_syscall(op: &Op) -> bool {
 
 /// Whether a task uses the ring of another task. It waits for that task by its own choice.
 fn is_foreign<P: Platform>(run: &ModelRun<P>, thread: Option<usize>, op: &Op) -> bool {
-    let foreign = |ring| task_of(run, thread, ring) != ModelRun::<P>::task(&run.test, ring);
+    let foreign = |ring| task_of(run, thread, ring) != run.task(ring);
     !matches!(op, Op::Exit { .. }) && op.ring().is_some_and(foreign)
 }
 
@@ -163,7 +163,7 @@ async fn run_op<P: Platform>(
 fn task_of<P: Platform>(run: &ModelRun<P>, thread: Option<usize>, ring: RingId) -> Task {
     match thread {
         Some(thread) => Task(thread as u32),
-        None => ModelRun::<P>::task(&run.test, ring),
+        None => run.task(ring),
     }
 }
 

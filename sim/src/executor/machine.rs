@@ -18,6 +18,7 @@ use ifq_model::test::schedule::AccessKind;
 use super::event::StepEvent;
 use super::fingerprint::Fingerprint;
 use super::race::RaceFootprint;
+use super::ready::ReadyThreads;
 use super::recorder::Recorder;
 use super::step_log::{Accessed, Happened, LoggedEvent};
 use super::symbols::OBJECT_KINDS;
@@ -34,8 +35,10 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
     MACHINE.with(|machine| f(&mut machine.borrow_mut()))
 }
 
+/// In [`Machine::owners`]: the object is freed.
+const FREED: u32 = 1 << 31;
 /// Index of no object.
-const NO_OBJECT: u32 = u32::MAX;
+const NO_OBJECT: u32 = FREED - 1;
 
 /// An object of the machine's memory.
 struct ObjectState {
@@ -64,7 +67,7 @@ pub(crate) struct Machine {
     values: Vec<u64>,
     /// By word: its name in fingerprints.
     names: Vec<u64>,
-    /// By word: the object that contains it.
+    /// By word: the object that contains it, and [`FREED`].
     owners: Vec<u32>,
     labels: Vec<&'static str>,
     objects: Vec<ObjectState>,
@@ -77,6 +80,8 @@ pub(crate) struct Machine {
     running: Vec<usize>,
     /// The threads that have not run to their first scheduling point, in the order of spawning.
     starting: VecDeque<usize>,
+    /// Which of the others are enabled.
+    ready: ReadyThreads,
     /// By slot: the first thread with it. Only slots that pointers can contain.
     first_of_slot: Vec<u32>,
     /// States are compared: memory and threads have fingerprints.
@@ -126,6 +131,7 @@ impl Machine {
             threads: Vec::new(),
             running: Vec::new(),
             starting: VecDeque::new(),
+            ready: ReadyThreads::new(),
             first_of_slot: Vec::new(),
             hashes: true,
             current: 0,
@@ -158,6 +164,7 @@ impl Machine {
         self.current = 0;
         self.running.clear();
         self.starting.clear();
+        self.ready.clear();
         self.first_of_slot.clear();
         self.hashes = scheduler.compares_states();
         self.fingerprint = 0;

@@ -15,6 +15,7 @@ pub(crate) mod naming;
 pub(crate) mod permutation;
 pub(crate) mod platform;
 pub(crate) mod race;
+pub(crate) mod ready;
 pub(crate) mod recorder;
 pub mod rng;
 pub mod run;

@@ -12,8 +12,11 @@
 
 use super::fingerprint::{Fingerprint, append};
 
-/// From so many accesses of a step on, a table says which of them are known. Below, a scan is faster.
-const MANY: usize = 16;
+/// The bits of a word in [`RaceFootprint::known`]: the step reads it, writes it.
+const READ: u64 = 1;
+const WRITE: u64 = 2;
+/// Number of these bits.
+const BITS: u32 = 2;
 
 /// The plain accesses and the releases of one step.
 #[derive(Debug)]
@@ -21,8 +24,11 @@ pub(crate) struct RaceFootprint {
     pub(crate) thread: usize,
     /// Word, name, is write; in program order, each once.
     accesses: Vec<(u32, u64, bool)>,
-    /// By word: whether `accesses` has a read and a write of it. Only of a step with many accesses.
-    known: Vec<[bool; 2]>,
+    /// By word: the number of the last step that accesses it, and how that step does. So no step has to clear
+    /// what the one before has left.
+    known: Vec<u64>,
+    /// The number of this step.
+    step: u64,
     /// Word, name, and number of accesses before the release.
     releases: Vec<(u32, u64, usize)>,
 }
@@ -33,44 +39,37 @@ impl RaceFootprint {
             thread: usize::MAX,
             accesses: Vec::new(),
             known: Vec::new(),
+            step: 0,
             releases: Vec::new(),
         }
     }
 
     pub(crate) fn begin(&mut self, thread: usize) {
         self.thread = thread;
-        if self.accesses.len() >= MANY {
-            for (word, ..) in &self.accesses {
-                self.known[*word as usize] = [false; 2];
-            }
-        }
+        self.step += 1;
         self.accesses.clear();
         self.releases.clear();
     }
 
+    #[inline]
     pub(crate) fn access(&mut self, word: u32, name: u64, write: bool) {
-        if self.accesses.len() < MANY {
-            if self.accesses.contains(&(word, name, write)) {
-                return;
-            }
-        } else if std::mem::replace(self.known_access(word, write), true) {
-            return;
+        let how = if write { WRITE } else { READ };
+        let at = word as usize;
+        if self.known.len() <= at {
+            self.known.resize(at + 1, 0);
         }
-        self.accesses.push((word, name, write));
-        if self.accesses.len() == MANY {
-            for i in 0..MANY {
-                let (word, _, write) = self.accesses[i];
-                *self.known_access(word, write) = true;
-            }
+        let known = self.known[at];
+        let before = if known >> BITS == self.step { known } else { self.step << BITS };
+        if before & how == 0 {
+            self.known[at] = before | how;
+            self.accesses.push((word, name, write));
         }
     }
 
-    fn known_access(&mut self, word: u32, write: bool) -> &mut bool {
-        let word = word as usize;
-        if self.known.len() <= word {
-            self.known.resize(word + 1, [false; 2]);
-        }
-        &mut self.known[word][usize::from(write)]
+    /// How the step accesses a word, as a set of bits.
+    fn accesses_of(&self, word: u32) -> u64 {
+        let known = self.known.get(word as usize).copied().unwrap_or_default();
+        if known >> BITS == self.step { known & (READ | WRITE) } else { 0 }
     }
 
     pub(crate) fn release(&mut self, word: u32, name: u64) {
@@ -79,14 +78,14 @@ impl RaceFootprint {
 
     /// A word on which `next`, which begins by acquiring `acquired`, races with this step.
     pub(crate) fn race(&self, next: &RaceFootprint, acquired: Option<u32>) -> Option<u32> {
-        if self.thread == next.thread {
+        if self.thread == next.thread || self.accesses.is_empty() || next.accesses.is_empty() {
             return None;
         }
         let ordered = acquired
             .and_then(|word| self.releases.iter().rev().find(|(w, ..)| *w == word))
             .map_or(0, |(.., accesses)| *accesses);
         let conflicts = |(word, _, write): &&(u32, u64, bool)| {
-            next.accesses.iter().any(|(w, _, next_write)| w == word && (*write || *next_write))
+            next.accesses_of(*word) & if *write { READ | WRITE } else { WRITE } != 0
         };
         self.accesses[ordered..].iter().find(conflicts).map(|(word, _, _)| *word)
     }

@@ -18,7 +18,7 @@ use crate::executor::lasso::{LASSO_FROM, LassoDetector};
 use crate::executor::machine::{Machine, with};
 use crate::executor::platform::Det;
 use crate::executor::recorder::Recorder;
-use crate::executor::scheduler::{Random, Scheduler, SchedulingPoint};
+use crate::executor::scheduler::{FuzzSchedule, Random, Scheduler, SchedulingPoint};
 use crate::executor::trace::Trace;
 
 /// The result of a run.
@@ -80,6 +80,22 @@ pub(crate) struct Program<'a> {
 /// Runs a test once. The scheduler takes every decision.
 pub fn run_once(test: &Rc<Test>, variant: &Variant, scheduler: Box<dyn Scheduler>) -> RunResult {
     with_program(test, variant, |program| run(program, scheduler, false))
+}
+
+/// As [`run_once`], with a schedule from the bytes of a fuzzer.
+///
+/// A run that is too short for the detection of lassos needs no fingerprints, which cost as much as the run
+/// itself. So they are left out, and a run that turns out to be longer begins again with them.
+#[must_use]
+pub fn run_fuzzed(test: &Rc<Test>, variant: &Variant, schedule: &[u8]) -> RunResult {
+    with_program(test, variant, |program| {
+        let short = Program { max_steps: program.lasso_from / 2, ..*program };
+        let run_short = run(&short, Box::new(FuzzSchedule::new(schedule).without_states()), false);
+        if !run_short.step_limit_hit {
+            return run_short;
+        }
+        run(program, Box::new(FuzzSchedule::new(schedule)), false)
+    })
 }
 
 /// The kernel functions that random runs of a test enter. A function that only rare schedules enter may be
@@ -151,6 +167,7 @@ fn run_with(
         })
     };
     let lasso_from = if scheduler.compares_states() { program.lasso_from } else { u64::MAX };
+    let recorded = recorder.is_some();
     with(|m| {
         m.begin(scheduler, traced);
         m.recorder = recorder;
@@ -166,7 +183,7 @@ fn run_with(
     let (mut steps, mut lasso_period, mut unfair_lasso) = (0, None, false);
     while steps < program.max_steps && step(&mut enabled, steps, &mut detector) {
         steps += 1;
-        if with(|m| m.recorder.is_some()) {
+        if recorded {
             with(|m| after(m, outcome.borrow().as_ref()));
         }
         match detector.period(steps) {

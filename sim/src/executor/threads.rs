@@ -34,6 +34,14 @@ impl Pending {
         }
     }
 
+    /// The word that decides whether the thread is enabled.
+    pub(crate) fn blocking_word(self) -> Option<u32> {
+        match self {
+            Pending::Lock { word } | Pending::WaitUntil { word, .. } => Some(word),
+            Pending::Start | Pending::Access { .. } | Pending::Done => None,
+        }
+    }
+
     /// The word that the step accesses.
     pub(crate) fn word(self) -> Option<u32> {
         match self {

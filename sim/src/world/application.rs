@@ -81,7 +81,7 @@ pub(super) fn draw(draft: &mut Draft<'_>, ring: RingId) -> bool {
 }
 
 fn choose(draft: &mut Draft<'_>, ring: RingId) -> Option<Action> {
-    let (revision, application) = (draft.revision(), draft.applications[usize::from(ring)].clone());
+    let (revision, application) = (draft.revision(), &draft.applications[usize::from(ring)]);
     let sharing = draft.weight(Feature::Share);
     let device = draft.options.queues > 0;
     let registers = !draft.free_queues.is_empty() || revision.has_nodev() || !device;

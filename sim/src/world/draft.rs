@@ -70,6 +70,8 @@ pub(super) struct Exported {
 pub(super) struct Draft<'o> {
     pub(super) rng: Rng,
     pub(super) options: &'o Options,
+    /// By feature: its weight.
+    weights: Vec<u32>,
     pub(super) test: Test,
     pub(super) applications: Vec<Application>,
     pub(super) connections: Vec<Connection>,
@@ -123,6 +125,7 @@ impl<'o> Draft<'o> {
         let mut draft = Draft {
             rng,
             options,
+            weights: Feature::ALL.iter().map(|feature| options.weight(*feature)).collect(),
             test,
             applications: (0..rings).map(application).collect(),
             connections: Vec::new(),
@@ -159,7 +162,7 @@ impl<'o> Draft<'o> {
     }
 
     pub(super) fn weight(&self, feature: Feature) -> u32 {
-        self.options.weight(feature)
+        self.weights[feature as usize]
     }
 
     pub(super) fn has(&self, feature: Feature) -> bool {

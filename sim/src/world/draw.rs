@@ -33,9 +33,29 @@ impl World {
         }
         let mut rng = Rng::new(seed);
         let options = Options::draw(&mut rng, profile, kernels);
+        Some(World::draw_content(seed, options, &mut rng))
+    }
+
+    /// As [`World::draw`], but with this number of rings, at most 64, and threads. For measurements.
+    #[must_use]
+    pub fn draw_with_rings(
+        seed: u64,
+        profile: Profile,
+        kernels: &Kernels,
+        rings: u32,
+    ) -> Option<World> {
+        if kernels.revisions().is_empty() {
+            return None;
+        }
+        let mut rng = Rng::new(seed);
+        let options = Options::draw(&mut rng, profile, kernels).with_rings(rings);
+        Some(World::draw_content(seed, options, &mut rng))
+    }
+
+    fn draw_content(seed: u64, options: Options, rng: &mut Rng) -> World {
         let (content, schedule) = (rng.next_u64(), rng.next_u64());
         let test = draw_test(seed, &options, content);
-        Some(World { seed, options, test, schedule })
+        World { seed, options, test, schedule }
     }
 }
 

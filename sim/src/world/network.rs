@@ -39,8 +39,8 @@ pub(super) fn draw(draft: &mut Draft<'_>) -> bool {
         (Action::Reset, weight(Feature::Reset).div_ceil(4)),
         (Action::CloseSocket, weight(Feature::CloseSocket).div_ceil(4)),
     ];
-    let peers: Vec<usize> = draft.peers.clone().collect();
-    let peer = Section::Thread(peers[usize::from(socket) % peers.len()]);
+    let peers = &draft.peers;
+    let peer = Section::Thread(peers.start + usize::from(socket) % peers.len());
     match draft.weighted(&actions) {
         Some(Action::Burst) => {
             for _ in 0..3 + draft.below(4) {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use ifq_model::fault::FaultPoint;
 use ifq_model::revision::{Defect, Revision, Variant};
+use ifq_model::test::limits::RINGS;
 use serde::Serialize;
 
 use super::faults::{FaultRate, draw_faults};
@@ -108,6 +109,14 @@ impl Options {
             strategy,
             faults,
         }
+    }
+
+    /// The same options with this number of rings, each with its connections, and with threads.
+    pub(super) fn with_rings(mut self, rings: u32) -> Self {
+        self.rings = rings.min(RINGS as u32);
+        self.connections = (2 * self.rings + 4).min(96);
+        self.sequential = false;
+        self
     }
 
     /// The weight of a feature; 0: it is off.

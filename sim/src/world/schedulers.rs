@@ -35,6 +35,8 @@ pub(super) struct WorldScheduler {
     changes: Vec<u64>,
     /// By slot, for [`Strategy::Pct`].
     priorities: BTreeMap<u32, i64>,
+    /// By thread, for [`Strategy::Pct`]: the priority of its slot, once it was looked up.
+    known: Vec<Option<i64>>,
     lowest: i64,
 }
 
@@ -52,7 +54,8 @@ impl WorldScheduler {
         changes.sort_unstable_by(|a, b| b.cmp(a));
         let priorities = BTreeMap::new();
         let (phase, steps, lowest) = (Phase::Setup, 0, 0);
-        WorldScheduler { rng, strategy, faults, phase, steps, changes, priorities, lowest }
+        let known = Vec::new();
+        WorldScheduler { rng, strategy, faults, phase, steps, changes, priorities, known, lowest }
     }
 
     fn uniform(&mut self, count: usize) -> usize {
@@ -95,19 +98,33 @@ impl WorldScheduler {
     fn highest_priority(&mut self, point: &SchedulingPoint<'_>) -> usize {
         let (mut best, mut highest) = (0, i64::MIN);
         for (at, thread) in point.enabled.iter().enumerate() {
-            let rng = &mut self.rng;
-            let slot = point.slot(*thread);
-            let priority =
-                *self.priorities.entry(slot).or_insert_with(|| rng.below(1 << 32) as i64);
+            let priority = match self.known.get(*thread) {
+                Some(Some(known)) => *known,
+                _ => self.look_up(*thread, point.slot(*thread)),
+            };
             if priority > highest {
                 (best, highest) = (at, priority);
             }
         }
         if self.changes_now() {
             self.lowest -= 1;
-            self.priorities.insert(point.slot(point.enabled[best]), self.lowest);
+            let thread = point.enabled[best];
+            self.priorities.insert(point.slot(thread), self.lowest);
+            self.known[thread] = Some(self.lowest);
         }
         best
+    }
+
+    /// The priority of a thread that was not enabled before: that of its slot. No two threads that have not
+    /// ended have the same slot.
+    fn look_up(&mut self, thread: usize, slot: u32) -> i64 {
+        let rng = &mut self.rng;
+        let priority = *self.priorities.entry(slot).or_insert_with(|| rng.below(1 << 32) as i64);
+        if self.known.len() <= thread {
+            self.known.resize(thread + 1, None);
+        }
+        self.known[thread] = Some(priority);
+        priority
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ifq_model::invariant::Invariant;
 use ifq_model::platform::Kind;
 
-use super::{Machine, ObjectState};
+use super::{FREED, Machine, ObjectState};
 use ifq_model::test::schedule::AccessKind;
 
 use crate::executor::event::StepEvent;
@@ -89,25 +89,33 @@ impl Machine {
         let Some(index) = self.object_at(pointer) else { return };
         self.record_event(|r| StepEvent::Free { object: r.object(index) });
         let object = &mut self.objects[index];
-        let name = format!("{}{}", object.kind.name(), object.number);
+        let (kind, number) = (object.kind, object.number);
+        let name = || format!("{}{number}", kind.name());
         if !object.live {
+            let name = name();
             self.violate_by_memory(Invariant::I2, format!("{name} freed twice"));
             return;
         }
         object.live = false;
-        let accessed = Accessed::Object(object.kind, object.number);
-        self.live[object.kind as usize] -= 1;
+        let words = object.words.clone();
+        for owner in &mut self.owners[words.start as usize..words.end as usize] {
+            if *owner == index as u32 {
+                *owner |= FREED;
+            }
+        }
+        let accessed = Accessed::Object(kind, number);
+        self.live[kind as usize] -= 1;
         if self.hashes {
             self.fingerprint ^= zobrist_key(live_name(pointer), 1);
             // The contents of freed memory are unobservable and leave the fingerprint.
-            for word in object.words.clone() {
+            for word in words {
                 let (name, value) = (self.names[word as usize], self.values[word as usize]);
                 self.fingerprint ^= zobrist_key(name, value);
             }
         }
         self.log(Happened::Access(AccessKind::Free, accessed));
         if self.tracing() {
-            self.note(format!("frees {name}"));
+            self.note(format!("frees {}", name()));
         }
     }
 }

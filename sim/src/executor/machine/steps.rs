@@ -23,6 +23,26 @@ impl Machine {
         }
     }
 
+    /// Whether a list has all enabled threads and no others.
+    fn is_complete(&self, list: &[usize]) -> bool {
+        let enabled = self.running.iter().filter(|t| self.enabled(&self.threads[**t]));
+        let mut sorted = list.to_vec();
+        sorted.sort_unstable();
+        enabled.eq(&sorted)
+    }
+
+    /// A word has changed: the threads that wait for it may have become enabled, or may be no more.
+    #[inline]
+    pub(super) fn wake(&mut self, word: u32) {
+        if self.ready.has_waiters(word) {
+            let mut at = 0;
+            while let Some(thread) = self.ready.waiter(word, &mut at) {
+                let enabled = self.enabled(&self.threads[thread]);
+                self.ready.set(thread, enabled);
+            }
+        }
+    }
+
     /// Collects the enabled threads, the last one first. If none is enabled, selects one whose wait can time
     /// out. Returns whether the last thread is enabled.
     ///
@@ -35,12 +55,8 @@ impl Machine {
             out.push(*starting);
             return *starting == last;
         }
-        let continues = self.threads.get(last).is_some_and(|t| self.enabled(t));
-        if continues {
-            out.push(last);
-        }
-        let others = self.running.iter().copied().filter(|t| *t != last);
-        out.extend(others.filter(|t| self.enabled(&self.threads[*t])));
+        let continues = self.ready.list(last, out);
+        debug_assert!(self.is_complete(out), "a thread is enabled and not ready, or not enabled");
         if out.is_empty() {
             let may_time_out =
                 |t: &Thread| matches!(t.pending, Pending::WaitUntil { quiesce: true, .. });
@@ -96,6 +112,9 @@ impl Machine {
         if pending == Pending::Start {
             self.starting.retain(|thread| *thread != index);
         }
+        if let Some(word) = pending.blocking_word() {
+            self.ready.end_wait(index, word);
+        }
         // Each step changes the private state, even if it reads nothing.
         let thread = &mut self.threads[index];
         if self.hashes {
@@ -122,6 +141,12 @@ impl Machine {
                 self.violate(Invariant::I4, "a thread ends with a lock held".to_owned());
             }
         }
+        let pending = self.threads[current].pending;
+        if let Some(word) = pending.blocking_word() {
+            self.ready.begin_wait(current, word);
+        }
+        let enabled = self.enabled(&self.threads[current]);
+        self.ready.set(current, enabled);
         if let Some(word) = self.last_footprint.race(&self.footprint, acquired) {
             let what = format!("data race on {}", self.word_name(word));
             self.report_violation(None, Invariant::I8, what);

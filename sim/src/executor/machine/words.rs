@@ -4,7 +4,7 @@ use ifq_model::invariant::Invariant;
 use ifq_model::platform::{Kind, Label};
 use ifq_model::test::schedule::AccessKind;
 
-use super::{Machine, NO_OBJECT};
+use super::{FREED, Machine, ObjectState};
 use crate::executor::event::{StepEvent, Update};
 use crate::executor::fingerprint::{append, zobrist_key};
 use crate::executor::naming::{word_name, word_number};
@@ -44,8 +44,8 @@ impl Machine {
 
     /// The name of a word in reports.
     pub(crate) fn word_name(&self, word: u32) -> String {
-        let (owner, label) = (self.owners[word as usize], self.labels[word as usize]);
-        match self.objects.get(owner as usize) {
+        let label = self.labels[word as usize];
+        match self.owner_of(word) {
             Some(object) if object.kind != Kind::Harness => {
                 format!("{}{}.{label}", object.kind.name(), object.number)
             }
@@ -60,30 +60,41 @@ impl Machine {
 
     /// Kind and number of the object that contains a word, except for state of the harness.
     pub(crate) fn owner(&self, word: u32) -> Option<(Kind, u32)> {
-        let owner = self.objects.get(self.owners[word as usize] as usize)?;
+        let owner = self.owner_of(word)?;
         (owner.kind != Kind::Harness).then_some((owner.kind, owner.number))
+    }
+
+    /// The object that contains a word, live or freed.
+    fn owner_of(&self, word: u32) -> Option<&ObjectState> {
+        self.objects.get((self.owners[word as usize] & !FREED) as usize)
     }
 
     /// The kind of the object that contains a word.
     fn owner_kind(&self, word: u32) -> Option<Kind> {
-        self.objects.get(self.owners[word as usize] as usize).map(|o| o.kind)
+        self.owner_of(word).map(|o| o.kind)
     }
 
     /// Reports a use after free if the word belongs to a freed object; `false` if it does.
+    #[inline]
     fn check_alive(&mut self, word: u32) -> bool {
-        let owner = self.owners[word as usize];
-        let alive = owner == NO_OBJECT || self.objects[owner as usize].live;
+        let alive = self.owners[word as usize] & FREED == 0;
         if !alive {
-            let what = format!("{} touched after it was freed", self.word_name(word));
-            self.violate_by_memory(Invariant::I1, what);
+            self.report_use_after_free(word);
         }
         alive
     }
 
+    #[cold]
+    fn report_use_after_free(&mut self, word: u32) {
+        let what = format!("{} touched after it was freed", self.word_name(word));
+        self.violate_by_memory(Invariant::I1, what);
+    }
+
     /// The current thread observes a value.
+    #[inline]
     pub(super) fn observe(&mut self, value: u64) {
-        let thread = &mut self.threads[self.current];
         if self.hashes {
+            let thread = &mut self.threads[self.current];
             thread.observed = append(thread.observed, value);
         }
         if let Some(recorder) = &mut self.recorder {
@@ -98,6 +109,7 @@ impl Machine {
     }
 
     /// Reads a word; the thread observes its value.
+    #[inline]
     pub(crate) fn read(&mut self, word: u32) -> u64 {
         if self.idle {
             return 0;
@@ -138,8 +150,16 @@ impl Machine {
         }
         self.rehash(word, old, value);
         self.values[word as usize] = value;
+        self.wake(word);
+        if self.trace.is_some() {
+            self.trace_change(word, old, value);
+        }
+    }
+
+    #[cold]
+    fn trace_change(&mut self, word: u32, old: u64, value: u64) {
         // Traces do not show the harness's own words.
-        if self.trace.is_some() && self.owner_kind(word) != Some(Kind::Harness) {
+        if self.owner_kind(word) != Some(Kind::Harness) {
             let change = WordChange { word: self.word_name(word), old, new: value };
             if let Some(event) = self.trace.as_mut().and_then(|t| t.events.last_mut()) {
                 event.changes.push(change);
@@ -171,9 +191,11 @@ impl Machine {
         self.record_event(|r| StepEvent::Write { word: r.word(word), value });
         self.rehash(word, self.values[word as usize], value);
         self.values[word as usize] = value;
+        self.wake(word);
     }
 
     /// Records a plain access, for the data-race check.
+    #[inline]
     pub(crate) fn plain_access(&mut self, word: u32, write: bool) {
         if !self.idle {
             let name = self.names[word as usize];

@@ -8,6 +8,7 @@ use super::choice::{Scheduler, SchedulingPoint};
 #[derive(Clone, Debug)]
 pub struct FuzzSchedule {
     bytes: std::vec::IntoIter<u8>,
+    compares_states: bool,
 }
 
 impl FuzzSchedule {
@@ -15,11 +16,20 @@ impl FuzzSchedule {
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         let bytes = Vec::from(bytes).into_iter();
-        FuzzSchedule { bytes }
+        FuzzSchedule { bytes, compares_states: true }
+    }
+
+    /// The same schedule for a run whose states are not compared.
+    pub(crate) fn without_states(self) -> Self {
+        FuzzSchedule { compares_states: false, ..self }
     }
 }
 
 impl Scheduler for FuzzSchedule {
+    fn compares_states(&self) -> bool {
+        self.compares_states
+    }
+
     fn pick(&mut self, point: SchedulingPoint<'_>) -> Option<usize> {
         // Without a choice no byte is consumed.
         if point.enabled.len() == 1 {
