@@ -55,11 +55,11 @@ pub struct Unit {
 /// All units of all jobs, in order.
 #[must_use]
 pub fn units(engines: &[Box<dyn Engine + '_>]) -> Vec<Unit> {
-    let of = |(job, engine): (usize, &Box<dyn Engine + '_>)| {
-        let unit = |cases: Range<u64>| Unit { job, name: engine.unit_name(&cases), cases };
-        engine.units().into_iter().map(unit).collect::<Vec<_>>()
-    };
-    engines.iter().enumerate().flat_map(of).collect()
+    let of_each = engines.iter().enumerate().flat_map(|(job, engine)| {
+        let unit = move |cases: Range<u64>| Unit { job, name: engine.unit_name(&cases), cases };
+        engine.units().into_iter().map(unit)
+    });
+    of_each.collect()
 }
 
 /// The cases `0..count` in units of `per_unit`.
