@@ -65,12 +65,19 @@ mod tests {
 
     use super::*;
 
-    /// What `make allnoconfig` of 7.3.4 made of base, kasan, lockdep and fault-injection.
+    /// What `make allnoconfig` of 7.3.4 made of base, kasan, lockdep, fault-injection, gcov, ubsan and debug-info.
     const RECORDED: &str = include_str!("../../tests/kernel-build/config-7.3.4");
 
     #[test]
     fn a_recorded_configuration_is_what_its_features_ask_for() {
-        let features = [Feature::Kasan, Feature::Lockdep, Feature::FaultInjection];
+        let features = [
+            Feature::Kasan,
+            Feature::Lockdep,
+            Feature::FaultInjection,
+            Feature::Gcov,
+            Feature::Ubsan,
+            Feature::DebugInfo,
+        ];
         assert_eq!(differences(RECORDED, &fragments(&features)), Vec::<String>::new());
     }
 

@@ -18,7 +18,7 @@ const FAILSLAB_TIMES: &str = "/sys/kernel/debug/failslab/times";
 pub struct FailAt {
     /// The place, from 1.
     pub nth: u32,
-    /// The next slab allocation fails as well.
+    /// The next slab allocation fails as well, or the next two if this one is none.
     pub twice: bool,
 }
 
@@ -43,7 +43,7 @@ pub fn with_failure<T>(place: FailAt, f: impl FnOnce() -> T) -> (T, Option<bool>
 pub(super) fn call<T>(call: impl FnOnce() -> T) -> T {
     let Some(place) = NEXT.take() else { return call() };
     let Ok(mut file) = OpenOptions::new().read(true).write(true).open(FILE) else { return call() };
-    if place.twice && fail_slab(true).is_err() {
+    if place.twice && fail_slab().is_err() {
         return call();
     }
     if file.write_all(place.nth.to_string().as_bytes()).is_err() {
@@ -54,16 +54,26 @@ pub(super) fn call<T>(call: impl FnOnce() -> T) -> T {
     // It fails if its own copy from user space is the place, which ends the injection, too.
     let _ = file.write_all(b"0");
     if place.twice {
-        let _ = fail_slab(false);
+        stop_failing_slab();
     }
     ret
 }
 
-/// Whether the next slab allocation of this thread fails once `fail-nth` has ended.
-fn fail_slab(once: bool) -> io::Result<()> {
-    let (times, thread) = if once { ("1", "1") } else { ("0", "0") };
-    fs::write(FAILSLAB_TIMES, times)?;
-    fs::write(MAKE_IT_FAIL, thread)
+/// The next slab allocation of this thread fails once `fail-nth` has ended. The failure of `fail-nth` counts, too.
+fn fail_slab() -> io::Result<()> {
+    fs::write(MAKE_IT_FAIL, "1")?;
+    fs::write(FAILSLAB_TIMES, "2")
+}
+
+fn stop_failing_slab() {
+    // To open a file is a slab allocation: it fails as often as failures are left.
+    for (file, value) in [(FAILSLAB_TIMES, "0"), (MAKE_IT_FAIL, "0")] {
+        for _ in 0..4 {
+            if fs::write(file, value).is_ok() {
+                break;
+            }
+        }
+    }
 }
 
 /// The number of places that are left. The copy to user space of this read is a place itself: then it fails.
