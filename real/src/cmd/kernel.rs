@@ -188,9 +188,11 @@ fn coverage(name: &str, json: bool) -> Result<(), Failure> {
         );
         return Ok(());
     }
-    let boots = coverage.boots;
+    let recordings = coverage.recordings;
     let percent = 100.0 * reached as f64 / all as f64;
-    outln!("io_uring/zcrx.c: {reached} of {all} lines ran, {percent:.1} %, in {boots} boots");
+    outln!(
+        "io_uring/zcrx.c: {reached} of {all} lines ran, {percent:.1} %, in {recordings} recordings"
+    );
     for (function, lines) in coverage.unreached() {
         // gcov names no function for code that was only inlined.
         outln!("\n{}", if function.is_empty() { "inlined" } else { function });

@@ -1,4 +1,4 @@
-//! Which lines of zcrx ran since the guest booted, as the kernel counts them.
+//! Which lines of zcrx ran since the guest booted or since the last time, as the kernel counts them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,13 @@ const COUNTERS: &str = "/sys/kernel/debug/gcov";
 /// The file of the only object that is compiled with counters.
 const OF_ZCRX: &str = "zcrx.gcda";
 
-/// Sends the counters, if the kernel has them.
+/// Sends the counters, if the kernel has them, and sets them to 0.
 pub(super) fn send(answer: &AnswerWriter) -> Result<(), String> {
     let Some(file) = find(Path::new(COUNTERS)) else { return Ok(()) };
     let bytes = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    answer.write(&JobLine::Coverage { counters: hex(&bytes) })
+    answer.write(&JobLine::Coverage { counters: hex(&bytes) })?;
+    let reset = Path::new(COUNTERS).join("reset");
+    fs::write(&reset, "0").map_err(|error| format!("{}: {error}", reset.display()))
 }
 
 /// The folders are those of the build.

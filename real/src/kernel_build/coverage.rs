@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 /// The end of the path of the file that is compiled with counters.
 const FILE: &str = "io_uring/zcrx.c";
 
-/// How often the lines of `io_uring/zcrx.c` ran, over all boots that were counted.
+/// How often the lines of `io_uring/zcrx.c` ran, over all recordings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Coverage {
-    /// The number of boots.
-    pub boots: usize,
+    /// The number of recordings: one at the end of a boot, and one before each test that may crash the kernel.
+    pub recordings: usize,
     /// The lines with code.
     pub lines: Vec<Line>,
 }
@@ -57,10 +57,10 @@ impl Coverage {
     /// A message: a document cannot be read, or has no line of the file.
     pub fn parse(documents: &[u8], source: &str) -> Result<Self, String> {
         let mut counts: BTreeMap<usize, (u64, String)> = BTreeMap::new();
-        let mut boots = 0;
+        let mut recordings = 0;
         for document in serde_json::Deserializer::from_slice(documents).into_iter::<Document>() {
             let document = document.map_err(|error| format!("the output of gcov: {error}"))?;
-            boots += 1;
+            recordings += 1;
             let files = document.files.into_iter().filter(|file| file.file.ends_with(FILE));
             for line in files.flat_map(|file| file.lines) {
                 let (count, function) = counts.entry(line.line_number).or_default();
@@ -76,7 +76,7 @@ impl Coverage {
             let text = texts.get(number - 1).copied().unwrap_or_default().to_owned();
             Line { number, count, function, text }
         };
-        Ok(Coverage { boots, lines: counts.into_iter().map(line).collect() })
+        Ok(Coverage { recordings, lines: counts.into_iter().map(line).collect() })
     }
 
     /// The lines that ran.
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_counts_of_all_boots_are_added_up_and_other_files_are_left_out() {
         let coverage = Coverage::parse(RECORDED.as_bytes(), &source()).unwrap();
-        assert_eq!(coverage.boots, 2);
+        assert_eq!(coverage.recordings, 2);
         let documents =
             RECORDED.lines().map(|line| serde_json::from_str::<Document>(line).unwrap());
         let files = documents.flat_map(|document| document.files);
