@@ -156,7 +156,8 @@ fn processors_shards_and_kills_do_not_change_the_reports() {
 }
 
 #[test]
-#[ignore = "takes a minute: 100 kills"]
+#[ignore = "not run by default: 100 kills take a quarter of a minute or more; \
+            cargo test -p ifq-real --test campaign -- --ignored"]
 fn a_campaign_killed_a_hundred_times_has_the_same_reports() {
     let plan = PLAN.replace("runs = 6", "runs = 60").replace("runs = 8", "runs = 400");
     let folder = Folder::with(&plan);

@@ -44,9 +44,13 @@ pub(super) fn call<T>(call: impl FnOnce() -> T) -> T {
     let Some(place) = NEXT.take() else { return call() };
     let Ok(mut file) = OpenOptions::new().read(true).write(true).open(FILE) else { return call() };
     if place.twice && fail_slab().is_err() {
+        stop_failing_slab();
         return call();
     }
     if file.write_all(place.nth.to_string().as_bytes()).is_err() {
+        if place.twice {
+            stop_failing_slab();
+        }
         return call();
     }
     let ret = call();
